@@ -1,0 +1,1 @@
+//! Providers and models with known prices, as data.

@@ -1,0 +1,1 @@
+//! `keyway.yaml`: its types, its loader, its JSON Schema.

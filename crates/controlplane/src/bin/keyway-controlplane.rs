@@ -1,0 +1,2 @@
+//! The program `keyway-controlplane`.
+fn main() {}

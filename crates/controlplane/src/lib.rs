@@ -1,0 +1,1 @@
+//! Owns state: resources, compiler, fleet stream, admin API.

@@ -1,0 +1,2 @@
+//! The program `keyway-dataplane`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Wire formats: shallow scan, event framing, usage, errors.

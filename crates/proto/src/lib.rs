@@ -1,0 +1,51 @@
+//! The wire contract between the planes: generated messages, and the gRPC services behind the feature `services`.
+//! Rewritten by `cargo xtask gen`; holds no logic.
+
+/// What a replica serves from.
+pub mod snapshot {
+    /// First version.
+    #[expect(missing_docs, clippy::all, reason = "generated; comments stand in proto/")]
+    pub mod v1 {
+        include!("gen/keyway.snapshot.v1.rs");
+    }
+}
+
+/// How replicas learn what to serve.
+pub mod fleet {
+    /// First version.
+    #[expect(missing_docs, clippy::all, reason = "generated; comments stand in proto/")]
+    pub mod v1 {
+        include!("gen/keyway.fleet.v1.rs");
+    }
+}
+
+/// Version of the snapshot schema that this build writes and reads.
+pub const SCHEMA: u32 = 1;
+/// Bytes of resources in one `Chunk`.
+pub const CHUNK_LIMIT: usize = 1 << 20;
+/// Bytes of resources in a whole state.
+pub const STATE_LIMIT: u64 = 64 << 20;
+
+mod debug {
+    //! Messages that hold secrets print their name and what is not secret.
+    use crate::snapshot::v1::{Credential, Resource, Settings};
+    use std::fmt;
+
+    impl fmt::Debug for Credential {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "Credential({}/{}/{})", self.provider, self.key, self.version)
+        }
+    }
+
+    impl fmt::Debug for Resource {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "Resource({}, {}, {} bytes)", self.kind, self.name, self.body.len())
+        }
+    }
+
+    impl fmt::Debug for Settings {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "Settings(body_limit {})", self.body_limit)
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The typed, immutable state that a data plane serves from.

@@ -1,0 +1,1 @@
+//! Simulated peers for tests: provider with faults, load, processes.

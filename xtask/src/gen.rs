@@ -1,0 +1,42 @@
+//! Writes `crates/proto/src/gen` from `proto/`, with a compiler written in Rust, so that nobody needs protoc.
+
+use std::{error::Error, fs, path::Path};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Fail if a file would change, and write nothing
+    #[arg(long)]
+    check: bool,
+}
+
+const PROTOS: [&str; 2] = ["proto/keyway/snapshot/v1/snapshot.proto", "proto/keyway/fleet/v1/fleet.proto"];
+const OUT: &str = "crates/proto/src/gen";
+
+pub(crate) fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    let fresh = Path::new("target/gen");
+    fs::create_dir_all(fresh)?;
+    let descriptors = protox::compile(PROTOS, ["proto"])?;
+    tonic_prost_build::configure()
+        .out_dir(fresh)
+        .bytes(".keyway.snapshot.v1.Resource.body")
+        // These hold secrets; crates/proto writes a Debug that shows none.
+        .skip_debug([".keyway.snapshot.v1.Credential", ".keyway.snapshot.v1.Resource", ".keyway.snapshot.v1.Settings"])
+        .client_mod_attribute(".", "#[cfg(feature = \"services\")]")
+        .server_mod_attribute(".", "#[cfg(feature = \"services\")]")
+        .compile_fds(descriptors)?;
+    for file in ["keyway.snapshot.v1.rs", "keyway.fleet.v1.rs"] {
+        let new = fs::read_to_string(fresh.join(file))?;
+        let place = Path::new(OUT).join(file);
+        let same = fs::read_to_string(&place).is_ok_and(|old| old == new);
+        if same {
+            continue;
+        }
+        if args.check {
+            return Err(format!("{} is out of date: run `cargo xtask gen`", place.display()).into());
+        }
+        fs::create_dir_all(OUT)?;
+        fs::write(&place, new)?;
+        println!("wrote {}", place.display());
+    }
+    Ok(())
+}
