@@ -1,0 +1,96 @@
+//! What may stand in a file, section by section.
+//!
+//! Serialising a value of these types gives what may be shown: no secret is ever among it. `wire` adds them.
+
+mod client;
+mod model;
+mod provider;
+mod scalar;
+mod secret;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use client::{Budget, Client, Limits, Period, SigV4, Team};
+pub use model::{Model, Strategy, Target};
+pub use provider::{Auth, Dialect, Key, NamedAuth, Network, Price, Provider, Rates, Timeouts};
+pub use scalar::{Expiry, Span, Usd};
+pub use secret::Secret;
+
+/// A section whose fields come with a later issue: any mapping.
+pub type Open = serde_json::Map<String, serde_json::Value>;
+
+/// The whole of `keyway.yaml`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct File {
+    /// Where this process listens; read by `keyway up --config` only, never applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<Server>,
+    /// Places that serve models, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub providers: BTreeMap<String, Provider>,
+    /// Aliases: names that callers ask for, each with targets.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub models: BTreeMap<String, Model>,
+    /// Groups of clients.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub teams: BTreeMap<String, Team>,
+    /// Who may call.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub clients: BTreeMap<String, Client>,
+    /// Reuse of answers. Not enforced yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
+    /// Limits for everybody. Not enforced yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Open>,
+    /// Checks of prompts and answers. Not enforced yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policies: Option<Open>,
+    /// How key changes roll out. Not enforced yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Open>,
+    /// Traces and metrics. Not enforced yet: set OTEL_EXPORTER_OTLP_ENDPOINT.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub telemetry: Option<Open>,
+}
+
+/// Settings of the process that `keyway up --config` starts. A flag or an environment variable wins.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// Address of the API for callers, `HOST:PORT` or `PORT`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<String>,
+    /// Address of `/healthz`, `/readyz`, `/metrics`, `/snapshot`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ops_listen: Option<String>,
+    /// Address of the admin API and the dashboard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin_listen: Option<String>,
+    /// Address of the fleet stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fleet_listen: Option<String>,
+    /// Data planes, each a process of its own; left out: one, inside this process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u32>,
+}
+
+/// Reuse of answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cache {
+    /// On or off.
+    pub enabled: bool,
+    /// How long an answer may be reused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<Span>,
+}
+
+/// A field that is left out of what is shown because it holds its default.
+fn is_false(value: &bool) -> bool {
+    !*value
+}
