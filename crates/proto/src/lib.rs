@@ -4,7 +4,7 @@
 /// What a replica serves from.
 pub mod snapshot {
     /// First version.
-    #[expect(missing_docs, clippy::all, reason = "generated; comments stand in proto/")]
+    #[expect(missing_docs, reason = "generated; comments stand in proto/")]
     pub mod v1 {
         include!("gen/keyway.snapshot.v1.rs");
     }
@@ -13,7 +13,16 @@ pub mod snapshot {
 /// How replicas learn what to serve.
 pub mod fleet {
     /// First version.
-    #[expect(missing_docs, clippy::all, reason = "generated; comments stand in proto/")]
+    #[expect(missing_docs, reason = "generated; comments stand in proto/")]
+    #[cfg_attr(
+        feature = "services",
+        expect(
+            clippy::allow_attributes,
+            clippy::allow_attributes_without_reason,
+            clippy::excessive_nesting,
+            reason = "generated"
+        )
+    )]
     pub mod v1 {
         include!("gen/keyway.fleet.v1.rs");
     }

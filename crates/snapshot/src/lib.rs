@@ -1,1 +1,122 @@
-//! The typed, immutable state that a data plane serves from.
+//! The typed, immutable state that a data plane serves from, built from the resources that the control plane sends.
+//! Both planes run the same conversion, so that the control plane refuses what a replica would refuse.
+//! Pure: no I/O, no clock.
+
+mod build;
+mod client;
+mod hash;
+mod invalid;
+mod model;
+mod price;
+mod provider;
+mod resolve;
+mod secret;
+mod version;
+
+#[cfg(test)]
+mod tests;
+
+pub use client::{Client, Clients, DigestKey, Pattern, TokenDigest};
+pub use hash::{StateHash, state_hash};
+pub use invalid::Invalid;
+pub use keyway_proto::snapshot::v1::{
+    ClientState, CredentialState, Dialect, Endpoint, Meter, Strategy, StreamEnd,
+};
+pub use model::{Alias, Target};
+pub use price::{METERS, NanoDollars, Price};
+pub use provider::{Auth, EndpointUrl, Origin, Provider, Surface, standard_path};
+pub use resolve::{Refused, Resolved};
+pub use secret::Secret;
+pub use version::Version;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+/// Bounds and defaults that hold for a whole data plane.
+#[derive(Debug)]
+pub struct Settings {
+    /// Digests client tokens.
+    pub digest_key: DigestKey,
+    /// Bytes that one request's body may have.
+    pub body_limit: usize,
+    /// Bytes of request bodies held at one time.
+    pub bodies_in_flight_limit: usize,
+    /// What applies where neither provider nor model says otherwise.
+    pub timeouts: Timeouts,
+}
+
+/// Waits; `None` leaves the next wider setting in force.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Whole reply that is not a stream.
+    pub total: Option<Duration>,
+    /// First event of a stream.
+    pub first_token: Option<Duration>,
+    /// Between two events of a stream.
+    pub idle: Option<Duration>,
+    /// Opening a connection, TLS included.
+    pub connect: Option<Duration>,
+}
+
+/// One version of a provider's key, as it travels.
+#[derive(Debug)]
+pub struct Credential {
+    /// The provider whose key it is.
+    pub provider: Box<str>,
+    /// The key's name.
+    pub key: Box<str>,
+    /// Counts up with each rotation.
+    pub version: u32,
+    /// Whether new requests take it.
+    pub state: CredentialState,
+    /// Share of requests among the provider's keys.
+    pub weight: u32,
+    /// What the provider checks.
+    pub secret: Secret,
+}
+
+/// One immutable, versioned state of everything that the data plane needs.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// `epoch.counter`.
+    pub version: Version,
+    /// Root over all resources.
+    pub hash: StateHash,
+    /// Bounds and defaults.
+    pub settings: Settings,
+    /// By token digest.
+    pub clients: Clients,
+    /// By name.
+    pub providers: HashMap<Box<str>, Arc<Provider>>,
+    /// By provider.
+    pub credentials: HashMap<Box<str>, Vec<Arc<Credential>>>,
+    names: HashMap<Box<str>, resolve::Named>,
+}
+
+// === impl Timeouts ===
+
+impl Timeouts {
+    /// The tighter setting wins where both have one.
+    #[must_use]
+    pub fn tightened_by(self, other: Timeouts) -> Timeouts {
+        let least = |a: Option<Duration>, b: Option<Duration>| match (a, b) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        Timeouts {
+            total: least(self.total, other.total),
+            first_token: least(self.first_token, other.first_token),
+            idle: least(self.idle, other.idle),
+            connect: least(self.connect, other.connect),
+        }
+    }
+}
+
+// === impl Credential ===
+
+impl Credential {
+    /// `provider/key/version`: names it in records, metrics and reports.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!("{}/{}/{}", self.provider, self.key, self.version)
+    }
+}

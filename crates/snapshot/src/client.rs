@@ -1,0 +1,199 @@
+//! Callers, found by keyed digest of their whole token. What a token looks like never decides access.
+
+use crate::ClientState;
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::{BuildHasherDefault, Hasher},
+    sync::Arc,
+};
+
+/// BLAKE3 of a token under the fleet's digest key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TokenDigest(pub [u8; 32]);
+
+/// The key under which tokens are digested.
+#[derive(Clone)]
+pub struct DigestKey(pub(crate) zeroize::Zeroizing<[u8; 32]>);
+
+/// Who calls the gateway.
+#[derive(Debug)]
+pub struct Client {
+    /// Unique name.
+    pub name: Box<str>,
+    /// Empty = a client of its own.
+    pub team: Box<str>,
+    /// A disabled client is told so.
+    pub state: ClientState,
+    /// `None` = every model.
+    pub models: Option<Vec<Pattern>>,
+    /// Seconds since 1970; 0 = never.
+    pub expires_at: u64,
+}
+
+/// A name with `*` for any run of characters, `/` included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern(Box<str>);
+
+/// All callers.
+#[derive(Default)]
+pub struct Clients {
+    by_digest: HashMap<TokenDigest, Arc<Client>, BuildHasherDefault<DigestHasher>>,
+    by_name: HashMap<Box<str>, Arc<Client>>,
+}
+
+/// A digest is uniform already: eight of its bytes are the hash.
+#[derive(Debug, Default)]
+pub(crate) struct DigestHasher(u64);
+
+// === impl DigestKey ===
+
+impl DigestKey {
+    /// From 32 random bytes.
+    #[must_use]
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(zeroize::Zeroizing::new(bytes))
+    }
+
+    /// Digests a whole token.
+    #[must_use]
+    pub fn digest(&self, token: &[u8]) -> TokenDigest {
+        TokenDigest(*blake3::keyed_hash(&self.0, token).as_bytes())
+    }
+}
+
+impl fmt::Debug for DigestKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DigestKey(..)")
+    }
+}
+
+impl fmt::Debug for TokenDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenDigest(..)")
+    }
+}
+
+// === impl TokenDigest ===
+
+impl std::hash::Hash for TokenDigest {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.0);
+    }
+}
+
+impl Hasher for DigestHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk::<8>() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+// === impl Client ===
+
+impl Client {
+    /// Whether it may use a model that is known by either name.
+    #[must_use]
+    pub fn may_use(&self, asked: &str, resolved: &str) -> bool {
+        self.models
+            .as_ref()
+            .is_none_or(|all| all.iter().any(|one| one.matches(asked) || one.matches(resolved)))
+    }
+}
+
+// === impl Clients ===
+
+impl Clients {
+    pub(crate) fn insert(&mut self, client: Arc<Client>, digests: Vec<TokenDigest>) -> Result<(), ()> {
+        for digest in digests {
+            if self.by_digest.insert(digest, Arc::clone(&client)).is_some() {
+                return Err(());
+            }
+        }
+        self.by_name.insert(client.name.clone(), client);
+        Ok(())
+    }
+
+    /// Whose token this is.
+    #[must_use]
+    pub fn by_digest(&self, digest: &TokenDigest) -> Option<&Arc<Client>> {
+        self.by_digest.get(digest)
+    }
+
+    /// The client of that name.
+    #[must_use]
+    pub fn by_name(&self, name: &str) -> Option<&Arc<Client>> {
+        self.by_name.get(name)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+}
+
+impl fmt::Debug for Clients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Clients({})", self.len())
+    }
+}
+
+// === impl Pattern ===
+
+impl Pattern {
+    /// Any text is a pattern.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// Whether the whole name fits. Linear: each piece between stars is found leftmost.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        let Some((head, rest)) = self.0.split_once('*') else { return *self.0 == *name };
+        let Some(mut name) = name.strip_prefix(head) else { return false };
+        let (middle, tail) = rest.rsplit_once('*').unwrap_or(("", rest));
+        for piece in middle.split('*') {
+            let Some(at) = name.find(piece) else { return false };
+            name = name.get(at + piece.len()..).unwrap_or("");
+        }
+        name.ends_with(tail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        for (pattern, name, fits) in [
+            ("fast", "fast", true),
+            ("fast", "faster", false),
+            ("*", "a/b/c", true),
+            ("openai/*", "openai/gpt-4o", true),
+            ("openai/*", "openai/ft:a/b", true),
+            ("openai/*", "azure/gpt-4o", false),
+            ("*gpt*mini", "openai/gpt-4o-mini", true),
+            ("*gpt*mini", "openai/gpt-4o", false),
+            ("a*b*b", "ab", false),
+            ("a*b*b", "abb", true),
+            ("a*a", "a", false),
+            ("", "", true),
+        ] {
+            assert_eq!(Pattern::new(pattern).matches(name), fits, "{pattern} {name}");
+        }
+    }
+}

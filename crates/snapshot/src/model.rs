@@ -1,0 +1,47 @@
+//! What a caller may ask for: targets, and aliases over them.
+
+use crate::{Price, Provider, Strategy, Timeouts};
+use http::HeaderValue;
+use std::sync::Arc;
+
+/// One way to serve a model: a provider and the name that it knows the model by.
+#[derive(Debug)]
+pub struct Target {
+    /// Who serves it.
+    pub provider: Arc<Provider>,
+    /// What goes upstream as `model`.
+    pub model: Box<str>,
+    /// `provider/model`.
+    pub label: Box<str>,
+    /// The label as a header value, if it can be one.
+    pub label_header: Option<HeaderValue>,
+    /// `None` = unknown, which is not free.
+    pub price: Option<Arc<Price>>,
+}
+
+/// A name with targets.
+#[derive(Debug)]
+pub struct Alias {
+    /// What callers ask for.
+    pub name: Box<str>,
+    /// How one target is chosen.
+    pub strategy: Strategy,
+    /// Each with weight and priority (lower first).
+    pub targets: Vec<(Arc<Target>, u32, u32)>,
+    /// Names that are tried after the targets.
+    pub fallback: Vec<Box<str>>,
+    /// Attempts after the first; `None` = the data plane's default.
+    pub retries: Option<u32>,
+    /// Tighter than the provider's.
+    pub timeouts: Timeouts,
+}
+
+// === impl Target ===
+
+impl Target {
+    pub(crate) fn new(provider: Arc<Provider>, model: &str, price: Option<Arc<Price>>) -> Self {
+        let label = format!("{}/{model}", provider.name);
+        let label_header = HeaderValue::from_str(&label).ok();
+        Self { provider, model: model.into(), label: label.into(), label_header, price }
+    }
+}

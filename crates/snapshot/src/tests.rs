@@ -1,0 +1,138 @@
+//! Resources in, answers out.
+
+use crate::{Invalid, Refused, Resolved, Snapshot, Version};
+use bytes::Bytes;
+use keyway_proto::snapshot::v1::{self as wire, Kind, Resource};
+use prost::Message;
+
+fn resource(kind: Kind, name: &str, body: &impl Message) -> Resource {
+    Resource { kind: kind as i32, name: name.to_owned(), body: Bytes::from(body.encode_to_vec()) }
+}
+
+fn settings() -> Resource {
+    let settings = wire::Settings {
+        digest_key: vec![7; 32],
+        body_limit: 1 << 20,
+        bodies_in_flight_limit: 1 << 24,
+        timeouts: None,
+    };
+    resource(Kind::Settings, "settings", &settings)
+}
+
+fn provider(name: &str, base_url: &str, offers: &[&str]) -> Resource {
+    let surface = wire::Surface {
+        dialect: wire::Dialect::OpenaiChat as i32,
+        base_url: base_url.to_owned(),
+        ..wire::Surface::default()
+    };
+    let body = wire::Provider {
+        name: name.to_owned(),
+        surfaces: vec![surface],
+        auth: Some(wire::Auth {
+            scheme: wire::AuthScheme::Header as i32,
+            name: "authorization".to_owned(),
+            prefix: "Bearer ".to_owned(),
+        }),
+        offers: offers.iter().map(|id| wire::Offer { id: (*id).to_owned(), price: None }).collect(),
+        ..wire::Provider::default()
+    };
+    resource(Kind::Provider, name, &body)
+}
+
+fn alias(name: &str, targets: &[(&str, &str)], fallback: &[&str]) -> Resource {
+    let targets = targets.iter().map(|(provider, model)| wire::Target {
+        provider: (*provider).to_owned(),
+        model: (*model).to_owned(),
+        weight: 1,
+        priority: 0,
+    });
+    let body = wire::Model {
+        name: name.to_owned(),
+        targets: targets.collect(),
+        fallback: fallback.iter().map(|name| (*name).to_owned()).collect(),
+        ..wire::Model::default()
+    };
+    resource(Kind::Model, name, &body)
+}
+
+fn client(name: &str, models: &[&str]) -> Resource {
+    let body = wire::Client {
+        name: name.to_owned(),
+        state: wire::ClientState::Enabled as i32,
+        models: models.iter().map(|model| (*model).to_owned()).collect(),
+        ..wire::Client::default()
+    };
+    resource(Kind::Client, name, &body)
+}
+
+fn build(resources: &[Resource]) -> Result<Snapshot, Invalid> {
+    let all: Vec<Resource> = [settings()].into_iter().chain(resources.iter().cloned()).collect();
+    Snapshot::build(Version { epoch: 1, counter: 1 }, &all)
+}
+
+fn label(snapshot: &Snapshot, client: &str, asked: &str) -> Result<String, Refused> {
+    let client = snapshot.clients.by_name(client).unwrap();
+    snapshot.resolve(client, asked).map(|resolved| match resolved {
+        Resolved::Alias(alias) => format!("alias {}", alias.name),
+        Resolved::Target(target) => target.label.to_string(),
+    })
+}
+
+#[test]
+fn names_by_the_rules() {
+    let snapshot = build(&[
+        provider("openai", "https://api.openai.com/v1", &["gpt-4o", "gpt-4o-mini", "shared"]),
+        provider("openrouter", "https://openrouter.ai/api/v1", &["openai/gpt-4o", "meta/llama", "shared"]),
+        alias("fast", &[("openai", "gpt-4o-mini")], &["smart"]),
+        alias("smart", &[("openai", "gpt-4o")], &["fast"]),
+        client("all", &["*"]),
+        client("narrow", &["fast", "openai/gpt-4o"]),
+    ])
+    .unwrap();
+    for (asked, gives) in [
+        ("fast", "alias fast"),
+        ("openai/gpt-4o", "openai/gpt-4o"),
+        ("openai/never-heard-of", "openai/never-heard-of"),
+        ("gpt-4o", "openai/gpt-4o"),
+        ("meta/llama", "openrouter/meta/llama"),
+        ("openrouter/openai/gpt-4o", "openrouter/openai/gpt-4o"),
+    ] {
+        assert_eq!(label(&snapshot, "all", asked).as_deref(), Ok(gives), "{asked}");
+    }
+    assert!(matches!(label(&snapshot, "all", "shared"), Err(Refused::Ambiguous { .. })));
+    assert!(matches!(label(&snapshot, "all", "nothing"), Err(Refused::Unknown { .. })));
+    assert!(matches!(label(&snapshot, "narrow", "openai/gpt-4o-mini"), Err(Refused::NotAllowed { .. })));
+    assert_eq!(label(&snapshot, "narrow", "gpt-4o").as_deref(), Ok("openai/gpt-4o"), "by the resolved name");
+    let Err(Refused::Unknown { nearest, .. }) = label(&snapshot, "narrow", "gpt-4") else { panic!() };
+    assert_eq!(nearest, ["openai/gpt-4o"], "only what the client may use");
+}
+
+#[test]
+fn fallbacks_are_followed_once() {
+    let snapshot = build(&[
+        provider("p", "http://localhost:1/v1", &[]),
+        alias("fast", &[("p", "a")], &["smart"]),
+        alias("smart", &[("p", "b")], &["fast", "p/c"]),
+    ])
+    .unwrap();
+    let groups = snapshot.groups(&snapshot.lookup("fast").unwrap());
+    assert_eq!(groups.len(), 3, "{groups:?}");
+}
+
+#[test]
+fn a_bad_resource_names_itself() {
+    let refused = build(&[alias("fast", &[("nobody", "x")], &[])]).unwrap_err();
+    assert_eq!(refused.to_string(), "model/fast: targets[0].provider: no such provider");
+    let refused = build(&[provider("p", "ftp://x", &[])]).unwrap_err();
+    assert_eq!(refused.field, "surfaces[0].base_url");
+}
+
+#[test]
+fn urls_are_put_together_once() {
+    let snapshot = build(&[provider("p", "https://h.example:8443/base/v1", &[])]).unwrap();
+    let surface = &snapshot.providers["p"].surfaces[0];
+    let url = surface.url(wire::Endpoint::ChatCompletions).unwrap();
+    assert_eq!(url.path.as_str(), "/base/v1/chat/completions");
+    assert_eq!((url.origin.tls, &*url.origin.host, url.origin.port), (true, "h.example", 8443));
+    assert_eq!(url.origin.authority, "h.example:8443");
+}
