@@ -1,1 +1,7 @@
-//! Wire formats: shallow scan, event framing, usage, errors.
+//! Wire formats: what the data plane must know of requests, replies and streams without decoding them.
+//! Pure: bytes in, bytes and verdicts out; no sockets, no clock. Where caller and target speak one dialect, bodies pass
+//! unchanged but for the model name, and this crate only looks on.
+
+pub mod multipart;
+pub mod rewrite;
+pub mod scan;
