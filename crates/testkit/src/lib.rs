@@ -1,1 +1,5 @@
 //! Simulated peers for tests: provider with faults, load, processes.
+
+pub mod caller;
+pub mod load;
+pub mod provider;

@@ -1,0 +1,133 @@
+//! What the simulated provider remembers: scripts, refused keys, and every request it saw.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Instant;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use serde_json::Value;
+
+use super::ANY;
+use super::dialect::Surface;
+use super::plan::Asked;
+use super::reply::Reply;
+use super::seen::{KeyUse, Outcome, Seen};
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    connections: u64,
+    scripts: HashMap<String, Queue>,
+    refused: HashMap<String, u16>,
+    seen: Vec<Seen>,
+    keys: BTreeMap<String, KeyUse>,
+    broken: Vec<Bytes>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    next: VecDeque<Reply>,
+    always: Option<Reply>,
+}
+
+impl Inner {
+    fn scripted(&mut self, model: &str) -> Option<Reply> {
+        let queue = self.scripts.get_mut(model)?;
+        queue.next.pop_front().or_else(|| queue.always.clone())
+    }
+}
+
+impl State {
+    pub(super) fn queue(&self, model: &str, reply: Reply) {
+        self.inner.lock().scripts.entry(model.to_owned()).or_default().next.push_back(reply);
+    }
+
+    pub(super) fn always(&self, model: &str, reply: Reply) {
+        self.inner.lock().scripts.entry(model.to_owned()).or_default().always = Some(reply);
+    }
+
+    pub(super) fn clear(&self, model: &str) {
+        self.inner.lock().scripts.remove(model);
+    }
+
+    pub(super) fn refuse(&self, key: &str, status: u16) {
+        self.inner.lock().refused.insert(key.to_owned(), status);
+    }
+
+    pub(super) fn accept(&self, key: &str) {
+        self.inner.lock().refused.remove(key);
+    }
+
+    pub(super) fn connected(&self) -> u64 {
+        let mut inner = self.inner.lock();
+        inner.connections += 1;
+        inner.connections
+    }
+
+    pub(super) fn broken(&self, bytes: Bytes) {
+        self.inner.lock().broken.push(bytes);
+    }
+
+    /// Notes the request and chooses its answer: a refused key's first, then the script of the model,
+    /// then the script for any model, then a good answer.
+    pub(super) fn answer(&self, connection: u64, head: Bytes, body: Bytes) -> (usize, Reply, Asked) {
+        let seen = Seen { connection, head, body, arrived: Instant::now(), outcome: None };
+        let asked = asked(&seen);
+        let mut inner = self.inner.lock();
+        let refused = inner.refused.get(&asked.credential).copied();
+        let key = inner.keys.entry(asked.credential.clone()).or_default();
+        key.requests += 1;
+        key.refused += u64::from(refused.is_some());
+        let reply = match refused {
+            Some(status) => Reply::status(status),
+            None => {
+                let scripted = inner.scripted(&asked.model);
+                scripted.or_else(|| inner.scripted(ANY)).unwrap_or_default()
+            }
+        };
+        inner.seen.push(seen);
+        (inner.seen.len() - 1, reply, asked)
+    }
+
+    pub(super) fn ended(&self, place: usize, outcome: Outcome) {
+        if let Some(seen) = self.inner.lock().seen.get_mut(place) {
+            seen.outcome = Some(outcome);
+        }
+    }
+
+    pub(super) fn seen(&self) -> Vec<Seen> {
+        self.inner.lock().seen.clone()
+    }
+
+    pub(super) fn requests(&self) -> usize {
+        self.inner.lock().seen.len()
+    }
+
+    pub(super) fn connections(&self) -> u64 {
+        self.inner.lock().connections
+    }
+
+    pub(super) fn keys(&self) -> BTreeMap<String, KeyUse> {
+        self.inner.lock().keys.clone()
+    }
+
+    pub(super) fn broken_heads(&self) -> Vec<Bytes> {
+        self.inner.lock().broken.clone()
+    }
+}
+
+fn asked(seen: &Seen) -> Asked {
+    let json = seen.json();
+    let flag = |value: Option<&Value>| value.and_then(Value::as_bool).unwrap_or(false);
+    Asked {
+        surface: Surface::of(seen.path()),
+        model: json.get("model").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        stream: flag(json.get("stream")),
+        usage: flag(json.pointer("/stream_options/include_usage")),
+        credential: seen.credential().to_owned(),
+    }
+}
