@@ -2,11 +2,25 @@
 //!
 //! Pure: text in, values out. Reads no file, no environment and no clock; the shells hand those in.
 
+mod check;
 mod file;
+mod load;
+mod nearest;
+mod path;
+mod problem;
+mod secrets;
+#[cfg(test)]
+mod tests;
 mod wire;
+mod yaml;
 
+pub use check::{check, references, warnings};
 pub use file::{
     Auth, Budget, Cache, Client, Dialect, Expiry, File, Key, Limits, Model, NamedAuth, Network, Open, Period,
     Price, Provider, Rates, Secret, Server, SigV4, Span, Strategy, Target, Team, Timeouts, Usd,
 };
+pub use load::{Loaded, Places, load, read_json};
+pub use nearest::nearest;
+pub use problem::{Place, Problem};
+pub use secrets::looks_like_secret;
 pub use wire::{schema, wire};

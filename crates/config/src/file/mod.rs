@@ -19,6 +19,8 @@ pub use provider::{Auth, Dialect, Key, NamedAuth, Network, Price, Provider, Rate
 pub use scalar::{Expiry, Span, Usd};
 pub use secret::Secret;
 
+pub(crate) use scalar::TEXT_OF_NUMBER;
+
 /// A section whose fields come with a later issue: any mapping.
 pub type Open = serde_json::Map<String, serde_json::Value>;
 

@@ -1,0 +1,82 @@
+//! What types cannot say. `check` looks at a file alone; `references` at the names it uses, given what is there.
+
+mod client;
+mod model;
+mod names;
+mod provider;
+mod references;
+mod unenforced;
+
+pub use references::references;
+pub use unenforced::warnings;
+
+use crate::problem::Problem;
+use crate::{File, path};
+
+/// Everything wrong with a file by itself: names, numbers, URLs, secrets. Names that it refers to are looked at by
+/// [`references`], since they may stand in the control plane already.
+#[must_use]
+pub fn check(file: &File) -> Vec<Problem> {
+    let mut findings = Findings::default();
+    for (name, provider) in &file.providers {
+        provider::check(&mut findings.below("providers", name), name, provider);
+    }
+    for (name, model) in &file.models {
+        model::check(&mut findings.below("models", name), name, model);
+    }
+    for (name, team) in &file.teams {
+        client::check_team(&mut findings.below("teams", name), name, team);
+    }
+    for (name, client) in &file.clients {
+        client::check(&mut findings.below("clients", name), name, client);
+    }
+    client::check_same_tokens(&mut findings.at("clients"), &file.clients);
+    findings.problems
+}
+
+/// Problems found so far.
+#[derive(Default)]
+struct Findings {
+    problems: Vec<Problem>,
+}
+
+/// A place in the file at which problems are reported.
+struct At<'f> {
+    problems: &'f mut Vec<Problem>,
+    path: String,
+}
+
+// === impl Findings ===
+
+impl Findings {
+    fn at(&mut self, section: &str) -> At<'_> {
+        At { problems: &mut self.problems, path: section.to_owned() }
+    }
+
+    fn below(&mut self, section: &str, name: &str) -> At<'_> {
+        At { problems: &mut self.problems, path: path::field(section, name) }
+    }
+}
+
+// === impl At ===
+
+impl At<'_> {
+    fn field(&mut self, name: &str) -> At<'_> {
+        At { path: path::field(&self.path, name), problems: self.problems }
+    }
+
+    fn item(&mut self, index: usize) -> At<'_> {
+        At { path: path::item(&self.path, index), problems: self.problems }
+    }
+
+    fn report(&mut self, reason: impl Into<String>) {
+        self.problems.push(Problem::new(self.path.clone(), reason));
+    }
+
+    /// Reports at the field `name` what `found` says.
+    fn report_field(&mut self, name: &str, found: Result<(), String>) {
+        if let Err(reason) = found {
+            self.field(name).report(reason);
+        }
+    }
+}

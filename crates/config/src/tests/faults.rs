@@ -1,0 +1,165 @@
+//! Every way to get a file wrong gives one line that says where, what and what to do.
+
+use proptest::prelude::*;
+
+use super::{environment, faults};
+use crate::load;
+
+/// (the file, the lines expected).
+const CASES: &[(&str, &str)] = &[
+    (
+        "providers:\n  openai:\n    base_ur: https://x\n",
+        "keyway.yaml:3: providers.openai.base_ur: unknown field; did you mean base_url?",
+    ),
+    ("provider:\n  openai:\n", "keyway.yaml:1: provider: unknown field; did you mean providers?"),
+    (
+        "providers:\n  openai:\n    api_key: ${lower}\n",
+        "keyway.yaml:3: providers.openai.api_key: the environment variable lower is not set; set it or remove this line",
+    ),
+    (
+        "providers:\n  opnai:\n",
+        "keyway.yaml:2: providers.opnai: is not in the catalogue and so needs dialect and base_url; did you mean openai?",
+    ),
+    (
+        "models:\n  fast:\n    strategy: weigthed\n    targets:\n      - provider: openai\n",
+        "keyway.yaml:3: models.fast.strategy: must be one of weighted, priority, least-latency, least-cost, least-busy, \
+         sticky, semantic; did you mean weighted?\n\
+         keyway.yaml:5: models.fast.targets[0]: needs the field model",
+    ),
+    (
+        "providers: { anthropic: }\nmodels:\n  fast:\n    targets:\n      - { provider: antropic, model: m }\n    fallback: [fats]\n",
+        "keyway.yaml:5: models.fast.targets[0].provider: names no configured provider; did you mean anthropic?\n\
+         keyway.yaml:6: models.fast.fallback[0]: is neither an alias nor provider/model with a configured provider; did \
+         you mean fast?",
+    ),
+    (
+        "clients:\n  a:\n    token: short\n    team: rde\nteams: { red: }\n",
+        "keyway.yaml:3: clients.a.token: has 5 characters, 24 are wanted; leave it out to have one made",
+    ),
+    (
+        "clients:\n  a:\n    team: rde\nteams: { red: }\n",
+        "keyway.yaml:3: clients.a.team: names no team; did you mean red?",
+    ),
+    (
+        "clients:\n  a: { token: 0123456789-0123456789-same }\n  b: { token: 0123456789-0123456789-same }\n",
+        "keyway.yaml:3: clients.b.token: is the token of the client a too; give each its own",
+    ),
+    (
+        "models:\n  fast: { targets: [{ provider: sandbox, model: echo, weight: 0 }], timeout: soon }\n",
+        "keyway.yaml:2: models.fast.timeout: expected a duration like 250ms, 60s, 10m, 24h, or seconds as a number",
+    ),
+    (
+        "models:\n  fast:\n    targets: [{ provider: sandbox, model: echo, weight: 0 }]\n",
+        "keyway.yaml:3: models.fast.targets[0].weight: must be from 1 to 1000000",
+    ),
+    (
+        "models:\n  openai/x: { targets: [{ provider: sandbox, model: echo }] }\n",
+        "keyway.yaml:2: models.openai/x: an alias has 1 to 256 letters, digits, '.', '_', '-' or ':' and begins with a \
+         letter or digit",
+    ),
+    (
+        "providers:\n  openai:\n    keys:\n      - { name: a }\n      - { name: a }\n",
+        "keyway.yaml:5: providers.openai.keys[1].name: is the name of another key of this provider; key names are unique",
+    ),
+    (
+        "providers:\n  openai:\n  openai:\n",
+        "keyway.yaml:3: openai: stands twice in the same mapping; keep one",
+    ),
+    ("providers: [a]\n", "keyway.yaml:1: providers: expected a mapping, found a list"),
+    ("a: b: c\n", "keyway.yaml:1: is not valid YAML: mapping values are not allowed in this context"),
+    ("a: 1\n---\nb: 2\n", "keyway.yaml:3: holds more than one document; keep one"),
+    (
+        "teams: { a: { budget: { usd: 0.0000000001, per: month } } }",
+        "keyway.yaml:1: teams.a.budget.usd: expected US dollars like 0.15, with at most nine decimal places",
+    ),
+    (
+        "providers:\n  openai: { base_url: \"ftp://x\" }\n",
+        "keyway.yaml:2: providers.openai.base_url: must begin with https:// or http://",
+    ),
+    (
+        "providers:\n  openai: { base_url: \"https://u:p@x\" }\n",
+        "keyway.yaml:2: providers.openai.base_url: must not hold a user or password; give the key as `api_key`",
+    ),
+    (
+        "providers:\n  sandbox: {}\n",
+        "keyway.yaml:2: providers.sandbox: is built in and takes no settings; remove it or choose another name",
+    ),
+    (
+        "providers:\n  openai: { headers: { Authorization: x } }\n",
+        "keyway.yaml:2: providers.openai.headers.Authorization: is set by Keyway itself; for a credential use `api_key` and `auth`",
+    ),
+    (
+        "providers:\n  openai: { auth: { header: X-Key, query: k } }\n",
+        "keyway.yaml:2: providers.openai.auth: give either `header` (with or without `prefix`) or `query`",
+    ),
+];
+
+#[test]
+fn each_fault_is_one_line_with_file_line_and_field() {
+    let wrong: Vec<_> =
+        CASES.iter().map(|(text, expected)| (faults(text), *expected)).filter(|(a, b)| a != b).collect();
+    assert_eq!(wrong, []);
+}
+
+#[test]
+fn several_faults_are_found_in_one_run() {
+    let text = "providers:\n  openai: { base_ur: x, regoin: y }\nclients:\n  a: { modles: [x] }\n  b: { disabled: maybe }\n";
+    let found = faults(text);
+    let begins: Vec<_> =
+        found.lines().map(|line| line.rsplit_once(": ").map_or(line, |(place, _)| place)).collect();
+    let expected = [
+        "keyway.yaml:2: providers.openai.base_ur",
+        "keyway.yaml:2: providers.openai.regoin",
+        "keyway.yaml:4: clients.a.modles",
+        "keyway.yaml:5: clients.b.disabled",
+    ];
+    assert_eq!(begins, expected);
+}
+
+#[test]
+fn a_pasted_key_is_refused_and_never_repeated() {
+    let key = "sk-proj-abcdefghijklmnop1234567890";
+    let texts = [
+        format!("providers:\n  {key}:\n    api_key: x\n"),
+        format!("providers:\n  openai: {{ {key}: x }}\n"),
+        format!("providers:\n  openai: {{ keys: [{{ name: {key}, secret: x }}] }}\n"),
+        format!("providers:\n  openai: {{ dialect: {key} }}\n"),
+        format!("providers:\n  openai: {{ timeouts: {{ total: {key} }} }}\n"),
+        format!("providers:\n  openai: {{ base_url: 'https://x/{key}' }}\n"),
+        format!("providers:\n  openai: {{ headers: {{ x-extra: {key} }} }}\n"),
+        format!("models:\n  {key}: {{ targets: [] }}\n"),
+        format!("clients:\n  a: {{ team: {key} }}\n"),
+        format!("clients:\n  a: {{ models: [{key}] }}\n"),
+        format!("{key}\n"),
+        format!("{key}: 1\n{key}: 2\n"),
+    ];
+    for text in texts {
+        let found = faults(&text);
+        assert!(!found.is_empty() && !found.contains("abcdef"), "{text}{found}");
+    }
+}
+
+#[test]
+fn size_depth_and_aliases_are_bounded() {
+    let long = format!("# {}\n", "x".repeat(1 << 20));
+    assert!(faults(&long).contains("larger than 1 MiB"));
+    let deep = format!("limits: {}1{}", "[".repeat(200), "]".repeat(200));
+    assert!(faults(&deep).contains("nested too deep"), "{}", faults(&deep));
+    let mut bomb = String::from("limits:\n  a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..9 {
+        let below = format!("*a{}", level - 1);
+        bomb += &format!("  a{level}: &a{level} [{}]\n", [below.as_str(); 10].join(", "));
+    }
+    assert!(faults(&bomb).contains("too many values"));
+    assert!(load("limits: { a: &a [1], b: *a }", "f", environment).is_ok());
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics_and_problems_are_single_lines(text in "[a-z:\\-\\[\\]{}&*!|>'\"#%@`$ \n\t0-9]{0,200}") {
+        if let Err(problems) = load(&text, "f", environment) {
+            prop_assert!(!problems.is_empty());
+            prop_assert!(problems.iter().all(|problem| !problem.to_string().contains('\n')));
+        }
+    }
+}

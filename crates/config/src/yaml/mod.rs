@@ -1,0 +1,80 @@
+//! YAML as a tree whose nodes know their line. Bounded: size, depth, nodes and what aliases may add.
+
+mod de;
+mod fault;
+mod parse;
+mod read;
+mod substitute;
+
+use zeroize::Zeroizing;
+
+pub(crate) use parse::parse;
+pub(crate) use read::{from_json, read};
+pub(crate) use substitute::substitute;
+
+/// One value and the line on which it, or its key, begins.
+#[derive(Clone)]
+pub(crate) struct Node {
+    pub(crate) line: usize,
+    pub(crate) kind: Kind,
+}
+
+#[derive(Clone)]
+pub(crate) enum Kind {
+    Scalar(Scalar),
+    Sequence(Vec<Node>),
+    Mapping(Vec<(String, Node)>),
+}
+
+/// The text is wiped on drop: it may be a secret.
+#[derive(Clone)]
+pub(crate) struct Scalar {
+    pub(crate) text: Zeroizing<String>,
+    /// True: `null`, `true` and numbers mean themselves. False: quoted or from the environment, so always text.
+    pub(crate) plain: bool,
+}
+
+// === impl Node ===
+
+impl Node {
+    fn scalar(line: usize, text: String, plain: bool) -> Self {
+        Self { line, kind: Kind::Scalar(Scalar { text: Zeroizing::new(text), plain }) }
+    }
+
+    /// Levels below this one.
+    fn height(&self) -> usize {
+        let below =
+            |nodes: &mut dyn Iterator<Item = &Node>| nodes.map(|node| node.height() + 1).max().unwrap_or(0);
+        match &self.kind {
+            Kind::Scalar(_) => 0,
+            Kind::Sequence(items) => below(&mut items.iter()),
+            Kind::Mapping(entries) => below(&mut entries.iter().map(|(_, value)| value)),
+        }
+    }
+
+    /// Calls `visit` with the path and line of this node and of all below it.
+    pub(crate) fn walk(&self, path: &str, visit: &mut impl FnMut(&str, usize)) {
+        visit(path, self.line);
+        match &self.kind {
+            Kind::Scalar(_) => {}
+            Kind::Sequence(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    item.walk(&crate::path::item(path, index), visit);
+                }
+            }
+            Kind::Mapping(entries) => {
+                for (name, value) in entries {
+                    value.walk(&crate::path::field(path, name), visit);
+                }
+            }
+        }
+    }
+}
+
+// === impl Scalar ===
+
+impl Scalar {
+    pub(crate) fn is_null(&self) -> bool {
+        self.plain && matches!(self.text.as_str(), "" | "~" | "null" | "Null" | "NULL")
+    }
+}
