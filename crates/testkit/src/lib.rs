@@ -2,4 +2,7 @@
 
 pub mod caller;
 pub mod load;
+pub mod process;
 pub mod provider;
+pub mod sdk;
+pub mod strict;
