@@ -3,5 +3,8 @@
 //! unchanged but for the model name, and this crate only looks on.
 
 pub mod multipart;
+pub mod reply;
 pub mod rewrite;
 pub mod scan;
+pub mod stream;
+pub mod usage;

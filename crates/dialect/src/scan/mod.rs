@@ -18,7 +18,7 @@ pub use keys::{KEY_LENGTH_LIMIT, KEYS_LIMIT};
 pub use malformed::{Malformed, Reason};
 pub use text::Text;
 pub use walk::DEPTH_LIMIT;
-pub(crate) use walk::{Members, skip_blank};
+pub(crate) use walk::{Members, member, next_mark, skip_blank};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// Length of the longest key that is also looked for in other cases.

@@ -1,0 +1,227 @@
+//! Passes one server-sent event stream on, byte for byte, in whole events only, and looks on: how it began, what it
+//! used, whether it ended as its row says. Where chunks are cut makes no difference to bytes or verdicts.
+
+mod lines;
+mod refused;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use crate::usage::Usage;
+use bytes::{Buf, Bytes, BytesMut};
+use keyway_proto::snapshot::v1::{Dialect, Endpoint, StreamEnd};
+use lines::Lines;
+use memchr::memchr2;
+use watch::{Pass, Watch};
+
+pub use lines::{EVENT_LIMIT, JUNK_LIMIT};
+pub use refused::Refused;
+
+/// One stream on its way from a target to a caller of the same dialect.
+#[derive(Debug)]
+pub struct Relay {
+    watch: Watch,
+    lines: Lines,
+    /// The event that has begun and not ended.
+    held: BytesMut,
+    after: After,
+    bad: Option<BadStream>,
+    scratch: Vec<u8>,
+}
+
+/// Why a stream is given up. The caller sends the dialect's error event and ends without an end marker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadStream {
+    /// `upstream_line_too_long`.
+    #[error("an event of the stream is longer than {EVENT_LIMIT} bytes")]
+    LineTooLong,
+    /// `upstream_malformed`.
+    #[error("more than {JUNK_LIMIT} lines of the stream are neither field nor comment")]
+    Malformed,
+}
+
+/// How the stream began; comments, pings and events without data do not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum First {
+    /// Nothing that counts has come yet.
+    Pending,
+    /// An answer: headers may go out.
+    Content,
+    /// An error: another target may be tried, since nothing has gone out.
+    Error(Refused),
+}
+
+/// How the stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// As the row says that complete streams end.
+    Complete,
+    /// Short of it: the caller must be told by an error event.
+    Cut,
+    /// With an error event of the target's own, which has been passed on; nothing needs to follow.
+    Failed,
+}
+
+/// What stood at the end of the last chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    /// Nothing that matters.
+    Nothing,
+    /// A `\r` that ended an event; a `\n` that comes next shares its fate.
+    Return(Pass),
+}
+
+// === impl Relay ===
+
+impl Relay {
+    /// Begins a stream. `end` is the row's rule. With `withhold_usage_chunk` the extra chunk that only carries usage is
+    /// counted and not passed on, because the caller did not ask for it.
+    #[must_use]
+    pub fn new(dialect: Dialect, endpoint: Endpoint, end: StreamEnd, withhold_usage_chunk: bool) -> Self {
+        Self {
+            watch: Watch::new(dialect, endpoint, end, withhold_usage_chunk),
+            lines: Lines::default(),
+            held: BytesMut::new(),
+            after: After::Nothing,
+            bad: None,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Takes in a chunk and gives every event that is whole by now to `out`, neighbours in one piece.
+    ///
+    /// # Errors
+    /// The stream cannot be passed on; `out` has got what was whole before. Every later call says the same.
+    pub fn push(&mut self, mut chunk: Bytes, out: &mut impl FnMut(Bytes)) -> Result<(), BadStream> {
+        if let Some(bad) = self.bad {
+            return Err(bad);
+        }
+        let done = self.finish_held(&mut chunk, out).and_then(|()| self.pass_whole(chunk, out));
+        self.bad = done.err();
+        done
+    }
+
+    /// How the stream began.
+    #[must_use]
+    pub fn first(&self) -> &First {
+        self.watch.first()
+    }
+
+    /// True once the end that the row asks for has passed; a broken connection then no longer matters.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.watch.is_complete()
+    }
+
+    /// To be called at a clean end of the target's bytes. An end marker that only lacks its blank line still goes to
+    /// `out`; any other unfinished event is dropped, so that an error event never joins half a line.
+    pub fn finish(&mut self, out: &mut impl FnMut(Bytes)) -> Ending {
+        if self.bad.is_some() {
+            return Ending::Cut;
+        }
+        if self.held.is_empty() {
+            return self.watch.ending();
+        }
+        let tail = self.held.split().freeze();
+        // The event as if its blank line had come; it cannot be too long by two bytes and still matter.
+        let whole = [tail.as_ref(), b"\n\n"].concat();
+        let Ok(Some(length)) = self.lines.advance(&whole) else {
+            return Ending::Cut;
+        };
+        let draft = self.lines.take();
+        let event = whole.get(..length).unwrap_or_default();
+        let Some(data) = draft.data(event, &mut self.scratch) else {
+            return self.watch.ending();
+        };
+        match self.watch.see_tail(draft.name(event), data) {
+            Some(Pass::On) => out(tail),
+            Some(Pass::Withheld) => {}
+            None => return Ending::Cut,
+        }
+        self.watch.ending()
+    }
+
+    /// What the stream has used so far, as the target says.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        self.watch.usage()
+    }
+
+    /// Completes the event that earlier chunks began, line by line, so that no byte behind it is copied.
+    fn finish_held(&mut self, chunk: &mut Bytes, out: &mut impl FnMut(Bytes)) -> Result<(), BadStream> {
+        while !self.held.is_empty() && !chunk.is_empty() {
+            let line = memchr2(b'\n', b'\r', chunk).map_or(chunk.len(), |end| end + 1);
+            self.held.extend_from_slice(chunk.get(..line).unwrap_or_default());
+            chunk.advance(line);
+            if self.lines.advance(&self.held)?.is_none() {
+                continue;
+            }
+            let event = self.held.split().freeze();
+            let pass = self.see(&event);
+            if event.ends_with(b"\r") {
+                self.after = After::Return(pass);
+            }
+            if pass == Pass::On {
+                out(event);
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes the whole events of a chunk on and holds the rest.
+    fn pass_whole(&mut self, chunk: Bytes, out: &mut impl FnMut(Bytes)) -> Result<(), BadStream> {
+        let mut at = 0;
+        // Where the run of events begins that goes out in one piece.
+        let mut run = 0;
+        if let After::Return(pass) = self.after
+            && !chunk.is_empty()
+        {
+            self.after = After::Nothing;
+            at = usize::from(chunk.starts_with(b"\n"));
+            run = if pass == Pass::On { 0 } else { at };
+        }
+        while at < chunk.len() {
+            if self.watch.is_sealed() {
+                at = chunk.len();
+                break;
+            }
+            let rest = chunk.get(at..).unwrap_or_default();
+            let length = match self.lines.advance(rest) {
+                Ok(Some(length)) => length,
+                Ok(None) => break,
+                Err(bad) => {
+                    send(&chunk, run, at, out);
+                    return Err(bad);
+                }
+            };
+            let event = rest.get(..length).unwrap_or_default();
+            let pass = self.see(event);
+            if at + length == chunk.len() && event.ends_with(b"\r") {
+                self.after = After::Return(pass);
+            }
+            if pass == Pass::Withheld {
+                send(&chunk, run, at, out);
+                run = at + length;
+            }
+            at += length;
+        }
+        self.held.extend_from_slice(chunk.get(at..).unwrap_or_default());
+        send(&chunk, run, at, out);
+        Ok(())
+    }
+
+    fn see(&mut self, event: &[u8]) -> Pass {
+        let draft = self.lines.take();
+        match draft.data(event, &mut self.scratch) {
+            Some(data) => self.watch.see(draft.name(event), data),
+            None => Pass::On,
+        }
+    }
+}
+
+fn send(chunk: &Bytes, from: usize, to: usize, out: &mut impl FnMut(Bytes)) {
+    if from < to {
+        out(chunk.slice(from..to));
+    }
+}

@@ -1,0 +1,305 @@
+//! Looks at events as they pass: first event, usage, end. Most events are only searched for a few words; JSON is walked
+//! where one of them is found.
+
+use super::refused::Refused;
+use super::{Ending, First};
+use crate::scan::{Members, member, skip_blank};
+use crate::usage::{Tokens, Usage};
+use keyway_proto::snapshot::v1::{Dialect, Endpoint, StreamEnd};
+use memchr::memmem::Finder;
+use std::sync::LazyLock;
+
+static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
+static FINISH_REASON: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"finish_reason\""));
+
+/// Whether an event goes on to the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pass {
+    On,
+    Withheld,
+}
+
+/// How events look and end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    /// JSON chunks without names, then `[DONE]`.
+    Chat,
+    /// Images and audio: JSON with a `type`, and maybe `[DONE]`.
+    Media,
+    Responses,
+    Anthropic,
+}
+
+#[derive(Debug)]
+pub(super) struct Watch {
+    dialect: Dialect,
+    endpoint: Endpoint,
+    family: Family,
+    end: StreamEnd,
+    withhold: bool,
+    first: First,
+    tokens: Tokens,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Running,
+    /// An error event has passed.
+    Failed,
+    /// The end has passed, yet events may follow that count (usage behind a finish reason).
+    Complete,
+    /// The end marker has passed: what follows is not looked at.
+    Sealed,
+}
+
+// === impl Watch ===
+
+impl Watch {
+    pub(super) fn new(dialect: Dialect, endpoint: Endpoint, end: StreamEnd, withhold: bool) -> Self {
+        let family = family(dialect, endpoint);
+        let (first, tokens, state) = (First::Pending, Tokens::default(), State::Running);
+        Self { dialect, endpoint, family, end, withhold, first, tokens, state }
+    }
+
+    /// Looks at an event with data.
+    pub(super) fn see(&mut self, name: &[u8], data: &[u8]) -> Pass {
+        if data.is_empty() || name == b"ping" {
+            return Pass::On;
+        }
+        match self.family {
+            Family::Chat | Family::Media => self.see_chat(name, data),
+            Family::Responses => self.see_response(name, data),
+            Family::Anthropic => self.see_anthropic(name, data),
+        }
+    }
+
+    /// Looks at an event that lacks its blank line; none unless it is whole and makes the stream complete.
+    pub(super) fn see_tail(&mut self, name: &[u8], data: &[u8]) -> Option<Pass> {
+        if !is_done(data) && !is_whole(data) {
+            return None;
+        }
+        let pass = self.see(name, data);
+        (self.ending() == Ending::Complete).then_some(pass)
+    }
+
+    pub(super) fn first(&self) -> &First {
+        &self.first
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        matches!(self.state, State::Complete | State::Sealed)
+    }
+
+    pub(super) fn is_sealed(&self) -> bool {
+        self.state == State::Sealed
+    }
+
+    pub(super) fn usage(&self) -> Option<Usage> {
+        self.tokens.usage(self.dialect, self.endpoint)
+    }
+
+    /// The ending if the target's bytes end cleanly now.
+    pub(super) fn ending(&self) -> Ending {
+        match self.state {
+            State::Complete | State::Sealed => Ending::Complete,
+            State::Failed => Ending::Failed,
+            State::Running if self.end == StreamEnd::Eof && self.first != First::Pending => Ending::Complete,
+            State::Running => Ending::Cut,
+        }
+    }
+
+    fn see_chat(&mut self, name: &[u8], data: &[u8]) -> Pass {
+        if is_done(data) {
+            self.state = State::Sealed;
+            self.began();
+            return Pass::On;
+        }
+        if let Some(refused) = self.chat_error(name, data) {
+            self.failed(refused);
+            return Pass::On;
+        }
+        self.began();
+        if self.end == StreamEnd::FinishReason && has_value(&FINISH_REASON, data, b'"') {
+            self.complete();
+        }
+        if self.family == Family::Media && is_last_media(&kind(name, data)) {
+            self.complete();
+        }
+        if !has_value(&USAGE, data, b'{') {
+            return Pass::On;
+        }
+        let Some(usage) = member(data, "usage").filter(|usage| usage.starts_with(b"{")) else {
+            return Pass::On;
+        };
+        self.tokens.read(usage);
+        if self.withhold && member(data, "choices").is_some_and(is_empty_list) {
+            Pass::Withheld
+        } else {
+            Pass::On
+        }
+    }
+
+    /// The error that a chunk carries. The first one is looked at whole; later ones only where they begin with it.
+    fn chat_error(&self, name: &[u8], data: &[u8]) -> Option<Refused> {
+        let inside = data.get(skip_blank(data, 0)..)?.strip_prefix(b"{")?;
+        let begins = inside.get(skip_blank(inside, 0)..)?.starts_with(b"\"error\"");
+        if !begins && name != b"error" && self.first != First::Pending {
+            return None;
+        }
+        let carries = member(data, "error").is_some_and(|error| error != b"null");
+        (carries || name == b"error").then(|| Refused::read(data))
+    }
+
+    fn see_response(&mut self, name: &[u8], data: &[u8]) -> Pass {
+        let kind = kind(name, data);
+        match kind.as_ref() {
+            b"ping" => return Pass::On,
+            b"response.completed" | b"response.incomplete" | b"response.failed" => {
+                if let Some(usage) = member(data, "response").and_then(|response| member(response, "usage")) {
+                    self.read_usage(usage);
+                }
+                if kind.as_ref() == b"response.failed" && self.first == First::Pending {
+                    self.first = First::Error(Refused::read(data));
+                }
+                self.state = State::Sealed;
+            }
+            b"error" => self.failed(Refused::read(data)),
+            _ if is_done(data) => {}
+            _ => return self.see_unnamed(data),
+        }
+        self.began();
+        Pass::On
+    }
+
+    fn see_anthropic(&mut self, name: &[u8], data: &[u8]) -> Pass {
+        match kind(name, data).as_ref() {
+            b"ping" => return Pass::On,
+            b"message_start" => {
+                if let Some(usage) = member(data, "message").and_then(|message| member(message, "usage")) {
+                    self.read_usage(usage);
+                }
+            }
+            b"message_delta" => {
+                if let Some(usage) = member(data, "usage") {
+                    self.read_usage(usage);
+                }
+            }
+            b"message_stop" => self.state = State::Sealed,
+            b"error" => self.failed(Refused::read(data)),
+            _ => return self.see_unnamed(data),
+        }
+        self.began();
+        Pass::On
+    }
+
+    /// An event of no special kind, which may still be a bare error object.
+    fn see_unnamed(&mut self, data: &[u8]) -> Pass {
+        match self.chat_error(b"", data).filter(|_| self.first == First::Pending) {
+            Some(refused) => self.failed(refused),
+            None => self.began(),
+        }
+        Pass::On
+    }
+
+    fn read_usage(&mut self, usage: &[u8]) {
+        if usage.starts_with(b"{") {
+            self.tokens.read(usage);
+        }
+    }
+
+    fn began(&mut self) {
+        if self.first == First::Pending {
+            self.first = First::Content;
+        }
+    }
+
+    fn complete(&mut self) {
+        if self.state == State::Running {
+            self.state = State::Complete;
+        }
+    }
+
+    fn failed(&mut self, refused: Refused) {
+        if self.first == First::Pending {
+            self.first = First::Error(refused);
+        }
+        if self.state == State::Running {
+            self.state = State::Failed;
+        }
+    }
+}
+
+fn family(dialect: Dialect, endpoint: Endpoint) -> Family {
+    match endpoint {
+        Endpoint::ImagesGenerations
+        | Endpoint::ImagesEdits
+        | Endpoint::ImagesVariations
+        | Endpoint::AudioSpeech
+        | Endpoint::AudioTranscriptions
+        | Endpoint::AudioTranslations => Family::Media,
+        Endpoint::Responses => Family::Responses,
+        Endpoint::Messages | Endpoint::CountTokens => Family::Anthropic,
+        Endpoint::ChatCompletions | Endpoint::Completions => Family::Chat,
+        Endpoint::Unspecified | Endpoint::Embeddings | Endpoint::Moderations | Endpoint::Models => {
+            match dialect {
+                Dialect::AnthropicMessages => Family::Anthropic,
+                Dialect::OpenaiResponses => Family::Responses,
+                Dialect::Unspecified
+                | Dialect::OpenaiChat
+                | Dialect::Gemini
+                | Dialect::BedrockConverse
+                | Dialect::CohereChat => Family::Chat,
+            }
+        }
+    }
+}
+
+/// The event's kind: its name, or the `type` of its data.
+fn kind<'a>(name: &'a [u8], data: &'a [u8]) -> std::borrow::Cow<'a, [u8]> {
+    if !name.is_empty() {
+        return name.into();
+    }
+    let quoted = member(data, "type").unwrap_or_default();
+    let inner = quoted.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+    inner.unwrap_or_default().into()
+}
+
+fn is_done(data: &[u8]) -> bool {
+    data.trim_ascii() == b"[DONE]"
+}
+
+fn is_last_media(kind: &[u8]) -> bool {
+    matches!(
+        kind,
+        b"speech.audio.done"
+            | b"transcript.text.done"
+            | b"image_generation.completed"
+            | b"image_edit.completed"
+    )
+}
+
+/// One JSON object and nothing else.
+fn is_whole(data: &[u8]) -> bool {
+    let Ok(mut members) = Members::open(data, skip_blank(data, 0)) else { return false };
+    loop {
+        match members.next() {
+            Ok(Some(_)) => {}
+            Ok(None) => return skip_blank(data, members.end() + 1) == data.len(),
+            Err(_) => return false,
+        }
+    }
+}
+
+/// True if the quoted key stands somewhere with a value that begins with `opening`. In text inside strings quotes are
+/// escaped, so there it is not found.
+fn has_value(key: &Finder<'_>, data: &[u8], opening: u8) -> bool {
+    key.find_iter(data).any(|found| {
+        let colon = skip_blank(data, found + key.needle().len());
+        data.get(colon) == Some(&b':') && data.get(skip_blank(data, colon + 1)) == Some(&opening)
+    })
+}
+
+fn is_empty_list(value: &[u8]) -> bool {
+    value.strip_prefix(b"[").is_some_and(|rest| rest.get(skip_blank(rest, 0)) == Some(&b']'))
+}
