@@ -21,9 +21,15 @@ pub struct Provider {
     /// Also accepted.
     #[serde(default)]
     pub auth_alternatives: Vec<Auth>,
-    /// Usual environment variables, best known first. The key is in the first that is set and is no setting.
+    /// Usual environment variables of its key, best known first. No other row has any of them.
     #[serde(default)]
     pub env: Vec<String>,
+    /// Usual too, but more often another row's or for something else: never taken unasked.
+    #[serde(default)]
+    pub env_shared: Vec<String>,
+    /// Usual environment variables that hold no key of their own: region, host, account, one half of a pair.
+    #[serde(default)]
+    pub env_settings: Vec<String>,
     /// Environment variable that moves the base URL.
     pub base_url_env: Option<String>,
     /// Must be sent: lower-case name, value.

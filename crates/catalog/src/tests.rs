@@ -4,5 +4,7 @@ use crate::Catalog;
 
 #[test]
 fn every_file_parses() {
-    Catalog::check().unwrap();
+    if let Err(why) = Catalog::check() {
+        panic!("{why}");
+    }
 }

@@ -1,0 +1,34 @@
+//! Writes the list of embedded files, which a build can find without a build script.
+
+use super::{FOLDERS, counts, names, path};
+use std::{error::Error, fmt::Write as _, fs};
+
+const INDEX: &str = "crates/catalog/src/embedded.rs";
+
+pub(crate) fn write() -> Result<(), Box<dyn Error>> {
+    let [providers, models] = FOLDERS;
+    let mut text = String::from("//! Written by `cargo xtask catalog`: every file of catalog/.\n\n");
+    text += "use crate::rows::Files;\n\n";
+    writeln!(
+        text,
+        "/// Rows with a price that the last import wrote; hand-written files are not among them."
+    )?;
+    writeln!(text, "#[cfg(test)]\npub(crate) const PRICED_ROWS: usize = {};\n", counts::read()?)?;
+    text += "pub(crate) const FILES: &[Files] = &[\n";
+    for id in names(providers)? {
+        let has_models = path(models, &id).exists();
+        let models = if has_models { include(models, &id) } else { "\"\"".to_owned() };
+        writeln!(text, "    Files {{")?;
+        writeln!(text, "        id: \"{id}\",")?;
+        writeln!(text, "        provider: {},", include(providers, &id))?;
+        writeln!(text, "        models: {models},")?;
+        writeln!(text, "    }},")?;
+    }
+    text += "];\n";
+    fs::write(INDEX, text)?;
+    Ok(())
+}
+
+fn include(folder: &str, id: &str) -> String {
+    format!("include_str!(\"../../../{folder}/{id}.toml\")")
+}
