@@ -7,16 +7,8 @@ use crate::rows::Files;
 pub(crate) const PRICED_ROWS: usize = 4970;
 
 pub(crate) const FILES: &[Files] = &[
-    Files {
-        id: "302ai",
-        provider: include_str!("../../../catalog/providers/302ai.toml"),
-        models: "",
-    },
-    Files {
-        id: "abacus",
-        provider: include_str!("../../../catalog/providers/abacus.toml"),
-        models: "",
-    },
+    Files { id: "302ai", provider: include_str!("../../../catalog/providers/302ai.toml"), models: "" },
+    Files { id: "abacus", provider: include_str!("../../../catalog/providers/abacus.toml"), models: "" },
     Files {
         id: "abliteration",
         provider: include_str!("../../../catalog/providers/abliteration.toml"),
@@ -32,11 +24,7 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/aiand.toml"),
         models: include_str!("../../../catalog/models/aiand.toml"),
     },
-    Files {
-        id: "aibadgr",
-        provider: include_str!("../../../catalog/providers/aibadgr.toml"),
-        models: "",
-    },
+    Files { id: "aibadgr", provider: include_str!("../../../catalog/providers/aibadgr.toml"), models: "" },
     Files {
         id: "aihubmix",
         provider: include_str!("../../../catalog/providers/aihubmix.toml"),
@@ -82,31 +70,19 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/amazon-nova.toml"),
         models: include_str!("../../../catalog/models/amazon-nova.toml"),
     },
-    Files {
-        id: "ambient",
-        provider: include_str!("../../../catalog/providers/ambient.toml"),
-        models: "",
-    },
+    Files { id: "ambient", provider: include_str!("../../../catalog/providers/ambient.toml"), models: "" },
     Files {
         id: "anthropic",
         provider: include_str!("../../../catalog/providers/anthropic.toml"),
         models: include_str!("../../../catalog/models/anthropic.toml"),
     },
-    Files {
-        id: "anyapi",
-        provider: include_str!("../../../catalog/providers/anyapi.toml"),
-        models: "",
-    },
+    Files { id: "anyapi", provider: include_str!("../../../catalog/providers/anyapi.toml"), models: "" },
     Files {
         id: "anyscale",
         provider: include_str!("../../../catalog/providers/anyscale.toml"),
         models: include_str!("../../../catalog/models/anyscale.toml"),
     },
-    Files {
-        id: "apertis",
-        provider: include_str!("../../../catalog/providers/apertis.toml"),
-        models: "",
-    },
+    Files { id: "apertis", provider: include_str!("../../../catalog/providers/apertis.toml"), models: "" },
     Files {
         id: "arcee",
         provider: include_str!("../../../catalog/providers/arcee.toml"),
@@ -122,11 +98,7 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/atomic-chat.toml"),
         models: "",
     },
-    Files {
-        id: "auriko",
-        provider: include_str!("../../../catalog/providers/auriko.toml"),
-        models: "",
-    },
+    Files { id: "auriko", provider: include_str!("../../../catalog/providers/auriko.toml"), models: "" },
     Files {
         id: "avian",
         provider: include_str!("../../../catalog/providers/avian.toml"),
@@ -142,11 +114,7 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/azure-openai.toml"),
         models: include_str!("../../../catalog/models/azure-openai.toml"),
     },
-    Files {
-        id: "bailing",
-        provider: include_str!("../../../catalog/providers/bailing.toml"),
-        models: "",
-    },
+    Files { id: "bailing", provider: include_str!("../../../catalog/providers/bailing.toml"), models: "" },
     Files {
         id: "baseten",
         provider: include_str!("../../../catalog/providers/baseten.toml"),
@@ -162,16 +130,8 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/bedrock-mantle.toml"),
         models: include_str!("../../../catalog/models/bedrock-mantle.toml"),
     },
-    Files {
-        id: "berget",
-        provider: include_str!("../../../catalog/providers/berget.toml"),
-        models: "",
-    },
-    Files {
-        id: "byteplus",
-        provider: include_str!("../../../catalog/providers/byteplus.toml"),
-        models: "",
-    },
+    Files { id: "berget", provider: include_str!("../../../catalog/providers/berget.toml"), models: "" },
+    Files { id: "byteplus", provider: include_str!("../../../catalog/providers/byteplus.toml"), models: "" },
     Files {
         id: "cerebras",
         provider: include_str!("../../../catalog/providers/cerebras.toml"),
@@ -182,21 +142,9 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/charity-engine.toml"),
         models: "",
     },
-    Files {
-        id: "chatgpt",
-        provider: include_str!("../../../catalog/providers/chatgpt.toml"),
-        models: "",
-    },
-    Files {
-        id: "chutes",
-        provider: include_str!("../../../catalog/providers/chutes.toml"),
-        models: "",
-    },
-    Files {
-        id: "clarifai",
-        provider: include_str!("../../../catalog/providers/clarifai.toml"),
-        models: "",
-    },
+    Files { id: "chatgpt", provider: include_str!("../../../catalog/providers/chatgpt.toml"), models: "" },
+    Files { id: "chutes", provider: include_str!("../../../catalog/providers/chutes.toml"), models: "" },
+    Files { id: "clarifai", provider: include_str!("../../../catalog/providers/clarifai.toml"), models: "" },
     Files {
         id: "claudinio",
         provider: include_str!("../../../catalog/providers/claudinio.toml"),
@@ -237,11 +185,7 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/cohere.toml"),
         models: include_str!("../../../catalog/models/cohere.toml"),
     },
-    Files {
-        id: "cometapi",
-        provider: include_str!("../../../catalog/providers/cometapi.toml"),
-        models: "",
-    },
+    Files { id: "cometapi", provider: include_str!("../../../catalog/providers/cometapi.toml"), models: "" },
     Files {
         id: "compactifai",
         provider: include_str!("../../../catalog/providers/compactifai.toml"),
@@ -252,26 +196,14 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/coralbricks.toml"),
         models: include_str!("../../../catalog/models/coralbricks.toml"),
     },
-    Files {
-        id: "cortecs",
-        provider: include_str!("../../../catalog/providers/cortecs.toml"),
-        models: "",
-    },
-    Files {
-        id: "crof",
-        provider: include_str!("../../../catalog/providers/crof.toml"),
-        models: "",
-    },
+    Files { id: "cortecs", provider: include_str!("../../../catalog/providers/cortecs.toml"), models: "" },
+    Files { id: "crof", provider: include_str!("../../../catalog/providers/crof.toml"), models: "" },
     Files {
         id: "crusoe",
         provider: include_str!("../../../catalog/providers/crusoe.toml"),
         models: include_str!("../../../catalog/models/crusoe.toml"),
     },
-    Files {
-        id: "d-run",
-        provider: include_str!("../../../catalog/providers/d-run.toml"),
-        models: "",
-    },
+    Files { id: "d-run", provider: include_str!("../../../catalog/providers/d-run.toml"), models: "" },
     Files {
         id: "darkbloom",
         provider: include_str!("../../../catalog/providers/darkbloom.toml"),
@@ -317,21 +249,13 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/doubleword.toml"),
         models: include_str!("../../../catalog/models/doubleword.toml"),
     },
-    Files {
-        id: "edenai",
-        provider: include_str!("../../../catalog/providers/edenai.toml"),
-        models: "",
-    },
+    Files { id: "edenai", provider: include_str!("../../../catalog/providers/edenai.toml"), models: "" },
     Files {
         id: "empiriolabs",
         provider: include_str!("../../../catalog/providers/empiriolabs.toml"),
         models: "",
     },
-    Files {
-        id: "evroc",
-        provider: include_str!("../../../catalog/providers/evroc.toml"),
-        models: "",
-    },
+    Files { id: "evroc", provider: include_str!("../../../catalog/providers/evroc.toml"), models: "" },
     Files {
         id: "fastrouter",
         provider: include_str!("../../../catalog/providers/fastrouter.toml"),
@@ -357,11 +281,7 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/friendli.toml"),
         models: include_str!("../../../catalog/models/friendli.toml"),
     },
-    Files {
-        id: "frogbot",
-        provider: include_str!("../../../catalog/providers/frogbot.toml"),
-        models: "",
-    },
+    Files { id: "frogbot", provider: include_str!("../../../catalog/providers/frogbot.toml"), models: "" },
     Files {
         id: "gigachat",
         provider: include_str!("../../../catalog/providers/gigachat.toml"),
@@ -392,36 +312,20 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/google-vertex.toml"),
         models: include_str!("../../../catalog/models/google-vertex.toml"),
     },
-    Files {
-        id: "gpt4all",
-        provider: include_str!("../../../catalog/providers/gpt4all.toml"),
-        models: "",
-    },
+    Files { id: "gpt4all", provider: include_str!("../../../catalog/providers/gpt4all.toml"), models: "" },
     Files {
         id: "groq",
         provider: include_str!("../../../catalog/providers/groq.toml"),
         models: include_str!("../../../catalog/models/groq.toml"),
     },
-    Files {
-        id: "helicone",
-        provider: include_str!("../../../catalog/providers/helicone.toml"),
-        models: "",
-    },
-    Files {
-        id: "heroku",
-        provider: include_str!("../../../catalog/providers/heroku.toml"),
-        models: "",
-    },
+    Files { id: "helicone", provider: include_str!("../../../catalog/providers/helicone.toml"), models: "" },
+    Files { id: "heroku", provider: include_str!("../../../catalog/providers/heroku.toml"), models: "" },
     Files {
         id: "hostinger",
         provider: include_str!("../../../catalog/providers/hostinger.toml"),
         models: include_str!("../../../catalog/models/hostinger.toml"),
     },
-    Files {
-        id: "hpc-ai",
-        provider: include_str!("../../../catalog/providers/hpc-ai.toml"),
-        models: "",
-    },
+    Files { id: "hpc-ai", provider: include_str!("../../../catalog/providers/hpc-ai.toml"), models: "" },
     Files {
         id: "huggingface",
         provider: include_str!("../../../catalog/providers/huggingface.toml"),
@@ -432,11 +336,7 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/hyperbolic.toml"),
         models: include_str!("../../../catalog/models/hyperbolic.toml"),
     },
-    Files {
-        id: "iflow",
-        provider: include_str!("../../../catalog/providers/iflow.toml"),
-        models: "",
-    },
+    Files { id: "iflow", provider: include_str!("../../../catalog/providers/iflow.toml"), models: "" },
     Files {
         id: "inception",
         provider: include_str!("../../../catalog/providers/inception.toml"),
@@ -457,36 +357,16 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/inferenceapis.toml"),
         models: include_str!("../../../catalog/models/inferenceapis.toml"),
     },
-    Files {
-        id: "infinity",
-        provider: include_str!("../../../catalog/providers/infinity.toml"),
-        models: "",
-    },
-    Files {
-        id: "io-net",
-        provider: include_str!("../../../catalog/providers/io-net.toml"),
-        models: "",
-    },
-    Files {
-        id: "jan",
-        provider: include_str!("../../../catalog/providers/jan.toml"),
-        models: "",
-    },
-    Files {
-        id: "jiekou",
-        provider: include_str!("../../../catalog/providers/jiekou.toml"),
-        models: "",
-    },
+    Files { id: "infinity", provider: include_str!("../../../catalog/providers/infinity.toml"), models: "" },
+    Files { id: "io-net", provider: include_str!("../../../catalog/providers/io-net.toml"), models: "" },
+    Files { id: "jan", provider: include_str!("../../../catalog/providers/jan.toml"), models: "" },
+    Files { id: "jiekou", provider: include_str!("../../../catalog/providers/jiekou.toml"), models: "" },
     Files {
         id: "jina",
         provider: include_str!("../../../catalog/providers/jina.toml"),
         models: include_str!("../../../catalog/models/jina.toml"),
     },
-    Files {
-        id: "kilo",
-        provider: include_str!("../../../catalog/providers/kilo.toml"),
-        models: "",
-    },
+    Files { id: "kilo", provider: include_str!("../../../catalog/providers/kilo.toml"), models: "" },
     Files {
         id: "kimi-for-coding",
         provider: include_str!("../../../catalog/providers/kimi-for-coding.toml"),
@@ -502,11 +382,7 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/koboldcpp.toml"),
         models: "",
     },
-    Files {
-        id: "krutrim",
-        provider: include_str!("../../../catalog/providers/krutrim.toml"),
-        models: "",
-    },
+    Files { id: "krutrim", provider: include_str!("../../../catalog/providers/krutrim.toml"), models: "" },
     Files {
         id: "kuae-cloud-coding-plan",
         provider: include_str!("../../../catalog/providers/kuae-cloud-coding-plan.toml"),
@@ -527,26 +403,14 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/lemonade.toml"),
         models: include_str!("../../../catalog/models/lemonade.toml"),
     },
-    Files {
-        id: "lemonfox",
-        provider: include_str!("../../../catalog/providers/lemonfox.toml"),
-        models: "",
-    },
-    Files {
-        id: "lepton",
-        provider: include_str!("../../../catalog/providers/lepton.toml"),
-        models: "",
-    },
+    Files { id: "lemonfox", provider: include_str!("../../../catalog/providers/lemonfox.toml"), models: "" },
+    Files { id: "lepton", provider: include_str!("../../../catalog/providers/lepton.toml"), models: "" },
     Files {
         id: "libertai",
         provider: include_str!("../../../catalog/providers/libertai.toml"),
         models: include_str!("../../../catalog/models/libertai.toml"),
     },
-    Files {
-        id: "lilac",
-        provider: include_str!("../../../catalog/providers/lilac.toml"),
-        models: "",
-    },
+    Files { id: "lilac", provider: include_str!("../../../catalog/providers/lilac.toml"), models: "" },
     Files {
         id: "lingyi-01ai",
         provider: include_str!("../../../catalog/providers/lingyi-01ai.toml"),
@@ -582,46 +446,22 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/llmgateway.toml"),
         models: "",
     },
-    Files {
-        id: "llmtr",
-        provider: include_str!("../../../catalog/providers/llmtr.toml"),
-        models: "",
-    },
+    Files { id: "llmtr", provider: include_str!("../../../catalog/providers/llmtr.toml"), models: "" },
     Files {
         id: "lm-studio",
         provider: include_str!("../../../catalog/providers/lm-studio.toml"),
         models: "",
     },
-    Files {
-        id: "localai",
-        provider: include_str!("../../../catalog/providers/localai.toml"),
-        models: "",
-    },
+    Files { id: "localai", provider: include_str!("../../../catalog/providers/localai.toml"), models: "" },
     Files {
         id: "lucidquery",
         provider: include_str!("../../../catalog/providers/lucidquery.toml"),
         models: "",
     },
-    Files {
-        id: "manus",
-        provider: include_str!("../../../catalog/providers/manus.toml"),
-        models: "",
-    },
-    Files {
-        id: "maritalk",
-        provider: include_str!("../../../catalog/providers/maritalk.toml"),
-        models: "",
-    },
-    Files {
-        id: "matterai",
-        provider: include_str!("../../../catalog/providers/matterai.toml"),
-        models: "",
-    },
-    Files {
-        id: "meganova",
-        provider: include_str!("../../../catalog/providers/meganova.toml"),
-        models: "",
-    },
+    Files { id: "manus", provider: include_str!("../../../catalog/providers/manus.toml"), models: "" },
+    Files { id: "maritalk", provider: include_str!("../../../catalog/providers/maritalk.toml"), models: "" },
+    Files { id: "matterai", provider: include_str!("../../../catalog/providers/matterai.toml"), models: "" },
+    Files { id: "meganova", provider: include_str!("../../../catalog/providers/meganova.toml"), models: "" },
     Files {
         id: "merge-gateway",
         provider: include_str!("../../../catalog/providers/merge-gateway.toml"),
@@ -657,21 +497,9 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/mistral.toml"),
         models: include_str!("../../../catalog/models/mistral.toml"),
     },
-    Files {
-        id: "mixlayer",
-        provider: include_str!("../../../catalog/providers/mixlayer.toml"),
-        models: "",
-    },
-    Files {
-        id: "mlx-lm",
-        provider: include_str!("../../../catalog/providers/mlx-lm.toml"),
-        models: "",
-    },
-    Files {
-        id: "moark",
-        provider: include_str!("../../../catalog/providers/moark.toml"),
-        models: "",
-    },
+    Files { id: "mixlayer", provider: include_str!("../../../catalog/providers/mixlayer.toml"), models: "" },
+    Files { id: "mlx-lm", provider: include_str!("../../../catalog/providers/mlx-lm.toml"), models: "" },
+    Files { id: "moark", provider: include_str!("../../../catalog/providers/moark.toml"), models: "" },
     Files {
         id: "modal",
         provider: include_str!("../../../catalog/providers/modal.toml"),
@@ -702,31 +530,15 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/morph.toml"),
         models: include_str!("../../../catalog/models/morph.toml"),
     },
-    Files {
-        id: "nano-gpt",
-        provider: include_str!("../../../catalog/providers/nano-gpt.toml"),
-        models: "",
-    },
-    Files {
-        id: "ncompass",
-        provider: include_str!("../../../catalog/providers/ncompass.toml"),
-        models: "",
-    },
-    Files {
-        id: "nearai",
-        provider: include_str!("../../../catalog/providers/nearai.toml"),
-        models: "",
-    },
+    Files { id: "nano-gpt", provider: include_str!("../../../catalog/providers/nano-gpt.toml"), models: "" },
+    Files { id: "ncompass", provider: include_str!("../../../catalog/providers/ncompass.toml"), models: "" },
+    Files { id: "nearai", provider: include_str!("../../../catalog/providers/nearai.toml"), models: "" },
     Files {
         id: "nebius",
         provider: include_str!("../../../catalog/providers/nebius.toml"),
         models: include_str!("../../../catalog/models/nebius.toml"),
     },
-    Files {
-        id: "neon",
-        provider: include_str!("../../../catalog/providers/neon.toml"),
-        models: "",
-    },
+    Files { id: "neon", provider: include_str!("../../../catalog/providers/neon.toml"), models: "" },
     Files {
         id: "neosantara",
         provider: include_str!("../../../catalog/providers/neosantara.toml"),
@@ -737,11 +549,7 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/neuralwatt.toml"),
         models: "",
     },
-    Files {
-        id: "nextbit",
-        provider: include_str!("../../../catalog/providers/nextbit.toml"),
-        models: "",
-    },
+    Files { id: "nextbit", provider: include_str!("../../../catalog/providers/nextbit.toml"), models: "" },
     Files {
         id: "novita",
         provider: include_str!("../../../catalog/providers/novita.toml"),
@@ -802,11 +610,7 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/ovhcloud.toml"),
         models: include_str!("../../../catalog/models/ovhcloud.toml"),
     },
-    Files {
-        id: "parasail",
-        provider: include_str!("../../../catalog/providers/parasail.toml"),
-        models: "",
-    },
+    Files { id: "parasail", provider: include_str!("../../../catalog/providers/parasail.toml"), models: "" },
     Files {
         id: "perplexity",
         provider: include_str!("../../../catalog/providers/perplexity.toml"),
@@ -817,16 +621,8 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/pinstripes.toml"),
         models: include_str!("../../../catalog/models/pinstripes.toml"),
     },
-    Files {
-        id: "poe",
-        provider: include_str!("../../../catalog/providers/poe.toml"),
-        models: "",
-    },
-    Files {
-        id: "poolside",
-        provider: include_str!("../../../catalog/providers/poolside.toml"),
-        models: "",
-    },
+    Files { id: "poe", provider: include_str!("../../../catalog/providers/poe.toml"), models: "" },
+    Files { id: "poolside", provider: include_str!("../../../catalog/providers/poolside.toml"), models: "" },
     Files {
         id: "predibase",
         provider: include_str!("../../../catalog/providers/predibase.toml"),
@@ -847,16 +643,8 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/publicai.toml"),
         models: include_str!("../../../catalog/models/publicai.toml"),
     },
-    Files {
-        id: "qihang",
-        provider: include_str!("../../../catalog/providers/qihang.toml"),
-        models: "",
-    },
-    Files {
-        id: "qiniu",
-        provider: include_str!("../../../catalog/providers/qiniu.toml"),
-        models: "",
-    },
+    Files { id: "qihang", provider: include_str!("../../../catalog/providers/qihang.toml"), models: "" },
+    Files { id: "qiniu", provider: include_str!("../../../catalog/providers/qiniu.toml"), models: "" },
     Files {
         id: "quicksilverpro",
         provider: include_str!("../../../catalog/providers/quicksilverpro.toml"),
@@ -872,21 +660,9 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/refuseless.toml"),
         models: include_str!("../../../catalog/models/refuseless.toml"),
     },
-    Files {
-        id: "regolo",
-        provider: include_str!("../../../catalog/providers/regolo.toml"),
-        models: "",
-    },
-    Files {
-        id: "reka",
-        provider: include_str!("../../../catalog/providers/reka.toml"),
-        models: "",
-    },
-    Files {
-        id: "requesty",
-        provider: include_str!("../../../catalog/providers/requesty.toml"),
-        models: "",
-    },
+    Files { id: "regolo", provider: include_str!("../../../catalog/providers/regolo.toml"), models: "" },
+    Files { id: "reka", provider: include_str!("../../../catalog/providers/reka.toml"), models: "" },
+    Files { id: "requesty", provider: include_str!("../../../catalog/providers/requesty.toml"), models: "" },
     Files {
         id: "routing-run",
         provider: include_str!("../../../catalog/providers/routing-run.toml"),
@@ -897,11 +673,7 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/sail.toml"),
         models: include_str!("../../../catalog/models/sail.toml"),
     },
-    Files {
-        id: "sakana",
-        provider: include_str!("../../../catalog/providers/sakana.toml"),
-        models: "",
-    },
+    Files { id: "sakana", provider: include_str!("../../../catalog/providers/sakana.toml"), models: "" },
     Files {
         id: "sambanova",
         provider: include_str!("../../../catalog/providers/sambanova.toml"),
@@ -927,11 +699,7 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/scx-ai.toml"),
         models: include_str!("../../../catalog/models/scx-ai.toml"),
     },
-    Files {
-        id: "sglang",
-        provider: include_str!("../../../catalog/providers/sglang.toml"),
-        models: "",
-    },
+    Files { id: "sglang", provider: include_str!("../../../catalog/providers/sglang.toml"), models: "" },
     Files {
         id: "siliconflow",
         provider: include_str!("../../../catalog/providers/siliconflow.toml"),
@@ -947,21 +715,9 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/snowflake-cortex.toml"),
         models: include_str!("../../../catalog/models/snowflake-cortex.toml"),
     },
-    Files {
-        id: "speaches",
-        provider: include_str!("../../../catalog/providers/speaches.toml"),
-        models: "",
-    },
-    Files {
-        id: "stackit",
-        provider: include_str!("../../../catalog/providers/stackit.toml"),
-        models: "",
-    },
-    Files {
-        id: "stepfun",
-        provider: include_str!("../../../catalog/providers/stepfun.toml"),
-        models: "",
-    },
+    Files { id: "speaches", provider: include_str!("../../../catalog/providers/speaches.toml"), models: "" },
+    Files { id: "stackit", provider: include_str!("../../../catalog/providers/stackit.toml"), models: "" },
+    Files { id: "stepfun", provider: include_str!("../../../catalog/providers/stepfun.toml"), models: "" },
     Files {
         id: "stepfun-intl",
         provider: include_str!("../../../catalog/providers/stepfun-intl.toml"),
@@ -977,26 +733,14 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/subconscious.toml"),
         models: "",
     },
-    Files {
-        id: "submodel",
-        provider: include_str!("../../../catalog/providers/submodel.toml"),
-        models: "",
-    },
+    Files { id: "submodel", provider: include_str!("../../../catalog/providers/submodel.toml"), models: "" },
     Files {
         id: "synthetic",
         provider: include_str!("../../../catalog/providers/synthetic.toml"),
         models: "",
     },
-    Files {
-        id: "tabbyapi",
-        provider: include_str!("../../../catalog/providers/tabbyapi.toml"),
-        models: "",
-    },
-    Files {
-        id: "tei",
-        provider: include_str!("../../../catalog/providers/tei.toml"),
-        models: "",
-    },
+    Files { id: "tabbyapi", provider: include_str!("../../../catalog/providers/tabbyapi.toml"), models: "" },
+    Files { id: "tei", provider: include_str!("../../../catalog/providers/tei.toml"), models: "" },
     Files {
         id: "tencent-coding-plan",
         provider: include_str!("../../../catalog/providers/tencent-coding-plan.toml"),
@@ -1017,81 +761,41 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/text-generation-webui.toml"),
         models: "",
     },
-    Files {
-        id: "tgi",
-        provider: include_str!("../../../catalog/providers/tgi.toml"),
-        models: "",
-    },
-    Files {
-        id: "the-grid",
-        provider: include_str!("../../../catalog/providers/the-grid.toml"),
-        models: "",
-    },
-    Files {
-        id: "tinfoil",
-        provider: include_str!("../../../catalog/providers/tinfoil.toml"),
-        models: "",
-    },
+    Files { id: "tgi", provider: include_str!("../../../catalog/providers/tgi.toml"), models: "" },
+    Files { id: "the-grid", provider: include_str!("../../../catalog/providers/the-grid.toml"), models: "" },
+    Files { id: "tinfoil", provider: include_str!("../../../catalog/providers/tinfoil.toml"), models: "" },
     Files {
         id: "together",
         provider: include_str!("../../../catalog/providers/together.toml"),
         models: include_str!("../../../catalog/models/together.toml"),
     },
-    Files {
-        id: "umans",
-        provider: include_str!("../../../catalog/providers/umans.toml"),
-        models: "",
-    },
+    Files { id: "umans", provider: include_str!("../../../catalog/providers/umans.toml"), models: "" },
     Files {
         id: "umans-ai-coding-plan",
         provider: include_str!("../../../catalog/providers/umans-ai-coding-plan.toml"),
         models: "",
     },
-    Files {
-        id: "upstage",
-        provider: include_str!("../../../catalog/providers/upstage.toml"),
-        models: "",
-    },
+    Files { id: "upstage", provider: include_str!("../../../catalog/providers/upstage.toml"), models: "" },
     Files {
         id: "v0",
         provider: include_str!("../../../catalog/providers/v0.toml"),
         models: include_str!("../../../catalog/models/v0.toml"),
     },
-    Files {
-        id: "venice",
-        provider: include_str!("../../../catalog/providers/venice.toml"),
-        models: "",
-    },
+    Files { id: "venice", provider: include_str!("../../../catalog/providers/venice.toml"), models: "" },
     Files {
         id: "vercel-ai-gateway",
         provider: include_str!("../../../catalog/providers/vercel-ai-gateway.toml"),
         models: include_str!("../../../catalog/models/vercel-ai-gateway.toml"),
     },
-    Files {
-        id: "vivgrid",
-        provider: include_str!("../../../catalog/providers/vivgrid.toml"),
-        models: "",
-    },
-    Files {
-        id: "vllm",
-        provider: include_str!("../../../catalog/providers/vllm.toml"),
-        models: "",
-    },
+    Files { id: "vivgrid", provider: include_str!("../../../catalog/providers/vivgrid.toml"), models: "" },
+    Files { id: "vllm", provider: include_str!("../../../catalog/providers/vllm.toml"), models: "" },
     Files {
         id: "volcengine",
         provider: include_str!("../../../catalog/providers/volcengine.toml"),
         models: include_str!("../../../catalog/models/volcengine.toml"),
     },
-    Files {
-        id: "vultr",
-        provider: include_str!("../../../catalog/providers/vultr.toml"),
-        models: "",
-    },
-    Files {
-        id: "wafer",
-        provider: include_str!("../../../catalog/providers/wafer.toml"),
-        models: "",
-    },
+    Files { id: "vultr", provider: include_str!("../../../catalog/providers/vultr.toml"), models: "" },
+    Files { id: "wafer", provider: include_str!("../../../catalog/providers/wafer.toml"), models: "" },
     Files {
         id: "wandb",
         provider: include_str!("../../../catalog/providers/wandb.toml"),
@@ -1127,11 +831,7 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/xinference.toml"),
         models: "",
     },
-    Files {
-        id: "xpersona",
-        provider: include_str!("../../../catalog/providers/xpersona.toml"),
-        models: "",
-    },
+    Files { id: "xpersona", provider: include_str!("../../../catalog/providers/xpersona.toml"), models: "" },
     Files {
         id: "zai",
         provider: include_str!("../../../catalog/providers/zai.toml"),
@@ -1142,16 +842,8 @@ pub(crate) const FILES: &[Files] = &[
         provider: include_str!("../../../catalog/providers/zai-coding-plan.toml"),
         models: "",
     },
-    Files {
-        id: "zeldoc",
-        provider: include_str!("../../../catalog/providers/zeldoc.toml"),
-        models: "",
-    },
-    Files {
-        id: "zenmux",
-        provider: include_str!("../../../catalog/providers/zenmux.toml"),
-        models: "",
-    },
+    Files { id: "zeldoc", provider: include_str!("../../../catalog/providers/zeldoc.toml"), models: "" },
+    Files { id: "zenmux", provider: include_str!("../../../catalog/providers/zenmux.toml"), models: "" },
     Files {
         id: "zerogpu",
         provider: include_str!("../../../catalog/providers/zerogpu.toml"),
