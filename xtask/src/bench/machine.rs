@@ -1,0 +1,32 @@
+//! What the figures were measured on.
+
+use super::Outcome;
+use std::{fs, process::Command};
+
+/// The machine, and how busy it is at one moment.
+#[derive(Debug)]
+pub(super) struct Machine {
+    /// UTC.
+    pub(super) time: String,
+    pub(super) cpu: String,
+    pub(super) cores: usize,
+    pub(super) kernel: String,
+    /// Load averages over 1, 5 and 15 minutes.
+    pub(super) load: String,
+}
+
+impl Machine {
+    pub(super) fn look() -> Outcome<Self> {
+        let date = Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]).output()?;
+        let cpus = fs::read_to_string("/proc/cpuinfo")?;
+        let cpu = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+        let load = fs::read_to_string("/proc/loadavg")?;
+        Ok(Self {
+            time: String::from_utf8(date.stdout)?.trim().to_owned(),
+            cpu: cpu.trim_start_matches([' ', '\t', ':']).to_owned(),
+            cores: std::thread::available_parallelism()?.get(),
+            kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
+            load: load.split(' ').take(3).collect::<Vec<_>>().join(" "),
+        })
+    }
+}
