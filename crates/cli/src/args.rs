@@ -1,0 +1,95 @@
+//! Every argument. Each setting is a flag and an environment variable; `--help` names both.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::command::{apply, client, explain, fleet, login, model, provider, team};
+
+/// Self-hosted AI gateway: one place for provider keys, many clients.
+#[derive(Debug, Parser)]
+#[command(name = "keyway", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What every verb takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Base URL of the control plane's admin API [default: what `keyway login` wrote, else http://127.0.0.1:8600]
+    #[arg(long, global = true, env = "KEYWAY_SERVER", value_name = "URL", help_heading = "Connection")]
+    pub(crate) server: Option<String>,
+    /// Admin token [default: what `keyway login` wrote, else the one that `keyway up` left in the data directory]
+    #[arg(
+        long,
+        global = true,
+        env = "KEYWAY_ADMIN_TOKEN",
+        hide_env_values = true,
+        value_name = "T",
+        help_heading = "Connection"
+    )]
+    pub(crate) token: Option<String>,
+    /// Data directory [default: ~/.keyway]
+    #[arg(long, global = true, env = "KEYWAY_HOME", value_name = "DIR", help_heading = "Connection")]
+    pub(crate) home: Option<PathBuf>,
+    /// How results are printed
+    #[arg(
+        long,
+        global = true,
+        env = "KEYWAY_OUTPUT",
+        value_enum,
+        default_value_t,
+        help_heading = "Connection"
+    )]
+    pub(crate) output: Output,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people, fitted to the terminal.
+    #[default]
+    Table,
+    /// For programs: the admin API's own JSON.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Put a keyway.yaml into effect
+    Apply(apply::Apply),
+    /// Show what apply would change; changes nothing
+    Diff(apply::Diff),
+    /// Print the whole configuration without secrets, as a keyway.yaml
+    Export,
+    /// Print the JSON Schema of keyway.yaml
+    Schema,
+    /// Places that serve models
+    #[command(subcommand)]
+    Provider(provider::Provider),
+    /// Models and aliases
+    #[command(subcommand)]
+    Model(model::Model),
+    /// Who calls the gateway
+    #[command(subcommand)]
+    Client(client::Client),
+    /// Groups of clients
+    #[command(subcommand)]
+    Team(team::Team),
+    /// Show which targets a request would try and why; sends nothing
+    Explain(explain::Explain),
+    /// Running data planes
+    #[command(subcommand)]
+    Fleet(fleet::Fleet),
+    /// Keep server and token for later commands
+    Login(login::Login),
+    /// Print a completion script for a shell
+    Completion {
+        /// Which shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}

@@ -1,0 +1,204 @@
+//! `apply`, `diff` and `export`: the whole configuration at once.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use keyway_config::{Loaded, load, wire};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::args::Output;
+use crate::environment::variable;
+use crate::failure::Failure;
+use crate::print;
+use crate::server::Server;
+
+/// Bytes that are read of a file; the loader's own limit is below it and says so in words.
+const READ_LIMIT: u64 = 2 << 20;
+/// Between two looks at the replicas while waiting for them.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Which file.
+#[derive(Debug, Args)]
+pub(crate) struct Source {
+    /// The file; - reads stdin
+    #[arg(short, long, env = "KEYWAY_FILE", value_name = "F")]
+    file: PathBuf,
+    /// Also delete what an earlier apply made and this file no longer holds
+    #[arg(long)]
+    prune: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    #[command(flatten)]
+    source: Source,
+    /// Wait until every replica serves it; exit 5 if one does not in time
+    #[arg(long)]
+    wait: bool,
+    /// How long --wait waits, in seconds
+    #[arg(long, env = "KEYWAY_TIMEOUT", value_name = "S", default_value_t = 10)]
+    timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    #[command(flatten)]
+    source: Source,
+}
+
+pub(crate) async fn apply(server: &Server, output: Output, verb: Apply) -> Result<(), Failure> {
+    let answer = send(server, "/apply", &verb.source).await?;
+    if output == Output::Json && !verb.wait {
+        print::json(&answer);
+        return Ok(());
+    }
+    let version = answer.get("version").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if output == Output::Table {
+        changes(&answer);
+        tokens(&answer);
+        print::note(&format!("In effect as snapshot {version}."));
+    }
+    if !verb.wait {
+        return Ok(());
+    }
+    let replicas = wait(server, &version, Duration::from_secs(verb.timeout)).await?;
+    match output {
+        Output::Table => print::note(&format!("Served by {replicas} replica(s).")),
+        Output::Json => {
+            let mut answer = answer;
+            if let Some(fields) = answer.as_object_mut() {
+                fields.insert("replicas".into(), json!(replicas));
+            }
+            print::json(&answer);
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn diff(server: &Server, output: Output, verb: Diff) -> Result<(), Failure> {
+    let answer = send(server, "/diff", &verb.source).await?;
+    match output {
+        Output::Json => print::json(&answer),
+        Output::Table => changes(&answer),
+    }
+    Ok(())
+}
+
+pub(crate) async fn export(server: &Server, output: Output) -> Result<(), Failure> {
+    let file = server.get("/export").await?;
+    match output {
+        Output::Json => print::json(&file),
+        Output::Table => print::line(print::yaml(&file).trim_end()),
+    }
+    Ok(())
+}
+
+/// Reads and checks the file, sends it, and leads the API's objections back to lines of the file.
+async fn send(server: &Server, path: &str, source: &Source) -> Result<Value, Failure> {
+    let (text, name) = read(&source.file)?;
+    let Loaded { file, warnings, places } = load(&text, &name, variable).map_err(Failure::Problems)?;
+    for warning in &warnings {
+        print::note(&format!("warning: {warning}"));
+    }
+    let file = wire(&file).ok_or_else(|| Failure::Other(format!("{name} cannot be written as JSON")))?;
+    let body = json!({ "file": file, "prune": source.prune, "origin": name });
+    let answer = server.post(path, &body).await.map_err(|failure| match failure {
+        Failure::Problems(problems) => {
+            Failure::Problems(problems.into_iter().map(|problem| places.locate(problem)).collect())
+        }
+        other => other,
+    })?;
+    let known: Vec<String> = warnings.iter().map(|warning| warning.reason.clone()).collect();
+    for warning in answer.get("warnings").and_then(Value::as_array).into_iter().flatten() {
+        let text = warning.as_str().map_or_else(|| print::cell(warning, "message"), str::to_owned);
+        // The API repeats what the file's own check said.
+        if !known.iter().any(|known| text.contains(known)) {
+            print::note(&format!("warning: {text}"));
+        }
+    }
+    Ok(answer)
+}
+
+fn read(path: &std::path::Path) -> Result<(String, String), Failure> {
+    let mut text = String::new();
+    if path.as_os_str() == "-" {
+        let read = io::stdin().lock().take(READ_LIMIT).read_to_string(&mut text);
+        read.map_err(|error| Failure::read("stdin", error))?;
+        return Ok((text, "stdin".into()));
+    }
+    let file = fs::File::open(path).map_err(|error| Failure::read(path, error))?;
+    file.take(READ_LIMIT).read_to_string(&mut text).map_err(|error| Failure::read(path, error))?;
+    let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.display().to_string());
+    Ok((text, name))
+}
+
+/// `+ provider openai`, one a line.
+fn changes(answer: &Value) {
+    let changes: Vec<&Value> = answer.get("changes").map(print::list).into_iter().flatten().collect();
+    if changes.is_empty() {
+        print::line("no changes");
+    }
+    for change in changes {
+        let sign = match print::cell(change, "op").as_str() {
+            "create" => '+',
+            "delete" => '-',
+            _ => '~',
+        };
+        print::line(&format!("{sign} {} {}", print::cell(change, "kind"), print::cell(change, "name")));
+    }
+}
+
+/// Tokens that were made for clients of the file without one. This is the only time they are seen.
+fn tokens(answer: &Value) {
+    for (client, token) in answer.get("tokens").and_then(Value::as_object).into_iter().flatten() {
+        print::line(&format!(
+            "token of client {client} (shown once): {}",
+            token.as_str().unwrap_or_default()
+        ));
+    }
+}
+
+/// Ends when every replica serves `version` or a later one; gives their number.
+async fn wait(server: &Server, version: &str, limit: Duration) -> Result<usize, Failure> {
+    let deadline = Instant::now() + limit;
+    let mut behind = vec!["no answer about replicas".to_owned()];
+    loop {
+        let answer = timeout_at(deadline, server.get("/fleet")).await;
+        let Ok(answer) = answer else {
+            let names = behind.join(", ");
+            return Err(Failure::TimedOut(format!(
+                "after {} s not every replica serves snapshot {version}: {names}",
+                limit.as_secs()
+            )));
+        };
+        let answer = answer?;
+        let replicas: Vec<&Value> =
+            print::list(&answer).filter(|replica| print::cell(replica, "state") != "lost").collect();
+        let late = replicas.iter().filter(|replica| !serves(replica, version));
+        behind = late.map(|replica| print::cell(replica, "id")).collect();
+        if behind.is_empty() {
+            return Ok(replicas.len());
+        }
+        if timeout_at(deadline, sleep(LOOK_EVERY)).await.is_err() {
+            let names = behind.join(", ");
+            return Err(Failure::TimedOut(format!(
+                "after {} s these replicas do not serve snapshot {version}: {names}",
+                limit.as_secs()
+            )));
+        }
+    }
+}
+
+fn serves(replica: &Value, version: &str) -> bool {
+    matches!((parts(&print::cell(replica, "snapshot")), parts(version)), (Some(served), Some(wanted)) if served >= wanted)
+}
+
+/// `epoch.counter`.
+fn parts(version: &str) -> Option<(u64, u64)> {
+    let (epoch, counter) = version.split_once('.')?;
+    Some((epoch.parse().ok()?, counter.parse().ok()?))
+}

@@ -1,0 +1,68 @@
+//! The verbs, one file each.
+
+pub(crate) mod apply;
+pub(crate) mod client;
+pub(crate) mod explain;
+pub(crate) mod fleet;
+pub(crate) mod login;
+pub(crate) mod model;
+pub(crate) mod provider;
+mod secret;
+pub(crate) mod team;
+
+use std::future::Future;
+
+use clap::CommandFactory;
+
+use crate::args::{Cli, Global, Output, Verb};
+use crate::connection::Connection;
+use crate::failure::Failure;
+use crate::print;
+use crate::server::Server;
+
+/// Does what was asked.
+pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
+    let Cli { global, verb } = cli;
+    match verb {
+        Verb::Schema => {
+            print::json(&keyway_config::schema());
+            Ok(())
+        }
+        Verb::Completion { shell } => completion(shell),
+        Verb::Login(login) => block_on(login::run(&global, login)),
+        Verb::Apply(apply) => ask(&global, async |server, output| apply::apply(server, output, apply).await),
+        Verb::Diff(diff) => ask(&global, async |server, output| apply::diff(server, output, diff).await),
+        Verb::Export => ask(&global, async |server, output| apply::export(server, output).await),
+        Verb::Provider(verb) => {
+            ask(&global, async |server, output| provider::run(server, output, verb).await)
+        }
+        Verb::Model(verb) => ask(&global, async |server, output| model::run(server, output, verb).await),
+        Verb::Client(verb) => ask(&global, async |server, output| client::run(server, output, verb).await),
+        Verb::Team(verb) => ask(&global, async |server, output| team::run(server, output, verb).await),
+        Verb::Explain(verb) => ask(&global, async |server, output| explain::run(server, output, verb).await),
+        Verb::Fleet(verb) => ask(&global, async |server, output| fleet::run(server, output, verb).await),
+    }
+}
+
+/// Runs a verb that talks to the admin API.
+fn ask(
+    global: &Global,
+    verb: impl AsyncFnOnce(&Server, Output) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let server = Server::new(Connection::find(global)?)?;
+    block_on(verb(&server, global.output))
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::Other(format!("cannot start: {error}")))?;
+    runtime.block_on(work)
+}
+
+fn completion(shell: clap_complete::Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "keyway", &mut script);
+    let script = String::from_utf8(script).map_err(|_| Failure::Other("the script is not text".into()))?;
+    print::line(script.trim_end());
+    Ok(())
+}

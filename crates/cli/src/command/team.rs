@@ -1,0 +1,86 @@
+//! `keyway team …`: groups of clients.
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use super::client::done;
+use crate::args::Output;
+use crate::failure::Failure;
+use crate::print::{self, Table, cell};
+use crate::server::{Server, segment};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Team {
+    /// Every team
+    List,
+    /// One team
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Make a team or change one
+    Set(Set),
+    /// Delete a team that no client belongs to
+    Delete {
+        /// Its name
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Set {
+    /// Lowercase letters, digits, '.', '_', '-'
+    name: String,
+    /// What all its clients together may spend, in US dollars (kept, not enforced yet)
+    #[arg(long, value_name = "USD", requires = "per")]
+    budget: Option<String>,
+    /// For how long the budget is
+    #[arg(long, value_enum, requires = "budget")]
+    per: Option<Per>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Per {
+    Hour,
+    Day,
+    Week,
+    Month,
+}
+
+pub(crate) async fn run(server: &Server, output: Output, verb: Team) -> Result<(), Failure> {
+    match verb {
+        Team::List => print::result(output, &server.get("/teams").await?, table),
+        Team::Show { name } => print::result(output, &server.get(&path(&name)).await?, print::fields),
+        Team::Set(set) => {
+            let body = match (&set.budget, set.per.and_then(|per| per.to_possible_value())) {
+                (Some(usd), Some(per)) => json!({ "budget": { "usd": usd, "per": per.get_name() } }),
+                _ => json!({}),
+            };
+            let answer = server.put(&path(&set.name), &body).await?;
+            done(output, &answer, &format!("Team {} is set.", set.name));
+        }
+        Team::Delete { name } => {
+            let answer = server.delete(&path(&name)).await?;
+            done(output, &answer, &format!("Team {name} is deleted."));
+        }
+    }
+    Ok(())
+}
+
+fn path(name: &str) -> String {
+    format!("/teams/{}", segment(name))
+}
+
+fn table(teams: &Value) -> Table {
+    let mut table = Table::new(&["NAME", "BUDGET"], "no teams; make one with `keyway team set NAME`");
+    for team in print::list(teams) {
+        let budget = match team.get("budget") {
+            Some(budget) if !budget.is_null() => {
+                format!("{} USD a {}", cell(budget, "usd"), cell(budget, "per"))
+            }
+            _ => "-".into(),
+        };
+        table.row([cell(team, "name"), budget]);
+    }
+    table
+}

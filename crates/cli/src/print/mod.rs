@@ -1,0 +1,47 @@
+//! What goes to stdout and stderr, and how it looks.
+
+mod table;
+mod yaml;
+
+use std::io::{self, Write};
+
+use serde_json::Value;
+
+use crate::args::Output;
+use crate::failure::Failure;
+
+pub(crate) use table::{Table, cell, fields, list};
+pub(crate) use yaml::yaml;
+
+/// One or more whole lines to stdout. A reader that went away (`| head`) is no fault of ours.
+pub(crate) fn line(text: &str) {
+    let _ = writeln!(io::stdout().lock(), "{text}");
+}
+
+/// A line for people beside the result, to stderr.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// What went wrong, to stderr.
+pub(crate) fn failure(failure: &Failure) {
+    match failure {
+        // Each begins with file and line already, as editors expect it.
+        Failure::Problems(_) => note(&failure.to_string()),
+        other => note(&format!("keyway: {other}")),
+    }
+}
+
+/// JSON as the API gave it, indented.
+pub(crate) fn json(value: &Value) {
+    // A `Value` has only text keys, so it can always be written.
+    line(&serde_json::to_string_pretty(value).unwrap_or_default());
+}
+
+/// The value as JSON, or what `table` makes of it.
+pub(crate) fn result(output: Output, value: &Value, table: impl FnOnce(&Value) -> Table) {
+    match output {
+        Output::Json => json(value),
+        Output::Table => line(&table(value).fitted()),
+    }
+}

@@ -1,0 +1,164 @@
+//! The admin API as the verbs use it: JSON in, JSON out, its errors as failures.
+
+use std::time::Duration;
+
+use keyway_config::Problem;
+use reqwest::{Client, Method, StatusCode};
+use serde_json::Value;
+
+use crate::connection::Connection;
+use crate::failure::Failure;
+
+/// A control plane that does not accept a connection in this time is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A control plane that does not answer in this time is stuck.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes of an answer at most: an export of 100,000 clients has about 20 MiB.
+const ANSWER_LIMIT: usize = 64 << 20;
+
+/// One control plane's admin API.
+pub(crate) struct Server {
+    connection: Connection,
+    http: Client,
+}
+
+// === impl Server ===
+
+impl Server {
+    pub(crate) fn new(connection: Connection) -> Result<Self, Failure> {
+        let http = Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(ANSWER_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("keyway/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| Failure::Other(format!("cannot set up HTTP: {}", root_cause(&error))))?;
+        Ok(Self { connection, http })
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.connection.server
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.call(Method::GET, path, None).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.call(Method::PUT, path, Some(body)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Result<Value, Failure> {
+        self.call(Method::DELETE, path, None).await
+    }
+
+    /// `path` begins with a slash and stands below `/api/v1`. An answer without a body is `null`.
+    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+        let url = format!("{}/api/v1{path}", self.connection.server);
+        let mut request = self.http.request(method, url).bearer_auth(self.connection.token.as_str());
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let mut answer = request.send().await.map_err(|error| self.lost(&error))?;
+        let status = answer.status();
+        let mut bytes = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|error| self.lost(&error))? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > ANSWER_LIMIT {
+                return Err(Failure::Other(format!("{} answered more than 64 MiB", self.url())));
+            }
+        }
+        if !status.is_success() {
+            return Err(refused(status, &bytes, self.url()));
+        }
+        if bytes.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&bytes).map_err(|_| {
+            Failure::Other(format!(
+                "{} did not answer with JSON; is it Keyway's admin address (8600)?",
+                self.url()
+            ))
+        })
+    }
+
+    fn lost(&self, error: &reqwest::Error) -> Failure {
+        let server = self.connection.server.clone();
+        if error.is_timeout() && !error.is_connect() {
+            return Failure::TimedOut(format!(
+                "{server} took more than {} s to answer",
+                ANSWER_TIMEOUT.as_secs()
+            ));
+        }
+        Failure::Unreachable { server, reason: root_cause(error) }
+    }
+}
+
+/// A name as one segment of a path.
+pub(crate) fn segment(name: &str) -> String {
+    let mut segment = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            segment.push(char::from(byte));
+        } else {
+            segment.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    segment
+}
+
+/// The API's `{"error": {...}}` as a failure. Several faults at once stand in `problems`.
+fn refused(status: StatusCode, body: &[u8], server: &str) -> Failure {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let error = body.get("error").unwrap_or(&Value::Null);
+    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+    let problems: Vec<Problem> = error
+        .get("problems")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|problem| {
+            Some(Problem::new(
+                text(problem, "field").unwrap_or_default(),
+                text(problem, "message").or_else(|| text(problem, "reason"))?,
+            ))
+        })
+        .collect();
+    if !problems.is_empty() {
+        return Failure::Problems(problems);
+    }
+    let message = text(error, "message");
+    match (status, message) {
+        (StatusCode::UNAUTHORIZED, _) => {
+            let message = format!(
+                "{server} does not know this admin token; run `keyway login`, or set KEYWAY_ADMIN_TOKEN"
+            );
+            Failure::Answered { status, message }
+        }
+        (StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY, Some(message))
+            if text(error, "field").is_some() =>
+        {
+            Failure::Problems(vec![Problem::new(text(error, "field").unwrap_or_default(), message)])
+        }
+        (_, Some(message)) => Failure::Answered { status, message },
+        (_, None) => {
+            let message = format!(
+                "{server} answered {status} without saying why; is it Keyway's admin address (8600)?"
+            );
+            Failure::Answered { status, message }
+        }
+    }
+}
+
+/// The innermost cause: `Connection refused` rather than four layers of wrapping.
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
