@@ -6,12 +6,13 @@ use std::{error::Error, fs, path::Path};
 pub(crate) struct Args {
     /// Fail if a file would change, and write nothing
     #[arg(long)]
-    check: bool,
+    pub(crate) check: bool,
 }
 
 const PROTOS: [&str; 2] = ["proto/keyway/snapshot/v1/snapshot.proto", "proto/keyway/fleet/v1/fleet.proto"];
 const OUT: &str = "crates/proto/src/gen";
 
+#[expect(clippy::print_stdout, reason = "says what it wrote")]
 pub(crate) fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let fresh = Path::new("target/gen");
     fs::create_dir_all(fresh)?;
@@ -20,7 +21,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         .out_dir(fresh)
         .bytes(".keyway.snapshot.v1.Resource.body")
         // These hold secrets; crates/proto writes a Debug that shows none.
-        .skip_debug([".keyway.snapshot.v1.Credential", ".keyway.snapshot.v1.Resource", ".keyway.snapshot.v1.Settings"])
+        .skip_debug([
+            ".keyway.snapshot.v1.Credential",
+            ".keyway.snapshot.v1.Resource",
+            ".keyway.snapshot.v1.Settings",
+        ])
         .client_mod_attribute(".", "#[cfg(feature = \"services\")]")
         .server_mod_attribute(".", "#[cfg(feature = \"services\")]")
         .compile_fds(descriptors)?;

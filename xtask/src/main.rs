@@ -27,6 +27,7 @@ enum Verb {
     Bench(bench::Args),
 }
 
+#[expect(clippy::print_stderr, reason = "where a command says why it failed")]
 fn main() -> ExitCode {
     let done = match Args::parse().verb {
         Verb::Test(args) => test::run(&args),

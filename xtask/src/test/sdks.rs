@@ -1,0 +1,85 @@
+//! Installs the official SDKs and OpenClaw into `target/`, pinned by the files under `tests/`, unless what is
+//! there came from the same files. Only the package registries are asked, by their own clients.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use keyway_testkit::process::root;
+use keyway_testkit::sdk;
+
+use super::step::{self, Outcome};
+
+/// Holds, beside what was installed, the file that pinned it.
+const STAMP: &str = ".installed";
+
+pub(crate) fn install() -> Outcome {
+    Outcome::one(python().and_then(|()| node()).and_then(|()| openclaw()))
+}
+
+/// The Python SDKs, which the strict provider needs too.
+fn python() -> Result<(), String> {
+    let folder = sdk::folder().join("python");
+    let pins = root().join("tests/strict_provider/requirements.txt");
+    install_once(&folder, &pins, || {
+        let mut venv = Command::new("python3");
+        venv.args(["-m", "venv", "--clear"]).arg(&folder);
+        tool(venv, "Python 3.11 or later with venv (Debian: apt-get install python3-venv)")?;
+        let mut pip = Command::new(folder.join("bin/python"));
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
+            .arg(&pins);
+        succeeded(pip)
+    })
+}
+
+/// The Node SDKs, and a Node that is new enough for them and for OpenClaw.
+fn node() -> Result<(), String> {
+    npm(&root().join("tests/sdk"), &sdk::folder().join("node"))
+}
+
+fn openclaw() -> Result<(), String> {
+    npm(&root().join("tests/openclaw"), &sdk::openclaw_folder())
+}
+
+/// Installs what the lock file in `from` names into `folder`. No package's script runs.
+fn npm(from: &Path, folder: &Path) -> Result<(), String> {
+    install_once(folder, &from.join("package-lock.json"), || {
+        for file in ["package.json", "package-lock.json", ".npmrc"] {
+            fs::copy(from.join(file), folder.join(file)).map_err(|why| format!("{file}: {why}"))?;
+        }
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--ignore-scripts", "--loglevel=error"]).current_dir(folder);
+        tool(npm, "Node 20 or later with npm (Debian: apt-get install nodejs npm)")
+    })
+}
+
+fn install_once(
+    folder: &Path,
+    pins: &Path,
+    install: impl FnOnce() -> Result<(), String>,
+) -> Result<(), String> {
+    let failed = |path: &Path, why: std::io::Error| format!("{}: {why}", path.display());
+    let wanted = fs::read(pins).map_err(|why| failed(pins, why))?;
+    let stamp: PathBuf = folder.join(STAMP);
+    if fs::read(&stamp).is_ok_and(|there| there == wanted) {
+        return Ok(());
+    }
+    fs::create_dir_all(folder).map_err(|why| failed(folder, why))?;
+    install()?;
+    fs::write(&stamp, wanted).map_err(|why| failed(&stamp, why))
+}
+
+/// Runs a program that the machine has to have.
+fn tool(command: Command, what: &str) -> Result<(), String> {
+    let name = command.get_program().to_owned();
+    match Command::new(&name).arg("--version").output() {
+        Ok(_) => succeeded(command).map_err(|why| format!("{why}\n{} needs: {what}", name.display())),
+        Err(_) => Err(format!("{} is missing: install {what}", name.display())),
+    }
+}
+
+fn succeeded(command: Command) -> Result<(), String> {
+    let name = command.get_program().display().to_string();
+    let ran = step::run(command, step::LIMIT)?;
+    if ran.ok { Ok(()) } else { Err(format!("{name} failed:\n{}", ran.words)) }
+}
