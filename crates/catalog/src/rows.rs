@@ -78,7 +78,7 @@ impl Catalog {
         self.providers.get(self.place(id)?)
     }
 
-    /// All rows of a provider's models, region and variant rows too; empty for an unknown provider.
+    /// All rows of a provider's models, sorted by id, region and variant rows too; empty for an unknown provider.
     #[must_use]
     pub fn models(&self, provider: &str) -> &[Model] {
         let lazy = self.place(provider).and_then(|place| self.models.get(place));
@@ -88,8 +88,10 @@ impl Catalog {
     /// A model's list-price row. Where one id has rows of several modes, the first mode of `Mode` answers.
     #[must_use]
     pub fn model(&self, provider: &str, id: &str) -> Option<&Model> {
-        let rows = self.models(provider).iter();
-        rows.filter(|model| model.id == id && model.is_default()).min_by_key(|model| model.mode)
+        let rows = self.models(provider);
+        let from = rows.partition_point(|model| model.id.as_str() < id);
+        let same = rows.iter().skip(from).take_while(|model| model.id == id);
+        same.filter(|model| model.is_default()).min_by_key(|model| model.mode)
     }
 
     fn place(&self, id: &str) -> Option<usize> {
@@ -116,5 +118,7 @@ fn read_models(source: &str) -> Result<Vec<Model>, toml::de::Error> {
     if source.is_empty() {
         return Ok(Vec::new());
     }
-    toml::from_str::<ModelFile>(source).map(|file| file.models)
+    let ModelFile { mut models } = toml::from_str(source)?;
+    models.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(models)
 }

@@ -28,6 +28,7 @@ impl Counts {
         self.left_out.entry(dialect.to_owned()).or_default().push(id.to_owned());
     }
 
+    #[expect(clippy::print_stdout, reason = "what the command answers")]
     pub(crate) fn print(&self) {
         println!("{}", self.table());
     }

@@ -217,7 +217,15 @@ fn rows_are_found_by_id() {
     assert!(catalog.provider("no-such").is_none() && catalog.models("no-such").is_empty());
     let sandbox = catalog.provider("sandbox").unwrap();
     assert!(sandbox.is_built_in() && sandbox.probe == Probe::None);
-    assert!(catalog.model("sandbox", "echo").is_some());
+    assert!(catalog.model("sandbox", "echo").is_some() && catalog.model("sandbox", "ech").is_none());
+    for row in catalog.providers() {
+        let rows = catalog.models(&row.id);
+        assert!(rows.is_sorted_by(|a, b| a.id <= b.id), "{}", row.id);
+        for model in rows.iter().filter(|model| model.is_default()) {
+            let found = catalog.model(&row.id, &model.id).unwrap();
+            assert!(found.id == model.id && found.mode <= model.mode, "{}/{}", row.id, model.id);
+        }
+    }
     // Only rows of variants are listed for this one.
     assert!(catalog.models("openai").iter().any(|model| model.id == "ft:gpt-3.5-turbo"));
     assert!(catalog.model("openai", "ft:gpt-3.5-turbo").is_none());
