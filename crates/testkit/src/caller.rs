@@ -2,13 +2,13 @@
 //! exactly what is on the wire and may break every rule itself.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// How long an answer may take before the caller gives up.
@@ -72,6 +72,15 @@ impl Caller {
     /// Connects.
     pub async fn connect(to: SocketAddr) -> io::Result<Self> {
         let stream = timeout(PATIENCE, TcpStream::connect(to)).await??;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: BytesMut::new() })
+    }
+
+    /// Connects from this source address; on loopback any of 127.0.0.0/8 will do.
+    pub async fn connect_from(source: IpAddr, to: SocketAddr) -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::new(source, 0))?;
+        let stream = timeout(PATIENCE, socket.connect(to)).await??;
         stream.set_nodelay(true)?;
         Ok(Self { stream, buffer: BytesMut::new() })
     }

@@ -24,6 +24,7 @@ pub struct Up {
     args: Vec<String>,
     env: Vec<(String, String)>,
     files: Vec<(String, Vec<u8>)>,
+    under: Vec<String>,
 }
 
 impl Up {
@@ -57,11 +58,24 @@ impl Up {
         self
     }
 
+    /// Runs it under another program, which gets `keyway up …` as its last arguments and must `exec` it.
+    pub fn under(mut self, program_and_args: &[&str]) -> Self {
+        self.under = program_and_args.iter().map(|&arg| arg.to_owned()).collect();
+        self
+    }
+
     /// Runs it and waits until its ready file is there.
     pub fn start(self) -> Result<Keyway, StartError> {
         let program = binary("keyway")?;
         let folder = tempfile::tempdir().map_err(StartError::system("keyway up"))?;
-        let mut command = clean(&program, folder.path());
+        let mut command = match self.under.split_first() {
+            None => clean(&program, folder.path()),
+            Some((outer, args)) => {
+                let mut command = clean(Path::new(outer), folder.path());
+                command.args(args).arg(&program);
+                command
+            }
+        };
         command.arg("up").envs(self.env.iter().map(|(name, value)| (name, value)));
         for (name, content) in &self.files {
             std::fs::write(folder.path().join(name), content).map_err(StartError::system(name))?;
