@@ -1,1 +1,18 @@
 //! Owns state: resources, compiler, fleet stream, admin API.
+
+pub mod api;
+pub mod compile;
+pub mod fleet;
+mod plane;
+pub mod push;
+pub mod resource;
+pub mod serve;
+pub mod store;
+mod token;
+mod token_file;
+pub mod vault;
+
+pub use plane::{Outcome, Plane};
+pub use serve::{Initial, Running, ServeError, Settings, serve};
+pub use token::Token;
+pub use token_file::{private_dir, token_file};

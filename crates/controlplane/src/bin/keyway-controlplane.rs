@@ -1,2 +1,217 @@
-//! The program `keyway-controlplane`.
-fn main() {}
+//! The program `keyway-controlplane`: options, token files, listeners, signals. Everything else is in the library.
+
+use clap::Parser;
+use keyway_config::{File, Server};
+use keyway_controlplane::{
+    Initial, Running, Settings, private_dir,
+    resource::{Apply, Way},
+    serve,
+    serve::Tls,
+    token_file,
+};
+use std::{
+    cell::RefCell,
+    collections::BTreeSet,
+    io::{self, Read, Write},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Bytes of a configuration file.
+const CONFIG_LIMIT: u64 = 64 << 20;
+const ADMIN: &str = "127.0.0.1:8600";
+const FLEET: &str = "127.0.0.1:8601";
+/// Libraries see requests and could log their headers: they never get below this level.
+const CAPPED: [&str; 8] = ["h2", "hyper", "hyper_util", "tonic", "tower", "axum", "rustls", "tokio"];
+
+/// Keyway's control plane: owns the configuration, serves the admin API and the fleet stream.
+///
+/// A flag wins over its environment variable, that over the file's section `server`.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Options {
+    /// Where the admin API listens, HOST:PORT or PORT; field `server.admin_listen` [default: 127.0.0.1:8600]
+    #[arg(long, env = "KEYWAY_ADMIN_LISTEN", value_name = "ADDR")]
+    admin_listen: Option<String>,
+    /// Where replicas connect, HOST:PORT or PORT; field `server.fleet_listen` [default: 127.0.0.1:8601]
+    #[arg(long, env = "KEYWAY_FLEET_LISTEN", value_name = "ADDR")]
+    fleet_listen: Option<String>,
+    /// A keyway.yaml that is applied at start; `-` reads stdin. Secrets stand in it as they are: `${NAME}` is refused
+    #[arg(long, env = "KEYWAY_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where token files lie [default: ~/.keyway]
+    #[arg(long, env = "KEYWAY_HOME", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The admin token's file, made with mode 0600 if missing [default: admin.token in the data directory]
+    #[arg(long, env = "KEYWAY_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    admin_token_file: Option<PathBuf>,
+    /// The fleet token's file, made with mode 0600 if missing [default: fleet.token in the data directory]
+    #[arg(long, env = "KEYWAY_FLEET_TOKEN_FILE", value_name = "FILE")]
+    fleet_token_file: Option<PathBuf>,
+    /// Certificate chain of the admin API, PEM; required off loopback
+    #[arg(long, env = "KEYWAY_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Key of that certificate, PEM
+    #[arg(long, env = "KEYWAY_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Written as JSON once requests are answered
+    #[arg(long, env = "KEYWAY_READY_FILE", value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    /// What is logged: error, warn, info, debug, or by module
+    #[arg(long, env = "KEYWAY_LOG", default_value = "info")]
+    log: String,
+}
+
+/// One line: what, why, what to do.
+type Fault = String;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    match run(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            // Nothing is left to be done when even stderr is gone.
+            let _ = writeln!(io::stderr(), "keyway-controlplane: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: Options) -> Result<(), Fault> {
+    log(&options.log)?;
+    let file = options.config.as_deref().map(load).transpose()?;
+    let server = file.as_ref().and_then(|file| file.server.clone()).unwrap_or_default();
+    let home = home(options.data_dir)?;
+    let in_home = |given: Option<PathBuf>, name: &str| given.unwrap_or_else(|| home.join(name));
+    let admin_token_file = in_home(options.admin_token_file, "admin.token");
+    let fleet_token_file = in_home(options.fleet_token_file, "fleet.token");
+    let token = |path: &Path| token_file(path).map_err(|error| format!("{}: {error}", path.display()));
+    let Server { admin_listen, fleet_listen, .. } = server;
+    let settings = Settings {
+        admin: bind("--admin-listen", options.admin_listen.or(admin_listen).as_deref().unwrap_or(ADMIN))?,
+        fleet: bind("--fleet-listen", options.fleet_listen.or(fleet_listen).as_deref().unwrap_or(FLEET))?,
+        admin_token: token(&admin_token_file)?,
+        fleet_token: token(&fleet_token_file)?,
+        tls: options.tls_cert.zip(options.tls_key).map(|(cert, key)| Tls { cert, key }),
+        initial: initial(file, options.config.as_deref()),
+    };
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    let running = serve(settings).map_err(|error| error.to_string())?;
+    let admin_url = format!("{scheme}://{}", running.admin);
+    announce(&running, &admin_url, &admin_token_file)?;
+    if let Some(path) = &options.ready_file {
+        let facts = serde_json::json!({
+            "admin_url": admin_url,
+            "fleet_addr": running.fleet.to_string(),
+            "admin_token_file": admin_token_file,
+            "fleet_token_file": fleet_token_file,
+            "pid": std::process::id(),
+        });
+        write_ready(path, &facts.to_string()).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    until_signal(&running)?;
+    running.stop();
+    running.join().map_err(|error| error.to_string())
+}
+
+fn log(wanted: &str) -> Result<(), Fault> {
+    let mut filter = EnvFilter::try_new(wanted).map_err(|error| format!("--log {wanted}: {error}"))?;
+    for library in CAPPED {
+        filter = filter.add_directive(format!("{library}=info").parse().map_err(|_| "--log: internal")?);
+    }
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    Ok(())
+}
+
+fn home(given: Option<PathBuf>) -> Result<PathBuf, Fault> {
+    let usual = || std::env::home_dir().map(|home| home.join(".keyway"));
+    let home = given.or_else(usual).ok_or("no home directory is known: give --data-dir")?;
+    private_dir(&home).map_err(|error| format!("{}: {error}; give another --data-dir", home.display()))?;
+    Ok(home)
+}
+
+fn bind(option: &str, wanted: &str) -> Result<TcpListener, Fault> {
+    let address = if wanted.contains(':') { wanted.to_owned() } else { format!("127.0.0.1:{wanted}") };
+    TcpListener::bind(&address).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => format!("{address} is taken; {option} sets another port"),
+        _ => format!("{address}: {error}; {option} sets another address"),
+    })
+}
+
+fn load(path: &Path) -> Result<File, Fault> {
+    let name = if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
+    let text = read(path).map_err(|error| format!("{name}: {error}"))?;
+    let asked = RefCell::new(BTreeSet::new());
+    let lookup = |variable: &str| {
+        asked.borrow_mut().insert(variable.to_owned());
+        None
+    };
+    let loaded = keyway_config::load(&text, &name, lookup);
+    if let Some(variable) = asked.borrow().first() {
+        return Err(format!(
+            "{name}: ${{{variable}}} is not replaced here, so that no secret is in this process's environment; \
+             start without it and use `keyway apply -f`, or pipe the file with its secrets to `--config -`"
+        ));
+    }
+    let lines = |problems: Vec<keyway_config::Problem>| {
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    let loaded = loaded.map_err(lines)?;
+    loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    Ok(loaded.file)
+}
+
+fn read(path: &Path) -> io::Result<zeroize::Zeroizing<String>> {
+    let mut text = zeroize::Zeroizing::new(String::new());
+    if path == Path::new("-") {
+        io::stdin().take(CONFIG_LIMIT).read_to_string(&mut text)?;
+    } else {
+        std::fs::File::open(path)?.take(CONFIG_LIMIT).read_to_string(&mut text)?;
+    }
+    Ok(text)
+}
+
+fn initial(file: Option<File>, path: Option<&Path>) -> Vec<Initial> {
+    let origin = path.map(|path| path.display().to_string()).unwrap_or_default();
+    let apply = file.map(|file| Apply { file, prune: false, origin });
+    apply.map(|apply| Initial { apply, by: Way::File }).into_iter().collect()
+}
+
+fn announce(running: &Running, admin_url: &str, token: &Path) -> Result<(), Fault> {
+    let mut out = io::stdout().lock();
+    let mut say = |line: String| writeln!(out, "{line}").map_err(|error| format!("stdout: {error}"));
+    say(format!("admin API  {admin_url} (token in {})", token.display()))?;
+    say(format!("fleet      {}", running.fleet))?;
+    for shown in running.initial.iter().flat_map(|outcome| &outcome.tokens) {
+        say(format!("client {} has the token {} (shown once)", shown.client, shown.token.expose()))?;
+    }
+    Ok(())
+}
+
+/// Whole or not at all, for its owner only.
+fn write_ready(path: &Path, facts: &str) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut part = path.as_os_str().to_owned();
+    part.push(format!(".{}", std::process::id()));
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+    file.write_all(facts.as_bytes())?;
+    std::fs::rename(&part, path)
+}
+
+/// Waits for SIGTERM or SIGINT; a second one ends the process at once.
+fn until_signal(running: &Running) -> Result<(), Fault> {
+    running.runtime().block_on(async {
+        let listen = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
+        let (mut term, mut int) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+        tokio::spawn(async move {
+            tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+            std::process::exit(1);
+        });
+        Ok(())
+    })
+}

@@ -1,0 +1,174 @@
+//! Documents and catalogue to the resources of a snapshot. Pure: the same input gives the same bytes. Secrets are
+//! asked for at the last moment and stand in credentials only.
+
+mod provider;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    resource::{Body, KeyDocument, KeyState, Refusal},
+    vault::SecretId,
+};
+use bytes::Bytes;
+use keyway_catalog::Catalog;
+use keyway_config::{Client, Model, Strategy, Timeouts};
+use keyway_proto::snapshot::v1::{self as wire, Kind, Resource};
+use keyway_snapshot::Secret;
+use prost::Message;
+use zeroize::{Zeroize, Zeroizing};
+
+/// The provider that is always there and needs no network.
+pub const SANDBOX: &str = "sandbox";
+/// Bytes that one request's body may have.
+pub const BODY_LIMIT: u64 = 32 << 20;
+/// Bytes of request bodies that a replica holds at one time.
+pub const BODIES_IN_FLIGHT_LIMIT: u64 = 256 << 20;
+
+/// What compiling needs beside the documents.
+pub struct Compiler<'a> {
+    /// Providers and models that are known.
+    pub catalog: &'a Catalog,
+    /// Where a secret is had.
+    pub secrets: &'a dyn Fn(&SecretId) -> Option<Secret>,
+}
+
+// === impl Compiler ===
+
+impl Compiler<'_> {
+    /// What is in every state: settings and the sandbox.
+    ///
+    /// # Errors
+    /// When the catalogue has no row for the sandbox.
+    pub fn base(&self, digest_key: &[u8; 32]) -> Result<Vec<Resource>, Refusal> {
+        let mut settings = wire::Settings {
+            digest_key: digest_key.to_vec(),
+            body_limit: BODY_LIMIT,
+            bodies_in_flight_limit: BODIES_IN_FLIGHT_LIMIT,
+            timeouts: None,
+        };
+        let resource = resource(Kind::Settings, "settings".to_owned(), &settings);
+        settings.digest_key.zeroize();
+        let sandbox = provider::provider(self.catalog, SANDBOX, &keyway_config::Provider::default(), false)?;
+        Ok(vec![resource, self::resource(Kind::Provider, SANDBOX.to_owned(), &sandbox)])
+    }
+
+    /// What one document compiles to.
+    ///
+    /// # Errors
+    /// The field that cannot be.
+    pub fn document(&self, name: &str, body: &Body) -> Result<Vec<Resource>, Refusal> {
+        Ok(match body {
+            Body::Provider { spec, keys } => {
+                let provider = provider::provider(self.catalog, name, spec, !keys.is_empty())?;
+                let sends_key =
+                    provider.auth.as_ref().is_some_and(|auth| auth.scheme() != wire::AuthScheme::None);
+                let mut all = vec![resource(Kind::Provider, name.to_owned(), &provider)];
+                if sends_key {
+                    self.credentials(name, keys, &mut all)?;
+                }
+                all
+            }
+            Body::Model(spec) => vec![resource(Kind::Model, name.to_owned(), &model(name, spec))],
+            Body::Client { spec, digests } => {
+                vec![resource(Kind::Client, name.to_owned(), &client(name, spec, digests)?)]
+            }
+            Body::Team(_) | Body::Section(_) => Vec::new(),
+        })
+    }
+
+    fn credentials(
+        &self,
+        provider: &str,
+        keys: &[KeyDocument],
+        all: &mut Vec<Resource>,
+    ) -> Result<(), Refusal> {
+        for key in keys {
+            for version in key.versions.iter().filter(|version| version.state == KeyState::Active) {
+                let id = SecretId {
+                    provider: provider.to_owned(),
+                    key: key.name.clone(),
+                    version: version.version,
+                };
+                let secret =
+                    (self.secrets)(&id).ok_or(Refusal::Internal("a key's secret is not in the vault"))?;
+                let mut credential = wire::Credential {
+                    provider: provider.to_owned(),
+                    key: key.name.clone(),
+                    version: version.version,
+                    state: wire::CredentialState::Active.into(),
+                    weight: key.weight.unwrap_or(1),
+                    secret: secret.expose().to_vec(),
+                };
+                let name = format!("{provider}/{}/{}", key.name, version.version);
+                all.push(resource(Kind::Credential, name, &credential));
+                credential.secret.zeroize();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Compiler<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Compiler(..)")
+    }
+}
+
+/// Encoded once; wiped when the last state that holds it is dropped.
+fn resource(kind: Kind, name: String, body: &impl Message) -> Resource {
+    Resource { kind: kind.into(), name, body: Bytes::from_owner(Zeroizing::new(body.encode_to_vec())) }
+}
+
+fn model(name: &str, spec: &Model) -> wire::Model {
+    // What is not enforced yet acts as weighted; the warning says so.
+    let strategy = match spec.strategy.unwrap_or_default() {
+        Strategy::Priority => wire::Strategy::Priority,
+        Strategy::Weighted
+        | Strategy::LeastLatency
+        | Strategy::LeastCost
+        | Strategy::LeastBusy
+        | Strategy::Sticky
+        | Strategy::Semantic => wire::Strategy::Weighted,
+    };
+    let target = |target: &keyway_config::Target| wire::Target {
+        provider: target.provider.clone(),
+        model: target.model.clone(),
+        weight: target.weight.unwrap_or(1),
+        priority: target.priority.unwrap_or(0),
+    };
+    wire::Model {
+        name: name.to_owned(),
+        strategy: strategy.into(),
+        targets: spec.targets.iter().map(target).collect(),
+        fallback: spec.fallback.clone(),
+        retries: spec.retries,
+        timeouts: timeouts(&spec.bounds()),
+    }
+}
+
+fn client(name: &str, spec: &Client, digests: &[String]) -> Result<wire::Client, Refusal> {
+    let bytes = |hex: &String| {
+        let hash = blake3::Hash::from_hex(hex).map_err(|_| Refusal::Internal("a token digest is not hex"))?;
+        Ok(hash.as_bytes().to_vec())
+    };
+    let state = if spec.disabled { wire::ClientState::Disabled } else { wire::ClientState::Enabled };
+    Ok(wire::Client {
+        name: name.to_owned(),
+        team: spec.team.clone().unwrap_or_default(),
+        state: state.into(),
+        token_digests: digests.iter().map(bytes).collect::<Result<_, Refusal>>()?,
+        models: spec.models.clone().unwrap_or_default(),
+        all_models: spec.models.is_none(),
+        expires_at: spec.expires.map_or(0, keyway_config::Expiry::unix),
+    })
+}
+
+fn timeouts(spec: &Timeouts) -> Option<wire::Timeouts> {
+    let millis = |span: Option<keyway_config::Span>| span.map_or(0, keyway_config::Span::millis);
+    (*spec != Timeouts::default()).then(|| wire::Timeouts {
+        total_ms: millis(spec.total),
+        first_token_ms: millis(spec.first_token),
+        idle_ms: millis(spec.idle),
+        connect_ms: millis(spec.connect),
+    })
+}

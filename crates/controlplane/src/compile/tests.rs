@@ -1,0 +1,140 @@
+//! Tables: what a file's provider becomes.
+
+use super::*;
+use crate::resource::{Made, Way};
+use keyway_config::Provider;
+use keyway_proto::snapshot::v1::{Auth, AuthScheme, Dialect, Meter};
+
+fn compiled(name: &str, yaml: &str) -> Result<wire::Provider, Refusal> {
+    provider::provider(Catalog::embedded(), name, &spec(name, yaml), false)
+}
+
+fn spec(name: &str, yaml: &str) -> Provider {
+    let text = format!("providers: {{ {name}: {yaml} }}");
+    keyway_config::load(&text, "f", |_| None).unwrap().file.providers.remove(name).unwrap()
+}
+
+fn rates(provider: &wire::Provider, id: &str) -> Option<Vec<(Meter, u64)>> {
+    let offer = provider.offers.iter().find(|offer| offer.id == id).unwrap();
+    let rate = |rate: &wire::Rate| (rate.meter(), rate.femto_dollars);
+    offer.price.as_ref().map(|price| price.rates.iter().map(rate).collect())
+}
+
+#[test]
+fn own_providers_need_no_row() {
+    let header = |name: &str, prefix: &str| (AuthScheme::Header, name.to_owned(), prefix.to_owned());
+    let table = [
+        (
+            "{ dialect: openai-chat, base_url: 'http://10.0.0.7:8000', auth: none }",
+            "http://10.0.0.7:8000/v1",
+            (AuthScheme::None, String::new(), String::new()),
+        ),
+        (
+            "{ dialect: openai-chat, base_url: 'https://a.example/v1' }",
+            "https://a.example/v1",
+            header("authorization", "Bearer "),
+        ),
+        (
+            "{ dialect: anthropic-messages, base_url: 'https://a.example' }",
+            "https://a.example/v1",
+            header("x-api-key", ""),
+        ),
+        (
+            "{ dialect: openai-chat, base_url: 'https://a.example', auth: { header: x-key, prefix: 'K ' } }",
+            "https://a.example/v1",
+            header("x-key", "K "),
+        ),
+        (
+            "{ dialect: gemini, base_url: 'https://a.example', auth: { query: key } }",
+            "https://a.example/v1beta",
+            (AuthScheme::Query, "key".to_owned(), String::new()),
+        ),
+    ];
+    for (yaml, base_url, (scheme, name, prefix)) in table {
+        let provider = compiled("own", yaml).unwrap();
+        assert_eq!(provider.surfaces[0].base_url, base_url, "{yaml}");
+        assert_eq!(provider.auth, Some(Auth { scheme: scheme.into(), name, prefix }), "{yaml}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_named_with_its_field() {
+    for (name, spec, field) in [
+        ("bedrock", bare(None, None), "providers.bedrock.region"),
+        ("unknown", bare(Some(keyway_config::Dialect::OpenAiChat), None), "providers.unknown.base_url"),
+        ("unknown", bare(None, Some("https://a.example")), "providers.unknown.dialect"),
+    ] {
+        let refused = provider::provider(Catalog::embedded(), name, &spec, false);
+        let Err(Refusal::Invalid(problems)) = refused else { panic!("{name}") };
+        assert_eq!(problems[0].field, field);
+    }
+}
+
+/// A provider that a file's own checks would refuse before it is compiled.
+fn bare(dialect: Option<keyway_config::Dialect>, base_url: Option<&str>) -> Provider {
+    Provider { dialect, base_url: base_url.map(str::to_owned), ..Provider::default() }
+}
+
+#[test]
+fn a_row_brings_surfaces_and_offers() {
+    let openai = compiled("openai", "{}").unwrap();
+    assert_eq!(openai.surfaces[0].dialect(), Dialect::OpenaiChat);
+    assert_eq!(openai.surfaces[0].base_url, "https://api.openai.com/v1");
+    assert!(openai.surfaces.iter().any(|surface| surface.dialect() == Dialect::OpenaiResponses));
+    assert!(rates(&openai, "gpt-4o-mini").unwrap().contains(&(Meter::Input, 150_000_000)));
+    assert!(openai.offers.windows(2).all(|pair| pair[0].id < pair[1].id), "each id once");
+}
+
+#[test]
+fn the_file_s_prices_win_and_free_is_zero() {
+    let priced = compiled(
+        "openai",
+        "{ prices: { gpt-4o-mini: { input: 1.5 }, own: { output: 2 }, gift: 0 }, models: [more] }",
+    );
+    let priced = priced.unwrap();
+    assert_eq!(rates(&priced, "gpt-4o-mini"), Some(vec![(Meter::Input, 1_500_000_000)]));
+    assert_eq!(rates(&priced, "own"), Some(vec![(Meter::Output, 2_000_000_000)]));
+    assert_eq!(rates(&priced, "gift"), Some(vec![(Meter::Input, 0), (Meter::Output, 0)]));
+    assert_eq!(rates(&priced, "more"), None);
+    let free =
+        compiled("openai", "{ price: 0, prices: { gpt-4o-mini: { input: 1 } }, models: [more] }").unwrap();
+    assert_eq!(rates(&free, "more"), Some(vec![(Meter::Input, 0), (Meter::Output, 0)]));
+    assert_eq!(rates(&free, "gpt-4o-mini"), Some(vec![(Meter::Input, 1_000_000_000)]));
+}
+
+#[test]
+fn private_only_where_said() {
+    for (yaml, private) in [("{}", false), ("{ network: private }", true), ("{ network: public }", false)] {
+        assert_eq!(compiled("openai", yaml).unwrap().private_network, private);
+    }
+}
+
+#[test]
+fn only_active_versions_travel_and_a_missing_secret_is_no_state() {
+    let made = Made { by: Way::Hand, origin: String::new(), at: 0 };
+    let version = |version, state| crate::resource::KeyVersion {
+        version,
+        state,
+        fingerprint: String::new(),
+        shown: String::new(),
+        at: 0,
+    };
+    let versions = vec![version(1, KeyState::Retired), version(2, KeyState::Active)];
+    let key = KeyDocument { name: "main".to_owned(), made, weight: Some(3), versions };
+    let body = Body::Provider { spec: Box::new(spec("openai", "{}")), keys: vec![key] };
+    let held = |id: &SecretId| (id.version == 2).then(|| Secret::new(b"two".to_vec()));
+    let all = Compiler { catalog: Catalog::embedded(), secrets: &held }.document("openai", &body).unwrap();
+    assert_eq!(all.len(), 2);
+    assert_eq!(all[1].name, "openai/main/2");
+    let credential = wire::Credential::decode(all[1].body.clone()).unwrap();
+    assert_eq!((credential.weight, credential.secret.as_slice()), (3, &b"two"[..]));
+    let empty = Compiler { catalog: Catalog::embedded(), secrets: &|_| None };
+    assert!(matches!(empty.document("openai", &body), Err(Refusal::Internal(_))));
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    let body = Body::Provider { spec: Box::new(spec("openai", "{ headers: { b: x, a: y } }")), keys: vec![] };
+    let compiler = Compiler { catalog: Catalog::embedded(), secrets: &|_| None };
+    assert_eq!(compiler.document("openai", &body).unwrap(), compiler.document("openai", &body).unwrap());
+}

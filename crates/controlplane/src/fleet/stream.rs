@@ -1,0 +1,224 @@
+//! One replica's stream: waits for whatever happens next and tells the session. Nothing here waits for the replica
+//! alone, so a frozen one holds up nobody, itself included.
+
+use super::{Fleet, Order, registry::Known};
+use crate::push::{Heard, Push, Session};
+use bytes::Bytes;
+use keyway_proto::fleet::v1::{Drain, FromReplica, Hello, ProbeResult, from_replica, to_replica};
+use keyway_snapshot::Version;
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tonic::{Status, Streaming};
+
+/// The control plane's own life sign.
+const BEAT: Duration = Duration::from_secs(1);
+/// A stream that says no hello for so long is ended.
+const HELLO_DEADLINE: Duration = Duration::from_secs(5);
+/// Probes under way on one stream.
+const PROBE_LIMIT: usize = 16;
+
+pub(super) type Out = mpsc::Sender<Result<Bytes, Status>>;
+
+/// From hello to the stream's end.
+struct Link {
+    fleet: Arc<Fleet>,
+    id: String,
+    session: Session,
+    probes: HashMap<u64, oneshot::Sender<ProbeResult>>,
+    unsent_probes: Vec<oneshot::Sender<()>>,
+}
+
+/// Whatever may happen next.
+struct Hears {
+    from: Streaming<FromReplica>,
+    orders: mpsc::Receiver<Order>,
+    newest: watch::Receiver<Arc<Push>>,
+}
+
+/// Serves one stream to its end.
+pub(super) async fn run(fleet: Arc<Fleet>, mut from: Streaming<FromReplica>, out: Out) {
+    let hello = match timeout(HELLO_DEADLINE, from.message()).await {
+        Ok(Ok(Some(FromReplica { message: Some(from_replica::Message::Hello(hello)) }))) => hello,
+        Ok(Ok(_)) => return refuse(&out, Status::invalid_argument("the first message must be Hello")),
+        Ok(Err(_)) => return,
+        Err(_) => return refuse(&out, Status::deadline_exceeded("no Hello")),
+    };
+    if let Err(status) = check(&hello) {
+        return refuse(&out, status);
+    }
+    let (link, orders) = Fleet::link_pair();
+    let id = hello.id.clone();
+    let serving = hello.serving.map(Version::from);
+    // Subscribed before the session is made, so that no state can be published in between.
+    let newest = fleet.newest.subscribe();
+    let Some(known) = fleet.registry.lock().hello(hello, link, Instant::now()) else {
+        return refuse(&out, Status::resource_exhausted("too many replicas"));
+    };
+    tracing::info!(replica = id, serving = serving.map(|v| v.to_string()), "replica connected");
+    if let Some(serving) = serving.filter(|serving| known.served != Some(*serving)) {
+        fleet.note_ahead(serving);
+    }
+    let session = Session::new(Arc::clone(&newest.borrow()), known.served, known.refused);
+    let mut running = Link {
+        fleet: Arc::clone(&fleet),
+        id: id.clone(),
+        session,
+        probes: HashMap::new(),
+        unsent_probes: vec![],
+    };
+    fleet.touch();
+    let end = running.converse(known, Hears { from, orders, newest }, &out).await;
+    fleet.registry.lock().ended(&id, known.stream, Instant::now());
+    fleet.touch();
+    tracing::info!(replica = id, why = %end.message(), "replica's stream ended");
+    refuse(&out, end);
+}
+
+fn check(hello: &Hello) -> Result<(), Status> {
+    if hello.id.is_empty() {
+        return Err(Status::invalid_argument("Hello without id"));
+    }
+    if hello.schema != keyway_proto::SCHEMA {
+        let ours = keyway_proto::SCHEMA;
+        let text = format!("the replica reads schema {}, the control plane writes {ours}", hello.schema);
+        return Err(Status::failed_precondition(text));
+    }
+    Ok(())
+}
+
+/// Best effort: a replica whose queue is full learns it from the stream's end.
+fn refuse(out: &Out, status: Status) {
+    let _ = out.try_send(Err(status));
+}
+
+// === impl Fleet ===
+
+impl Fleet {
+    /// A replica serves a version that nobody here gave it.
+    fn note_ahead(&self, serving: Version) {
+        self.ahead.send_if_modified(|ahead| {
+            let higher = serving > *ahead && serving >= self.version();
+            if higher {
+                *ahead = serving;
+            }
+            higher
+        });
+    }
+}
+
+// === impl Link ===
+
+impl Link {
+    async fn converse(&mut self, known: Known, hears: Hears, out: &Out) -> Status {
+        let Hears { mut from, mut orders, mut newest } = hears;
+        let mut beat = interval(BEAT);
+        let mut stopping = self.fleet.stopping.subscribe();
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                // A newer state is looked at before the next frame, so that it is not begun late.
+                biased;
+                _ = stopping.wait_for(|stopping| *stopping) => {
+                    return Status::unavailable("the control plane stops");
+                }
+                _ = newest.changed() => self.session.newest(Arc::clone(&newest.borrow_and_update())),
+                message = from.message() => match message {
+                    Ok(Some(message)) => if let Err(fault) = self.hear(message, Instant::now()) {
+                        return Status::invalid_argument(fault);
+                    },
+                    Ok(None) => return Status::ok("the replica closed it"),
+                    Err(status) => return status,
+                },
+                order = orders.recv() => match order {
+                    Some(order) => self.order(order),
+                    None => return Status::aborted("the same replica opened another stream"),
+                },
+                room = out.reserve(), if self.session.has_frame() => match room {
+                    Ok(room) => if let Some(frame) = self.session.next_frame(Instant::now()) {
+                        room.send(Ok(frame));
+                        for taken in self.unsent_probes.drain(..) {
+                            // Whoever asked may have given up meanwhile.
+                            let _ = taken.send(());
+                        }
+                    },
+                    Err(_) => return Status::ok("the replica is gone"),
+                },
+                _ = beat.tick() => {
+                    if self.session.overdue(Instant::now()) {
+                        return Status::deadline_exceeded("no answer to a state");
+                    }
+                    if !self.fleet.registry.lock().is_current(&self.id, known.stream) {
+                        return Status::aborted("evicted");
+                    }
+                    self.probes.retain(|_, answer| !answer.is_closed());
+                    self.session.beat();
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, message: FromReplica, now: Instant) -> Result<(), &'static str> {
+        use from_replica::Message;
+        self.fleet.registry.lock().heard(&self.id, now);
+        let heard = match message.message.ok_or("an empty message")? {
+            Message::Hello(_) => return Err("a second Hello"),
+            Message::Beat(beat) => {
+                self.fleet.registry.lock().beat(&self.id, &beat, now);
+                self.fleet.touch();
+                return Ok(());
+            }
+            Message::ProbeResult(result) => {
+                if let Some(answer) = self.probes.remove(&result.id) {
+                    // Whoever asked may have given up meanwhile.
+                    let _ = answer.send(result);
+                }
+                return Ok(());
+            }
+            Message::Ack(ack) => {
+                let version = ack.version.map(Version::from).unwrap_or_default();
+                self.session.ack(version, &ack.state_hash, now)
+            }
+            Message::Nack(nack) => {
+                let heard = self.session.nack(&nack);
+                if let Heard::Refused { version, hash } = heard {
+                    tracing::warn!(replica = self.id, %version, field = nack.field, reason = nack.reason, "state refused");
+                    self.fleet.registry.lock().refused(&self.id, version, hash, nack);
+                }
+                heard
+            }
+        };
+        match heard {
+            Heard::Applied { version, hash, took } => {
+                tracing::debug!(replica = self.id, %version, took_us = took.as_micros(), "state applied");
+                self.fleet.registry.lock().applied(&self.id, (version, hash), took);
+            }
+            Heard::Refused { .. } => {}
+            Heard::Broken(why) => return Err(why),
+        }
+        self.fleet.touch();
+        Ok(())
+    }
+
+    fn order(&mut self, order: Order) {
+        match order {
+            Order::Drain { reason } => {
+                // A full queue means that the replica takes nothing: its silence says so.
+                let _ = self.session.order(to_replica::Message::Drain(Drain { reason }));
+            }
+            Order::Probe { probe, taken, answer } => {
+                let id = probe.id;
+                if self.probes.len() < PROBE_LIMIT && self.session.order(to_replica::Message::Probe(probe)) {
+                    self.probes.insert(id, answer);
+                    self.unsent_probes.push(taken);
+                }
+            }
+        }
+    }
+}

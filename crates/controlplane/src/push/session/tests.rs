@@ -1,0 +1,134 @@
+use super::*;
+use keyway_proto::{
+    fleet::v1::{Drain, ToReplica},
+    snapshot::v1::Resource,
+};
+use prost::Message as _;
+
+fn version(counter: u64) -> Version {
+    Version { epoch: 1, counter }
+}
+
+/// A state of one chunk whose content is `body`.
+fn push(counter: u64, body: &'static str) -> Arc<Push> {
+    let resource = Resource { kind: 5, name: "a".to_owned(), body: Bytes::from_static(body.as_bytes()) };
+    let all = [resource];
+    Arc::new(Push::encode(version(counter), keyway_snapshot::state_hash(&all), &all).unwrap())
+}
+
+/// Takes every frame that there is and names it: `begin3 chunk commit3 drain beat3`.
+fn sent(session: &mut Session, now: Instant) -> String {
+    let mut words = Vec::new();
+    while session.has_frame() {
+        let frame = session.next_frame(now).unwrap();
+        let counter = |version: Option<keyway_proto::snapshot::v1::Version>| version.unwrap().counter;
+        words.push(match ToReplica::decode(frame).unwrap().message.unwrap() {
+            Message::Begin(begin) => format!("begin{}", counter(begin.version)),
+            Message::Chunk(_) => "chunk".to_owned(),
+            Message::Commit(commit) => format!("commit{}", counter(commit.version)),
+            Message::Beat(beat) => format!("beat{}", counter(beat.version)),
+            Message::Drain(_) => "drain".to_owned(),
+            Message::Probe(_) => "probe".to_owned(),
+        });
+    }
+    assert_eq!(session.next_frame(now), None);
+    words.join(" ")
+}
+
+fn nack(counter: u64) -> Nack {
+    Nack { version: Some(version(counter).into()), field: "x".to_owned(), reason: "y".to_owned() }
+}
+
+#[test]
+fn sends_the_newest_and_settles_on_ack() {
+    let (now, first) = (Instant::now(), push(1, "one"));
+    let mut session = Session::new(Arc::clone(&first), None, None);
+    assert_eq!(sent(&mut session, now), "begin1 chunk commit1");
+    let took = Duration::from_millis(5);
+    let applied = Heard::Applied { version: version(1), hash: first.hash, took };
+    assert_eq!(session.ack(version(1), &first.hash.0, now + took), applied);
+    assert_eq!(sent(&mut session, now), "");
+}
+
+#[test]
+fn only_the_newest_is_begun_after_an_answer() {
+    let (now, first) = (Instant::now(), push(1, "one"));
+    let mut session = Session::new(Arc::clone(&first), None, None);
+    assert_eq!(sent(&mut session, now), "begin1 chunk commit1");
+    session.newest(push(2, "two"));
+    session.newest(push(3, "three"));
+    assert_eq!(sent(&mut session, now), "");
+    session.ack(version(1), &first.hash.0, now);
+    assert_eq!(sent(&mut session, now), "begin3 chunk commit3");
+}
+
+#[test]
+fn a_refused_hash_is_never_sent_again() {
+    let (now, bad) = (Instant::now(), push(2, "bad"));
+    let mut session = Session::new(Arc::clone(&bad), Some(version(1)), None);
+    sent(&mut session, now);
+    assert_eq!(session.nack(&nack(2)), Heard::Refused { version: version(2), hash: bad.hash });
+    assert_eq!(sent(&mut session, now), "");
+    // The same content under a new version is the same poison; other content goes out.
+    session.newest(push(3, "bad"));
+    assert_eq!(sent(&mut session, now), "");
+    session.newest(push(4, "good"));
+    assert_eq!(sent(&mut session, now), "begin4 chunk commit4");
+    // What was refused stays refused on a new stream of the same process.
+    let mut again = Session::new(push(3, "bad"), Some(version(1)), Some(bad.hash));
+    assert_eq!(sent(&mut again, now), "");
+}
+
+#[test]
+fn a_refusal_in_the_middle_stops_the_rest() {
+    let now = Instant::now();
+    let mut session = Session::new(push(1, "one"), None, None);
+    session.next_frame(now).unwrap();
+    assert!(matches!(session.nack(&nack(1)), Heard::Refused { .. }));
+    assert_eq!(sent(&mut session, now), "");
+}
+
+#[test]
+fn resumes_without_a_push_when_the_newest_is_served() {
+    let mut session = Session::new(push(4, "four"), Some(version(4)), None);
+    assert_eq!(sent(&mut session, Instant::now()), "");
+}
+
+#[test]
+fn orders_go_first_and_beats_never_pile_up() {
+    let now = Instant::now();
+    let mut session = Session::new(push(1, "one"), None, None);
+    session.next_frame(now).unwrap();
+    assert!(session.order(Message::Drain(Drain::default())));
+    session.beat();
+    assert_eq!(sent(&mut session, now), "drain chunk commit1");
+    session.ack(version(1), &push(1, "one").hash.0, now);
+    session.beat();
+    session.beat();
+    assert_eq!(sent(&mut session, now), "beat1");
+    let taken = (0..100).filter(|_| session.order(Message::Drain(Drain::default()))).count();
+    assert_eq!(taken, ORDER_LIMIT);
+}
+
+#[test]
+fn answers_that_fit_nothing_are_faults() {
+    let now = Instant::now();
+    let mut early = Session::new(push(1, "one"), None, None);
+    early.next_frame(now).unwrap();
+    assert!(matches!(early.ack(version(1), &push(1, "one").hash.0, now), Heard::Broken(_)));
+    let mut session = Session::new(push(1, "one"), None, None);
+    sent(&mut session, now);
+    assert!(matches!(session.ack(version(7), &[0; 32], now), Heard::Broken(_)));
+    assert!(matches!(session.nack(&nack(7)), Heard::Broken(_)));
+    assert!(matches!(session.ack(version(1), &[0; 32], now), Heard::Broken(_)));
+}
+
+#[test]
+fn silence_after_a_whole_state_is_overdue() {
+    let now = Instant::now();
+    let mut session = Session::new(push(1, "one"), None, None);
+    assert!(!session.overdue(now + ANSWER_DEADLINE * 2));
+    sent(&mut session, now);
+    assert!(!session.overdue(now + ANSWER_DEADLINE));
+    assert!(session.overdue(now + ANSWER_DEADLINE * 2));
+}

@@ -1,0 +1,97 @@
+//! A whole file against what is there. Nothing is deleted unless pruning is asked for, and then only what an earlier
+//! file made.
+
+use super::{Body, Kind, Proposal, Refusal, State, Way};
+use keyway_config::File;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// How a file is applied.
+#[derive(Debug)]
+pub struct Apply {
+    /// What is wanted.
+    pub file: File,
+    /// Deletes what an earlier file made and this one does not name.
+    pub prune: bool,
+    /// Its name, for people.
+    pub origin: String,
+}
+
+/// Adds to the proposal everything that the file changes.
+///
+/// # Errors
+/// The first document that cannot be.
+pub fn file_proposal(proposal: &mut Proposal<'_>, file: File, prune: bool) -> Result<(), Refusal> {
+    let doomed = if prune { doomed(proposal.state, &file) } else { Doomed::default() };
+    for (name, value) in sections(&file) {
+        proposal.section(name, value.ok_or(Refusal::Internal("a section that is no JSON"))?)?;
+    }
+    for (name, spec) in file.providers {
+        proposal.provider(&name, spec)?;
+    }
+    for (name, spec) in file.models {
+        proposal.model(&name, spec)?;
+    }
+    for (name, spec) in file.teams {
+        proposal.team(&name, spec)?;
+    }
+    for (name, spec) in file.clients {
+        proposal.client(&name, spec)?;
+    }
+    for (kind, name) in doomed.documents {
+        proposal.delete(kind, &name)?;
+    }
+    for (provider, key) in doomed.keys {
+        proposal.delete_key(&provider, &key)?;
+    }
+    Ok(())
+}
+
+type Section = (&'static str, Option<serde_json::Value>);
+
+fn sections(file: &File) -> Vec<Section> {
+    fn one<T: Serialize>(name: &'static str, value: Option<&T>) -> Option<Section> {
+        value.map(|value| (name, serde_json::to_value(value).ok()))
+    }
+    let all = [
+        one("cache", file.cache.as_ref()),
+        one("limits", file.limits.as_ref()),
+        one("policies", file.policies.as_ref()),
+        one("rotation", file.rotation.as_ref()),
+        one("telemetry", file.telemetry.as_ref()),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+#[derive(Default)]
+struct Doomed {
+    documents: Vec<(Kind, String)>,
+    keys: Vec<(String, String)>,
+}
+
+fn doomed(state: &State, file: &File) -> Doomed {
+    let sections: BTreeSet<&str> = sections(file).into_iter().map(|(name, _)| name).collect();
+    let named = |kind: Kind, name: &str| match kind {
+        Kind::Provider => file.providers.contains_key(name),
+        Kind::Model => file.models.contains_key(name),
+        Kind::Team => file.teams.contains_key(name),
+        Kind::Client => file.clients.contains_key(name),
+        Kind::Section => sections.contains(name),
+    };
+    let mut doomed = Doomed::default();
+    for (key, held) in state.all() {
+        let Some(kind) = Kind::of(key) else { continue };
+        if !named(kind, key.name()) {
+            if held.document.made.by == Way::File {
+                doomed.documents.push((kind, key.name().to_owned()));
+            }
+        } else if let (Body::Provider { keys, .. }, Some(wanted)) =
+            (&held.document.body, file.providers.get(key.name()))
+        {
+            let wanted: BTreeSet<String> = wanted.credentials().map(|key| key.name).collect();
+            let gone = keys.iter().filter(|key| key.made.by == Way::File && !wanted.contains(&key.name));
+            doomed.keys.extend(gone.map(|one| (key.name().to_owned(), one.name.clone())));
+        }
+    }
+    doomed
+}

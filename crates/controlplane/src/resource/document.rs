@@ -1,0 +1,190 @@
+//! What the store holds: one document per provider, model, team, client and open section. No secret is in a document;
+//! of keys and tokens it holds versions, digests and what may be shown.
+
+use crate::store::Key;
+use bytes::Bytes;
+use keyway_config::{Client, Model, Provider, Team};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What a document is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A place that serves models.
+    Provider,
+    /// An alias.
+    Model,
+    /// A group of clients.
+    Team,
+    /// Who calls the gateway.
+    Client,
+    /// A section of the file that is kept but not enforced yet.
+    Section,
+}
+
+/// Where a document came from. Set when it is made and never changed: `--prune` deletes only what a file made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Made {
+    /// In which way.
+    pub by: Way,
+    /// The file's name, or who did it.
+    pub origin: String,
+    /// Seconds since 1970.
+    pub at: u64,
+}
+
+/// In which way a document was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Way {
+    /// By `apply`.
+    File,
+    /// By a single call, or by `keyway up` at its start.
+    Hand,
+}
+
+/// One document.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Document {
+    /// Where it came from.
+    pub made: Made,
+    /// What it says.
+    pub body: Body,
+}
+
+/// What a document says. The file's own types, so that there is one model of the configuration.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Body {
+    /// A provider; its keys stand beside, not in the file's form.
+    Provider {
+        /// As in the file, without keys.
+        spec: Box<Provider>,
+        /// In the order in which they were made.
+        keys: Vec<KeyDocument>,
+    },
+    /// An alias.
+    Model(Model),
+    /// A team.
+    Team(Team),
+    /// A client.
+    Client {
+        /// As in the file, without its token.
+        spec: Box<Client>,
+        /// Keyed digests of its valid tokens, hex.
+        digests: Vec<String>,
+    },
+    /// A section that is kept as it is.
+    Section(Value),
+}
+
+/// A provider's key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyDocument {
+    /// Unique in its provider.
+    pub name: String,
+    /// Where it came from.
+    pub made: Made,
+    /// Share of the requests; 1 if absent.
+    pub weight: Option<u32>,
+    /// Oldest first; never removed, so that a secret that was ever there is known again.
+    pub versions: Vec<KeyVersion>,
+}
+
+/// One version of a key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyVersion {
+    /// From 1.
+    pub version: u32,
+    /// Where it is in its life.
+    pub state: KeyState,
+    /// Keyed BLAKE3 of the secret, hex.
+    pub fingerprint: String,
+    /// What may be seen of the secret.
+    pub shown: String,
+    /// Seconds since 1970.
+    pub at: u64,
+}
+
+/// Where a key version is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyState {
+    /// In snapshots, used for new requests.
+    Active,
+    /// In no snapshot; its secret is erased.
+    Retired,
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// As it stands in keys of the store and in answers.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Provider => "provider",
+            Self::Model => "model",
+            Self::Team => "team",
+            Self::Client => "client",
+            Self::Section => "section",
+        }
+    }
+
+    /// The kind of a stored key.
+    #[must_use]
+    pub fn of(key: &Key) -> Option<Self> {
+        let all = [Self::Provider, Self::Model, Self::Team, Self::Client, Self::Section];
+        all.into_iter().find(|kind| kind.word() == key.kind())
+    }
+
+    /// The stored key of that name.
+    #[must_use]
+    pub fn key(self, name: &str) -> Key {
+        Key::new(self.word(), name)
+    }
+
+    /// The file's section for it: `providers.openai`.
+    #[must_use]
+    pub fn path(self, name: &str) -> String {
+        match self {
+            Self::Provider => format!("providers.{name}"),
+            Self::Model => format!("models.{name}"),
+            Self::Team => format!("teams.{name}"),
+            Self::Client => format!("clients.{name}"),
+            Self::Section => name.to_owned(),
+        }
+    }
+}
+
+// === impl Document ===
+
+impl Document {
+    /// As the store holds it.
+    ///
+    /// # Errors
+    /// Never for the types above; a map with keys that are no text would be one.
+    pub fn encode(&self) -> Result<Bytes, serde_json::Error> {
+        serde_json::to_vec(self).map(Bytes::from)
+    }
+
+    /// From the store.
+    ///
+    /// # Errors
+    /// When the bytes are no document.
+    pub fn decode(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(bytes)
+    }
+}
+
+// === impl KeyDocument ===
+
+impl KeyDocument {
+    /// The version that new requests use.
+    #[must_use]
+    pub fn active(&self) -> Option<&KeyVersion> {
+        self.versions.iter().rev().find(|version| version.state == KeyState::Active)
+    }
+}

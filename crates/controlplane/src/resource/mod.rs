@@ -1,0 +1,20 @@
+//! The documents and what may be done to them. Pure: a change is proposed against a state, checked, and either
+//! becomes writes or a refusal; nothing here commits.
+
+mod apply;
+mod document;
+mod keys;
+mod proposal;
+mod refusal;
+mod state;
+mod tokens;
+
+pub use apply::{Apply, file_proposal};
+pub use document::{Body, Document, KeyDocument, KeyState, KeyVersion, Kind, Made, Way};
+pub use proposal::{Change, Op, Proposal, Shown, Touch};
+pub use refusal::Refusal;
+pub use state::{Held, State};
+pub use tokens::TokenText;
+
+pub(crate) use state::add as add_to_file;
+pub(crate) use tokens::digest;

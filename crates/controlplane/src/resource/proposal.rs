@@ -1,0 +1,276 @@
+//! A change in the making: documents to write, secrets to take in or erase, tokens to show once. It is built against
+//! one state and knows which versions it read.
+
+use super::{
+    Body, Document, Kind, Made, Refusal, State, TokenText, digest,
+    keys::{self, NoSecret},
+};
+use crate::{
+    store::Key,
+    vault::{SecretId, Vault},
+};
+use keyway_config::{Client, Model, Problem, Provider, Team};
+use keyway_snapshot::{DigestKey, Secret};
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What a change does to one document.
+#[derive(Debug)]
+pub struct Touch {
+    /// The version that it was built upon; 0 = none.
+    pub expected: u64,
+    /// The new document; `None` deletes.
+    pub document: Option<Document>,
+}
+
+/// One line of what a change did, or would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Change {
+    /// What is done.
+    pub op: Op,
+    /// To what.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+}
+
+/// What is done to a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Op {
+    /// It was not there.
+    Create,
+    /// It was there and said something else.
+    Update,
+    /// It was there.
+    Delete,
+}
+
+/// A made token, for the one answer that shows it.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// Whose it is.
+    pub client: String,
+    /// The token.
+    pub token: TokenText,
+}
+
+/// A change in the making.
+#[derive(Debug)]
+pub struct Proposal<'a> {
+    /// What it is built upon.
+    pub state: &'a State,
+    /// Documents to write or delete.
+    pub touches: BTreeMap<Key, Touch>,
+    /// Secrets to take in before the commit.
+    pub secrets: BTreeMap<SecretId, Secret>,
+    /// Secrets to erase after it.
+    pub erase: Vec<SecretId>,
+    /// What is accepted without effect.
+    pub warnings: Vec<Problem>,
+    /// Tokens that were made.
+    pub tokens: Vec<Shown>,
+    vault: &'a Vault,
+    digests: &'a DigestKey,
+    made: Made,
+}
+
+// === impl Proposal ===
+
+impl<'a> Proposal<'a> {
+    /// Changes nothing yet. What it makes is marked as made so.
+    #[must_use]
+    pub fn new(state: &'a State, vault: &'a Vault, digests: &'a DigestKey, made: Made) -> Self {
+        Self {
+            state,
+            touches: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            erase: Vec::new(),
+            warnings: Vec::new(),
+            tokens: Vec::new(),
+            vault,
+            digests,
+            made,
+        }
+    }
+
+    /// Makes or changes a provider. Keys that it does not name stay.
+    ///
+    /// # Errors
+    /// When it names a key that is not there and has no secret.
+    pub fn provider(&mut self, name: &str, mut spec: Provider) -> Result<(), Refusal> {
+        let mut keys = self.state.provider(name).map(|(_, keys)| keys.to_vec()).unwrap_or_default();
+        for (place, offered) in spec.credentials().enumerate() {
+            let merged =
+                keys::merge(&mut keys, name, &offered, self.vault, &self.made).map_err(|NoSecret| {
+                    let place = place - usize::from(spec.api_key.is_some());
+                    let field = format!("{}.keys[{place}].secret", Kind::Provider.path(name));
+                    Refusal::field(field, "is missing; a key that is not there yet needs one")
+                })?;
+            self.secrets.extend(merged.secret);
+            self.erase.extend(merged.erase);
+            if merged.seen_before {
+                let field = format!("{}.keys.{}", Kind::Provider.path(name), offered.name);
+                let reason = "holds a secret that this key had before; the version in use stays";
+                self.warnings.push(Problem::new(field, reason));
+            }
+        }
+        (spec.api_key, spec.keys) = (None, Vec::new());
+        self.put(Kind::Provider, name, Body::Provider { spec: Box::new(spec), keys })
+    }
+
+    /// Makes or changes an alias.
+    ///
+    /// # Errors
+    /// When it cannot be written as a document.
+    pub fn model(&mut self, name: &str, spec: Model) -> Result<(), Refusal> {
+        self.put(Kind::Model, name, Body::Model(spec))
+    }
+
+    /// Makes or changes a team.
+    ///
+    /// # Errors
+    /// When it cannot be written as a document.
+    pub fn team(&mut self, name: &str, spec: Team) -> Result<(), Refusal> {
+        self.put(Kind::Team, name, Body::Team(spec))
+    }
+
+    /// Keeps a section of the file.
+    ///
+    /// # Errors
+    /// When it cannot be written as a document.
+    pub fn section(&mut self, name: &str, value: serde_json::Value) -> Result<(), Refusal> {
+        self.put(Kind::Section, name, Body::Section(value))
+    }
+
+    /// Makes or changes a client. With a token in it that is the only valid one from then on; a new client without one
+    /// gets a made one.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn client(&mut self, name: &str, mut spec: Client) -> Result<(), Refusal> {
+        let digests =
+            match (spec.token.take(), self.state.get(Kind::Client, name).map(|held| &held.document.body)) {
+                (Some(token), _) => vec![digest(self.digests, token.expose())],
+                (None, Some(Body::Client { digests, .. })) => digests.clone(),
+                (None, _) => vec![self.make_token(name)?],
+            };
+        if let Some(pair) = &mut spec.sigv4 {
+            // Not enforced yet, and nothing secret stands in a document.
+            pair.secret_access_key = None;
+        }
+        self.put(Kind::Client, name, Body::Client { spec: Box::new(spec), digests })
+    }
+
+    /// Gives a client a new token; the old one is refused from then on.
+    ///
+    /// # Errors
+    /// When there is no such client, or the system gives no randomness.
+    pub fn rotate_client(&mut self, name: &str) -> Result<(), Refusal> {
+        let held = self.state.get(Kind::Client, name).ok_or_else(|| self.not_found(Kind::Client, name))?;
+        let Body::Client { spec, .. } = &held.document.body else {
+            return Err(Refusal::Internal("a client's document holds something else"));
+        };
+        let digests = vec![self.make_token(name)?];
+        self.put(Kind::Client, name, Body::Client { spec: spec.clone(), digests })
+    }
+
+    /// Deletes a document, with all keys of a provider.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn delete(&mut self, kind: Kind, name: &str) -> Result<(), Refusal> {
+        let held = self.state.get(kind, name).ok_or_else(|| self.not_found(kind, name))?;
+        if let Body::Provider { keys, .. } = &held.document.body {
+            for key in keys {
+                self.drop_key(name, key);
+            }
+        }
+        self.touches.insert(kind.key(name), Touch { expected: held.version, document: None });
+        Ok(())
+    }
+
+    /// Takes a key out of a provider that this change writes or that is there.
+    ///
+    /// # Errors
+    /// When it cannot be written as a document.
+    pub fn delete_key(&mut self, provider: &str, key: &str) -> Result<(), Refusal> {
+        let written =
+            self.touches.get(&Kind::Provider.key(provider)).and_then(|touch| touch.document.as_ref());
+        let there = || self.state.get(Kind::Provider, provider).map(|held| &held.document);
+        let Some(Body::Provider { spec, keys }) =
+            written.or_else(there).map(|document| document.body.clone())
+        else {
+            return Err(self.not_found(Kind::Provider, provider));
+        };
+        let (gone, keys): (Vec<_>, Vec<_>) = keys.into_iter().partition(|one| one.name == key);
+        gone.iter().for_each(|key| self.drop_key(provider, key));
+        self.put(Kind::Provider, provider, Body::Provider { spec, keys })
+    }
+
+    /// What it does, in order.
+    #[must_use]
+    pub fn changes(&self) -> Vec<Change> {
+        let change = |(key, touch): (&Key, &Touch)| {
+            let op = match (&touch.document, touch.expected) {
+                (None, _) => Op::Delete,
+                (Some(_), 0) => Op::Create,
+                (Some(_), _) => Op::Update,
+            };
+            Some(Change { op, kind: Kind::of(key)?, name: key.name().to_owned() })
+        };
+        self.touches.iter().filter_map(change).collect()
+    }
+
+    /// There is nothing of that name; says what was perhaps meant.
+    #[must_use]
+    pub fn not_found(&self, kind: Kind, name: &str) -> Refusal {
+        not_found(self.state, kind, name)
+    }
+
+    fn make_token(&mut self, client: &str) -> Result<String, Refusal> {
+        let token = TokenText::make().map_err(|_| Refusal::Internal("the system gives no randomness"))?;
+        let kept = digest(self.digests, token.expose());
+        self.tokens.push(Shown { client: client.to_owned(), token });
+        Ok(kept)
+    }
+
+    fn drop_key(&mut self, provider: &str, key: &super::KeyDocument) {
+        let id = |version: &super::KeyVersion| SecretId {
+            provider: provider.to_owned(),
+            key: key.name.clone(),
+            version: version.version,
+        };
+        self.erase.extend(key.versions.iter().map(id));
+    }
+
+    /// Writes a document unless it says what is there already.
+    fn put(&mut self, kind: Kind, name: &str, body: Body) -> Result<(), Refusal> {
+        let key = kind.key(name);
+        let there = self.state.get(kind, name);
+        let made = there.map_or_else(|| self.made.clone(), |held| held.document.made.clone());
+        let document = Document { made, body };
+        let text = |document: &Document| {
+            document.encode().map_err(|_| Refusal::Internal("a document that is no JSON"))
+        };
+        let same = match there {
+            Some(held) => text(&held.document)? == text(&document)?,
+            None => false,
+        };
+        if same {
+            self.touches.remove(&key);
+        } else {
+            let expected = there.map_or(0, |held| held.version);
+            self.touches.insert(key, Touch { expected, document: Some(document) });
+        }
+        Ok(())
+    }
+}
+
+/// There is nothing of that name; says what was perhaps meant.
+#[must_use]
+pub(crate) fn not_found(state: &State, kind: Kind, name: &str) -> Refusal {
+    let nearest = keyway_config::nearest(name, state.each(kind).map(|(name, _)| name));
+    Refusal::NotFound { kind, name: name.to_owned(), nearest }
+}

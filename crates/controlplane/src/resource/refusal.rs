@@ -1,0 +1,99 @@
+//! Why a change was refused. Nothing happened then.
+
+use super::Kind;
+use crate::{push::TooLarge, store::StoreError};
+use keyway_config::Problem;
+use keyway_snapshot::Invalid;
+
+/// Why a change or a question was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// What was sent does not hold; never empty.
+    #[error("{}", .0.first().map(ToString::to_string).unwrap_or_default())]
+    Invalid(Vec<Problem>),
+    /// There is nothing of that name.
+    #[error("no {} is named `{name}`{}", kind.word(), hint(nearest))]
+    NotFound {
+        /// What was looked for.
+        kind: Kind,
+        /// As asked.
+        name: String,
+        /// What was perhaps meant.
+        nearest: Vec<String>,
+    },
+    /// Something of that name is there already.
+    #[error("the {} `{name}` exists", kind.word())]
+    Exists {
+        /// What was to be made.
+        kind: Kind,
+        /// Its name.
+        name: String,
+    },
+    /// Someone else changed it meanwhile.
+    #[error("the {} `{name}` has version {found} now", kind.word())]
+    Conflict {
+        /// What was to be changed.
+        kind: Kind,
+        /// Its name.
+        name: String,
+        /// Its version; 0 = it is not there.
+        found: u64,
+    },
+    /// The store failed.
+    #[error("the store refused the change")]
+    Store(#[source] StoreError),
+    /// The system gave no randomness, or a document could not be written as text.
+    #[error("internal error: {0}")]
+    Internal(&'static str),
+}
+
+fn hint(nearest: &[String]) -> String {
+    if nearest.is_empty() { String::new() } else { format!("; did you mean {}?", nearest.join(" or ")) }
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// One field at fault.
+    #[must_use]
+    pub fn field(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Invalid(vec![Problem::new(field, reason)])
+    }
+}
+
+impl From<Invalid> for Refusal {
+    fn from(invalid: Invalid) -> Self {
+        use keyway_proto::snapshot::v1::Kind as Wire;
+        let section = match invalid.kind {
+            Wire::Provider => Kind::Provider.path(&invalid.name),
+            Wire::Credential => {
+                let mut parts = invalid.name.split('/');
+                let (provider, key) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+                format!("{}.keys.{key}", Kind::Provider.path(provider))
+            }
+            Wire::Model => Kind::Model.path(&invalid.name),
+            Wire::Client => Kind::Client.path(&invalid.name),
+            Wire::Settings | Wire::Unspecified => "settings".to_owned(),
+        };
+        let dot = if invalid.field.is_empty() { "" } else { "." };
+        Self::field(format!("{section}{dot}{}", invalid.field), invalid.reason)
+    }
+}
+
+impl From<TooLarge> for Refusal {
+    fn from(large: TooLarge) -> Self {
+        Self::field("", large.to_string())
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict { key, found, .. } => match Kind::of(&key) {
+                Some(kind) => Self::Conflict { kind, name: key.name().to_owned(), found },
+                None => Self::Internal("a conflict over an unknown kind"),
+            },
+            other @ StoreError::BadBatch { .. } => Self::Store(other),
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Runs the control plane: one thread, one current-thread runtime, both listeners. The listeners are bound by the
+//! caller, so that a taken port is its own error line.
+
+mod accept;
+mod tls;
+
+pub use tls::{Tls, TlsError};
+
+use crate::{
+    Outcome, Plane, Token,
+    api::{self, Api},
+    fleet,
+    resource::{Apply, Refusal, Way, file_proposal},
+    store::Memory,
+};
+use keyway_config::Secret;
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, mpsc},
+    thread::JoinHandle,
+    time::Duration,
+};
+use tokio::{runtime::Handle, sync::watch};
+
+/// Connections get this long to finish what they answer when the control plane stops.
+pub const STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// What to serve, and where.
+#[derive(Debug)]
+pub struct Settings {
+    /// Bound; answers the admin API.
+    pub admin: TcpListener,
+    /// Bound; answers replicas.
+    pub fleet: TcpListener,
+    /// What operators show.
+    pub admin_token: Secret,
+    /// What replicas show.
+    pub fleet_token: Secret,
+    /// Certificate of the admin listener.
+    pub tls: Option<Tls>,
+    /// Applied before anything is answered; nothing of it counts as made by a file, so no later `--prune` deletes it,
+    /// where [`Initial::by`] says so.
+    pub initial: Vec<Initial>,
+}
+
+/// A file that is there from the start.
+#[derive(Debug)]
+pub struct Initial {
+    /// What it says; never pruned by.
+    pub apply: Apply,
+    /// Whether it counts as a file or as made by hand.
+    pub by: Way,
+}
+
+/// A control plane that answers.
+#[derive(Debug)]
+pub struct Running {
+    /// In-process access to everything that the API does.
+    pub plane: Arc<Plane>,
+    /// What the initial files did, in their order: tokens that were made are shown here only.
+    pub initial: Vec<Outcome>,
+    /// Where the admin API answers.
+    pub admin: SocketAddr,
+    /// Where replicas are answered.
+    pub fleet: SocketAddr,
+    runtime: Handle,
+    stop: watch::Sender<bool>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+/// Why it did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The admin API must not be in clear where others can reach it.
+    #[error(
+        "{address} is not loopback and the admin API has no TLS: give --tls-cert and --tls-key, \
+         or listen on 127.0.0.1"
+    )]
+    InClear {
+        /// Where it was to listen.
+        address: SocketAddr,
+    },
+    /// Replicas have no certificates yet.
+    #[error(
+        "{address} is not loopback: until replicas have certificates the fleet stream is for loopback only"
+    )]
+    FleetNotLoopback {
+        /// Where it was to listen.
+        address: SocketAddr,
+    },
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// An initial file does not hold.
+    #[error("{origin}: {refusal}")]
+    Initial {
+        /// Its name.
+        origin: String,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The first state could not be made.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The system refused a thread, a socket or randomness.
+    #[error("the system refused: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Starts it. Once this returns, the initial files are in force and both listeners answer.
+///
+/// # Errors
+/// Why it cannot start; nothing runs then.
+pub fn serve(settings: Settings) -> Result<Running, ServeError> {
+    let (admin, fleet) = (settings.admin.local_addr()?, settings.fleet.local_addr()?);
+    if settings.tls.is_none() && !admin.ip().is_loopback() {
+        return Err(ServeError::InClear { address: admin });
+    }
+    if !fleet.ip().is_loopback() {
+        return Err(ServeError::FleetNotLoopback { address: fleet });
+    }
+    let (stop, stopped) = watch::channel(false);
+    let (ready, started) = mpsc::sync_channel(1);
+    let thread = std::thread::Builder::new().name("keyway-control".to_owned()).spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let handle = Handle::current();
+            match start(settings, stopped).await {
+                Ok((plane, initial, serving)) => {
+                    // The caller waits for exactly this message.
+                    let _ = ready.send(Ok((plane, initial, handle)));
+                    serving.await
+                }
+                Err(error) => {
+                    let _ = ready.send(Err(error));
+                    Ok(())
+                }
+            }
+        })
+    })?;
+    let Ok(started) = started.recv() else {
+        let ended =
+            thread.join().unwrap_or_else(|_| Err(io::Error::other("the control plane's thread failed")));
+        return Err(ended
+            .err()
+            .unwrap_or_else(|| io::Error::other("the control plane's thread ended"))
+            .into());
+    };
+    let (plane, initial, runtime) = started?;
+    Ok(Running { plane, initial, admin, fleet, runtime, stop, thread })
+}
+
+type Started = (Arc<Plane>, Vec<Outcome>, std::pin::Pin<Box<dyn Future<Output = io::Result<()>>>>);
+
+async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Started, ServeError> {
+    let tls = settings.tls.as_ref().map(Tls::acceptor).transpose()?;
+    let token = |secret: &Secret| Token::new(secret.expose()).map_err(io::Error::other);
+    let (admin_token, fleet_token) = (token(&settings.admin_token)?, token(&settings.fleet_token)?);
+    let plane = Arc::new(Plane::open(Arc::new(Memory::default()), fleet_token).await?);
+    let mut outcomes = Vec::with_capacity(settings.initial.len());
+    for Initial { apply, by } in settings.initial {
+        let origin = apply.origin.clone();
+        let refused = |refusal| ServeError::Initial { origin: origin.clone(), refusal };
+        outcomes.push(initial(&plane, apply, by).await.map_err(refused)?);
+    }
+    let router = api::router(Api::new(Arc::clone(&plane), admin_token));
+    let admin = accept::serve(settings.admin, tls, router, wait(stopped.clone()))?;
+    let fleet = fleet::serve(Arc::clone(plane.fleet()), settings.fleet, wait(stopped.clone()));
+    let overtaking = tokio::spawn(overtake(Arc::clone(&plane), stopped));
+    let serving = Box::pin(async move {
+        let (admin, fleet) = tokio::join!(admin, fleet);
+        overtaking.abort();
+        admin.and(fleet)
+    });
+    Ok((plane, outcomes, serving))
+}
+
+async fn initial(plane: &Plane, apply: Apply, by: Way) -> Result<Outcome, Refusal> {
+    match by {
+        Way::File => plane.apply(apply).await,
+        Way::Hand => {
+            let Apply { file, origin, .. } = apply;
+            plane.check(&file)?;
+            plane.change(Way::Hand, &origin, |proposal| file_proposal(proposal, file, false)).await
+        }
+    }
+}
+
+async fn wait(mut stopped: watch::Receiver<bool>) {
+    // Whoever could stop it being gone is a stop too.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// Goes above versions that replicas serve from an earlier life of this control plane.
+async fn overtake(plane: Arc<Plane>, stopped: watch::Receiver<bool>) {
+    let mut ahead = plane.fleet().ahead();
+    let stop = wait(stopped);
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => return,
+            changed = ahead.changed() => if changed.is_err() { return },
+        }
+        let seen = *ahead.borrow_and_update();
+        if let Err(refusal) = plane.overtake(seen).await {
+            tracing::error!(%seen, %refusal, "cannot go above a version that a replica serves");
+        }
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    /// Where to wait for what `plane` gives, from a thread without a runtime of its own.
+    #[must_use]
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// Stops answering: open answers get [`STOP_GRACE`], replicas keep what they serve.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Waits until it has ended; call [`Self::stop`] first.
+    ///
+    /// # Errors
+    /// When a listener failed.
+    pub fn join(self) -> io::Result<()> {
+        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the control plane's thread failed")))
+    }
+}

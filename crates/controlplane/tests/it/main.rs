@@ -1,0 +1,6 @@
+//! The whole control plane in this process, with replicas and operators at its ports.
+
+#[cfg(test)]
+mod fleet;
+#[cfg(test)]
+mod support;

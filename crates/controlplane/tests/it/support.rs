@@ -1,0 +1,164 @@
+//! A control plane in this process on ports that the system chose, and a replica made of a gRPC client alone.
+
+use keyway_config::{File, Secret};
+use keyway_controlplane::{Running, Settings, resource::Apply, serve};
+use keyway_proto::{
+    fleet::v1::{
+        Ack, Commit, FromReplica, Hello, Nack, ToReplica, fleet_client::FleetClient, from_replica, to_replica,
+    },
+    snapshot::v1::Resource,
+};
+use keyway_snapshot::{Snapshot, state_hash};
+use std::{net::TcpListener, time::Duration};
+use tokio::{sync::mpsc, time::timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Status, Streaming, metadata::MetadataValue, transport::Channel};
+
+pub(crate) const ADMIN_TOKEN: &str = "an-admin-token-for-tests-only";
+pub(crate) const FLEET_TOKEN: &str = "a-fleet-token-for-tests-only";
+const DEADLINE: Duration = Duration::from_secs(10);
+
+pub(crate) fn start() -> Running {
+    let listener = || TcpListener::bind("127.0.0.1:0").unwrap();
+    let secret = |text: &str| Secret::new(text.to_owned());
+    let settings = Settings {
+        admin: listener(),
+        fleet: listener(),
+        admin_token: secret(ADMIN_TOKEN),
+        fleet_token: secret(FLEET_TOKEN),
+        tls: None,
+        initial: Vec::new(),
+    };
+    serve(settings).unwrap()
+}
+
+/// Stops it and waits for its end, which is in order only while clients go on being polled.
+pub(crate) async fn stop(running: Running) {
+    running.stop();
+    let ending = tokio::task::spawn_blocking(move || running.join());
+    timeout(DEADLINE, ending).await.unwrap().unwrap().unwrap();
+}
+
+pub(crate) fn file(yaml: &str) -> File {
+    keyway_config::load(yaml, "keyway.yaml", |_| None).unwrap().file
+}
+
+pub(crate) fn apply(yaml: &str) -> Apply {
+    Apply { file: file(yaml), prune: false, origin: "keyway.yaml".to_owned() }
+}
+
+pub(crate) struct Replica {
+    out: mpsc::Sender<FromReplica>,
+    from: Streaming<ToReplica>,
+}
+
+/// A state as it came over the wire.
+pub(crate) struct Received {
+    pub(crate) resources: Vec<Resource>,
+    pub(crate) commit: Commit,
+}
+
+impl Replica {
+    pub(crate) async fn connect(running: &Running, token: &str, hello: Hello) -> Result<Self, Status> {
+        let channel =
+            Channel::from_shared(format!("http://{}", running.fleet)).unwrap().connect().await.unwrap();
+        let (out, messages) = mpsc::channel(16);
+        let mut request = Request::new(ReceiverStream::new(messages));
+        request
+            .metadata_mut()
+            .insert("authorization", MetadataValue::try_from(format!("Bearer {token}")).unwrap());
+        let replica = out.clone();
+        replica.send(FromReplica { message: Some(from_replica::Message::Hello(hello)) }).await.unwrap();
+        let from = FleetClient::new(channel).sync(request).await?.into_inner();
+        Ok(Self { out, from })
+    }
+
+    pub(crate) async fn say(&self, message: from_replica::Message) {
+        self.out.send(FromReplica { message: Some(message) }).await.unwrap();
+    }
+
+    /// The next message that is no beat.
+    pub(crate) async fn hear(&mut self) -> to_replica::Message {
+        loop {
+            let message =
+                timeout(DEADLINE, self.from.message()).await.unwrap().unwrap().unwrap().message.unwrap();
+            if !matches!(message, to_replica::Message::Beat(_)) {
+                return message;
+            }
+        }
+    }
+
+    /// A whole state, checked for what it says of itself, not yet answered.
+    pub(crate) async fn state(&mut self) -> Received {
+        let to_replica::Message::Begin(begin) = self.hear().await else {
+            panic!("a state begins with Begin")
+        };
+        let mut resources = Vec::new();
+        loop {
+            match self.hear().await {
+                to_replica::Message::Chunk(chunk) => resources.extend(chunk.resources),
+                to_replica::Message::Commit(commit) => {
+                    assert_eq!(begin.resources, resources.len() as u64);
+                    assert_eq!(commit.version, begin.version);
+                    assert_eq!(commit.state_hash, state_hash(&resources).0);
+                    return Received { resources, commit };
+                }
+                other => panic!("{other:?} inside a state"),
+            }
+        }
+    }
+
+    /// Takes the next state in as a data plane does and acknowledges it.
+    pub(crate) async fn take(&mut self) -> Snapshot {
+        let received = self.state().await;
+        let snapshot = Snapshot::build(received.commit.version.unwrap().into(), &received.resources).unwrap();
+        let (version, state_hash) = (received.commit.version, received.commit.state_hash);
+        self.say(from_replica::Message::Ack(Ack { version, state_hash, apply_micros: 100 })).await;
+        snapshot
+    }
+
+    /// Refuses the next state.
+    pub(crate) async fn refuse(&mut self) -> Received {
+        let received = self.state().await;
+        let nack = Nack {
+            version: received.commit.version,
+            field: "client/a: models".to_owned(),
+            reason: "not to my liking".to_owned(),
+        };
+        self.say(from_replica::Message::Nack(nack)).await;
+        received
+    }
+
+    /// How the stream ended.
+    pub(crate) async fn end(&mut self) -> Status {
+        loop {
+            match timeout(DEADLINE, self.from.message()).await.unwrap() {
+                Ok(Some(_)) => {}
+                Ok(None) => return Status::ok(""),
+                Err(status) => return status,
+            }
+        }
+    }
+}
+
+pub(crate) fn hello(id: &str) -> Hello {
+    Hello {
+        id: id.to_owned(),
+        host: "host-a".to_owned(),
+        pid: 4242,
+        build: "0.1.0".to_owned(),
+        schema: keyway_proto::SCHEMA,
+        serving: None,
+        listen: "127.0.0.1:8585".to_owned(),
+        ops_listen: "127.0.0.1:8586".to_owned(),
+    }
+}
+
+/// Polls until it holds; the deadline is the test's failure.
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = std::time::Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < DEADLINE, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
