@@ -2,6 +2,7 @@
 //! Pure: bytes in, bytes and verdicts out; no sockets, no clock. Where caller and target speak one dialect, bodies pass
 //! unchanged but for the model name, and this crate only looks on.
 
+pub mod fault;
 pub mod multipart;
 pub mod reply;
 pub mod rewrite;

@@ -122,6 +122,9 @@ impl Form {
                     })?);
                 Ok(())
             }
+            _ if name.eq_ignore_ascii_case("model") => {
+                Err(Malformed::of(value.start, Reason::OtherCase("model"), name))
+            }
             "api_base" | "base_url" => {
                 self.forbidden = Some(if name == "api_base" { "api_base" } else { "base_url" });
                 Ok(())

@@ -1,4 +1,6 @@
 use super::{DEPTH_LIMIT, KEYS_LIMIT, Reason, request};
+use proptest::prelude::*;
+use serde_json::Value;
 
 fn reason(body: &str) -> Reason {
     request(body.as_bytes()).unwrap_err().reason
@@ -93,4 +95,77 @@ fn says_it_in_one_line() {
     assert_eq!(error.to_string(), "byte 13: key `model` appears twice");
     let error = request(b"{\"a\\nb\":1,\"a\\nb\":2}").unwrap_err();
     assert_eq!(error.to_string(), "byte 10: key `a\\nb` appears twice");
+}
+
+/// Any JSON, with strings that hold what a scanner could trip over.
+fn json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "[a-z\"\\\\{}\\[\\]:,é\u{1f600}\n]{0,40}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(5, 60, 8, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..8).prop_map(Value::from),
+            prop::collection::hash_map(".{0,8}", inner, 0..8)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+fn object() -> impl Strategy<Value = Value> {
+    let model = prop::option::of(".{0,20}");
+    let stream = prop::option::of(prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from)]);
+    let limit = prop::option::of(any::<u64>());
+    let rest = prop::collection::hash_map("[a-z\"\\\\é]{0,9}", json(), 0..6);
+    (rest, model, stream, limit).prop_map(|(rest, model, stream, limit)| {
+        let mut object: serde_json::Map<String, Value> = rest.into_iter().collect();
+        let mut put = |key: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                object.insert(key.to_owned(), value);
+            }
+        };
+        put("model", model.map(Value::from));
+        put("stream", stream);
+        put("max_tokens", limit.map(Value::from));
+        Value::Object(object)
+    })
+}
+
+proptest! {
+    #[test]
+    fn agrees_with_a_full_parser(value in object(), pretty in any::<bool>()) {
+        let body = if pretty { format!(" {value:#}\n") } else { value.to_string() };
+        let scan = request(body.as_bytes()).unwrap();
+        let model = scan.model.as_ref().map(|text| text.value(body.as_bytes()).into_owned());
+        prop_assert_eq!(model.as_deref(), value.get("model").and_then(Value::as_str));
+        prop_assert_eq!(scan.stream, value.get("stream").and_then(Value::as_bool));
+        prop_assert_eq!(scan.output_limit, value.get("max_tokens").and_then(Value::as_u64));
+        prop_assert_eq!(scan.empty, value.as_object().unwrap().is_empty());
+        prop_assert_eq!(&body[scan.object_end..], if pretty { "}\n" } else { "}" });
+    }
+
+    #[test]
+    fn one_wrong_byte_never_panics_nor_moves_the_model(
+        value in object(),
+        at in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
+        let mut body = value.to_string().into_bytes();
+        let at = at.index(body.len());
+        body[at] = byte;
+        let Ok(scan) = request(&body) else { return Ok(()) };
+        // Where a full parser reads the same bytes too, both see the same model.
+        if let Ok(value) = serde_json::from_slice::<Value>(&body) {
+            let model = scan.model.map(|text| text.value(&body).into_owned());
+            prop_assert_eq!(model.as_deref(), value.get("model").and_then(Value::as_str));
+        }
+    }
+
+    #[test]
+    fn any_bytes_never_panic(body in prop::collection::vec(prop::sample::select(b"{}[]\"\\:,1truenl \xc3".to_vec()), 0..80)) {
+        let _ = request(&body);
+    }
 }

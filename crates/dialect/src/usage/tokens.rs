@@ -164,15 +164,17 @@ impl Tokens {
         let (chat, other) = (&wire.completion_tokens_details, &wire.output_tokens_details);
         let reasoning = chat.reasoning_tokens.or(other.reasoning_tokens).or(other.thinking_tokens).value();
         let total = if self.reasoning_is_outside(sent, reasoning) { sent + reasoning } else { sent };
-        let audio = chat.audio_tokens.or(other.audio_tokens).value().min(total);
         let text = chat.text_tokens.or(other.text_tokens);
+        // Endpoints that answer with sound or images: what is not said to be text is that.
+        let unsaid = total.saturating_sub(text.value());
+        let spoken = Count::Of(if endpoint == Endpoint::AudioSpeech { unsaid } else { 0 });
+        let audio = chat.audio_tokens.or(other.audio_tokens).or(spoken).value().min(total);
         let images = matches!(
             endpoint,
             Endpoint::ImagesGenerations | Endpoint::ImagesEdits | Endpoint::ImagesVariations
         );
-        // Image endpoints answer with images; the tokens are those of images where nothing else is said.
-        let unsaid = if images { Count::Of(total.saturating_sub(text.value())) } else { Count::Of(0) };
-        let image = chat.image_tokens.or(other.image_tokens).or(unsaid).value().min(total - audio);
+        let drawn = Count::Of(if images { unsaid } else { 0 });
+        let image = chat.image_tokens.or(other.image_tokens).or(drawn).value().min(total - audio);
         usage.set(Meter::AudioOutput, audio);
         usage.set(Meter::ImageOutput, image);
         usage.set(Meter::Output, total - audio - image);
