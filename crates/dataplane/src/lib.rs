@@ -1,1 +1,32 @@
-//! The stateless proxy.
+//! The stateless proxy. A replica learns what to serve from its control plane and needs nothing else.
+//!
+//! One thread a core, each with its own runtime and its own connections to providers, all accepting from one listening
+//! socket; one more thread for the control plane's stream, the ops port and the end.
+
+mod answer;
+mod attempt;
+mod auth;
+mod call;
+mod clock;
+mod ingress;
+mod lease;
+mod listen;
+mod meter;
+mod models;
+mod observe;
+mod ops;
+mod pipeline;
+mod probe;
+mod random;
+mod refusal;
+mod reply;
+mod route;
+mod run;
+mod sandbox;
+mod sync;
+mod translate;
+mod upstream;
+mod worker;
+
+pub use listen::{TlsError, tls_config};
+pub use run::{Running, Settings, StartError, start};

@@ -59,12 +59,13 @@ impl Price {
     }
 }
 
-const PROMPT: [Meter; 6] = [
+const PROMPT: [Meter; 7] = [
     Meter::Input,
     Meter::CacheRead,
     Meter::CacheWrite5m,
     Meter::CacheWrite1h,
     Meter::AudioInput,
+    Meter::CacheReadAudio,
     Meter::ImageInput,
 ];
 

@@ -1,2 +1,154 @@
-//! The program `keyway-dataplane`.
-fn main() {}
+//! The program `keyway-dataplane`: one replica of the stateless proxy.
+
+use clap::Parser;
+use keyway_dataplane::{Running, Settings, start, tls_config};
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Keyway's data plane: proxies API traffic with what its control plane tells it
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    /// Where API traffic is taken
+    #[arg(long, env = "KEYWAY_LISTEN", default_value = "127.0.0.1:8585", value_name = "HOST:PORT")]
+    listen: SocketAddr,
+    /// Where health, metrics and the snapshot's version are shown
+    #[arg(long, env = "KEYWAY_OPS_LISTEN", default_value = "127.0.0.1:8586", value_name = "HOST:PORT")]
+    ops_listen: SocketAddr,
+    /// The control plane's fleet port
+    #[arg(long, env = "KEYWAY_FLEET_URL", default_value = "http://127.0.0.1:8601", value_name = "URL")]
+    fleet_url: String,
+    /// File that holds the fleet token; the control plane makes it
+    #[arg(long, env = "KEYWAY_FLEET_TOKEN_FILE", value_name = "FILE")]
+    fleet_token_file: Option<PathBuf>,
+    /// Where files are kept
+    #[arg(long, env = "KEYWAY_HOME", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// This replica's name, unique in the fleet; made from host and process by default
+    #[arg(long, env = "KEYWAY_REPLICA_ID", value_name = "NAME")]
+    id: Option<String>,
+    /// Serving threads; one a core by default
+    #[arg(long, env = "KEYWAY_THREADS", value_name = "N")]
+    threads: Option<usize>,
+    /// Certificate chain for HTTPS, PEM
+    #[arg(long, env = "KEYWAY_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Private key for HTTPS, PEM
+    #[arg(long, env = "KEYWAY_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Further certificates to trust towards providers, PEM
+    #[arg(long, env = "KEYWAY_UPSTREAM_CA", value_name = "FILE")]
+    upstream_ca: Option<PathBuf>,
+    /// Seconds that running requests get when this replica drains
+    #[arg(long, env = "KEYWAY_DRAIN_GRACE", default_value_t = 120, value_name = "SECONDS")]
+    drain_grace: u64,
+    /// What is logged: error, warn, info, debug
+    #[arg(long, env = "KEYWAY_LOG", default_value = "info", value_name = "LEVEL")]
+    log: String,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let filter = tracing_subscriber::EnvFilter::new(format!("warn,keyway_dataplane={}", args.log));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match settings(args).and_then(|settings| start(settings).map_err(|error| error.to_string())) {
+        Ok(running) => wait(running),
+        Err(why) => {
+            tracing::error!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn settings(args: Args) -> Result<Settings, String> {
+    let home = args.data_dir.or_else(|| std::env::home_dir().map(|home| home.join(".keyway")));
+    let token_file = args.fleet_token_file.or_else(|| home.map(|home| home.join("fleet.token")));
+    let token_file =
+        token_file.ok_or("no home directory; say where the fleet token is with --fleet-token-file")?;
+    let tls = match (&args.tls_cert, &args.tls_key) {
+        (Some(certificate), Some(key)) => {
+            Some(tls_config(certificate, key).map_err(|error| error.to_string())?)
+        }
+        _ => None,
+    };
+    if tls.is_none() && !args.listen.ip().is_loopback() {
+        tracing::warn!(
+            "client tokens cross the network in clear: give --tls-cert and --tls-key, or listen on 127.0.0.1"
+        );
+    }
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Ok(Settings {
+        id: args.id.unwrap_or_else(|| format!("{host}-{}", std::process::id())),
+        host,
+        listener: bind(args.listen, "--listen")?,
+        ops: bind(args.ops_listen, "--ops-listen")?,
+        fleet_url: args.fleet_url,
+        fleet_token: fleet_token(&token_file)?,
+        threads: args.threads,
+        tls,
+        upstream_ca: args.upstream_ca,
+        drain_grace: Duration::from_secs(args.drain_grace),
+    })
+}
+
+fn bind(address: SocketAddr, option: &str) -> Result<TcpListener, String> {
+    TcpListener::bind(address).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            format!("{address} is taken by another program; choose another with {option}")
+        }
+        _ => format!("cannot listen on {address}: {error}; choose another with {option}"),
+    })
+}
+
+fn fleet_token(file: &Path) -> Result<keyway_snapshot::Secret, String> {
+    let text = std::fs::read(file).map_err(|error| {
+        format!("cannot read the fleet token from {}: {error}; start the control plane first, or give --fleet-token-file", file.display())
+    })?;
+    Ok(keyway_snapshot::Secret::new(text.trim_ascii().to_vec()))
+}
+
+/// Until the replica ends by itself or by signals: the first drains, the second ends at once.
+fn wait(running: Running) -> ExitCode {
+    tracing::info!("API traffic on http://{}, ops on http://{}", running.listen(), running.ops());
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "cannot wait for signals");
+            return ExitCode::FAILURE;
+        }
+    };
+    let waited = runtime.block_on(async {
+        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        if !signalled(&running, &mut term, &mut int).await {
+            return Ok(());
+        }
+        running.stop();
+        if signalled(&running, &mut term, &mut int).await {
+            running.stop_now();
+        }
+        Ok::<(), std::io::Error>(())
+    });
+    if let Err(error) = waited {
+        tracing::error!(%error, "cannot wait for signals");
+        running.stop_now();
+    }
+    running.join();
+    ExitCode::SUCCESS
+}
+
+/// Waits for a signal; `false` if the replica ended before.
+async fn signalled(running: &Running, term: &mut Signal, int: &mut Signal) -> bool {
+    let mut look = tokio::time::interval(Duration::from_millis(20));
+    loop {
+        tokio::select! {
+            _ = term.recv() => return true,
+            _ = int.recv() => return true,
+            _ = look.tick() => if running.is_finished() { return false },
+        }
+    }
+}

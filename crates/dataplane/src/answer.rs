@@ -1,0 +1,219 @@
+//! From what was decided to the response that hyper writes: headers of the contract, body, and the end of the count.
+
+use crate::{
+    attempt::Passed,
+    call::Call,
+    lease::Lease,
+    meter::{Outcome, Tally},
+    pipeline::ending,
+    refusal::Refusal,
+    reply::{Answer, Events, Passing, ReplyBody},
+    sandbox::Said,
+    worker::Worker,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use keyway_dialect::{reply::UsageScan, stream::Relay, usage::Usage};
+use keyway_snapshot::{Dialect, Endpoint, NanoDollars, StreamEnd};
+use std::{rc::Rc, sync::Arc, time::Duration};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-keyway-request-id");
+const TARGET: HeaderName = HeaderName::from_static("x-keyway-target");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-keyway-attempts");
+const CACHE: HeaderName = HeaderName::from_static("x-keyway-cache");
+const SNAPSHOT: HeaderName = HeaderName::from_static("x-keyway-snapshot");
+const COST: HeaderName = HeaderName::from_static("x-keyway-cost-usd");
+const TIMING: HeaderName = HeaderName::from_static("server-timing");
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// All that an answer is made of.
+pub(crate) struct Parts {
+    answer: Answer,
+    state: Arc<crate::sync::State>,
+    /// Held until the reply has ended.
+    lease: Option<Lease>,
+    attempts: usize,
+    upstream: Duration,
+    place: (Dialect, Endpoint),
+}
+
+// === impl Parts ===
+
+impl Parts {
+    pub(crate) fn new(
+        call: &Call,
+        answer: Answer,
+        lease: Lease,
+        attempts: usize,
+        upstream: Duration,
+    ) -> Self {
+        let place = (call.dialect, call.endpoint);
+        Self { answer, state: Arc::clone(&call.state), lease: Some(lease), attempts, upstream, place }
+    }
+
+    /// A provider's refusal that the caller can use.
+    pub(crate) fn passed(call: &Call, passed: Passed, attempts: usize) -> Self {
+        let mut response = Response::new(());
+        *response.status_mut() = passed.status;
+        *response.headers_mut() = passed.headers;
+        let (head, ()) = response.into_parts();
+        let answer = Answer::Whole { head, body: passed.body, usage: None };
+        let place = (call.dialect, call.endpoint);
+        Self {
+            answer,
+            state: Arc::clone(&call.state),
+            lease: None,
+            attempts,
+            upstream: Duration::ZERO,
+            place,
+        }
+    }
+}
+
+/// A provider's answer.
+pub(crate) fn answer(worker: &Rc<Worker>, parts: Parts, mut tally: Tally) -> Response<ReplyBody> {
+    let ours = tally.started.elapsed().saturating_sub(parts.upstream);
+    let (mut head, body) = match parts.answer {
+        Answer::Whole { head, body, usage } => {
+            tally.usage(usage);
+            tally.status = head.status;
+            let mut head = head;
+            if let Some(cost) = tally.cost() {
+                head.headers.insert(COST, text(&cost.to_string()));
+            }
+            mark(&mut head.headers, &tally);
+            tally.first_byte();
+            tally.close(ending(head.status));
+            (head, ReplyBody::Whole(body))
+        }
+        Answer::Passing { mut head, source, usage } => {
+            tally.status = head.status;
+            mark(&mut head.headers, &tally);
+            tally.lease = parts.lease;
+            let length = source.length();
+            (head, ReplyBody::Passing(Box::new(Passing { source, length, usage: Some(usage), tally })))
+        }
+        Answer::Events { mut head, source, relay, gathered, idle } => {
+            tally.status = head.status;
+            head.headers.remove(header::CONTENT_LENGTH);
+            mark(&mut head.headers, &tally);
+            tally.lease = parts.lease;
+            let events = Events::new(Rc::clone(worker), (source, relay, gathered), idle, tally, parts.place);
+            (head, ReplyBody::Events(Box::new(events)))
+        }
+    };
+    head.headers.insert(ATTEMPTS, HeaderValue::from(parts.attempts));
+    head.headers.insert(SNAPSHOT, parts.state.version.clone());
+    head.headers.insert(TIMING, timing(ours));
+    head.version = http::Version::HTTP_11;
+    close_if_draining(worker, &mut head.headers);
+    Response::from_parts(head, body)
+}
+
+/// What every reply that passed `auth` carries.
+fn mark(headers: &mut HeaderMap, tally: &Tally) {
+    headers.insert(REQUEST_ID, request_id(tally));
+    headers.insert(CACHE, HeaderValue::from_static("off"));
+    if let Some(label) = tally.served_by.as_ref().and_then(|(target, _)| target.label_header.clone()) {
+        headers.insert(TARGET, label);
+    }
+}
+
+fn request_id(tally: &Tally) -> HeaderValue {
+    let mut room = [0; ulid::ULID_LEN];
+    text(tally.id.array_to_str(&mut room))
+}
+
+fn text(value: &str) -> HeaderValue {
+    HeaderValue::from_str(value).unwrap_or_else(|_| HeaderValue::from_static("-"))
+}
+
+/// Milliseconds with three places, as server-timing has them.
+fn timing(ours: Duration) -> HeaderValue {
+    let micros = ours.as_micros();
+    text(&format!("keyway;dur={}.{:03}", micros / 1000, micros % 1000))
+}
+
+fn close_if_draining(worker: &Worker, headers: &mut HeaderMap) {
+    if worker.is_draining() {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+/// An answer of the gateway's own.
+pub(crate) fn own(
+    worker: &Rc<Worker>,
+    mut response: Response<ReplyBody>,
+    mut tally: Tally,
+) -> Response<ReplyBody> {
+    mark(response.headers_mut(), &tally);
+    close_if_draining(worker, response.headers_mut());
+    tally.status = response.status();
+    tally.close(ending(response.status()));
+    response
+}
+
+/// A refusal in the caller's dialect.
+pub(crate) fn refusal(
+    worker: &Rc<Worker>,
+    refusal: Refusal,
+    dialect: Dialect,
+    mut tally: Tally,
+) -> Response<ReplyBody> {
+    let fault = tally.fault(refusal);
+    let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = keyway_dialect::fault::encode(&fault, dialect);
+    let mut response = Response::new(ReplyBody::Whole(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(seconds) = fault.retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if fault.should_retry == Some(false) {
+        headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+    }
+    mark(headers, &tally);
+    if let Some(state) = worker.held.pin() {
+        headers.insert(SNAPSHOT, state.version.clone());
+    }
+    close_if_draining(worker, headers);
+    tally.status = status;
+    tally.close(Outcome::Refused);
+    response
+}
+
+/// The usage of what the sandbox said, read as any provider's would be.
+pub(crate) fn sandbox_usage(call: &Call, said: &Said) -> Option<Usage> {
+    match said {
+        Said::Whole(body) => {
+            let mut scan = UsageScan::new(call.dialect, call.endpoint);
+            scan.push(body);
+            scan.finish()
+        }
+        Said::Events(events) => {
+            let mut relay = Relay::new(call.dialect, call.endpoint, StreamEnd::Unspecified, false);
+            events.iter().try_for_each(|event| relay.push(event.clone(), &mut |_| ())).ok()?;
+            relay.usage()
+        }
+    }
+}
+
+/// The sandbox's answer.
+pub(crate) fn sandbox(call: &Call, said: Said, cost: Option<NanoDollars>) -> Response<ReplyBody> {
+    let (kind, body) = match said {
+        Said::Whole(body) => ("application/json", ReplyBody::Whole(body)),
+        Said::Events(events) => ("text/event-stream; charset=utf-8", ReplyBody::Pieces(events)),
+    };
+    let whole = matches!(body, ReplyBody::Whole(_));
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::OK;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(ATTEMPTS, HeaderValue::from(1));
+    headers.insert(SNAPSHOT, call.state.version.clone());
+    if let Some(cost) = cost.filter(|_| whole) {
+        headers.insert(COST, text(&cost.to_string()));
+    }
+    headers.insert(TIMING, timing(call.started.elapsed()));
+    response
+}

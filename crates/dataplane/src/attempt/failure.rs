@@ -1,0 +1,184 @@
+//! Why an attempt brought no answer, what that says of the key, and what the caller gets if nothing else works.
+
+use crate::{lease::Lease, reply::Source, route::Verdict, worker::Worker};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header, response::Parts};
+use memchr::memmem;
+use std::{rc::Rc, time::Duration};
+use tokio::time::Instant;
+
+/// Bytes of a refusal's body that are passed on.
+const BODY_LIMIT: usize = 256 * 1024;
+const REDACTED: &[u8] = b"[redacted]";
+/// Until a key whose account cannot pay is tried again.
+const UNPAID: Duration = Duration::from_secs(60);
+
+/// A failed attempt.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// What may be tried next; `None` = nothing.
+    pub(crate) verdict: Option<Verdict>,
+    /// What the provider answered.
+    pub(crate) status: Option<StatusCode>,
+    pub(crate) reason: &'static str,
+    /// The provider's own refusal, where the caller can use it.
+    pub(crate) passed: Option<Passed>,
+}
+
+/// A refusal of the provider's, secrets redacted.
+#[derive(Debug)]
+pub(crate) struct Passed {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// The target does what no provider should: others may be tried, this one not again.
+    pub(crate) fn broken(reason: &'static str) -> Self {
+        Self { verdict: Some(Verdict::Broken), status: None, reason, passed: None }
+    }
+
+    /// May pass by itself.
+    pub(crate) fn passing(reason: &'static str) -> Self {
+        Self { verdict: Some(Verdict::Passing), status: None, reason, passed: None }
+    }
+
+    /// The time for the whole request is over.
+    pub(crate) fn too_slow(stream: bool) -> Self {
+        let reason = if stream { "first_token_timeout" } else { "upstream_timeout" };
+        Self { verdict: None, status: Some(StatusCode::GATEWAY_TIMEOUT), reason, passed: None }
+    }
+
+    /// An error that came as the first event of a stream with status 200.
+    pub(crate) fn in_stream(status: u16) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+        let verdict = match status.as_u16() {
+            401 | 403 => Verdict::Refused,
+            429 => Verdict::Throttled,
+            _ => Verdict::Passing,
+        };
+        Self { verdict: Some(verdict), status: Some(status), reason: "upstream_stream_error", passed: None }
+    }
+
+    /// What the caller gets if this was the last attempt.
+    pub(crate) fn answer_status(&self) -> StatusCode {
+        match self.status {
+            Some(status)
+                if matches!(status.as_u16(), 400 | 404 | 408 | 409 | 413 | 422 | 429 | 500..=599) =>
+            {
+                status
+            }
+            _ if self.reason == "connect_timeout" => StatusCode::GATEWAY_TIMEOUT,
+            _ => StatusCode::BAD_GATEWAY,
+        }
+    }
+}
+
+/// A reply that is not a success: marks the key, and says what may be tried next.
+pub(super) async fn refused(
+    worker: &Rc<Worker>,
+    mut parts: Parts,
+    source: Source,
+    lease: &Lease,
+    model: &str,
+) -> Failure {
+    let now = worker.millis(Instant::now());
+    let health = &lease.key().health;
+    let status = parts.status;
+    let failed = |verdict, reason| Failure { verdict, status: Some(status), reason, passed: None };
+    match status.as_u16() {
+        401 => {
+            health.bench(now);
+            tracing::warn!(key = &*lease.key().id, "a provider refused a key with 401; benched here");
+            failed(Some(Verdict::Refused), "upstream_auth_failed")
+        }
+        403 => {
+            health.bench_for(model, now);
+            tracing::warn!(
+                key = &*lease.key().id,
+                model,
+                "a provider refused a key with 403; benched here for the model"
+            );
+            failed(Some(Verdict::Refused), "upstream_auth_failed")
+        }
+        402 => {
+            health.cool(model, now, Some(UNPAID));
+            failed(Some(Verdict::Refused), "upstream_payment_required")
+        }
+        429 => {
+            health.cool(model, now, retry_after(&parts.headers));
+            crate::translate::reply_headers(&mut parts.headers, lease);
+            Failure {
+                passed: passed(parts, source, lease).await,
+                ..failed(Some(Verdict::Throttled), "upstream_rate_limited")
+            }
+        }
+        400 | 404 | 409 | 413 | 422 => {
+            crate::translate::reply_headers(&mut parts.headers, lease);
+            let passed = passed(parts, source, lease).await;
+            let verdict = passed.is_none().then_some(Verdict::Broken);
+            Failure { passed, ..failed(verdict, "upstream_refused") }
+        }
+        408 | 500..=599 => {
+            health.cool(model, now, retry_after(&parts.headers));
+            failed(Some(Verdict::Passing), "upstream_status")
+        }
+        300..=399 => failed(Some(Verdict::Broken), "upstream_redirect"),
+        _ => failed(Some(Verdict::Broken), "upstream_status"),
+    }
+}
+
+/// The body of a refusal, if it is within bounds, whole, not encoded; the credential in it is blotted out.
+async fn passed(mut parts: Parts, source: Source, lease: &Lease) -> Option<Passed> {
+    let encoded = parts.headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
+    let body = source.collect(BODY_LIMIT).await.ok().filter(|_| !encoded)?;
+    let body = if lease.is_in(&body) { redact(&body, lease.secret()) } else { body };
+    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    Some(Passed { status: parts.status, headers: parts.headers, body })
+}
+
+fn redact(body: &[u8], secret: &[u8]) -> Bytes {
+    let mut clean = Vec::with_capacity(body.len());
+    let mut from = 0;
+    for at in memmem::find_iter(body, secret) {
+        clean.extend_from_slice(body.get(from..at).unwrap_or_default());
+        clean.extend_from_slice(REDACTED);
+        from = at + secret.len();
+    }
+    clean.extend_from_slice(body.get(from..).unwrap_or_default());
+    clean.into()
+}
+
+/// The wait that a provider asks for; a date is not read, the usual wait applies then.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
+    let millis =
+        number("retry-after-ms").or_else(|| number("retry-after").map(|seconds| seconds * 1000.0))?;
+    Duration::try_from_secs_f64(millis / 1000.0).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_blotted_out() {
+        assert_eq!(redact(b"bad key sk-1, sk-1!", b"sk-1"), "bad key [redacted], [redacted]!");
+    }
+
+    #[test]
+    fn waits_are_read() {
+        let of = |name: &'static str, value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static(value));
+            retry_after(&headers)
+        };
+        assert_eq!(of("retry-after", "7"), Some(Duration::from_secs(7)));
+        assert_eq!(of("retry-after-ms", "250"), Some(Duration::from_millis(250)));
+        assert_eq!(of("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT"), None);
+        assert_eq!(of("retry-after", "-1"), None);
+    }
+}

@@ -1,0 +1,95 @@
+//! One try at one target with one key: from the request on the wire to the first bytes of an answer that may go out.
+//! Until then every fault is a `Failure`, and another target may be tried.
+
+mod failure;
+mod first;
+mod send;
+mod whole;
+
+pub(crate) use failure::{Failure, Passed};
+
+use crate::{
+    call::{Call, Waits},
+    lease::Lease,
+    reply::Answer,
+    route::Step,
+    worker::Worker,
+};
+use http::{HeaderMap, StatusCode, header, response::Parts};
+use keyway_snapshot::{Endpoint, Surface};
+use std::rc::Rc;
+use tokio::time::timeout_at;
+
+/// Tries.
+///
+/// # Errors
+/// What went wrong, and what may be tried next.
+pub(crate) async fn attempt(
+    worker: &Rc<Worker>,
+    call: &Call,
+    step: &Step,
+    lease: &Lease,
+) -> Result<Answer, Failure> {
+    let provider = &step.target.provider;
+    let surface = provider.surface(call.dialect).ok_or_else(|| Failure::broken("dialect"))?;
+    let waits = call.waits(provider.timeouts, step.timeouts);
+    let deadline = call.started + waits.answer;
+    let answered = timeout_at(deadline, answer(worker, call, step, (surface, waits), lease)).await;
+    answered.unwrap_or_else(|_| Err(Failure::too_slow(call.stream)))
+}
+
+async fn answer(
+    worker: &Rc<Worker>,
+    call: &Call,
+    step: &Step,
+    (surface, waits): (&Surface, Waits),
+    lease: &Lease,
+) -> Result<Answer, Failure> {
+    let url = surface.url(call.endpoint).ok_or_else(|| Failure::broken("endpoint"))?;
+    let sent = send::send(worker, call, step, (surface, url), (waits, lease)).await?;
+    let (mut parts, source) = (sent.head, sent.source);
+    let status = parts.status;
+    if !status.is_success() {
+        return Err(failure::refused(worker, parts, source, lease, &step.target.model).await);
+    }
+    check(&parts, call.endpoint)?;
+    let events = is_events(&parts.headers);
+    crate::translate::reply_headers(&mut parts.headers, lease);
+    if events {
+        let relay = keyway_dialect::stream::Relay::new(
+            call.dialect,
+            call.endpoint,
+            surface.stream_end,
+            sent.withhold_usage,
+        );
+        return first::first_event(parts, source, relay, waits.idle).await;
+    }
+    whole::whole(call, parts, source).await
+}
+
+/// What a provider must not answer with: 200 and another coding than asked for, or a page of a portal on the way.
+fn check(parts: &Parts, endpoint: Endpoint) -> Result<(), Failure> {
+    let encoded = parts.headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
+    if encoded {
+        return Err(Failure::broken("upstream_bad_encoding"));
+    }
+    let kind =
+        parts.headers.get(header::CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes()).to_ascii_lowercase();
+    let free = matches!(
+        endpoint,
+        Endpoint::AudioSpeech | Endpoint::AudioTranscriptions | Endpoint::AudioTranslations
+    );
+    let has = |word: &str| memchr::memmem::find(&kind, word.as_bytes()).is_some();
+    let right = if free { !has("text/html") } else { has("json") || has("text/event-stream") };
+    if right && parts.status != StatusCode::NO_CONTENT {
+        Ok(())
+    } else {
+        Err(Failure::broken("upstream_bad_content_type"))
+    }
+}
+
+fn is_events(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|kind| {
+        kind.as_bytes().get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
+    })
+}

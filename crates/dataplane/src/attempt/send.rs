@@ -1,0 +1,82 @@
+//! A request on the wire, and the head of its reply.
+
+use super::Failure;
+use crate::{
+    call::{Call, Waits},
+    lease::Lease,
+    reply::Source,
+    route::Step,
+    translate,
+    upstream::{Link, RequestBody, SendError, Unreachable},
+    worker::Worker,
+};
+use http::{Request, response::Parts};
+use keyway_snapshot::{EndpointUrl, Origin, Surface};
+use std::{rc::Rc, time::Duration};
+use tokio::time::Instant;
+
+/// A reply whose body has not been read.
+pub(super) struct Sent {
+    pub(super) head: Parts,
+    pub(super) source: Source,
+    pub(super) withhold_usage: bool,
+}
+
+pub(super) async fn send(
+    worker: &Rc<Worker>,
+    call: &Call,
+    step: &Step,
+    (surface, url): (&Surface, &EndpointUrl),
+    (waits, lease): (Waits, &Lease),
+) -> Result<Sent, Failure> {
+    let (request, withhold_usage) = translate::request(call, &step.target, surface, url, lease)
+        .map_err(|_| Failure::broken("credential_unusable"))?;
+    let (reply, link) =
+        over_a_link(worker, &url.origin, request, waits.connect).await.inspect_err(|failure| {
+            if failure.reason != "upstream_address_refused" {
+                lease.key().health.cool(&step.target.model, worker.millis(Instant::now()), None);
+            }
+        })?;
+    let (head, body) = reply.into_parts();
+    Ok(Sent { head, source: Source::new(Rc::clone(worker), link, body), withhold_usage })
+}
+
+/// Over a resting connection if there is one that takes the request, else over a fresh one.
+async fn over_a_link(
+    worker: &Rc<Worker>,
+    origin: &Origin,
+    mut request: Request<RequestBody>,
+    connect: Duration,
+) -> Result<(http::Response<hyper::body::Incoming>, Link), Failure> {
+    while let Some(mut link) = worker.pool.take(origin.id, Instant::now()) {
+        match link.send(request).await {
+            Ok(reply) => return Ok((reply, link)),
+            Err(SendError::NotSent(unsent)) => request = *unsent,
+            Err(SendError::Broken(error)) => return Err(broken(&error)),
+        }
+    }
+    let mut link = Box::pin(worker.connector.connect(origin, connect))
+        .await
+        .map_err(|error| unreachable(origin, &error))?;
+    match link.send(request).await {
+        Ok(reply) => Ok((reply, link)),
+        Err(SendError::NotSent(_)) => Err(Failure::passing("upstream_unreachable")),
+        Err(SendError::Broken(error)) => Err(broken(&error)),
+    }
+}
+
+fn broken(error: &hyper::Error) -> Failure {
+    tracing::debug!(%error, "a provider's reply broke before its head");
+    if error.is_parse() { Failure::broken("upstream_bad_framing") } else { Failure::passing("upstream_cut") }
+}
+
+fn unreachable(origin: &Origin, error: &Unreachable) -> Failure {
+    tracing::debug!(host = &*origin.host, %error, "a provider could not be reached");
+    match error {
+        Unreachable::AddressRefused => Failure::broken("upstream_address_refused"),
+        Unreachable::TimedOut => Failure::passing("connect_timeout"),
+        // A certificate does not become right by trying again.
+        Unreachable::Tls(_) => Failure::broken("upstream_tls_failed"),
+        Unreachable::Name(_) | Unreachable::Connect(_) => Failure::passing("upstream_unreachable"),
+    }
+}

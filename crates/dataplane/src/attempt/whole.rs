@@ -1,0 +1,34 @@
+//! A reply that is no stream: held back whole while it is small and its length known, so that its cost stands in the
+//! headers and a cut one never reaches the caller; passed on as it comes otherwise.
+
+use super::Failure;
+use crate::{
+    call::Call,
+    reply::{Answer, Source},
+};
+use http::{header, response::Parts};
+use keyway_dialect::reply::UsageScan;
+
+/// Bytes of a reply that are held back.
+pub(crate) const WHOLE_LIMIT: u64 = 256 * 1024;
+
+pub(super) async fn whole(call: &Call, head: Parts, source: Source) -> Result<Answer, Failure> {
+    let usage = UsageScan::new(call.dialect, call.endpoint);
+    match source.length() {
+        Some(0) => Err(Failure::broken("upstream_bad_content_type")),
+        Some(length) if length <= WHOLE_LIMIT => {
+            let body =
+                source.collect(WHOLE_LIMIT as usize).await.map_err(|()| Failure::passing("upstream_cut"))?;
+            let mut usage = usage;
+            if head
+                .headers
+                .get(header::CONTENT_TYPE)
+                .is_some_and(|kind| memchr::memmem::find(kind.as_bytes(), b"json").is_some())
+            {
+                usage.push(&body);
+            }
+            Ok(Answer::Whole { head, body, usage: usage.finish() })
+        }
+        _ => Ok(Answer::Passing { head, source, usage }),
+    }
+}

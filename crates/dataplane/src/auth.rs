@@ -1,0 +1,117 @@
+//! Who calls. A token is looked up by keyed digest of its whole text; before it is known, nothing else is read.
+
+use crate::refusal::Refusal;
+use http::{HeaderMap, HeaderName, Uri, header};
+use keyway_snapshot::{Client, ClientState, Snapshot};
+use std::{borrow::Cow, sync::Arc};
+
+/// Headers whose whole value is a token.
+static TOKEN_HEADERS: [HeaderName; 3] = [
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("x-goog-api-key"),
+    HeaderName::from_static("api-key"),
+];
+/// Longer than any token that is made or may be set; bounds what is digested.
+const TOKEN_LIMIT: usize = 512;
+
+/// The client whose token the request carries.
+///
+/// # Errors
+/// One and the same refusal for no, malformed, unknown and differing tokens; another for a disabled client.
+pub(crate) fn client(
+    snapshot: &Snapshot,
+    headers: &HeaderMap,
+    uri: &Uri,
+    now_unix: u64,
+) -> Result<Arc<Client>, Refusal> {
+    // Digested even when it cannot be right, so that all three wrong cases take as long.
+    let token = token(headers, uri).unwrap_or_default();
+    let digest = snapshot.settings.digest_key.digest(token.get(..TOKEN_LIMIT).unwrap_or(&token));
+    let client = snapshot.clients.by_digest(&digest).ok_or_else(Refusal::unknown_client)?;
+    let expired = client.expires_at != 0 && client.expires_at <= now_unix;
+    if client.state != ClientState::Enabled || expired {
+        return Err(Refusal::client_disabled());
+    }
+    Ok(Arc::clone(client))
+}
+
+/// The one token that the request carries; none if there is none or if two differ.
+fn token<'a>(headers: &'a HeaderMap, uri: &Uri) -> Option<Cow<'a, [u8]>> {
+    let mut found: Option<Cow<'a, [u8]>> = None;
+    let bearer =
+        headers.get_all(header::AUTHORIZATION).iter().map(|value| Cow::Borrowed(bearer(value.as_bytes())));
+    let plain = TOKEN_HEADERS.iter().flat_map(|name| headers.get_all(name).iter());
+    let plain = plain.map(|value| Cow::Borrowed(value.as_bytes()));
+    for token in bearer.chain(plain).chain(query_key(uri).map(Cow::Owned)) {
+        match &found {
+            None => found = Some(token),
+            Some(known) if *known == token => {}
+            Some(_) => return None,
+        }
+    }
+    found
+}
+
+/// Another scheme's whole value can never be a token, and must not pass beside one.
+fn bearer(value: &[u8]) -> &[u8] {
+    match value.split_at_checked(7) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"bearer ") => token.trim_ascii(),
+        _ => value,
+    }
+}
+
+fn query_key(uri: &Uri) -> Option<Vec<u8>> {
+    let raw = uri.query()?.split('&').find_map(|pair| pair.strip_prefix("key="))?;
+    Some(percent_decoded(raw))
+}
+
+fn percent_decoded(raw: &str) -> Vec<u8> {
+    let bytes = raw.as_bytes();
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let [first, tail @ ..] = rest {
+        let escaped = match rest {
+            [b'%', high, low, ..] => hex(*high).zip(hex(*low)).map(|(high, low)| high * 16 + low),
+            _ => None,
+        };
+        plain.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { rest.get(3..).unwrap_or_default() } else { tail };
+    }
+    plain
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(headers: &[(&str, &str)], uri: &str) -> Option<String> {
+        let map: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()))
+            .collect();
+        token(&map, &uri.parse().unwrap()).map(|token| String::from_utf8(token.into_owned()).unwrap())
+    }
+
+    #[test]
+    fn every_form_of_every_sdk() {
+        for headers in [
+            &[("authorization", "Bearer kw_a")][..],
+            &[("authorization", "bearer  kw_a")],
+            &[("x-api-key", "kw_a")],
+            &[("x-goog-api-key", "kw_a")],
+            &[("api-key", "kw_a")],
+            &[("x-api-key", "kw_a"), ("authorization", "Bearer kw_a")],
+        ] {
+            assert_eq!(found(headers, "/v1/models").as_deref(), Some("kw_a"), "{headers:?}");
+        }
+        assert_eq!(found(&[], "/v1/models?alt=sse&key=kw%5Fa").as_deref(), Some("kw_a"));
+        assert_eq!(found(&[], "/v1/models"), None);
+        assert_eq!(found(&[("x-api-key", "kw_a"), ("authorization", "Bearer kw_b")], "/"), None);
+        assert_eq!(found(&[("x-api-key", "kw_a"), ("authorization", "Basic abc")], "/"), None);
+        assert_eq!(found(&[("x-api-key", "kw_a")], "/?key=kw_b"), None);
+    }
+}

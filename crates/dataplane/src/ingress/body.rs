@@ -1,0 +1,136 @@
+//! The only reader of request bodies: whole, bounded by the limit for one and by the budget for all.
+
+use super::gunzip::gunzip;
+use crate::refusal::Refusal;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, header};
+use http_body::Body;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+/// A body that brings nothing for this long is given up.
+const IDLE: Duration = Duration::from_secs(30);
+/// What is set aside for a body before its length is known to be real.
+const FIRST_CAPACITY: usize = 64 * 1024;
+
+/// Bytes of request bodies that all cores hold together.
+#[derive(Debug, Default)]
+pub(crate) struct BodyBudget(AtomicUsize);
+
+/// A body's share of the budget.
+#[derive(Debug)]
+pub(crate) struct Held {
+    budget: Arc<BodyBudget>,
+    bytes: usize,
+    limit: usize,
+}
+
+// === impl BodyBudget ===
+
+impl BodyBudget {
+    pub(crate) fn open(self: &Arc<Self>, limit: usize) -> Held {
+        Held { budget: Arc::clone(self), bytes: 0, limit }
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    fn grow_to(&mut self, bytes: usize) -> Result<(), Refusal> {
+        let more = bytes.saturating_sub(self.bytes);
+        let before = self.budget.0.fetch_add(more, Relaxed);
+        self.bytes += more;
+        if before.saturating_add(more) > self.limit {
+            Err(Refusal::overloaded("bodies_in_flight"))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.budget.0.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
+/// The whole body, decoded if it came as gzip; `held` grows with it.
+///
+/// # Errors
+/// Over the limit (at once where the length is declared), too slow, cut, an encoding that is not known.
+pub(crate) async fn read(
+    headers: &HeaderMap,
+    body: Incoming,
+    limit: usize,
+    held: &mut Held,
+) -> Result<Bytes, Refusal> {
+    let gzip = is_gzip(headers)?;
+    let declared = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
+    if declared.is_some_and(|length| length > limit) {
+        return Err(Refusal::too_large(limit, None));
+    }
+    held.grow_to(declared.unwrap_or(0))?;
+    let whole = collect(body, declared, limit, held).await?;
+    if !gzip {
+        return Ok(whole);
+    }
+    let plain = gunzip(&whole, limit)?;
+    held.grow_to(whole.len() + plain.len())?;
+    Ok(plain)
+}
+
+async fn collect(
+    mut body: Incoming,
+    declared: Option<usize>,
+    limit: usize,
+    held: &mut Held,
+) -> Result<Bytes, Refusal> {
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    loop {
+        let frame = match tokio::time::timeout(IDLE, body.frame()).await {
+            Err(_) => return Err(Refusal::slow_body()),
+            Ok(None) => break,
+            Ok(Some(Err(_))) => return Err(Refusal::invalid("the request's body was cut", "body_cut", None)),
+            Ok(Some(Ok(frame))) => frame,
+        };
+        let Ok(piece) = frame.into_data() else { continue };
+        let length = first.len() + rest.len() + piece.len();
+        if length > limit {
+            return Err(Refusal::too_large(limit, None));
+        }
+        held.grow_to(length)?;
+        // A small request comes in one piece, which is then not copied.
+        if first.is_empty() && rest.is_empty() {
+            first = piece;
+            continue;
+        }
+        if rest.is_empty() {
+            rest.reserve(declared.unwrap_or(FIRST_CAPACITY).max(length));
+            rest.extend_from_slice(&first);
+            first = Bytes::new();
+        }
+        rest.extend_from_slice(&piece);
+    }
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+fn is_gzip(headers: &HeaderMap) -> Result<bool, Refusal> {
+    let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    let Some(coding) = codings.next() else { return Ok(false) };
+    if codings.next().is_some() {
+        return Err(Refusal::unsupported_encoding());
+    }
+    match coding.as_bytes().trim_ascii().to_ascii_lowercase().as_slice() {
+        b"gzip" | b"x-gzip" => Ok(true),
+        b"identity" | b"" => Ok(false),
+        _ => Err(Refusal::unsupported_encoding()),
+    }
+}

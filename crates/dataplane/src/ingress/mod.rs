@@ -1,0 +1,10 @@
+//! Door 1: what a caller sent, understood as far as routing needs it. Nothing is decoded in full.
+
+mod body;
+mod endpoint;
+mod gunzip;
+mod shape;
+
+pub(crate) use body::{BodyBudget, Held, read};
+pub(crate) use endpoint::{Asked, dialect_by, dialect_of, endpoint};
+pub(crate) use shape::{Shape, shape};

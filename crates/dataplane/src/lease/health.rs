@@ -1,0 +1,142 @@
+//! What a replica knows of a key by its answers, per upstream model. Waits are milliseconds on a monotonic clock.
+//!
+//! A cool-down (429, 5xx, no connection) only orders: when all are cooled, the one due first is still tried. A bench
+//! (the provider refused the credential) takes the key out until it is due for one more trial.
+
+use parking_lot::Mutex;
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+/// After a fault without a wait of its own.
+const COOL_DOWN: Duration = Duration::from_secs(1);
+/// The longest wait that a provider can impose.
+const COOL_DOWN_LIMIT: Duration = Duration::from_secs(3600);
+/// Until a refused key is tried again; a new version is free at once.
+const BENCH: Duration = Duration::from_secs(30);
+/// Models of one key that are remembered; beyond it the whole key cools.
+const MODELS: usize = 1024;
+
+/// Whether a key may be taken for a model now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Due {
+    Ready,
+    /// Not before this moment, unless all are cooling.
+    Cooling(u64),
+    /// Refused by the provider.
+    Benched,
+}
+
+/// Of one key.
+#[derive(Debug, Default)]
+pub(crate) struct Health {
+    /// No wait ends later than this: a healthy key costs one load.
+    quiet_after: AtomicU64,
+    waits: Mutex<Waits>,
+}
+
+#[derive(Debug, Default)]
+struct Waits {
+    whole: Option<Wait>,
+    models: HashMap<Box<str>, Wait>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Wait {
+    until: u64,
+    benched: bool,
+}
+
+// === impl Health ===
+
+impl Health {
+    pub(crate) fn due(&self, model: &str, now: u64) -> Due {
+        if now >= self.quiet_after.load(Ordering::Relaxed) {
+            return Due::Ready;
+        }
+        let waits = self.waits.lock();
+        let worst = waits.whole.iter().chain(waits.models.get(model)).filter(|wait| wait.until > now);
+        worst.max_by_key(|wait| (wait.benched, wait.until)).map_or(Due::Ready, |wait| match wait.benched {
+            true => Due::Benched,
+            false => Due::Cooling(wait.until),
+        })
+    }
+
+    /// The provider asked for patience, or failed.
+    pub(crate) fn cool(&self, model: &str, now: u64, wait: Option<Duration>) {
+        let wait = wait.unwrap_or(COOL_DOWN).min(COOL_DOWN_LIMIT);
+        self.wait(Some(model), Wait { until: now.saturating_add(millis(wait)), benched: false }, now);
+    }
+
+    /// The provider does not know the credential.
+    pub(crate) fn bench(&self, now: u64) {
+        self.wait(None, Wait { until: now.saturating_add(millis(BENCH)), benched: true }, now);
+    }
+
+    /// The provider denies the credential this model: other models go on.
+    pub(crate) fn bench_for(&self, model: &str, now: u64) {
+        self.wait(Some(model), Wait { until: now.saturating_add(millis(BENCH)), benched: true }, now);
+    }
+
+    /// Whether the provider refused it lately.
+    pub(crate) fn is_benched(&self, now: u64) -> bool {
+        self.waits.lock().whole.is_some_and(|wait| wait.benched && wait.until > now)
+    }
+
+    fn wait(&self, model: Option<&str>, wait: Wait, now: u64) {
+        let mut waits = self.waits.lock();
+        if waits.models.len() >= MODELS {
+            waits.models.retain(|_, wait| wait.until > now);
+        }
+        match model {
+            Some(model) if waits.models.len() < MODELS => {
+                waits.models.insert(model.into(), wait);
+            }
+            _ => waits.whole = Some(wait),
+        }
+        self.quiet_after.fetch_max(wait.until, Ordering::Relaxed);
+    }
+}
+
+fn millis(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_end_and_benches_weigh_more() {
+        let health = Health::default();
+        assert_eq!(health.due("m", 0), Due::Ready);
+        health.cool("m", 1_000, Some(Duration::from_secs(7)));
+        assert_eq!(health.due("m", 1_001), Due::Cooling(8_000));
+        assert_eq!(health.due("other", 1_001), Due::Ready);
+        health.bench_for("m", 2_000);
+        assert_eq!(health.due("m", 2_001), Due::Benched);
+        assert_eq!(health.due("m", 32_000), Due::Ready);
+        health.bench(40_000);
+        assert_eq!(health.due("other", 40_001), Due::Benched);
+        assert!(health.is_benched(40_001) && !health.is_benched(70_000));
+    }
+
+    #[test]
+    fn a_provider_cannot_impose_a_wait_for_ever() {
+        let health = Health::default();
+        health.cool("m", 0, Some(Duration::from_secs(u64::MAX / 2000)));
+        assert_eq!(health.due("m", 3_600_000), Due::Ready);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let health = Health::default();
+        for n in 0..3000 {
+            health.cool(&format!("m{n}"), 0, None);
+        }
+        assert!(health.waits.lock().models.len() <= MODELS);
+        assert_eq!(health.due("never seen", 1), Due::Cooling(1_000), "the whole key cools");
+    }
+}

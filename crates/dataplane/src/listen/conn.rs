@@ -1,0 +1,84 @@
+//! One connection from a caller: HTTP/1.1, or HTTP/2 where TLS agreed on it.
+
+use crate::{pipeline, worker::Worker};
+use http::Request;
+use hyper::{
+    body::Incoming,
+    rt::Executor,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::{convert::Infallible, future::Future, net::IpAddr, pin::pin, rc::Rc, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_rustls::TlsAcceptor;
+
+/// A head that is not whole by then closes the connection.
+const HEAD_LIMIT: Duration = Duration::from_secs(10);
+/// A TLS handshake likewise.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+/// Bytes of a head, and of a body that is read at once.
+const BUFFER_LIMIT: usize = 400 * 1024;
+const STREAMS: u32 = 256;
+const KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// Serves one connection to its end.
+pub(super) async fn serve(worker: Rc<Worker>, tcp: TcpStream, peer: IpAddr, tls: Option<TlsAcceptor>) {
+    let Some(acceptor) = tls else { return http1(worker, tcp, peer).await };
+    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(tcp)).await else { return };
+    if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+        http2(worker, stream, peer).await;
+    } else {
+        http1(worker, stream, peer).await;
+    }
+}
+
+async fn http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worker>, stream: S, peer: IpAddr) {
+    let mut draining = worker.draining.clone();
+    let service = service_fn(|request: Request<Incoming>| {
+        let worker = Rc::clone(&worker);
+        async move { Ok::<_, Infallible>(pipeline::serve(worker, peer, request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_LIMIT)
+        .max_buf_size(BUFFER_LIMIT)
+        .serve_connection(TokioIo::new(stream), service);
+    // Kept while draining: its next request is answered with `connection: close` and ends it.
+    let _ = &mut draining;
+    let _ = pin!(connection).await;
+}
+
+async fn http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worker>, stream: S, peer: IpAddr) {
+    let mut draining = worker.draining.clone();
+    let service = service_fn(|request: Request<Incoming>| {
+        let worker = Rc::clone(&worker);
+        async move { Ok::<_, Infallible>(pipeline::serve(worker, peer, request).await) }
+    });
+    let mut connection = pin!(
+        http2::Builder::new(OnThisThread)
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .keep_alive_interval(KEEPALIVE)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = draining.wait_for(|draining| *draining) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = connection.await;
+}
+
+/// Streams of one connection stay on its core.
+#[derive(Debug, Clone, Copy)]
+struct OnThisThread;
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for OnThisThread {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}

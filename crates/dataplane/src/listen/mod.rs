@@ -1,0 +1,10 @@
+//! Connections from callers: accepted by every core from one shared socket, served, drained.
+
+mod accept;
+mod conn;
+mod strangers;
+mod tls;
+
+pub(crate) use accept::{Accept, serve};
+pub(crate) use strangers::Strangers;
+pub use tls::{TlsError, tls_config};

@@ -1,0 +1,72 @@
+//! Counters of a replica. Each core writes its own; readers add them up.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+/// One core's counters: written by its thread alone, so that a cache line never wanders.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Core {
+    pub(crate) requests: AtomicU64,
+    pub(crate) in_flight: AtomicU64,
+    pub(crate) connections: AtomicU64,
+}
+
+/// All of a replica's.
+#[derive(Debug)]
+pub(crate) struct Gauges {
+    cores: Vec<Arc<Core>>,
+    applied: AtomicU64,
+    apply_micros: AtomicU64,
+    refused: AtomicU64,
+}
+
+// === impl Gauges ===
+
+impl Gauges {
+    pub(crate) fn new(cores: Vec<Arc<Core>>) -> Self {
+        Self {
+            cores,
+            applied: AtomicU64::new(0),
+            apply_micros: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        }
+    }
+
+    fn sum(&self, of: impl Fn(&Core) -> &AtomicU64) -> u64 {
+        self.cores.iter().map(|core| of(core).load(Relaxed)).fold(0, u64::wrapping_add)
+    }
+
+    /// Requests that have begun and not ended, streams included.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.sum(|core| &core.in_flight)
+    }
+
+    /// Requests that have begun since the start.
+    pub(crate) fn requests(&self) -> u64 {
+        self.sum(|core| &core.requests)
+    }
+
+    /// Connections from callers.
+    pub(crate) fn connections(&self) -> u64 {
+        self.sum(|core| &core.connections)
+    }
+
+    /// A state was applied.
+    pub(crate) fn applied(&self, micros: u64) {
+        self.applied.fetch_add(1, Relaxed);
+        self.apply_micros.store(micros, Relaxed);
+    }
+
+    /// A state was refused.
+    pub(crate) fn refused(&self) {
+        self.refused.fetch_add(1, Relaxed);
+    }
+
+    /// States applied, states refused, microseconds of the last apply.
+    pub(crate) fn states(&self) -> (u64, u64, u64) {
+        (self.applied.load(Relaxed), self.refused.load(Relaxed), self.apply_micros.load(Relaxed))
+    }
+}

@@ -1,0 +1,138 @@
+//! The ops port: `/healthz`, `/readyz`, `/metrics`, `/snapshot`.
+
+mod metrics;
+
+use crate::{
+    meter::Totals,
+    observe::{Faults, Gauges},
+    sync::{Held, LinkStatus},
+};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use std::{convert::Infallible, net::TcpListener, rc::Rc, sync::Arc, time::Duration};
+use tokio::{sync::watch, task::JoinSet};
+
+/// Connections to the ops port at one time.
+const CONNECTIONS: usize = 64;
+const HEAD_LIMIT: Duration = Duration::from_secs(5);
+
+/// What the ops port reads.
+pub(crate) struct Ops {
+    pub(crate) id: String,
+    pub(crate) held: Arc<Held>,
+    pub(crate) gauges: Arc<Gauges>,
+    pub(crate) faults: Vec<Arc<Faults>>,
+    pub(crate) totals: Vec<Arc<Mutex<Totals>>>,
+    pub(crate) link: Arc<Mutex<LinkStatus>>,
+    pub(crate) draining: watch::Receiver<bool>,
+    pub(crate) epoch: std::time::Instant,
+}
+
+/// Serves until dropped.
+pub(crate) async fn serve(listener: TcpListener, ops: Rc<Ops>) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "the ops port could not be opened"),
+    };
+    let mut open = JoinSet::new();
+    loop {
+        tokio::select! {
+            Some(_) = open.join_next() => {}
+            accepted = listener.accept(), if open.len() < CONNECTIONS => {
+                let Ok((tcp, _)) = accepted else {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                };
+                let ops = Rc::clone(&ops);
+                open.spawn_local(async move {
+                    let service = service_fn(move |request| {
+                        let response = answer(&ops, &request);
+                        async move { Ok::<_, Infallible>(response) }
+                    });
+                    let mut server = http1::Builder::new();
+                    server.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT);
+                    let _ = server.serve_connection(TokioIo::new(tcp), service).await;
+                });
+            }
+        }
+    }
+}
+
+fn answer(ops: &Ops, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return reply(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".to_owned());
+    }
+    match request.uri().path() {
+        "/healthz" => reply(StatusCode::OK, "text/plain", "ok\n".to_owned()),
+        "/readyz" => {
+            let (ready, detail) = ops.ready();
+            let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            reply(status, "application/json", detail.to_string())
+        }
+        "/metrics" => reply(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics::text(ops)),
+        "/snapshot" => reply(StatusCode::OK, "application/json", ops.snapshot().to_string()),
+        _ => {
+            reply(StatusCode::NOT_FOUND, "text/plain", "try /healthz /readyz /metrics /snapshot\n".to_owned())
+        }
+    }
+}
+
+fn reply(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+// === impl Ops ===
+
+impl Ops {
+    /// Whether traffic should come here, and what to know about it. A control plane that is away does not make a
+    /// replica unready: it goes on with what it has.
+    fn ready(&self) -> (bool, Value) {
+        let state = self.held.pin();
+        let draining = *self.draining.borrow();
+        let link = self.link.lock().clone();
+        let detail = json!({
+            "ready": state.is_some() && !draining,
+            "replica": self.id,
+            "snapshot": state.as_ref().map(|state| state.snapshot.version.to_string()),
+            "draining": draining,
+            "control_plane": { "connected": link.connected, "last_error": link.last_error, "refused": link.refused },
+        });
+        (state.is_some() && !draining, detail)
+    }
+
+    /// What is served, without secrets.
+    fn snapshot(&self) -> Value {
+        let Some(state) = self.held.pin() else { return json!({ "version": null }) };
+        let mut providers: Vec<&str> = state.snapshot.providers.keys().map(AsRef::as_ref).collect();
+        providers.sort_unstable();
+        let now = u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let keys: Vec<Value> = state
+            .keyring
+            .all()
+            .map(|key| {
+                json!({
+                    "id": &*key.id,
+                    "active": key.is_active(),
+                    "benched": key.health.is_benched(now),
+                    "in_flight": key.in_flight(),
+                    "uses": key.uses(),
+                })
+            })
+            .collect();
+        json!({
+            "version": state.snapshot.version.to_string(),
+            "hash": state.snapshot.hash.to_string(),
+            "clients": state.snapshot.clients.len(),
+            "providers": providers,
+            "keys": keys,
+        })
+    }
+}

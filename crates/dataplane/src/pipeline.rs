@@ -1,0 +1,233 @@
+//! The life of a request, top to bottom. Each stage stands where it does for the reason beside it.
+
+use crate::{
+    answer,
+    attempt::{Failure, attempt},
+    auth,
+    call::Call,
+    ingress::{self, Asked},
+    meter::{Outcome, Tally},
+    models,
+    refusal::{Attempted, Refusal},
+    reply::ReplyBody,
+    route::{self, Step, Tried, choose},
+    worker::Worker,
+};
+use http::{HeaderMap, Request, Response, request::Parts};
+use hyper::body::Incoming;
+use keyway_snapshot::Dialect;
+use std::{net::IpAddr, rc::Rc, time::Duration};
+use tokio::time::Instant;
+
+/// Attempts of one request, whatever aliases and keys there are.
+const ATTEMPTS: usize = 8;
+/// Attempts after the first where an alias does not say.
+const RETRIES: u32 = 2;
+
+/// Serves one request; whatever goes wrong becomes a refusal in the caller's dialect.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    peer: IpAddr,
+    request: Request<Incoming>,
+) -> Response<ReplyBody> {
+    // First and last: every ending is counted once, refusals too.
+    let mut tally = Tally::open(&worker);
+    let (head, body) = request.into_parts();
+    let dialect = ingress::dialect_by(head.uri.path(), &head.headers);
+    match stages(&worker, peer, head, body, &mut tally).await {
+        Ok(Served::Answer(parts)) => answer::answer(&worker, *parts, tally),
+        Ok(Served::Own(response)) => answer::own(&worker, response, tally),
+        Err(refusal) => answer::refusal(&worker, refusal, dialect, tally),
+    }
+}
+
+/// What the stages bring.
+enum Served {
+    Answer(Box<answer::Parts>),
+    /// Made here: lists of models, the sandbox.
+    Own(Response<ReplyBody>),
+}
+
+async fn stages(
+    worker: &Rc<Worker>,
+    peer: IpAddr,
+    head: Parts,
+    body: Incoming,
+    tally: &mut Tally,
+) -> Result<Served, Refusal> {
+    let state = worker.held.pin().ok_or_else(Refusal::not_configured)?;
+    // Before the body is read: a stranger costs us a head.
+    let now_unix = crate::clock::since_epoch().as_secs();
+    let client = match auth::client(&state.snapshot, &head.headers, &head.uri, now_unix) {
+        Ok(client) => client,
+        Err(refusal) => {
+            worker.strangers.delay(peer, worker.millis(tally.started)).await;
+            return Err(refusal);
+        }
+    };
+    tally.client = Some(std::sync::Arc::clone(&client));
+    let asked = ingress::endpoint(&head.method, head.uri.path())?;
+    let endpoint = match asked {
+        Asked::Call(endpoint) => endpoint,
+        Asked::Models(id) => return models::list(&state.snapshot, &client, &head, id).map(Served::Own),
+    };
+    // Whole and bounded, since the model may stand last and an attempt may have to be made again.
+    let settings = &state.snapshot.settings;
+    let mut held = worker.budget.open(settings.bodies_in_flight_limit);
+    let body = ingress::read(&head.headers, body, settings.body_limit, &mut held).await?;
+    // Door 1: a shallow scan, so that a body in the target's own dialect is never decoded.
+    let shape = ingress::shape(&head.headers, &body)?;
+    let resolved =
+        state.snapshot.resolve(&client, &shape.model(&body)?).map_err(|refused| Refusal::model(&refused))?;
+    let call = Call {
+        started: tally.started,
+        dialect: ingress::dialect_of(endpoint),
+        endpoint,
+        stream: shape.is_stream(),
+        patience: patience(&head.headers)?,
+        query: head.uri.query().map(Into::into),
+        headers: head.headers,
+        client,
+        body,
+        held,
+        shape,
+        state,
+    };
+    // Last before the wire: which targets, in which order.
+    let (mut steps, retries) = route::steps(&call.state.snapshot, &resolved, &worker.random);
+    if steps.iter().any(|step| step.target.provider.built_in) {
+        return sandbox(&call, &steps, tally).map(Served::Own);
+    }
+    keep_speakers(&call, &mut steps)?;
+    worker.retries.request(worker.millis(tally.started));
+    attempts(worker, &call, &steps, retries.unwrap_or(RETRIES), tally)
+        .await
+        .map(|parts| Served::Answer(Box::new(parts)))
+}
+
+/// Tries until an answer comes. Nothing has gone out to the caller before.
+async fn attempts(
+    worker: &Rc<Worker>,
+    call: &Call,
+    steps: &[Step],
+    retries: u32,
+    tally: &mut Tally,
+) -> Result<answer::Parts, Refusal> {
+    let mut tried: Vec<Tried> = Vec::new();
+    let mut last: Option<Failure> = None;
+    let mut left = retries;
+    while tried.len() < ATTEMPTS {
+        // The newest keys, not the pinned ones: a key that was withdrawn meanwhile must not be used.
+        let Some(state) = worker.held.pin() else { break };
+        let now = worker.millis(Instant::now());
+        let Some(chosen) = choose(steps, &tried, &state.keyring, now, worker.random.next()) else { break };
+        let other_key = last.as_ref().is_some_and(|failure| failure.verdict == Some(route::Verdict::Refused));
+        if !tried.is_empty() && !other_key {
+            if left == 0 || (chosen.again && !worker.retries.take(now)) {
+                break;
+            }
+            left -= 1;
+        }
+        let (Some(step), Some(lease)) = (steps.get(chosen.step), chosen.key.lease()) else { continue };
+        let sent = Instant::now();
+        match attempt(worker, call, step, &lease).await {
+            Ok(answer) => {
+                tally.served_by =
+                    Some((std::sync::Arc::clone(&step.target), std::sync::Arc::clone(&chosen.key.id)));
+                return Ok(answer::Parts::new(call, answer, lease, tried.len() + 1, sent.elapsed()));
+            }
+            Err(failure) => {
+                tally.served_by =
+                    Some((std::sync::Arc::clone(&step.target), std::sync::Arc::clone(&chosen.key.id)));
+                tally.attempts.push(Attempted {
+                    target: step.target.label.to_string(),
+                    status: failure.status.map(|status| status.as_u16()),
+                    reason: failure.reason,
+                });
+                let verdict = failure.verdict;
+                let better =
+                    last.as_ref().is_none_or(|last| failure.passed.is_some() || last.passed.is_none());
+                if better {
+                    last = Some(failure);
+                }
+                let Some(verdict) = verdict else { break };
+                tried.push(Tried { step: chosen.step, key: chosen.key, verdict });
+            }
+        }
+    }
+    give_up(call, last, tried.len(), tally)
+}
+
+/// Every target failed: the provider's own refusal where the caller can use it, else ours.
+fn give_up(
+    call: &Call,
+    last: Option<Failure>,
+    tried: usize,
+    tally: &mut Tally,
+) -> Result<answer::Parts, Refusal> {
+    let attempts = std::mem::take(&mut tally.attempts);
+    match last {
+        Some(Failure { passed: Some(passed), .. }) => Ok(answer::Parts::passed(call, passed, tried.max(1))),
+        Some(failure) => Err(Refusal::upstream(failure.answer_status(), failure.reason, attempts)),
+        None => Err(Refusal::upstream(http::StatusCode::BAD_GATEWAY, "no_usable_key", attempts)),
+    }
+}
+
+/// Only targets that speak the caller's dialect: other crossings are not served yet.
+fn keep_speakers(call: &Call, steps: &mut Vec<Step>) -> Result<(), Refusal> {
+    let speaks = |step: &Step| {
+        step.target.provider.surface(call.dialect).is_some_and(|surface| surface.url(call.endpoint).is_some())
+    };
+    let named = steps.first().map(|step| step.target.label.clone()).unwrap_or_default();
+    steps.retain(speaks);
+    if steps.is_empty() {
+        let message = format!(
+            "`{named}` does not speak the dialect of this endpoint ({}), and translation between dialects is not served yet",
+            word(call.dialect)
+        );
+        return Err(Refusal::unsupported(message, Some("model")));
+    }
+    Ok(())
+}
+
+fn word(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::OpenaiChat => "openai-chat",
+        Dialect::OpenaiResponses => "openai-responses",
+        Dialect::AnthropicMessages => "anthropic-messages",
+        Dialect::Gemini => "gemini",
+        Dialect::BedrockConverse => "bedrock-converse",
+        Dialect::CohereChat => "cohere-chat",
+        Dialect::Unspecified => "unknown",
+    }
+}
+
+fn sandbox(call: &Call, steps: &[Step], tally: &mut Tally) -> Result<Response<ReplyBody>, Refusal> {
+    let step = steps.iter().find(|step| step.target.provider.built_in);
+    let said = step.and_then(|step| {
+        tally.served_by = Some((std::sync::Arc::clone(&step.target), std::sync::Arc::from("sandbox/none/0")));
+        let id = tally.id.to_string();
+        let created = crate::clock::since_epoch().as_secs();
+        let place = (call.dialect, call.endpoint);
+        crate::sandbox::answer(place, &call.body, (&id, &step.target.label), call.stream, created)
+    });
+    let said = said.ok_or_else(|| Refusal::unsupported("the sandbox has no such endpoint", Some("model")))?;
+    tally.usage(answer::sandbox_usage(call, &said));
+    Ok(answer::sandbox(call, said, tally.cost()))
+}
+
+/// The caller's own limit of time.
+fn patience(headers: &HeaderMap) -> Result<Option<Duration>, Refusal> {
+    let Some(value) = headers.get("x-keyway-timeout-ms") else { return Ok(None) };
+    let millis =
+        value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok()).filter(|millis| *millis > 0);
+    let bad = || {
+        Refusal::invalid("x-keyway-timeout-ms must be a whole number of milliseconds", "invalid_header", None)
+    };
+    millis.map(|millis| Some(Duration::from_millis(millis))).ok_or_else(bad)
+}
+
+/// For the count: a refusal is an ending too.
+pub(crate) fn ending(status: http::StatusCode) -> Outcome {
+    if status.is_success() { Outcome::Served } else { Outcome::Refused }
+}

@@ -1,0 +1,157 @@
+//! The only fault that callers see. Text is fixed per case, with safe parameters: never upstream text, host names, key
+//! parts or source errors.
+
+use http::StatusCode;
+pub(crate) use keyway_dialect::fault::Attempted;
+use keyway_dialect::fault::{Code, Fault};
+
+/// Why a request was not served.
+#[derive(Debug)]
+pub(crate) struct Refusal(pub(crate) Box<Fault>);
+
+/// Seconds after which a caller that we could not serve now may come again.
+const COME_AGAIN: u32 = 1;
+
+// === impl Refusal ===
+
+impl Refusal {
+    fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
+        let fault = Fault { status: status.as_u16(), should_retry: Some(false), ..Fault::new(code, message) };
+        Self(Box::new(fault))
+    }
+
+    fn because(mut self, reason: &'static str) -> Self {
+        self.0.reason = Some(reason);
+        self
+    }
+
+    fn of(mut self, param: Option<String>) -> Self {
+        self.0.param = param;
+        self
+    }
+
+    fn later(mut self, seconds: u32) -> Self {
+        self.0.retry_after = Some(seconds);
+        self.0.should_retry = None;
+        self
+    }
+
+    /// With the id of the request that it ends.
+    pub(crate) fn into_fault(mut self, id: &ulid::Ulid) -> Fault {
+        self.0.request_id = id.to_string();
+        *self.0
+    }
+
+    pub(crate) fn no_such_path() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            Code::Unsupported,
+            "no such endpoint; see GET /v1/models for what is served",
+        )
+    }
+
+    pub(crate) fn wrong_method(allowed: &'static str) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unsupported, format!("this endpoint takes {allowed}"))
+    }
+
+    pub(crate) fn unsupported(message: impl Into<String>, param: Option<&str>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, Code::Unsupported, message).of(param.map(str::to_owned))
+    }
+
+    /// One text for no, malformed, unknown and differing tokens.
+    pub(crate) fn unknown_client() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            Code::InvalidApiKey,
+            "no valid client token; send one as `Authorization: Bearer`, `x-api-key`, `x-goog-api-key` or `api-key`",
+        )
+    }
+
+    pub(crate) fn client_disabled() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, Code::ClientDisabled, "this client is disabled or has expired")
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>, reason: &'static str, param: Option<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, Code::InvalidRequest, message).because(reason).of(param)
+    }
+
+    pub(crate) fn unsupported_encoding() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Code::InvalidRequest,
+            "the body's content-encoding is not supported; send it plain or with gzip",
+        )
+        .because("unsupported_encoding")
+    }
+
+    pub(crate) fn too_large(limit: usize, reason: Option<&'static str>) -> Self {
+        let message = format!("the body is larger than the limit of {limit} bytes");
+        let mut refusal = Self::new(StatusCode::PAYLOAD_TOO_LARGE, Code::RequestTooLarge, message);
+        refusal.0.reason = reason;
+        refusal
+    }
+
+    pub(crate) fn slow_body() -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            Code::RequestTimeout,
+            "the request's body did not arrive in time",
+        )
+    }
+
+    pub(crate) fn model(refused: &keyway_snapshot::Refused) -> Self {
+        let (status, code) = match refused {
+            keyway_snapshot::Refused::Unknown { .. } => (StatusCode::NOT_FOUND, Code::ModelNotFound),
+            keyway_snapshot::Refused::Ambiguous { .. } => (StatusCode::NOT_FOUND, Code::ModelNotFound),
+            keyway_snapshot::Refused::NotAllowed { .. } => (StatusCode::FORBIDDEN, Code::ModelNotAllowed),
+        };
+        Self::new(status, code, refused.to_string()).of(Some("model".to_owned()))
+    }
+
+    pub(crate) fn overloaded(reason: &'static str) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Code::Overloaded,
+            "the gateway cannot take this request now",
+        )
+        .because(reason)
+        .later(COME_AGAIN)
+    }
+
+    pub(crate) fn not_configured() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Code::Overloaded,
+            "the gateway has no configuration yet; it is waiting for its control plane",
+        )
+        .because("not_configured")
+        .later(COME_AGAIN)
+    }
+
+    /// Every target failed; `status` is the last one if the caller can use it.
+    pub(crate) fn upstream(status: StatusCode, reason: &'static str, attempts: Vec<Attempted>) -> Self {
+        let (code, message) = if status == StatusCode::GATEWAY_TIMEOUT {
+            (Code::UpstreamTimeout, "the provider did not answer in time")
+        } else {
+            (Code::UpstreamError, "no provider could serve this request")
+        };
+        let mut refusal = Self::new(status, code, message).because(reason);
+        refusal.0.attempts = attempts;
+        refusal.0.should_retry = None;
+        refusal
+    }
+
+    /// For the event that ends a stream which broke.
+    pub(crate) fn in_band(reason: &'static str) -> Self {
+        let (code, message) = match reason {
+            "upstream_idle_timeout" => {
+                (Code::UpstreamTimeout, "the provider stopped sending; this answer is incomplete")
+            }
+            "server_draining" => {
+                (Code::Overloaded, "the gateway is shutting down; this answer is incomplete")
+            }
+            _ => (Code::UpstreamError, "the provider's stream broke; this answer is incomplete"),
+        };
+        Self::new(StatusCode::BAD_GATEWAY, code, message).because(reason)
+    }
+}

@@ -1,0 +1,125 @@
+//! A stream on its way to the caller: complete events only, all that are ready together in one write. A fault ends it
+//! with the dialect's own error event and without its end marker, so that a cut answer never looks complete.
+
+use super::{Gathered, Source};
+use crate::{
+    meter::{Outcome, Tally},
+    refusal::Refusal,
+    worker::Worker,
+};
+use bytes::Bytes;
+use keyway_dialect::stream::{BadStream, Ending, Relay};
+use keyway_snapshot::{Dialect, Endpoint};
+use std::{
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::time::{Instant, Sleep};
+
+/// Bytes that are gathered before they go out, however much more is ready.
+const GATHER_LIMIT: usize = 64 * 1024;
+
+/// One open stream.
+#[derive(Debug)]
+pub(crate) struct Events {
+    worker: Rc<Worker>,
+    source: Option<Source>,
+    relay: Relay,
+    gathered: Gathered,
+    idle: Duration,
+    /// Set for the last sign of life, and moved on only when it rings.
+    alarm: Pin<Box<Sleep>>,
+    alive: Instant,
+    tally: Tally,
+    place: (Dialect, Endpoint),
+}
+
+// === impl Events ===
+
+impl Events {
+    pub(crate) fn new(
+        worker: Rc<Worker>,
+        (source, relay, gathered): (Source, Relay, Gathered),
+        idle: Duration,
+        tally: Tally,
+        place: (Dialect, Endpoint),
+    ) -> Self {
+        let alive = Instant::now();
+        let alarm = Box::pin(tokio::time::sleep_until(alive + idle));
+        Self { worker, source: Some(source), relay, gathered, idle, alarm, alive, tally, place }
+    }
+
+    /// Bytes to write now; `None` at the end.
+    pub(super) fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        while self.gathered.len() < GATHER_LIMIT {
+            let Some(source) = &mut self.source else { break };
+            if self.worker.is_cutting() {
+                self.cut("server_draining");
+                break;
+            }
+            match source.poll_piece(cx) {
+                Poll::Ready(Some(Ok(piece))) => {
+                    let gathered = &mut self.gathered;
+                    match self.relay.push(piece, &mut |bytes| gathered.add(bytes)) {
+                        Ok(()) => {}
+                        Err(BadStream::LineTooLong) => self.cut("upstream_line_too_long"),
+                        Err(BadStream::Malformed) => self.cut("upstream_malformed"),
+                    }
+                }
+                Poll::Ready(Some(Err(_))) if !self.relay.is_complete() => self.cut("upstream_stream_cut"),
+                Poll::Ready(_) => self.end(),
+                Poll::Pending if !self.gathered.is_empty() => break,
+                Poll::Pending => return self.wait(cx),
+            }
+        }
+        if !self.gathered.is_empty() {
+            self.tally.first_byte();
+            self.alive = Instant::now();
+            return Poll::Ready(Some(self.gathered.take()));
+        }
+        Poll::Ready(None)
+    }
+
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        while self.alarm.as_mut().poll(cx).is_ready() {
+            let due = self.alive + self.idle;
+            if due <= Instant::now() {
+                self.cut("upstream_idle_timeout");
+                return Poll::Ready(Some(self.gathered.take()));
+            }
+            self.alarm.as_mut().reset(due);
+        }
+        Poll::Pending
+    }
+
+    fn end(&mut self) {
+        let gathered = &mut self.gathered;
+        match self.relay.finish(&mut |bytes| gathered.add(bytes)) {
+            Ending::Complete => self.close(Outcome::Served),
+            Ending::Failed => self.close(Outcome::Broken("upstream_stream_error")),
+            Ending::Cut => self.cut("upstream_stream_cut"),
+        }
+    }
+
+    fn cut(&mut self, reason: &'static str) {
+        let fault = self.tally.fault(Refusal::in_band(reason));
+        self.gathered.add(keyway_dialect::fault::encode_event(&fault, self.place.0, self.place.1));
+        self.close(Outcome::Broken(reason));
+    }
+
+    fn close(&mut self, outcome: Outcome) {
+        self.source = None;
+        self.tally.usage(self.relay.usage());
+        self.tally.close(outcome);
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        // The caller left: what came until now is what was used.
+        self.tally.usage(self.relay.usage());
+    }
+}

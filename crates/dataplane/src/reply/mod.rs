@@ -1,0 +1,27 @@
+//! What goes back to a caller: whole, as it comes, or event by event.
+
+mod body;
+mod events;
+mod gathered;
+mod source;
+
+pub(crate) use body::{Passing, ReplyBody};
+pub(crate) use events::Events;
+pub(crate) use gathered::Gathered;
+pub(crate) use source::Source;
+
+use bytes::Bytes;
+use http::response::Parts;
+use keyway_dialect::{reply::UsageScan, stream::Relay, usage::Usage};
+use std::time::Duration;
+
+/// A provider's answer that may go out.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Read to its end.
+    Whole { head: Parts, body: Bytes, usage: Option<Usage> },
+    /// Too large to hold back, or of unknown length.
+    Passing { head: Parts, source: Source, usage: UsageScan },
+    /// A stream whose first event has come.
+    Events { head: Parts, source: Source, relay: Relay, gathered: Gathered, idle: Duration },
+}

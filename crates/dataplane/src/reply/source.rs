@@ -1,0 +1,87 @@
+//! The body of a provider's reply and the connection that it comes over. Read to its end, the connection goes back to
+//! the pool; dropped before, it is closed, which tells the provider at once.
+
+use crate::{upstream::Link, worker::Worker};
+use bytes::Bytes;
+use http_body::Body;
+use hyper::body::Incoming;
+use std::{
+    rc::Rc,
+    task::{Context, Poll},
+};
+use tokio::time::Instant;
+
+/// Where a reply's bytes come from.
+#[derive(Debug)]
+pub(crate) struct Source {
+    worker: Rc<Worker>,
+    /// `None` once the body has ended.
+    link: Option<Link>,
+    body: Incoming,
+}
+
+// === impl Source ===
+
+impl Source {
+    pub(crate) fn new(worker: Rc<Worker>, link: Link, body: Incoming) -> Self {
+        Self { worker, link: Some(link), body }
+    }
+
+    /// Bytes to come, where the provider said so.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.body.size_hint().exact()
+    }
+
+    /// The next piece; `None` at a clean end.
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, hyper::Error>>> {
+        loop {
+            let Some(link) = &mut self.link else { return Poll::Ready(None) };
+            return match std::task::ready!(link.poll_frame(&mut self.body, cx)) {
+                None => {
+                    self.rest();
+                    Poll::Ready(None)
+                }
+                Some(Err(error)) => {
+                    self.link = None;
+                    Poll::Ready(Some(Err(error)))
+                }
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => Poll::Ready(Some(Ok(data))),
+                    // Trailers are of this hop alone.
+                    Err(_) => continue,
+                },
+            };
+        }
+    }
+
+    /// As `poll_piece`.
+    pub(crate) async fn piece(&mut self) -> Option<Result<Bytes, hyper::Error>> {
+        std::future::poll_fn(|cx| self.poll_piece(cx)).await
+    }
+
+    /// The whole body.
+    ///
+    /// # Errors
+    /// It was cut or is larger than `limit`.
+    pub(crate) async fn collect(mut self, limit: usize) -> Result<Bytes, ()> {
+        let mut whole = super::Gathered::default();
+        while let Some(piece) = self.piece().await {
+            let piece = piece.map_err(|_| ())?;
+            if whole.len() + piece.len() > limit {
+                return Err(());
+            }
+            whole.add(piece);
+            // Saves a poll where the length said that this was all.
+            if self.body.is_end_stream() {
+                self.rest();
+            }
+        }
+        Ok(whole.take())
+    }
+
+    fn rest(&mut self) {
+        if let Some(link) = self.link.take() {
+            self.worker.pool.give_back(link, Instant::now());
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The targets of a name, in the order of one request: groups one after the other (an alias, then its fallbacks), within
+//! an alias by its strategy.
+
+use crate::random::Random;
+use keyway_snapshot::{Alias, Resolved, Snapshot, Strategy, Target, Timeouts};
+use std::sync::Arc;
+
+/// One target that may be tried.
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    pub(crate) target: Arc<Target>,
+    /// The alias's own.
+    pub(crate) timeouts: Timeouts,
+}
+
+/// Every target that a request may try, best first, and how many attempts beyond the first are allowed.
+pub(crate) fn steps(snapshot: &Snapshot, resolved: &Resolved, random: &Random) -> (Vec<Step>, Option<u32>) {
+    match resolved {
+        Resolved::Target(target) => {
+            (vec![Step { target: Arc::clone(target), timeouts: Timeouts::default() }], None)
+        }
+        Resolved::Alias(alias) => {
+            let mut steps = Vec::new();
+            for group in snapshot.groups(resolved) {
+                match group {
+                    Resolved::Target(target) => steps.push(Step { target, timeouts: alias.timeouts }),
+                    Resolved::Alias(alias) => in_order(&alias, random, &mut steps),
+                }
+            }
+            (steps, alias.retries)
+        }
+    }
+}
+
+fn in_order(alias: &Alias, random: &Random, steps: &mut Vec<Step>) {
+    let mut left: Vec<&(Arc<Target>, u32, u32)> = alias.targets.iter().collect();
+    if alias.strategy == Strategy::Priority {
+        left.sort_by_key(|(_, _, priority)| *priority);
+    }
+    while let Some(first) = left.first() {
+        // Weights decide among targets of one priority; without priorities all are of one.
+        let class = match alias.strategy {
+            Strategy::Priority => left.iter().take_while(|other| other.2 == first.2).count(),
+            Strategy::Weighted | Strategy::Unspecified => left.len(),
+        };
+        let weights = left.iter().take(class).map(|(_, weight, _)| *weight);
+        let (target, ..) = left.remove(pick(weights, random.next()));
+        steps.push(Step { target: Arc::clone(target), timeouts: alias.timeouts });
+    }
+}
+
+/// The place of the weight on which a number falls; 0 where all are zero.
+pub(super) fn pick(weights: impl Iterator<Item = u32> + Clone, number: u64) -> usize {
+    let total: u64 = weights.clone().map(u64::from).sum();
+    let Some(mut point) = number.checked_rem(total) else { return 0 };
+    for (at, weight) in weights.enumerate() {
+        match point.checked_sub(u64::from(weight)) {
+            Some(rest) => point = rest,
+            None => return at,
+        }
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_fall_by_weight() {
+        let hits = |weights: &[u32]| {
+            let mut hits = vec![0; weights.len()];
+            for number in 0..100 {
+                hits[pick(weights.iter().copied(), number)] += 1;
+            }
+            hits
+        };
+        assert_eq!(hits(&[80, 20]), [80, 20]);
+        assert_eq!(hits(&[1, 0, 3]), [25, 0, 75]);
+        assert_eq!(hits(&[0, 0]), [100, 0]);
+    }
+}

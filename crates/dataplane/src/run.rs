@@ -1,0 +1,352 @@
+//! Threads of a replica: how it starts, drains and ends.
+
+use crate::{
+    ingress::BodyBudget,
+    listen::{Accept, Strangers},
+    meter::Totals,
+    observe::{Core, Faults, Gauges},
+    ops::{self, Ops},
+    probe::probe,
+    random::Random,
+    route::RetryBudget,
+    sync::{Held, Link, LinkSettings},
+    upstream::{Connector, Pool, SWEEP_EVERY},
+    worker::Worker,
+};
+use keyway_snapshot::Secret;
+use parking_lot::Mutex;
+use std::{
+    cell::Cell,
+    io,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    rc::Rc,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+use tokio::{
+    runtime::{Builder, LocalOptions},
+    sync::watch,
+    time::Instant,
+};
+use tokio_rustls::TlsAcceptor;
+
+/// How often the end of a drain is looked for.
+const DRAIN_LOOK: Duration = Duration::from_millis(5);
+/// What streams get to write their last event once the grace is over.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+/// Descriptors that are not for callers: listeners, the control plane, logs.
+const RESERVED_FILES: u64 = 64;
+/// A caller's connection and the one to its provider.
+const FILES_PER_CALLER: u64 = 2;
+
+/// What a replica is started with.
+#[derive(Debug)]
+pub struct Settings {
+    /// Unique among running replicas.
+    pub id: String,
+    /// The machine's name.
+    pub host: String,
+    /// API traffic; bound already, perhaps shared with other replicas.
+    pub listener: TcpListener,
+    /// Health, metrics.
+    pub ops: TcpListener,
+    /// `http://host:port` of the control plane's fleet port.
+    pub fleet_url: String,
+    /// What the fleet port asks for.
+    pub fleet_token: Secret,
+    /// Serving threads; `None` = one a core.
+    pub threads: Option<usize>,
+    /// TLS towards callers.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// More certificates to trust towards providers, PEM.
+    pub upstream_ca: Option<PathBuf>,
+    /// What running requests get when the replica drains.
+    pub drain_grace: Duration,
+}
+
+/// Why a replica could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The system refused something.
+    #[error("cannot start the data plane: {0}")]
+    System(#[from] io::Error),
+    /// The certificates to trust cannot be used.
+    #[error("--upstream-ca {0}: {1}; give a PEM file with certificates")]
+    UpstreamCa(String, String),
+}
+
+/// A running replica.
+#[derive(Debug)]
+pub struct Running {
+    threads: Vec<JoinHandle<()>>,
+    drain: watch::Sender<bool>,
+    hurry: watch::Sender<bool>,
+    end: watch::Sender<bool>,
+    listen: SocketAddr,
+    ops: SocketAddr,
+}
+
+/// Signals of a replica's life; each goes from false to true once.
+struct Signals {
+    drain: watch::Sender<bool>,
+    /// Idle connections need not be waited for.
+    hurry: watch::Sender<bool>,
+    cut: watch::Sender<bool>,
+    end: watch::Sender<bool>,
+}
+
+/// Starts a replica; it answers once its control plane has told it what to serve.
+///
+/// # Errors
+/// What the system refused.
+pub fn start(settings: Settings) -> Result<Running, StartError> {
+    let signals = Signals {
+        drain: watch::channel(false).0,
+        hurry: watch::channel(false).0,
+        cut: watch::channel(false).0,
+        end: watch::channel(false).0,
+    };
+    let connector = Connector::new(client_tls(settings.upstream_ca.as_deref())?);
+    let (listen, ops_address) = (settings.listener.local_addr()?, settings.ops.local_addr()?);
+    settings.listener.set_nonblocking(true)?;
+    settings.ops.set_nonblocking(true)?;
+    let count =
+        settings.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let shared = Shared {
+        held: Arc::new(Held::default()),
+        budget: Arc::new(BodyBudget::default()),
+        cores: (0..count).map(|_| Arc::new(Core::default())).collect(),
+        faults: (0..count).map(|_| Arc::new(Faults::default())).collect(),
+        totals: (0..count).map(|_| Arc::default()).collect(),
+        epoch: std::time::Instant::now(),
+        connections: connections_limit() / count,
+    };
+    let mut threads = Vec::with_capacity(count + 1);
+    for number in 0..count {
+        let accept = (settings.listener.try_clone()?, settings.tls.clone());
+        threads.push(serving_thread(number, accept, &shared, &connector, &signals)?);
+    }
+    let (drain, hurry, end) = (signals.drain.clone(), signals.hurry.clone(), signals.end.clone());
+    threads.push(control_thread(settings, shared, connector, signals, (listen, ops_address))?);
+    Ok(Running { threads, drain, hurry, end, listen, ops: ops_address })
+}
+
+/// What cores share, or what is read of each.
+struct Shared {
+    held: Arc<Held>,
+    budget: Arc<BodyBudget>,
+    cores: Vec<Arc<Core>>,
+    faults: Vec<Arc<Faults>>,
+    totals: Vec<Arc<Mutex<Totals>>>,
+    epoch: std::time::Instant,
+    connections: usize,
+}
+
+fn serving_thread(
+    number: usize,
+    (listener, tls): (TcpListener, Option<Arc<rustls::ServerConfig>>),
+    shared: &Shared,
+    connector: &Connector,
+    signals: &Signals,
+) -> Result<JoinHandle<()>, StartError> {
+    let at = |what: &'static str| io::Error::other(format!("no {what} for core {number}"));
+    let core = Arc::clone(shared.cores.get(number).ok_or_else(|| at("counters"))?);
+    let totals = Arc::clone(shared.totals.get(number).ok_or_else(|| at("totals"))?);
+    let faults = Arc::clone(shared.faults.get(number).ok_or_else(|| at("faults"))?);
+    let (held, budget, connector) = (Arc::clone(&shared.held), Arc::clone(&shared.budget), connector.clone());
+    let (draining, cutting) = (signals.drain.subscribe(), signals.cut.subscribe());
+    let (end, epoch, connections) = (signals.end.subscribe(), shared.epoch, shared.connections);
+    let runtime = move || {
+        let worker = Rc::new(Worker {
+            held,
+            pool: Pool::default(),
+            connector,
+            random: Random::new(),
+            core,
+            totals,
+            faults,
+            budget,
+            tracer: None,
+            draining,
+            cutting,
+            retries: RetryBudget::default(),
+            strangers: Strangers::default(),
+            epoch: Instant::from_std(epoch),
+            in_flight: Cell::new(0),
+            requests: Cell::new(0),
+        });
+        let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+            Ok(runtime) => runtime,
+            Err(error) => return tracing::error!(%error, "a core could not start"),
+        };
+        runtime.block_on(async move {
+            let listener = match tokio::net::TcpListener::from_std(listener) {
+                Ok(listener) => listener,
+                Err(error) => return tracing::error!(%error, "a core could not listen"),
+            };
+            let accept = Accept { listener, tls: tls.map(TlsAcceptor::from), connections };
+            let sweep = sweep(Rc::clone(&worker));
+            tokio::select! {
+                () = crate::listen::serve(worker, accept, end) => {}
+                () = sweep => {}
+            }
+        });
+    };
+    Ok(thread::Builder::new().name(format!("keyway-core-{number}")).spawn(runtime)?)
+}
+
+async fn sweep(worker: Rc<Worker>) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        worker.pool.sweep(Instant::now());
+    }
+}
+
+fn control_thread(
+    settings: Settings,
+    shared: Shared,
+    connector: Connector,
+    signals: Signals,
+    (listen, ops_listen): (SocketAddr, SocketAddr),
+) -> Result<JoinHandle<()>, StartError> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    drop(runtime?);
+    let run = move || {
+        let Ok(runtime) = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
+        else {
+            return;
+        };
+        runtime.block_on(async move {
+            let gauges = Arc::new(Gauges::new(shared.cores));
+            let link_settings = LinkSettings {
+                url: settings.fleet_url,
+                token: settings.fleet_token,
+                id: settings.id.clone(),
+                host: settings.host,
+                listen: listen.to_string(),
+                ops_listen: ops_listen.to_string(),
+            };
+            let held = Arc::clone(&shared.held);
+            let asked = move |one| probe(Arc::clone(&held), connector.clone(), one);
+            let drain = signals.drain.clone();
+            let link = Link::new(link_settings, Arc::clone(&shared.held), Arc::clone(&gauges), drain, asked);
+            let ops = Ops {
+                id: settings.id,
+                held: shared.held,
+                gauges: Arc::clone(&gauges),
+                faults: shared.faults,
+                totals: shared.totals,
+                link: link.status(),
+                draining: signals.drain.subscribe(),
+                epoch: shared.epoch,
+            };
+            tokio::select! {
+                () = link.run() => {}
+                () = ops::serve(settings.ops, Rc::new(ops)) => {}
+                () = drained(&gauges, &signals, settings.drain_grace) => {}
+            }
+            signals.end.send_replace(true);
+        });
+    };
+    Ok(thread::Builder::new().name("keyway-control".to_owned()).spawn(run)?)
+}
+
+/// Waits for the order to drain, then for what is open, at most for the grace.
+async fn drained(gauges: &Gauges, signals: &Signals, grace: Duration) {
+    let mut drain = signals.drain.subscribe();
+    if drain.wait_for(|drain| *drain).await.is_err() {
+        return;
+    }
+    let deadline = Instant::now() + grace;
+    let done = || gauges.connections() == 0 || (*signals.hurry.borrow() && gauges.in_flight() == 0);
+    while !done() && Instant::now() < deadline {
+        tokio::time::sleep(DRAIN_LOOK).await;
+    }
+    if gauges.in_flight() > 0 {
+        signals.cut.send_replace(true);
+        let deadline = Instant::now() + LAST_WORDS;
+        while gauges.in_flight() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(DRAIN_LOOK).await;
+        }
+    }
+}
+
+/// Callers' connections that the system's limit on open files allows, after raising it as far as it goes.
+fn connections_limit() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let current = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    let files = current.unwrap_or(1 << 20).saturating_sub(RESERVED_FILES);
+    usize::try_from(files / FILES_PER_CALLER).unwrap_or(usize::MAX).clamp(1, 1 << 20)
+}
+
+fn client_tls(extra: Option<&std::path::Path>) -> Result<Arc<rustls::ClientConfig>, StartError> {
+    use rustls::pki_types::{CertificateDer, pem::PemObject};
+    let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(path) = extra {
+        let wrong = |error: &dyn std::fmt::Display| {
+            StartError::UpstreamCa(path.display().to_string(), error.to_string())
+        };
+        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))? {
+            roots.add(certificate.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
+        }
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let versions =
+        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let mut config = versions.map_err(io::Error::other)?.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+// === impl Running ===
+
+impl Running {
+    /// Where API traffic is taken.
+    #[must_use]
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Where health and metrics are.
+    #[must_use]
+    pub fn ops(&self) -> SocketAddr {
+        self.ops
+    }
+
+    /// Takes nothing new, keeps idle connections for a last answer each, ends when none is left or the grace is over.
+    pub fn drain(&self) {
+        self.drain.send_replace(true);
+    }
+
+    /// Drains, but waits only for requests in flight: for the end of the whole product.
+    pub fn stop(&self) {
+        self.hurry.send_replace(true);
+        self.drain.send_replace(true);
+    }
+
+    /// Ends now; what is in flight is cut.
+    pub fn stop_now(&self) {
+        self.end.send_replace(true);
+    }
+
+    /// Whether every thread has ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Waits for the end.
+    pub fn join(self) {
+        for thread in self.threads {
+            // A panic in a core has been reported by its hook; the others still end in order.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The request as a target gets it: the caller's bytes but for the model name, the caller's headers but for those that
+//! are the gateway's business, and the provider's credential.
+
+use crate::{
+    call::Call,
+    lease::{Lease, Presented},
+    upstream::RequestBody,
+};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header,
+    uri::{Parts, PathAndQuery},
+};
+use keyway_snapshot::{Auth, Endpoint, EndpointUrl, Surface, Target};
+
+/// Why a call cannot be put into a request for this target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unsendable {
+    /// Its credential does not fit into a header or URL, or its scheme is not signed yet.
+    Credential,
+    /// Path and query together are not a URI.
+    Path,
+}
+
+const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
+/// Names the gateway to private upstreams, so that a loop is seen.
+const VIA: HeaderValue = HeaderValue::from_static("1.1 keyway");
+
+/// The request for one attempt, and whether the extra usage chunk of its stream must be withheld.
+///
+/// # Errors
+/// What of it cannot be sent.
+pub(crate) fn request(
+    call: &Call,
+    target: &Target,
+    surface: &Surface,
+    url: &EndpointUrl,
+    lease: &Lease,
+) -> Result<(Request<RequestBody>, bool), Unsendable> {
+    let merge_usage = call.stream
+        && matches!(call.endpoint, Endpoint::ChatCompletions | Endpoint::Completions)
+        && !surface.no_stream_options
+        && !call.shape.wants_usage();
+    let segments = call.shape.rewritten(call.body.clone(), &target.model, merge_usage);
+    let mut headers = forwarded(&call.headers);
+    headers.insert(header::HOST, url.origin.authority.clone());
+    headers.insert(header::ACCEPT_ENCODING, IDENTITY);
+    if url.origin.private_network || is_loopback(&url.origin.host) {
+        headers.insert(header::VIA, VIA);
+    }
+    for (name, value) in &target.provider.headers {
+        headers.insert(name.clone(), value.clone());
+    }
+    present(&mut headers, &target.provider.auth, lease)?;
+    let mut request = Request::new(RequestBody::from(segments));
+    *request.method_mut() = Method::POST;
+    *request.version_mut() = Version::HTTP_11;
+    *request.uri_mut() = uri(call, url, lease)?;
+    *request.headers_mut() = headers;
+    Ok((request, merge_usage))
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn present(headers: &mut HeaderMap, auth: &Auth, lease: &Lease) -> Result<(), Unsendable> {
+    match (auth, lease.presented()) {
+        (Auth::Unsupported(_), _) => Err(Unsendable::Credential),
+        (_, Presented::Header(name, value)) => {
+            headers.insert(name.clone(), value.clone());
+            Ok(())
+        }
+        (Auth::None, _) | (_, Presented::Query(_)) => Ok(()),
+        (Auth::Header(..) | Auth::Query(_), Presented::Nothing) => Err(Unsendable::Credential),
+    }
+}
+
+fn uri(call: &Call, url: &EndpointUrl, lease: &Lease) -> Result<Uri, Unsendable> {
+    let query = call.query.as_deref().map(without_key).filter(|query| !query.is_empty());
+    if query.is_none() && !matches!(lease.presented(), Presented::Query(_)) {
+        return Ok(origin_form(url.path.clone()));
+    }
+    let mut whole = url.path.as_str().to_owned();
+    let mut add = |pair: &str| {
+        whole.push(if whole.contains('?') { '&' } else { '?' });
+        whole.push_str(pair);
+    };
+    if let Some(query) = query {
+        add(&query);
+    }
+    if let Presented::Query(name) = lease.presented() {
+        let secret = std::str::from_utf8(lease.secret()).map_err(|_| Unsendable::Credential)?;
+        add(&format!("{name}={secret}"));
+    }
+    whole.parse().map(origin_form).map_err(|_| Unsendable::Path)
+}
+
+fn origin_form(path: PathAndQuery) -> Uri {
+    let mut parts = Parts::default();
+    parts.path_and_query = Some(path);
+    Uri::from_parts(parts).unwrap_or_default()
+}
+
+fn without_key(query: &str) -> String {
+    let kept: Vec<&str> =
+        query.split('&').filter(|pair| !pair.starts_with("key=") && !pair.is_empty()).collect();
+    kept.join("&")
+}
+
+/// The caller's headers that go on: all end-to-end ones but credentials, cookies, and what is between caller and gateway.
+fn forwarded(from: &HeaderMap) -> HeaderMap {
+    let named = connection_named(from);
+    let mut headers = HeaderMap::with_capacity(from.len() + 4);
+    for (name, value) in from {
+        if goes_on(name) && !named.contains(name) {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    headers
+}
+
+fn goes_on(name: &HeaderName) -> bool {
+    let withheld = matches!(
+        name.as_str(),
+        "accept-encoding"
+            | "api-key"
+            | "authorization"
+            | "connection"
+            | "content-encoding"
+            | "content-length"
+            | "cookie"
+            | "expect"
+            | "forwarded"
+            | "host"
+            | "keep-alive"
+            | "openai-organization"
+            | "openai-project"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "traceparent"
+            | "tracestate"
+            | "transfer-encoding"
+            | "upgrade"
+            | "via"
+            | "x-api-key"
+            | "x-goog-api-key"
+            | "x-real-ip"
+    );
+    !withheld && !name.as_str().starts_with("x-keyway-") && !name.as_str().starts_with("x-forwarded-")
+}
+
+/// Headers that `connection` names are of this hop alone (RFC 9110, 7.6.1).
+fn connection_named(from: &HeaderMap) -> Vec<HeaderName> {
+    let Some(value) = from.get(header::CONNECTION) else { return Vec::new() };
+    let names = value.to_str().unwrap_or_default().split(',').map(str::trim);
+    names
+        .filter(|name| !name.eq_ignore_ascii_case("keep-alive") && !name.eq_ignore_ascii_case("close"))
+        .filter_map(|name| name.parse().ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_the_providers_business_goes_on() {
+        let from: HeaderMap = [
+            ("user-agent", "sdk/1"),
+            ("anthropic-beta", "b1"),
+            ("authorization", "Bearer kw_x"),
+            ("x-api-key", "kw_x"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-keyway-tags", "a=b"),
+            ("traceparent", "00-x"),
+            ("cookie", "a=b"),
+            ("openai-organization", "org"),
+            ("connection", "keep-alive, x-hop"),
+            ("x-hop", "1"),
+            ("x-stainless-lang", "python"),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_static(value)))
+        .collect();
+        let headers = forwarded(&from);
+        let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["anthropic-beta", "user-agent", "x-stainless-lang"]);
+    }
+
+    #[test]
+    fn the_callers_key_leaves_the_query() {
+        assert_eq!(without_key("beta=true&key=kw_x&a=b"), "beta=true&a=b");
+        assert_eq!(without_key("key=kw_x"), "");
+    }
+}

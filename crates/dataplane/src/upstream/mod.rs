@@ -1,0 +1,15 @@
+//! Plain HTTP to a provider. The only room that opens sockets to providers.
+//!
+//! A connection is driven by whoever uses it, in the same task (see `link`), and rests in a pool that belongs to one
+//! core, so that neither a lock nor a wake-up lies between a provider's bytes and the caller's.
+
+mod address;
+mod body;
+mod connect;
+mod link;
+mod pool;
+
+pub(crate) use body::RequestBody;
+pub(crate) use connect::{Connector, Unreachable};
+pub(crate) use link::{Link, SendError};
+pub(crate) use pool::{Pool, SWEEP_EVERY};

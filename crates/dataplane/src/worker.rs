@@ -1,0 +1,84 @@
+//! What one core owns. Nothing here is shared with another core but by reading.
+
+use crate::{
+    ingress::BodyBudget,
+    meter::Totals,
+    observe::{Core, Faults, Tracer},
+    random::Random,
+    sync::Held,
+    upstream::{Connector, Pool},
+};
+use parking_lot::Mutex;
+use std::{
+    cell::Cell,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+use tokio::{sync::watch, time::Instant};
+use ulid::Ulid;
+
+/// A core's belongings.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) held: Arc<Held>,
+    pub(crate) pool: Pool,
+    pub(crate) connector: Connector,
+    pub(crate) random: Random,
+    pub(crate) core: Arc<Core>,
+    pub(crate) totals: Arc<Mutex<Totals>>,
+    pub(crate) faults: Arc<Faults>,
+    pub(crate) budget: Arc<BodyBudget>,
+    pub(crate) tracer: Option<Tracer>,
+    /// True once the replica ends: replies close their connections.
+    pub(crate) draining: watch::Receiver<bool>,
+    pub(crate) retries: crate::route::RetryBudget,
+    pub(crate) strangers: crate::listen::Strangers,
+    /// Zero of `millis`, the same on every core.
+    pub(crate) epoch: Instant,
+    /// True once the time to drain is over: streams end with an error event.
+    pub(crate) cutting: watch::Receiver<bool>,
+    pub(crate) in_flight: Cell<u64>,
+    pub(crate) requests: Cell<u64>,
+}
+
+/// One request under way, streams included.
+#[derive(Debug)]
+pub(crate) struct InFlight(std::rc::Rc<Worker>);
+
+// === impl Worker ===
+
+impl Worker {
+    /// A request begins.
+    pub(crate) fn begin(self: &std::rc::Rc<Self>) -> InFlight {
+        self.in_flight.set(self.in_flight.get() + 1);
+        self.requests.set(self.requests.get() + 1);
+        self.core.in_flight.store(self.in_flight.get(), Relaxed);
+        self.core.requests.store(self.requests.get(), Relaxed);
+        InFlight(std::rc::Rc::clone(self))
+    }
+
+    /// Milliseconds on the monotonic clock that keys' waits are counted in.
+    pub(crate) fn millis(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.epoch).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// A name for a request.
+    pub(crate) fn request_id(&self) -> Ulid {
+        let millis = u64::try_from(crate::clock::since_epoch().as_millis()).unwrap_or(u64::MAX);
+        Ulid::from_parts(millis, u128::from(self.random.next()) << 64 | u128::from(self.random.next()))
+    }
+
+    pub(crate) fn is_cutting(&self) -> bool {
+        *self.cutting.borrow()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.draining.borrow()
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.set(self.0.in_flight.get().saturating_sub(1));
+        self.0.core.in_flight.store(self.0.in_flight.get(), Relaxed);
+    }
+}
