@@ -39,6 +39,14 @@ pub fn anthropic_error(answer: &Answer, status: u16, kind: &str) -> Value {
     error
 }
 
+/// As `anthropic_error`, and the finer name in `error.reason`.
+#[track_caller]
+pub fn anthropic_reason(answer: &Answer, status: u16, kind: &str, reason: &str) -> Value {
+    let error = anthropic_error(answer, status, kind);
+    assert_eq!(text(&error, "reason"), reason, "{}", answer.text());
+    error
+}
+
 #[track_caller]
 fn common(answer: &Answer) {
     assert!(answer.complete, "the answer was cut");
