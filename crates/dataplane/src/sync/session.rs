@@ -6,6 +6,7 @@ use keyway_proto::{
     snapshot::v1::Resource,
 };
 use keyway_snapshot::{Snapshot, StateHash, Version, state_hash};
+use prost::Message;
 
 /// A state under way.
 #[derive(Debug, Default)]
@@ -48,7 +49,7 @@ impl Session {
         if coming.refused.is_some() {
             return;
         }
-        coming.bytes += chunk.resources.iter().map(|resource| resource.body.len() as u64).sum::<u64>();
+        coming.bytes += chunk.resources.iter().map(|resource| resource.encoded_len() as u64).sum::<u64>();
         coming.resources.extend(chunk.resources);
         if coming.bytes > coming.begin.bytes || coming.resources.len() as u64 > coming.begin.resources {
             let version = coming.begin.version.map(Version::from).unwrap_or_default();

@@ -68,7 +68,8 @@ pub struct Hello {
     #[prost(string, tag = "8")]
     pub ops_listen: ::prost::alloc::string::String,
 }
-/// A full state begins. `bytes` and `resources` are totals over all chunks, so that a replica refuses early.
+/// A full state begins. `bytes` (of encoded resources) and `resources` are totals over all chunks, so that a replica
+/// refuses early.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Begin {
     #[prost(message, optional, tag = "1")]
