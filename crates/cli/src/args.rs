@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::command::{apply, client, explain, fleet, login, model, provider, team};
+use crate::command::{apply, client, explain, fleet, login, model, provider, team, up};
 
 /// Self-hosted AI gateway: one place for provider keys, many clients.
 #[derive(Debug, Parser)]
@@ -59,6 +59,11 @@ pub(crate) enum Output {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    /// Run a whole Keyway: control plane and data plane; needs no configuration
+    Up(Box<up::Up>),
+    /// What `up --replicas` runs
+    #[command(hide = true)]
+    Replica,
     /// Put a keyway.yaml into effect
     Apply(apply::Apply),
     /// Show what apply would change; changes nothing

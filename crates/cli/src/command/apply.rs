@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -123,7 +123,8 @@ async fn send(server: &Server, path: &str, source: &Source) -> Result<Value, Fai
     Ok(answer)
 }
 
-fn read(path: &std::path::Path) -> Result<(String, String), Failure> {
+/// The text and the name that problems are shown with; `-` is stdin.
+pub(super) fn read(path: &Path) -> Result<(String, String), Failure> {
     let mut text = String::new();
     if path.as_os_str() == "-" {
         let read = io::stdin().lock().take(READ_LIMIT).read_to_string(&mut text);

@@ -9,6 +9,7 @@ pub(crate) mod model;
 pub(crate) mod provider;
 mod secret;
 pub(crate) mod team;
+pub(crate) mod up;
 
 use std::future::Future;
 
@@ -24,6 +25,8 @@ use crate::server::Server;
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     let Cli { global, verb } = cli;
     match verb {
+        Verb::Up(up) => up::run(&global, &up),
+        Verb::Replica => up::replica(),
         Verb::Schema => {
             print::json(&keyway_config::schema());
             Ok(())

@@ -4,6 +4,8 @@ use std::io::{self, IsTerminal, Read};
 use std::path::PathBuf;
 
 use clap::Args;
+use keyway_config::Secret;
+use serde::Serializer;
 use zeroize::Zeroizing;
 
 use crate::environment::variable;
@@ -66,4 +68,9 @@ fn stdin(what: &str) -> Result<Zeroizing<String>, Failure> {
     };
     read.map_err(|error| Failure::read("stdin", error))?;
     Ok(text)
+}
+
+/// For the two places that a token is written to on purpose: the ready file (0600) and a replica's orders (a socket).
+pub(crate) fn exposed<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose())
 }

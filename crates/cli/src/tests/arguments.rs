@@ -14,6 +14,7 @@ fn every_verb_of_the_issue_is_there() {
     let command = Cli::command();
     let verbs: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
     for verb in [
+        "up",
         "apply",
         "diff",
         "export",

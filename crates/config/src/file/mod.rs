@@ -79,6 +79,21 @@ pub struct Server {
     /// Data planes, each a process of its own; left out: one, inside this process.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<u32>,
+    /// Serving threads of each data plane.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<u32>,
+    /// Path of further certificates (PEM) to trust towards providers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_ca: Option<String>,
+    /// Path of the certificate chain (PEM) with which callers and operators are answered over TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_cert: Option<String>,
+    /// Path of its private key (PEM).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<String>,
+    /// How long requests in flight get when it stops.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grace: Option<Span>,
 }
 
 /// Reuse of answers.

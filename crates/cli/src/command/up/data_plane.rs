@@ -1,0 +1,66 @@
+//! One data plane in this process, on threads of its own.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use keyway_dataplane::{Running, Settings, start, tls_config};
+use keyway_snapshot::Secret;
+use tokio::time::interval;
+
+use super::replica::pass::Orders;
+use crate::failure::Failure;
+
+/// How often the end of its threads is looked for: they end by an operator's drain, or because they were told to.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A running data plane.
+pub(crate) struct DataPlane {
+    running: Option<Running>,
+}
+
+// === impl DataPlane ===
+
+impl DataPlane {
+    /// Starts it on sockets that are bound already.
+    pub(crate) fn start(listener: TcpListener, ops: TcpListener, orders: Orders) -> Result<Self, Failure> {
+        let Orders { fleet_url, fleet_token, id, serving } = orders;
+        let tls = serving.tls.as_ref().map(|files| tls_config(&files.cert, &files.key)).transpose();
+        let settings = Settings {
+            id,
+            host: host(),
+            listener,
+            ops,
+            fleet_url,
+            fleet_token: Secret::new(fleet_token.expose().as_bytes().to_vec()),
+            threads: serving.threads,
+            tls: tls.map_err(|error| Failure::Other(error.to_string()))?,
+            upstream_ca: serving.upstream_ca,
+            drain_grace: serving.grace,
+        };
+        let running = start(settings).map_err(|error| Failure::Other(error.to_string()))?;
+        Ok(Self { running: Some(running) })
+    }
+
+    /// Lets requests in flight finish, then ends.
+    pub(crate) fn stop(&self) {
+        if let Some(running) = &self.running {
+            running.stop();
+        }
+    }
+
+    /// Waits for the end. May be dropped and called again.
+    pub(crate) async fn ended(&mut self) {
+        let mut look = interval(LOOK_EVERY);
+        while self.running.as_ref().is_some_and(|running| !running.is_finished()) {
+            look.tick().await;
+        }
+        if let Some(running) = self.running.take() {
+            running.join();
+        }
+    }
+}
+
+/// This machine's name, for `keyway fleet list`.
+fn host() -> String {
+    rustix::system::uname().nodename().to_str().map_or_else(|_| "unknown".into(), str::to_owned)
+}

@@ -1,0 +1,139 @@
+//! The first state: what the environment offers, the first client, and the file if there is one.
+
+use std::path::Path;
+
+use keyway_catalog::Catalog;
+use keyway_config::{Client, File, Loaded, Places, Problem, Secret, Server, load};
+use keyway_controlplane::resource::{Apply, Refusal, Way};
+use keyway_controlplane::{Initial, Outcome, ServeError};
+
+use super::announce;
+use super::found::{self, Found};
+use super::tokens::Tokens;
+use crate::command::apply::read as read_text;
+use crate::environment::variable;
+use crate::failure::Failure;
+use crate::print;
+
+/// The first client's name.
+pub(super) const CLIENT: &str = "default";
+/// What the state that no file gave is said to come from.
+const ORIGIN: &str = "keyway up";
+
+/// A file that was read, or none.
+pub(super) struct Read {
+    loaded: Loaded,
+    name: Option<String>,
+}
+
+/// What the first state was made of.
+pub(super) struct First {
+    pub(super) client_token: Secret,
+    pub(super) found: Vec<Found>,
+    /// The file's, for the text.
+    providers: Vec<String>,
+    aliases: Vec<String>,
+    places: Places,
+    warnings: Vec<Problem>,
+}
+
+/// Reads and checks the file.
+pub(super) fn read(path: Option<&Path>) -> Result<Read, Failure> {
+    let Some(path) = path else {
+        let loaded = load("", ORIGIN, |_| None).map_err(Failure::Problems)?;
+        return Ok(Read { loaded, name: None });
+    };
+    let (text, name) = read_text(path)?;
+    let loaded = load(&text, &name, variable).map_err(Failure::Problems)?;
+    Ok(Read { loaded, name: Some(name) })
+}
+
+// === impl Read ===
+
+impl Read {
+    /// Its section `server`.
+    pub(super) fn server(&self) -> Server {
+        self.loaded.file.server.clone().unwrap_or_default()
+    }
+}
+
+// === impl First ===
+
+impl First {
+    /// First what no file made, so that no later `--prune` deletes it; then the file, which may build upon it.
+    pub(super) fn new(read: Read, tokens: &Tokens) -> Result<(Self, Vec<Initial>), Failure> {
+        let Read { loaded: Loaded { mut file, warnings, places }, name } = read;
+        file.server = None;
+        let found = found::find(Catalog::embedded().providers(), &file, variable);
+        let mut start = File { providers: found::providers(&found), ..File::default() };
+        let token = || Some(tokens.client.clone());
+        let client_token = match file.clients.get_mut(CLIENT) {
+            Some(client) => client.token.get_or_insert_with(|| tokens.client.clone()).clone(),
+            None => {
+                start.clients.insert(CLIENT.into(), Client { token: token(), ..Client::default() });
+                tokens.client.clone()
+            }
+        };
+        let names = |names: &mut dyn Iterator<Item = &String>| names.cloned().collect();
+        let first = Self {
+            client_token,
+            found,
+            providers: names(&mut file.providers.keys()),
+            aliases: names(&mut file.models.keys()),
+            places,
+            warnings,
+        };
+        let initial = |file, origin: &str, by| Initial {
+            apply: Apply { file, prune: false, origin: origin.into() },
+            by,
+        };
+        let mut all = vec![initial(start, ORIGIN, Way::Hand)];
+        all.extend(name.map(|name| initial(file, &name, Way::File)));
+        Ok((first, all))
+    }
+
+    /// Says what is accepted without effect, and shows tokens that were made for clients of the file.
+    pub(super) fn report(&self, outcomes: &[Outcome]) {
+        let mut warnings = self.warnings.clone();
+        for warning in outcomes.iter().flat_map(|outcome| &outcome.warnings) {
+            if !warnings.iter().any(|known| known.field == warning.field) {
+                warnings.push(self.places.locate(warning.clone()));
+            }
+        }
+        for warning in warnings {
+            print::note(&format!("warning: {warning}"));
+        }
+        for shown in outcomes.iter().flat_map(|outcome| &outcome.tokens) {
+            print::line(&format!("token of client {} (shown once): {}", shown.client, shown.token.expose()));
+        }
+        if !self.found.is_empty() {
+            let names: Vec<&str> = self.found.iter().map(|found| found.variable.as_str()).collect();
+            print::note(&format!("keyway: took provider keys from the environment: {}", names.join(", ")));
+        }
+    }
+
+    /// Why the control plane did not start, with lines of the file.
+    pub(super) fn explain(&self, error: ServeError) -> Failure {
+        match error {
+            ServeError::Initial { refusal: Refusal::Invalid(problems), .. }
+            | ServeError::Refused(Refusal::Invalid(problems)) => {
+                Failure::Problems(problems.into_iter().map(|problem| self.places.locate(problem)).collect())
+            }
+            other => Failure::Other(other.to_string()),
+        }
+    }
+
+    /// Providers of the file.
+    pub(super) fn configured(&self) -> Vec<&str> {
+        self.providers.iter().map(String::as_str).collect()
+    }
+
+    /// What the snippets ask for.
+    pub(super) fn model(&self) -> String {
+        let found = self.found.iter().map(|found| found.provider.as_str());
+        announce::model(
+            self.aliases.iter().map(String::as_str).collect(),
+            found.chain(self.providers.iter().map(String::as_str)).collect(),
+        )
+    }
+}

@@ -1,0 +1,117 @@
+//! `keyway up`: a whole Keyway by one command. Order: check everything that can fail, bind all ports, start the control
+//! plane with its first state, start data planes, wait until all of them serve it, and only then say so.
+
+mod aggregate;
+mod announce;
+mod args;
+mod data_plane;
+mod first;
+mod found;
+mod ports;
+mod prometheus;
+mod ready;
+mod replica;
+mod serving;
+mod settings;
+mod signals;
+mod tokens;
+
+use std::net::SocketAddr;
+
+use keyway_controlplane::serve::Tls;
+
+pub(crate) use args::Up;
+pub(crate) use replica::run as replica;
+
+use self::announce::Announcement;
+use self::first::First;
+use self::ports::Ports;
+use self::ready::Facts;
+use self::serving::Planes;
+use self::settings::Settings;
+use self::tokens::Tokens;
+use crate::args::Global;
+use crate::connection::ADMIN_TOKEN_FILE;
+use crate::failure::Failure;
+use crate::home::Home;
+use crate::print;
+
+/// Runs until a signal ends it.
+pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
+    let home = Home::new(global.home.clone())?;
+    let file = first::read(up.config.as_deref())?;
+    let settings = Settings::new(up, file.server())?;
+    let ports = Ports::bind(&settings)?;
+    home.make()?;
+    if let Some(path) = &settings.ready_file {
+        ready::clear(path)?;
+    }
+    let tokens = Tokens::keep(&home)?;
+    let (first, initial) = First::new(file, &tokens)?;
+    let Ports { api, ops, admin, fleet } = ports;
+    let bound = |error| Failure::Other(format!("a socket has no address: {error}"));
+    let (api_at, ops_at) = (api.local_addr().map_err(bound)?, ops.local_addr().map_err(bound)?);
+    let control = keyway_controlplane::serve(keyway_controlplane::Settings {
+        admin,
+        fleet,
+        admin_token: tokens.admin.clone(),
+        fleet_token: tokens.fleet.clone(),
+        tls: settings
+            .serving
+            .tls
+            .as_ref()
+            .map(|files| Tls { cert: files.cert.clone(), key: files.key.clone() }),
+        initial,
+    });
+    let control = control.map_err(|error| first.explain(error))?;
+    first.report(&control.initial);
+    let facts = Facts {
+        base_url: url(settings.serving.tls.is_some(), api_at),
+        ops_url: url(false, ops_at),
+        admin_url: url(settings.serving.tls.is_some(), control.admin),
+        fleet_addr: reachable(control.fleet).to_string(),
+        client_token: first.client_token.clone(),
+        admin_token_file: home.path(ADMIN_TOKEN_FILE).display().to_string(),
+        pid: std::process::id(),
+    };
+    let planes = Planes {
+        api,
+        ops,
+        fleet_token: tokens.fleet,
+        control,
+        replicas: settings.replicas,
+        serving: settings.serving,
+    };
+    planes.run(|| {
+        let model = first.model();
+        let announcement = Announcement {
+            facts: &facts,
+            home: home.directory(),
+            client: first::CLIENT,
+            found: &first.found,
+            configured: first.configured(),
+            model: &model,
+            replicas: settings.replicas,
+        };
+        print::line(&announcement.text());
+        settings.ready_file.as_deref().map_or(Ok(()), |path| facts.write(path))
+    })
+}
+
+fn url(tls: bool, at: SocketAddr) -> String {
+    let scheme = if tls { "https" } else { "http" };
+    format!("{scheme}://{}", reachable(at))
+}
+
+/// An address that listens everywhere is reached over loopback.
+fn reachable(at: SocketAddr) -> SocketAddr {
+    if !at.ip().is_unspecified() {
+        return at;
+    }
+    let loopback = if at.is_ipv4() {
+        std::net::Ipv4Addr::LOCALHOST.into()
+    } else {
+        std::net::Ipv6Addr::LOCALHOST.into()
+    };
+    SocketAddr::new(loopback, at.port())
+}

@@ -1,0 +1,202 @@
+//! The parent's side: starts replicas, starts them again when they fail, ends them.
+
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyway_config::Secret;
+use keyway_controlplane::fleet::Fleet;
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{VERB, pass};
+use crate::command::up::settings::Serving;
+use crate::failure::Failure;
+use crate::print;
+
+const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+const BACKOFF_MOST: Duration = Duration::from_secs(10);
+/// A replica that ran so long was well; its next failure is a new story.
+const WELL_AFTER: Duration = Duration::from_secs(30);
+/// What a replica gets beyond its own grace to end, before it is killed.
+const KILL_AFTER: Duration = Duration::from_secs(5);
+/// Variables that a replica may see: telemetry, logging, trusted certificates, time zone. None holds a provider's key.
+const KEPT: &[&str] =
+    &["OTEL_", "RUST_LOG", "RUST_BACKTRACE", "KEYWAY_LOG", "SSL_CERT_FILE", "SSL_CERT_DIR", "TZ"];
+
+/// What all replicas have in common.
+pub(crate) struct Common {
+    pub(crate) listener: TcpListener,
+    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) fleet_url: String,
+    pub(crate) fleet_token: Secret,
+    pub(crate) serving: Serving,
+}
+
+/// What the replicas are to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    Run,
+    /// Finish what is in flight.
+    Stop,
+    /// End now.
+    Kill,
+}
+
+/// All replicas of this process.
+pub(crate) struct Children {
+    keepers: JoinSet<()>,
+    wish: watch::Sender<Wish>,
+}
+
+// === impl Children ===
+
+impl Children {
+    /// Starts `count` replicas. They share one listening socket: a connection waits in one queue for whoever is free.
+    pub(crate) fn start(count: u32, common: Common) -> Result<Self, Failure> {
+        let common = Arc::new(common);
+        let (wish, _) = watch::channel(Wish::Run);
+        let mut keepers = JoinSet::new();
+        for slot in 1..=count {
+            let first = Replica::start(&common, slot, 1)
+                .map_err(|error| Failure::Other(format!("cannot start data plane {slot}: {error}")))?;
+            keepers.spawn(keep(Arc::clone(&common), slot, first, wish.subscribe()));
+        }
+        Ok(Self { keepers, wish })
+    }
+
+    /// Asks all to finish what is in flight and end.
+    pub(crate) fn stop(&self) {
+        self.wish.send_replace(Wish::Stop);
+    }
+
+    /// Ends all at once.
+    pub(crate) fn kill(&self) {
+        self.wish.send_replace(Wish::Kill);
+    }
+
+    /// Waits until all have ended and been reaped.
+    pub(crate) async fn ended(&mut self) {
+        while self.keepers.join_next().await.is_some() {}
+    }
+}
+
+/// One running child.
+struct Replica {
+    id: String,
+    child: Child,
+    /// Closing it tells the child to finish and end.
+    pipe: Option<UnixStream>,
+    since: Instant,
+}
+
+// === impl Replica ===
+
+impl Replica {
+    fn start(common: &Common, slot: u32, life: u64) -> io::Result<Self> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let id = format!("{}-{slot}-{life}", std::process::id());
+        let kept = std::env::vars_os().filter(|(name, _)| {
+            let name = name.to_string_lossy();
+            KEPT.iter().any(|kept| name.starts_with(kept))
+        });
+        let child = Command::new(std::env::current_exe()?)
+            .arg(VERB)
+            .env_clear()
+            .envs(kept)
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            // Ctrl-C in a terminal goes to its whole group; a replica ends when its parent says so.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()?;
+        let (fleet_url, fleet_token) = (common.fleet_url.clone(), common.fleet_token.clone());
+        let orders = pass::Orders { fleet_url, fleet_token, id: id.clone(), serving: common.serving.clone() };
+        pass::send(&ours, &orders, &common.listener)?;
+        Ok(Self { id, child, pipe: Some(ours), since: Instant::now() })
+    }
+
+    async fn stop(&mut self, grace: Duration) {
+        self.pipe = None;
+        if timeout(grace + KILL_AFTER, self.child.wait()).await.is_err() {
+            print::note(&format!("keyway: data plane {} did not end in time and is killed", self.id));
+            self.kill().await;
+        }
+    }
+
+    async fn kill(&mut self) {
+        // An error says that it has ended already.
+        let _ = self.child.kill().await;
+    }
+}
+
+/// Keeps one replica running until it is told otherwise, or until it was drained by an operator.
+async fn keep(common: Arc<Common>, slot: u32, first: Replica, mut wish: watch::Receiver<Wish>) {
+    let mut replica = first;
+    let mut wait = BACKOFF_FIRST;
+    let mut life = 1;
+    loop {
+        let ended = tokio::select! {
+            status = replica.child.wait() => status,
+            wanted = wanted(&mut wish) => {
+                end(&mut replica, wanted, &common, &mut wish).await;
+                common.fleet.forget(&replica.id);
+                return;
+            }
+        };
+        common.fleet.forget(&replica.id);
+        if ended.as_ref().is_ok_and(ExitStatus::success) {
+            print::note(&format!("keyway: data plane {} was drained and has ended", replica.id));
+            return;
+        }
+        if replica.since.elapsed() >= WELL_AFTER {
+            wait = BACKOFF_FIRST;
+        }
+        loop {
+            let how = ended.as_ref().map_or_else(ToString::to_string, ToString::to_string);
+            print::note(&format!(
+                "keyway: data plane {} ended ({how}); starting again in {} ms",
+                replica.id,
+                wait.as_millis()
+            ));
+            tokio::select! {
+                () = sleep(wait) => {}
+                _ = wanted(&mut wish) => return,
+            }
+            wait = (wait * 2).min(BACKOFF_MOST);
+            life += 1;
+            match Replica::start(&common, slot, life) {
+                Ok(next) => {
+                    replica = next;
+                    break;
+                }
+                Err(error) => print::note(&format!("keyway: cannot start data plane {slot}: {error}")),
+            }
+        }
+    }
+}
+
+/// Ends when something else than running is wanted.
+async fn wanted(wish: &mut watch::Receiver<Wish>) -> Wish {
+    match wish.wait_for(|wish| *wish != Wish::Run).await {
+        Ok(wish) => *wish,
+        Err(_) => Wish::Kill,
+    }
+}
+
+async fn end(replica: &mut Replica, wanted: Wish, common: &Common, wish: &mut watch::Receiver<Wish>) {
+    if wanted == Wish::Stop {
+        let killed = async { wish.wait_for(|wish| *wish == Wish::Kill).await.map(drop) };
+        tokio::select! {
+            () = replica.stop(common.serving.grace) => return,
+            _ = killed => {}
+        }
+    }
+    replica.kill().await;
+}

@@ -1,0 +1,145 @@
+//! Data planes beside the control plane: start, wait until ready, wait for the end, stop in order.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyway_config::Secret;
+use keyway_controlplane::Running;
+use tokio::time::timeout;
+
+use super::aggregate;
+use super::data_plane::DataPlane;
+use super::replica::children::{Children, Common};
+use super::replica::pass::Orders;
+use super::settings::Serving;
+use super::signals::Signals;
+use crate::command::block_on;
+use crate::failure::Failure;
+
+/// By then every data plane serves its first state, or something is wrong.
+const READY_LIMIT: Duration = Duration::from_secs(30);
+
+/// All that is needed to serve.
+pub(super) struct Planes {
+    pub(super) api: TcpListener,
+    pub(super) ops: TcpListener,
+    pub(super) fleet_token: Secret,
+    pub(super) control: Running,
+    pub(super) replicas: Option<u32>,
+    pub(super) serving: Serving,
+}
+
+/// One inside, or several outside.
+enum Started {
+    Inside(Box<DataPlane>),
+    Outside(Children),
+}
+
+// === impl Planes ===
+
+impl Planes {
+    /// Calls `ready` once all data planes serve; returns when everything has ended.
+    pub(super) fn run(self, ready: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+        let Self { api, ops, fleet_token, control, replicas, serving } = self;
+        let fleet_url = format!("http://{}", control.fleet);
+        let Some(count) = replicas else {
+            let orders = Orders { fleet_url, fleet_token, id: format!("{}-0", std::process::id()), serving };
+            let started = Started::Inside(Box::new(DataPlane::start(api, ops, orders)?));
+            return block_on(serve(started, 1, control, std::future::pending(), ready));
+        };
+        let fleet = Arc::clone(control.plane.fleet());
+        let common = Common { listener: api, fleet: Arc::clone(&fleet), fleet_url, fleet_token, serving };
+        block_on(async {
+            let started = Started::Outside(Children::start(count, common)?);
+            let count = usize::try_from(count).unwrap_or(1);
+            serve(started, count, control, aggregate::serve(ops, fleet), ready).await
+        })
+    }
+}
+
+/// From the start of `count` data planes to the end of all.
+async fn serve(
+    mut started: Started,
+    count: usize,
+    control: Running,
+    aggregate: impl Future<Output = Result<(), Failure>>,
+    ready: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut signals =
+        Signals::new().map_err(|error| Failure::Other(format!("cannot catch signals: {error}")))?;
+    let fleet = Arc::clone(control.plane.fleet());
+    tokio::pin!(aggregate);
+    let acknowledged = timeout(READY_LIMIT, fleet.acknowledged(count, control.plane.version()));
+    let result = tokio::select! {
+        in_time = acknowledged => match in_time {
+            Ok(()) => ready(),
+            Err(_) => Err(Failure::TimedOut(format!(
+                "{} of {count} data plane(s) serve the first state after {} s; see the messages above",
+                fleet.serving(control.plane.version()), READY_LIMIT.as_secs(),
+            ))),
+        },
+        failed = &mut aggregate => failed,
+        () = started.ended() => Err(Failure::Other("the data plane ended before it was ready".into())),
+        () = signals.next() => return stop(started, control, signals).await,
+    };
+    let failed = match result {
+        Err(failure) => Some(failure),
+        Ok(()) => tokio::select! {
+            () = signals.next() => None,
+            () = started.ended() => None,
+            failed = &mut aggregate => failed.err(),
+        },
+    };
+    stop(started, control, signals).await?;
+    failed.map_or(Ok(()), Err)
+}
+
+/// Data planes first, so that whatever they still do finds its control plane; a second signal ends at once.
+async fn stop(mut started: Started, control: Running, mut signals: Signals) -> Result<(), Failure> {
+    started.stop();
+    let second = tokio::select! {
+        () = started.ended() => false,
+        () = signals.next() => true,
+    };
+    if second {
+        started.kill().await;
+        return Ok(());
+    }
+    control.stop();
+    let ended = tokio::task::spawn_blocking(move || control.join());
+    tokio::select! {
+        ended = ended => match ended {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Failure::Other(format!("the control plane failed: {error}"))),
+            Err(_) => Err(Failure::Other("the control plane's thread failed".into())),
+        },
+        () = signals.next() => Ok(()),
+    }
+}
+
+// === impl Started ===
+
+impl Started {
+    fn stop(&self) {
+        match self {
+            Self::Inside(plane) => plane.stop(),
+            Self::Outside(children) => children.stop(),
+        }
+    }
+
+    /// Threads of this process end with it; processes are killed and reaped.
+    async fn kill(&mut self) {
+        if let Self::Outside(children) = self {
+            children.kill();
+            children.ended().await;
+        }
+    }
+
+    async fn ended(&mut self) {
+        match self {
+            Self::Inside(plane) => plane.ended().await,
+            Self::Outside(children) => children.ended().await,
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What `keyway up` was told, after flag, variable, file and default have been weighed.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use keyway_config::Server;
+use serde::{Deserialize, Serialize};
+
+use super::args::Up;
+use crate::failure::Failure;
+
+/// Seconds that requests in flight get when it stops.
+const DEFAULT_GRACE: Duration = Duration::from_secs(30);
+/// Replicas on one machine at most.
+const REPLICA_LIMIT: u32 = 64;
+
+/// One address and the option that changes it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Address {
+    pub(super) option: &'static str,
+    pub(super) at: SocketAddr,
+}
+
+/// Everything settled.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(super) api: Address,
+    pub(super) ops: Address,
+    pub(super) admin: Address,
+    pub(super) fleet: Address,
+    /// `None` = one, in this process.
+    pub(super) replicas: Option<u32>,
+    /// What every data plane is started with.
+    pub(super) serving: Serving,
+    pub(super) ready_file: Option<PathBuf>,
+}
+
+/// What every data plane is started with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Serving {
+    /// Serving threads; `None` = one a core.
+    pub(super) threads: Option<usize>,
+    pub(super) upstream_ca: Option<PathBuf>,
+    pub(super) tls: Option<TlsFiles>,
+    /// What requests in flight get when it ends.
+    pub(super) grace: Duration,
+}
+
+/// Where certificate and key are.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct TlsFiles {
+    pub(super) cert: PathBuf,
+    pub(super) key: PathBuf,
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// Flags and variables (already weighed by clap) win over the file, the file over the default.
+    pub(super) fn new(up: &Up, file: Server) -> Result<Self, Failure> {
+        let address = |option, given: &Option<String>, file: Option<String>, port| {
+            let text = given.clone().or(file).unwrap_or_else(|| format!("127.0.0.1:{port}"));
+            Ok::<_, Failure>(Address { option, at: parse(option, &text)? })
+        };
+        let cert = up.tls_cert.clone().or(file.tls_cert.map(PathBuf::from));
+        let key = up.tls_key.clone().or(file.tls_key.map(PathBuf::from));
+        let tls = match (cert, key) {
+            (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
+            (None, None) => None,
+            _ => return Err(Failure::Usage("give both --tls-cert and --tls-key, or neither".into())),
+        };
+        let replicas = up.replicas.or(file.replicas);
+        if replicas.is_some_and(|count| !(1..=REPLICA_LIMIT).contains(&count)) {
+            return Err(Failure::Usage(format!("--replicas must be from 1 to {REPLICA_LIMIT}")));
+        }
+        let grace = up.grace.map(Duration::from_secs);
+        let grace = grace.or(file.grace.map(|grace| Duration::from_millis(grace.millis())));
+        Ok(Self {
+            api: address("--listen", &up.listen, file.listen, 8585)?,
+            ops: address("--ops-listen", &up.ops_listen, file.ops_listen, 8586)?,
+            admin: address("--admin-listen", &up.admin_listen, file.admin_listen, 8600)?,
+            fleet: address("--fleet-listen", &up.fleet_listen, file.fleet_listen, 8601)?,
+            replicas,
+            serving: Serving {
+                threads: threads(up.threads.or(file.threads), replicas),
+                upstream_ca: up.upstream_ca.clone().or(file.upstream_ca.map(PathBuf::from)),
+                tls,
+                grace: grace.unwrap_or(DEFAULT_GRACE),
+            },
+            ready_file: up.ready_file.clone(),
+        })
+    }
+}
+
+/// Replicas on one machine share its cores out, but each needs one.
+fn threads(asked: Option<u32>, replicas: Option<u32>) -> Option<usize> {
+    let as_size = |count: u32| usize::try_from(count).unwrap_or(1);
+    let share = |replicas| {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        (cores / as_size(replicas).max(1)).max(1)
+    };
+    asked.map(as_size).or_else(|| replicas.map(share))
+}
+
+/// `HOST:PORT`, `:PORT` or `PORT`; without a host 127.0.0.1.
+fn parse(option: &str, text: &str) -> Result<SocketAddr, Failure> {
+    let text = text.trim();
+    let full = match text.rsplit_once(':') {
+        None => format!("127.0.0.1:{text}"),
+        Some(("", port)) => format!("127.0.0.1:{port}"),
+        Some(_) => text.to_owned(),
+    };
+    let mut found = full.to_socket_addrs().map_err(|_| {
+        Failure::Usage(format!("{option} {text}: HOST:PORT or PORT is wanted, like 127.0.0.1:8585 or 8585"))
+    })?;
+    found.next().ok_or_else(|| Failure::Usage(format!("{option} {text}: this host has no address")))
+}
