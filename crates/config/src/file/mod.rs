@@ -94,6 +94,9 @@ pub struct Server {
     /// How long requests in flight get when it stops.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grace: Option<Span>,
+    /// What is logged: `off`, `error`, `warn`, `info`, `debug`, or by module.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
 }
 
 /// Reuse of answers.

@@ -75,11 +75,13 @@ async fn metrics(State(ops): State<Ops>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
+/// The newest version there is, and what each replica serves.
 async fn snapshot(State(ops): State<Ops>) -> Response {
     let answers = ops.ask("/snapshot").await;
     let replicas: Map<String, Value> =
         answers.iter().map(|answer| (answer.id.clone(), answer.value())).collect();
-    Json(json!({ "replicas": replicas })).into_response()
+    let version = ops.fleet.version().to_string();
+    Json(json!({ "version": version, "replicas": replicas })).into_response()
 }
 
 // === impl Ops ===

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use keyway_catalog::{Capability, Catalog, Mode, Model, Status};
+use keyway_catalog::{Capability, Catalog, Dialect, Mode, Model, Provider as Row, Status};
+use keyway_config::{File, Provider};
 use serde_json::json;
 
 use super::found::Found;
@@ -124,24 +125,43 @@ fn openclaw(url: &str, token: &str, model: &str) -> String {
     serde_json::to_string_pretty(&patch).unwrap_or_default()
 }
 
-/// What the snippets ask for: the file's first alias, else a small model of the first provider that speaks OpenAI
-/// chat, else the sandbox.
-pub(super) fn model(aliases: Vec<&str>, providers: Vec<&str>) -> String {
-    if let Some(alias) = aliases.first() {
-        return (*alias).to_owned();
+/// What the snippets, which speak OpenAI chat, ask for: the file's first alias, else a small model of a provider whose
+/// own dialect it is (the file's before those found), else one of a provider that speaks it too, else the sandbox.
+pub(super) fn model(file: &File, found: &[Found]) -> String {
+    if let Some(alias) = file.models.keys().next() {
+        return alias.clone();
     }
-    let model =
-        providers.into_iter().find_map(|provider| Some(format!("{provider}/{}", small_model(provider)?)));
-    model.unwrap_or_else(|| SANDBOX_MODEL.to_owned())
+    let configured = file.providers.iter().map(|(name, provider)| (name.as_str(), Some(provider)));
+    let all: Vec<_> = configured.chain(found.iter().map(|found| (found.provider.as_str(), None))).collect();
+    let first = |own: bool| {
+        all.iter().find_map(|(name, provider)| {
+            let fits = if own { is_own(name, *provider) } else { is_spoken(name, *provider) };
+            let model = if fits { small_model(name, *provider) } else { None };
+            model.map(|model| format!("{name}/{model}"))
+        })
+    };
+    first(true).or_else(|| first(false)).unwrap_or_else(|| SANDBOX_MODEL.to_owned())
 }
 
-fn small_model(provider: &str) -> Option<String> {
-    let catalog = Catalog::embedded();
-    let speaks = catalog.provider(provider)?.surface(keyway_catalog::Dialect::OpenaiChat).is_some();
-    if !speaks {
-        return None;
+/// OpenAI chat is the provider's main or only dialect.
+fn is_own(name: &str, provider: Option<&Provider>) -> bool {
+    match provider.and_then(|provider| provider.dialect) {
+        Some(dialect) => dialect == keyway_config::Dialect::OpenAiChat,
+        None => Catalog::embedded().provider(name).and_then(Row::dialect) == Some(Dialect::OpenaiChat),
     }
-    let known = KNOWN.iter().find(|(name, _)| *name == provider).map(|(_, model)| (*model).to_owned());
+}
+
+/// OpenAI chat is among the row's dialects and the file took none of them away.
+fn is_spoken(name: &str, provider: Option<&Provider>) -> bool {
+    let untouched = provider.is_none_or(|provider| provider.dialect.is_none() && provider.base_url.is_none());
+    untouched
+        && Catalog::embedded().provider(name).is_some_and(|row| row.surface(Dialect::OpenaiChat).is_some())
+}
+
+fn small_model(name: &str, provider: Option<&Provider>) -> Option<String> {
+    let named =
+        provider.and_then(|provider| provider.models.first().or_else(|| provider.prices.keys().next()));
+    let known = || KNOWN.iter().find(|(known, _)| *known == name).map(|(_, model)| (*model).to_owned());
     let fits = |model: &&Model| {
         model.mode == Mode::Chat
             && model.is_default()
@@ -149,8 +169,8 @@ fn small_model(provider: &str) -> Option<String> {
             && model.deprecation_date.is_none()
     };
     let of_row = || {
-        let models = catalog.models(provider).iter().filter(fits);
+        let models = Catalog::embedded().models(name).iter().filter(fits);
         models.max_by_key(|model| model.can.contains(&Capability::Tools)).map(|model| model.id.clone())
     };
-    known.or_else(of_row)
+    named.cloned().or_else(known).or_else(of_row)
 }

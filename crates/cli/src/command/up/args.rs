@@ -39,6 +39,9 @@ pub(crate) struct Up {
     /// Seconds that requests in flight get when it stops [file: server.grace] [default: 30]
     #[arg(long, env = "KEYWAY_GRACE", value_name = "S")]
     pub(super) grace: Option<u64>,
+    /// What is logged to stderr: off, error, warn, info, debug, or by module [file: server.log] [default: warn]
+    #[arg(long, env = "KEYWAY_LOG", value_name = "FILTER")]
+    pub(super) log: Option<String>,
     /// Write addresses and tokens as JSON to this file (mode 0600) once requests are answered
     #[arg(long, env = "KEYWAY_READY_FILE", value_name = "F")]
     pub(super) ready_file: Option<PathBuf>,

@@ -30,9 +30,10 @@ pub(super) struct Read {
 pub(super) struct First {
     pub(super) client_token: Secret,
     pub(super) found: Vec<Found>,
-    /// The file's, for the text.
+    /// The file's providers, for the text.
     providers: Vec<String>,
-    aliases: Vec<String>,
+    /// What the snippets ask for.
+    pub(super) model: String,
     places: Places,
     warnings: Vec<Problem>,
 }
@@ -74,12 +75,12 @@ impl First {
                 tokens.client.clone()
             }
         };
-        let names = |names: &mut dyn Iterator<Item = &String>| names.cloned().collect();
+        let model = announce::model(&file, &found);
         let first = Self {
             client_token,
             found,
-            providers: names(&mut file.providers.keys()),
-            aliases: names(&mut file.models.keys()),
+            providers: file.providers.keys().cloned().collect(),
+            model,
             places,
             warnings,
         };
@@ -106,10 +107,6 @@ impl First {
         for shown in outcomes.iter().flat_map(|outcome| &outcome.tokens) {
             print::line(&format!("token of client {} (shown once): {}", shown.client, shown.token.expose()));
         }
-        if !self.found.is_empty() {
-            let names: Vec<&str> = self.found.iter().map(|found| found.variable.as_str()).collect();
-            print::note(&format!("keyway: took provider keys from the environment: {}", names.join(", ")));
-        }
     }
 
     /// Why the control plane did not start, with lines of the file.
@@ -126,14 +123,5 @@ impl First {
     /// Providers of the file.
     pub(super) fn configured(&self) -> Vec<&str> {
         self.providers.iter().map(String::as_str).collect()
-    }
-
-    /// What the snippets ask for.
-    pub(super) fn model(&self) -> String {
-        let found = self.found.iter().map(|found| found.provider.as_str());
-        announce::model(
-            self.aliases.iter().map(String::as_str).collect(),
-            found.chain(self.providers.iter().map(String::as_str)).collect(),
-        )
     }
 }

@@ -7,6 +7,7 @@ mod args;
 mod data_plane;
 mod first;
 mod found;
+mod logging;
 mod ports;
 mod prometheus;
 mod ready;
@@ -14,6 +15,8 @@ mod replica;
 mod serving;
 mod settings;
 mod signals;
+#[cfg(test)]
+mod tests;
 mod tokens;
 
 use std::net::SocketAddr;
@@ -41,6 +44,8 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
     let home = Home::new(global.home.clone())?;
     let file = first::read(up.config.as_deref())?;
     let settings = Settings::new(up, file.server())?;
+    logging::start(&settings.serving.log)?;
+    no_core_files()?;
     let ports = Ports::bind(&settings)?;
     home.make()?;
     if let Some(path) = &settings.ready_file {
@@ -83,19 +88,26 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
         serving: settings.serving,
     };
     planes.run(|| {
-        let model = first.model();
         let announcement = Announcement {
             facts: &facts,
             home: home.directory(),
             client: first::CLIENT,
             found: &first.found,
             configured: first.configured(),
-            model: &model,
+            model: &first.model,
             replicas: settings.replicas,
         };
         print::line(&announcement.text());
         settings.ready_file.as_deref().map_or(Ok(()), |path| facts.write(path))
     })
+}
+
+/// Secrets are in memory, and a core file would put them on disk. Child processes inherit it.
+fn no_core_files() -> Result<(), Failure> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    setrlimit(Resource::Core, none)
+        .map_err(|error| Failure::Other(format!("cannot switch core files off: {error}")))
 }
 
 fn url(tls: bool, at: SocketAddr) -> String {

@@ -8,6 +8,7 @@ use keyway_config::Server;
 use serde::{Deserialize, Serialize};
 
 use super::args::Up;
+use super::logging;
 use crate::failure::Failure;
 
 /// Seconds that requests in flight get when it stops.
@@ -45,6 +46,8 @@ pub(crate) struct Serving {
     pub(super) tls: Option<TlsFiles>,
     /// What requests in flight get when it ends.
     pub(super) grace: Duration,
+    /// What is logged.
+    pub(super) log: String,
 }
 
 /// Where certificate and key are.
@@ -87,6 +90,7 @@ impl Settings {
                 upstream_ca: up.upstream_ca.clone().or(file.upstream_ca.map(PathBuf::from)),
                 tls,
                 grace: grace.unwrap_or(DEFAULT_GRACE),
+                log: up.log.clone().or(file.log).unwrap_or_else(|| logging::DEFAULT.to_owned()),
             },
             ready_file: up.ready_file.clone(),
         })

@@ -26,9 +26,8 @@ const BACKOFF_MOST: Duration = Duration::from_secs(10);
 const WELL_AFTER: Duration = Duration::from_secs(30);
 /// What a replica gets beyond its own grace to end, before it is killed.
 const KILL_AFTER: Duration = Duration::from_secs(5);
-/// Variables that a replica may see: telemetry, logging, trusted certificates, time zone. None holds a provider's key.
-const KEPT: &[&str] =
-    &["OTEL_", "RUST_LOG", "RUST_BACKTRACE", "KEYWAY_LOG", "SSL_CERT_FILE", "SSL_CERT_DIR", "TZ"];
+/// Variables that a replica may see: telemetry, backtraces, trusted certificates, time zone. None holds a provider's key.
+const KEPT: &[&str] = &["OTEL_", "RUST_BACKTRACE", "SSL_CERT_FILE", "SSL_CERT_DIR", "TZ"];
 
 /// What all replicas have in common.
 pub(crate) struct Common {

@@ -10,6 +10,7 @@ use std::os::unix::net::UnixStream;
 use tokio::sync::oneshot;
 
 use super::data_plane::DataPlane;
+use super::logging;
 use super::signals::Signals;
 use crate::command::block_on;
 use crate::failure::Failure;
@@ -23,6 +24,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     let stdin = io::stdin().as_fd().try_clone_to_owned().map_err(not_ours)?;
     let parent = UnixStream::from(stdin);
     let (orders, listener) = pass::receive(&parent).map_err(not_ours)?;
+    logging::start(&orders.serving.log)?;
     let ops = std::net::TcpListener::bind("127.0.0.1:0")
         .map_err(|error| Failure::Other(format!("cannot listen for operations: {error}")))?;
     let mut plane = DataPlane::start(listener, ops, orders)?;
