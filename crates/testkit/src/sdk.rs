@@ -18,6 +18,12 @@ pub fn folder() -> PathBuf {
     root().join("target/sdk")
 }
 
+/// Where OpenClaw is installed.
+#[must_use]
+pub fn openclaw_folder() -> PathBuf {
+    root().join("target/openclaw")
+}
+
 /// The Python that has the SDKs.
 pub fn python() -> Result<PathBuf, StartError> {
     let python = folder().join("python/bin/python");

@@ -41,7 +41,6 @@ pub(crate) fn tests(select: Select) -> Command {
         command.args(packages);
         command
     };
-    command.env("RUST_BACKTRACE", "1");
     command
 }
 

@@ -46,7 +46,7 @@ impl Up {
         self
     }
 
-    /// A variable of its environment, which is otherwise empty but for PATH, HOME and KEYWAY_HOME.
+    /// A variable of its environment, which is otherwise empty but for PATH, HOME, KEYWAY_HOME and NO_COLOR.
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.env.push((name.into(), value.into()));
         self
@@ -95,7 +95,7 @@ impl Up {
         command.arg("--ready-file").arg(&ready).args(&self.args);
         let mut process = Process::start("keyway up", &mut command)?;
         let facts = process.until(READY_LIMIT, "wrote its ready file", |_| Facts::read(&ready))?;
-        Ok(Keyway { process, facts, program, folder })
+        Ok(Keyway { process, facts, folder })
     }
 }
 
@@ -104,7 +104,6 @@ pub struct Keyway {
     // Ends before its folder is removed: fields drop in this order.
     process: Process,
     facts: Facts,
-    program: PathBuf,
     folder: tempfile::TempDir,
 }
 
@@ -206,16 +205,7 @@ impl Keyway {
 
     /// Runs `keyway ARGS` against it, as an operator who has the admin token.
     pub fn cli(&self, args: &[&str]) -> Result<Ran, StartError> {
-        let token = self.admin_token().map_err(StartError::system("admin token"))?;
-        let mut command = clean(&self.program, self.folder.path());
-        command.args(args).env("KEYWAY_SERVER", self.admin_url()).env("KEYWAY_ADMIN_TOKEN", token);
-        let mut process = Process::start("keyway", &mut command)?;
-        let status = process.wait(CLI_LIMIT).map_err(StartError::system("keyway"))?;
-        Ok(Ran {
-            code: status.and_then(|status| status.code()),
-            stdout: process.stdout(),
-            stderr: process.stderr(),
-        })
+        operator(self.folder.path(), self.admin_url(), &self.facts.admin_token_file, args)
     }
 }
 
@@ -232,13 +222,33 @@ impl Facts {
     }
 }
 
+/// Runs `keyway ARGS` in `folder` against an admin API.
+pub(super) fn operator(
+    folder: &Path,
+    url: &str,
+    token_file: &Path,
+    args: &[&str],
+) -> Result<Ran, StartError> {
+    let token = std::fs::read_to_string(token_file).map_err(StartError::system("admin token"))?;
+    let mut command = clean(&binary("keyway")?, folder);
+    command.args(args).env("KEYWAY_SERVER", url).env("KEYWAY_ADMIN_TOKEN", token.trim());
+    let mut process = Process::start("keyway", &mut command)?;
+    let status = process.wait(CLI_LIMIT).map_err(StartError::system("keyway"))?;
+    Ok(Ran {
+        code: status.and_then(|status| status.code()),
+        stdout: process.stdout(),
+        stderr: process.stderr(),
+    })
+}
+
 /// A command in `folder` that inherits nothing but PATH.
-fn clean(program: &Path, folder: &Path) -> Command {
+pub(super) fn clean(program: &Path, folder: &Path) -> Command {
     let mut command = Command::new(program);
     command
         .env_clear()
         .env("PATH", search_path())
         .env("HOME", folder)
+        .env("NO_COLOR", "1")
         .env("KEYWAY_HOME", folder.join("home"))
         .current_dir(folder);
     command

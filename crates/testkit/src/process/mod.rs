@@ -3,6 +3,7 @@
 
 mod binary;
 mod keyway;
+mod planes;
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use rustix::process::{Pid, Signal};
 pub(crate) use self::binary::search_path;
 pub use self::binary::{BIN_DIR, binary, root};
 pub use self::keyway::{Keyway, Ran, Up};
+pub use self::planes::{Planes, Replica};
 
 /// What is kept of one output; the rest is dropped.
 const OUTPUT_LIMIT: usize = 4 << 20;

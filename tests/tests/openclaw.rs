@@ -1,0 +1,133 @@
+//! OpenClaw itself: three homes, three client tokens, at once, with nothing changed but base URL and key.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use keyway_e2e::gateway::Outcome;
+use keyway_testkit::process::{Keyway, Process};
+use keyway_testkit::sdk;
+use keyway_testkit::strict::{Key, Strict};
+use serde_json::{Value, json};
+
+/// How long one run of OpenClaw may take; three at once on two busy cores take a while.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// Homes at one time.
+const CLAWS: usize = 3;
+
+/// One OpenClaw: a home of its own and what its provider is to be.
+struct Claw {
+    home: PathBuf,
+    api: &'static str,
+    base_url: String,
+    token: String,
+    model: &'static str,
+}
+
+impl Claw {
+    /// As OpenClaw's own documentation describes a provider.
+    fn patch(&self) -> Value {
+        let free = json!({ "input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0 });
+        let model = json!({
+            "id": self.model, "name": "Keyway", "reasoning": false, "input": ["text"], "cost": free,
+            "contextWindow": 131_072, "maxTokens": 4096,
+        });
+        let provider =
+            json!({ "baseUrl": self.base_url, "apiKey": self.token, "api": self.api, "models": [model] });
+        json!({
+            "models": { "mode": "merge", "providers": { "keyway": provider } },
+            "agents": { "defaults": { "model": { "primary": format!("keyway/{}", self.model) } } },
+        })
+    }
+
+    /// Configures it and says hi. Returns what `agent exec --json` printed.
+    fn says_hi(&self) -> Outcome<Value> {
+        let patch = self.home.join("patch.json");
+        std::fs::write(&patch, self.patch().to_string())?;
+        self.run(&["config", "patch", "--file", &patch.display().to_string()])?;
+        let printed = self.run(&["agent", "exec", "--no-auth-env-only", "--json", "say hi"])?;
+        Ok(serde_json::from_str(&printed).map_err(|why| format!("{why}: {printed}"))?)
+    }
+
+    fn run(&self, args: &[&str]) -> Outcome<String> {
+        let openclaw = sdk::openclaw_folder().join("node_modules/openclaw/openclaw.mjs");
+        let mut command = Command::new(sdk::node());
+        command.arg(openclaw).args(args).current_dir(&self.home).env_clear().env("HOME", &self.home);
+        command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
+        let mut process = Process::start("openclaw", &mut command)?;
+        let status = process.wait(LIMIT)?;
+        let (stdout, stderr) = (process.stdout(), process.stderr());
+        assert!(
+            status.is_some_and(|status| status.success()),
+            "openclaw {args:?}: {status:?}\n{stdout}\n{stderr}"
+        );
+        Ok(stdout)
+    }
+}
+
+fn token(index: usize) -> String {
+    format!("kw-openclaw-{index}-0123456789abcdef")
+}
+
+fn yaml(strict: &Strict, key: &Key) -> String {
+    let (url, secret) = (strict.url(), &key.secret);
+    let clients: Vec<_> =
+        (0..CLAWS).map(|index| format!("  openclaw-{index}: {{ token: {} }}", token(index))).collect();
+    format!(
+        r#"providers:
+  openai: {{ base_url: "{url}", keys: [{{ name: main, secret: "{secret}" }}] }}
+  anthropic: {{ base_url: "{url}", keys: [{{ name: main, secret: "{secret}" }}] }}
+models:
+  fast: {{ targets: [{{ provider: openai, model: sim-text }}] }}
+clients:
+{}
+"#,
+        clients.join("\n")
+    )
+}
+
+/// `base_url` as OpenClaw wants it for each of its APIs, and a model: an alias, a name with a slash, the other dialect.
+fn claws(base: &str, homes: &Path) -> Outcome<Vec<Claw>> {
+    let kinds = [
+        ("openai-completions", format!("{base}/v1"), "fast"),
+        ("openai-completions", format!("{base}/v1"), "openai/sim-text"),
+        ("anthropic-messages", base.to_owned(), "anthropic/sim-text"),
+    ];
+    let mut claws = Vec::new();
+    for (index, (api, base_url, model)) in kinds.into_iter().enumerate() {
+        let home = homes.join(format!("claw-{index}"));
+        std::fs::create_dir(&home)?;
+        claws.push(Claw { home, api, base_url, token: token(index), model });
+    }
+    Ok(claws)
+}
+
+#[tokio::test]
+async fn three_openclaws_at_once() -> Outcome {
+    let strict = Strict::shared()?;
+    let key = strict.new_key("openclaw").await?;
+    let keyway = Keyway::up().config(yaml(strict, &key)).start()?;
+    let homes = tempfile::tempdir()?;
+    let mut runs = Vec::new();
+    for claw in claws(keyway.base_url(), homes.path())? {
+        runs.push(tokio::task::spawn_blocking(move || claw.says_hi()));
+    }
+    for run in runs {
+        let said = run.await??;
+        assert_eq!(said.get("ok"), Some(&Value::Bool(true)), "{said}\n{}", keyway.log());
+        assert_eq!(
+            said.get("final").and_then(Value::as_str),
+            Some("Hello from the strict provider."),
+            "{said}"
+        );
+    }
+    let seen = strict.seen(&key).await?;
+    let mut paths: Vec<_> = seen.iter().map(|request| request.path.as_str()).collect();
+    paths.sort_unstable();
+    assert_eq!(paths, ["/v1/chat/completions", "/v1/chat/completions", "/v1/messages"]);
+    for request in &seen {
+        assert!(request.violations.is_empty() && request.outcome == "complete", "{request:#?}");
+    }
+    Ok(())
+}
