@@ -87,7 +87,7 @@ pub fn scan(body: &[u8], boundary: &str) -> Result<Form, Malformed> {
 pub fn rewrite(body: Bytes, form: &Form, model: &str) -> Segments {
     let edit = form.model.clone().and_then(|span| {
         let same = body.get(span.clone()) == Some(model.as_bytes());
-        (!same).then(|| Edit { span, with: Bytes::from(model.to_owned()) })
+        (!same).then(|| Edit { span, with: model.as_bytes().into() })
     });
     apply(body, edit, None)
 }

@@ -143,10 +143,10 @@ impl UsageScan {
 
     /// Goes on inside a nested value to the next quote or bracket.
     fn nested(&mut self, bytes: &[u8], at: usize) -> usize {
-        let Some(mark) = next_mark(bytes, at) else { return bytes.len() };
-        match bytes.get(mark) {
-            Some(b'"') => self.place = Place::Text,
-            Some(b'{' | b'[') => self.depth += 1,
+        let Some((mark, kind)) = next_mark(bytes, at) else { return bytes.len() };
+        match kind {
+            b'"' => self.place = Place::Text,
+            b'{' | b'[' => self.depth += 1,
             _ => self.depth -= 1,
         }
         mark + 1

@@ -2,15 +2,14 @@
 //! not ask for usage, `stream_options.include_usage` merged in. Nothing else ever changes.
 
 use crate::scan::Scan;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// Bytes up to which a changed body is joined into one piece: copying is cheaper there than a second write.
 pub const JOIN_LIMIT: usize = 16 * 1024;
 /// Two edits, with the original before, between and after them.
 const PARTS: usize = 5;
-
-const INCLUDE_USAGE: &[u8] = br#""include_usage":true"#;
 
 /// A body in up to five pieces, most of them slices of the original.
 #[derive(Clone, Debug, Default)]
@@ -21,9 +20,9 @@ pub struct Segments {
 
 /// One replacement: the bytes of `span` give way to `with`.
 #[derive(Debug)]
-pub(crate) struct Edit {
+pub(crate) struct Edit<'a> {
     pub(crate) span: Range<usize>,
-    pub(crate) with: Bytes,
+    pub(crate) with: Cow<'a, [u8]>,
 }
 
 /// The body with `model` (if given and the body names one) as its model, and with `include_usage` set if `merge_usage`.
@@ -32,57 +31,87 @@ pub(crate) struct Edit {
 pub fn request(body: Bytes, scan: &Scan, model: Option<&str>, merge_usage: bool) -> Segments {
     let model = model.zip(scan.model.as_ref()).and_then(|(name, text)| {
         let same = text.value(&body) == name;
-        (!same).then(|| Edit { span: text.span(), with: quoted(name) })
+        (!same).then(|| model_edit(name, text.span()))
     });
     let usage = if merge_usage { usage_edit(scan) } else { None };
     apply(body, model, usage)
 }
 
 /// The body with at most two edits, in whichever order they stand.
-pub(crate) fn apply(body: Bytes, one: Option<Edit>, other: Option<Edit>) -> Segments {
-    let (first, second) = match (one, other) {
-        (Some(one), Some(other)) if other.span.start < one.span.start => (Some(other), Some(one)),
-        (one, other) => (one, other),
+pub(crate) fn apply(body: Bytes, one: Option<Edit<'_>>, other: Option<Edit<'_>>) -> Segments {
+    let edits = match (one, other) {
+        (Some(one), Some(other)) if other.span.start < one.span.start => [Some(other), Some(one)],
+        (one, other) => [one, other],
     };
-    let mut segments = Segments::default();
-    let mut rest = body;
-    let mut taken = 0;
-    for edit in first.into_iter().chain(second) {
-        let before = rest.split_to(edit.span.start.saturating_sub(taken).min(rest.len()));
-        segments.push(before);
-        segments.push(edit.with);
-        rest = rest.split_off(edit.span.len().min(rest.len()));
-        taken = edit.span.end;
+    let grown: usize = edits.iter().flatten().map(|edit| edit.with.len()).sum();
+    if grown == 0 && edits.iter().all(Option::is_none) {
+        Segments::from(body)
+    } else if body.len() + grown <= JOIN_LIMIT {
+        joined(&body, &edits)
+    } else {
+        sliced(body, &edits)
     }
-    segments.push(rest);
-    segments.joined()
 }
 
-fn usage_edit(scan: &Scan) -> Option<Edit> {
+/// A small result, in one piece.
+fn joined(body: &[u8], edits: &[Option<Edit<'_>>]) -> Segments {
+    let change = |edit: &Edit<'_>| (edit.with.len(), edit.span.len());
+    let (grown, gone) =
+        edits.iter().flatten().map(change).fold((0, 0), |sum, edit| (sum.0 + edit.0, sum.1 + edit.1));
+    let mut whole = Vec::with_capacity((body.len() + grown).saturating_sub(gone));
+    let mut from = 0;
+    for edit in edits.iter().flatten() {
+        whole.extend_from_slice(body.get(from..edit.span.start).unwrap_or_default());
+        whole.extend_from_slice(&edit.with);
+        from = edit.span.end;
+    }
+    whole.extend_from_slice(body.get(from..).unwrap_or_default());
+    Segments::from(Bytes::from(whole))
+}
+
+/// A large result: slices of the original with the new texts between.
+fn sliced(mut rest: Bytes, edits: &[Option<Edit<'_>>]) -> Segments {
+    let mut segments = Segments::default();
+    let mut from = 0;
+    for edit in edits.iter().flatten() {
+        segments.push(rest.split_to(edit.span.start.saturating_sub(from).min(rest.len())));
+        segments.push(Bytes::copy_from_slice(&edit.with));
+        rest.advance(edit.span.len().min(rest.len()));
+        from = edit.span.end;
+    }
+    segments.push(rest);
+    segments
+}
+
+/// The name between its old quotes; with quotes of its own if some of its letters need escapes.
+fn model_edit(name: &str, span: Range<usize>) -> Edit<'_> {
+    if name.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
+        return Edit { span, with: serde_json::Value::from(name).to_string().into_bytes().into() };
+    }
+    Edit { span: span.start + 1..span.end - 1, with: name.as_bytes().into() }
+}
+
+fn usage_edit(scan: &Scan) -> Option<Edit<'static>> {
+    let edit = |span: Range<usize>, with: &'static [u8]| Some(Edit { span, with: with.into() });
     let Some(options) = &scan.stream_options else {
-        let comma = if scan.empty { "" } else { "," };
-        let member = format!(r#"{comma}"stream_options":{{"include_usage":true}}"#);
-        return Some(Edit { span: scan.object_end..scan.object_end, with: member.into() });
+        let end = scan.object_end;
+        return match scan.empty {
+            true => edit(end..end, br#""stream_options":{"include_usage":true}"#),
+            false => edit(end..end, br#","stream_options":{"include_usage":true}"#),
+        };
     };
     if options.include_usage == Some(true) {
         return None;
     }
     if let Some(span) = options.include_usage_span.clone() {
-        return Some(Edit { span, with: Bytes::from_static(b"true") });
+        return edit(span, b"true");
     }
     if options.is_empty {
-        let with = Bytes::from_static(br#"{"include_usage":true}"#);
-        return Some(Edit { span: options.span.clone(), with });
+        return edit(options.span.clone(), br#"{"include_usage":true}"#);
     }
     // Behind the opening brace, before the first member.
     let at = options.span.start + 1;
-    let with = Bytes::from([INCLUDE_USAGE, b","].concat());
-    Some(Edit { span: at..at, with })
-}
-
-/// A text as a JSON string, quotes included.
-fn quoted(text: &str) -> Bytes {
-    Bytes::from(serde_json::Value::from(text).to_string())
+    edit(at..at, br#""include_usage":true,"#)
 }
 
 // === impl Segments ===
@@ -114,18 +143,6 @@ impl Segments {
             *free = part;
             self.count += 1;
         }
-    }
-
-    fn joined(self) -> Self {
-        let length = self.len();
-        if self.count < 2 || length > JOIN_LIMIT {
-            return self;
-        }
-        let mut whole = BytesMut::with_capacity(length);
-        for part in self.parts() {
-            whole.put_slice(part);
-        }
-        Self::from(whole.freeze())
     }
 }
 

@@ -68,7 +68,8 @@ fn a_large_body_is_not_copied_and_a_small_one_leaves_in_one_piece() {
     let parts: Vec<Bytes> = segments.clone().into_iter().collect();
     assert_eq!(parts.len(), 5);
     assert_eq!(parts[0].as_ptr(), large.as_ptr());
-    assert_eq!(text(&segments), text(&segments.clone().joined()));
+    let after = r#"","model":"n","z":0,"stream_options":{"include_usage":true}}"#;
+    assert_eq!(text(&segments), format!(r#"{{"a":"{}{after}"#, "x".repeat(JOIN_LIMIT)));
     let small = body(100);
     assert_eq!(request(small.clone(), &scan::request(&small).unwrap(), Some("n"), true).parts().len(), 1);
 }

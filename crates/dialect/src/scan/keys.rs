@@ -8,6 +8,9 @@ pub const KEYS_LIMIT: usize = 256;
 /// Bytes that a top-level key may have, escapes included.
 pub const KEY_LENGTH_LIMIT: usize = 1024;
 
+/// Keys whose places need no allocation.
+const INLINE: usize = 24;
+
 /// Where a key's unescaped bytes lie.
 #[derive(Clone, Copy)]
 struct Slot {
@@ -19,8 +22,10 @@ struct Slot {
 pub(super) struct Keys {
     /// One bit per rough hash: while a key's bit is not set, nothing needs to be compared.
     seen: u64,
-    slots: [Slot; KEYS_LIMIT],
+    slots: [Slot; INLINE],
     count: usize,
+    /// Places of the keys behind the first `INLINE`.
+    more: Vec<Slot>,
     /// Unescaped texts of the keys that needed it.
     unescaped: String,
 }
@@ -29,8 +34,8 @@ pub(super) struct Keys {
 
 impl Keys {
     pub(super) fn new() -> Self {
-        let slots = [Slot { start: 0, length: 0, escaped: false }; KEYS_LIMIT];
-        Self { seen: 0, slots, count: 0, unescaped: String::new() }
+        let slots = [Slot { start: 0, length: 0, escaped: false }; INLINE];
+        Self { seen: 0, slots, count: 0, more: Vec::new(), unescaped: String::new() }
     }
 
     /// Takes a key in and gives its text, or refuses it: repeated, too long, one too many, or not a valid string.
@@ -47,10 +52,13 @@ impl Keys {
             return Err(Malformed::of(at, Reason::RepeatedKey, name));
         }
         self.seen |= bit;
-        let Some(free) = self.slots.get_mut(self.count) else {
+        if self.count == KEYS_LIMIT {
             return Err(Malformed::at(at, Reason::TooManyKeys));
-        };
-        *free = slot;
+        }
+        match self.slots.get_mut(self.count) {
+            Some(free) => *free = slot,
+            None => self.more.push(slot),
+        }
         self.count += 1;
         Ok(self.resolve(slot, body))
     }
@@ -76,7 +84,8 @@ impl Keys {
     }
 
     fn holds(&self, text: &[u8], body: &[u8]) -> bool {
-        self.slots.iter().take(self.count).any(|slot| self.resolve(*slot, body) == text)
+        let inline = self.slots.iter().take(self.count);
+        inline.chain(&self.more).any(|slot| self.resolve(*slot, body) == text)
     }
 }
 

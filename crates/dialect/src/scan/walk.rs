@@ -99,7 +99,11 @@ pub(crate) fn skip_blank(body: &[u8], at: usize) -> usize {
 }
 
 fn byte(body: &[u8], at: usize) -> Result<u8, Malformed> {
-    body.get(at).copied().ok_or_else(|| Malformed::at(body.len(), Reason::Truncated))
+    body.get(at).copied().ok_or_else(|| truncated(body))
+}
+
+fn truncated(body: &[u8]) -> Malformed {
+    Malformed::at(body.len(), Reason::Truncated)
 }
 
 /// The string that opens at `open`.
@@ -107,31 +111,50 @@ fn text(body: &[u8], open: usize) -> Result<Text, Malformed> {
     if byte(body, open)? != b'"' {
         return Err(Malformed::at(open, Reason::Unexpected));
     }
-    let end = skip_string(body, open)?;
+    let end = skip_string(body, open).ok_or_else(|| truncated(body))?;
     Ok(Text::new(body, open..end))
 }
 
-/// Offset behind the closing quote. Only quotes are searched for; whether one is escaped is told by the backslashes
-/// before it, which beats stopping at each `\n` of a long text.
-fn skip_string(body: &[u8], open: usize) -> Result<usize, Malformed> {
+/// Offset behind the closing quote; none if there is no such quote. Only quotes are searched for; whether one is escaped
+/// is told by the backslashes before it, which beats stopping at each `\n` of a long text.
+fn skip_string(body: &[u8], open: usize) -> Option<usize> {
     let mut from = open + 1;
     loop {
-        let rest = body.get(from..).unwrap_or_default();
-        let Some(found) = memchr(b'"', rest) else {
-            return Err(Malformed::at(body.len(), Reason::Truncated));
-        };
-        let before = rest.get(..found).unwrap_or_default();
+        let rest = body.get(from..)?;
+        let found = find_quote(rest)?;
         from += found + 1;
+        let before = rest.get(..found)?;
         if before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 0 {
-            return Ok(from);
+            return Some(from);
         }
     }
+}
+
+/// Place of the first quote. Most strings are names of a few letters, for which a call of memchr would be the larger
+/// part of the work: eight bytes are looked at as one number first.
+fn find_quote(text: &[u8]) -> Option<usize> {
+    let Some(head) = text.first_chunk::<8>() else {
+        return text.iter().position(|byte| *byte == b'"');
+    };
+    let hits = equal(u64::from_le_bytes(*head), b'"');
+    if hits != 0 {
+        return usize::try_from(hits.trailing_zeros() / 8).ok();
+    }
+    memchr(b'"', text.get(8..)?).map(|found| found + 8)
+}
+
+/// The top bit of each of the word's bytes that equals `byte`. Bytes above the lowest hit may be wrong, so only the
+/// lowest one counts.
+fn equal(word: u64, byte: u8) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    let word = word ^ (ONES * u64::from(byte));
+    word.wrapping_sub(ONES) & !word & (ONES << 7)
 }
 
 /// Shape of the value at `at` and the offset behind it.
 fn skip_value(body: &[u8], at: usize) -> Result<(Shape, usize), Malformed> {
     match byte(body, at)? {
-        b'"' => Ok((Shape::String, skip_string(body, at)?)),
+        b'"' => Ok((Shape::String, skip_string(body, at).ok_or_else(|| truncated(body))?)),
         b'{' => Ok((Shape::Object, skip_nested(body, at)?)),
         b'[' => Ok((Shape::Array, skip_nested(body, at)?)),
         _ => skip_scalar(body, at),
@@ -142,7 +165,7 @@ fn skip_scalar(body: &[u8], at: usize) -> Result<(Shape, usize), Malformed> {
     let rest = body.get(at..).unwrap_or_default();
     let ends = |byte: &u8| matches!(byte, b',' | b'}' | b' ' | b'\n' | b'\r' | b'\t');
     let Some(length) = rest.iter().position(ends) else {
-        return Err(Malformed::at(body.len(), Reason::Truncated));
+        return Err(truncated(body));
     };
     let word = rest.get(..length).unwrap_or_default();
     let shape = match word {
@@ -189,13 +212,13 @@ fn skip_nested(body: &[u8], open: usize) -> Result<usize, Malformed> {
     let mut depth = 1;
     let mut at = open;
     loop {
-        let Some(mark) = next_mark(body, at) else {
-            return Err(Malformed::at(body.len(), Reason::Truncated));
-        };
+        let Some((mark, kind)) = next_mark(body, at) else { return Err(truncated(body)) };
         at = mark + 1;
-        let kind = byte(body, mark)?;
         match kind {
-            b'"' => at = skip_string(body, mark)?,
+            b'"' => match skip_string(body, mark) {
+                Some(end) => at = end,
+                None => return Err(truncated(body)),
+            },
             b'{' | b'[' => {
                 let Some(word) = braces.get_mut(depth / 64) else {
                     return Err(Malformed::at(mark, Reason::TooDeep));
@@ -218,19 +241,20 @@ fn skip_nested(body: &[u8], open: usize) -> Result<usize, Malformed> {
     }
 }
 
-/// Offset of the next quote or bracket.
-pub(crate) fn next_mark(body: &[u8], from: usize) -> Option<usize> {
+/// The next quote or bracket and its offset.
+pub(crate) fn next_mark(body: &[u8], from: usize) -> Option<(usize, u8)> {
     let rest = body.get(from..)?;
     let (near, far) = rest.split_at(rest.len().min(NEAR));
-    if let Some(found) = near.iter().position(|byte| is_mark(*byte)) {
-        return Some(from + found);
+    let mark = |(at, byte): (usize, &u8)| is_mark(*byte).then_some((at, *byte));
+    if let Some((at, byte)) = near.iter().enumerate().find_map(mark) {
+        return Some((from + at, byte));
     }
     // A block without branches, so that the compiler makes vector instructions of it.
     let (blocks, _) = far.as_chunks::<BLOCK>();
-    let quiet = |block: &&[u8; BLOCK]| !block.iter().fold(false, |any, byte| any | is_mark(*byte));
+    let quiet = |block: &&[u8; BLOCK]| block.iter().fold(0, |any, byte| any | u8::from(is_mark(*byte))) == 0;
     let skipped = blocks.iter().take_while(quiet).count() * BLOCK;
-    let found = far.get(skipped..)?.iter().position(|byte| is_mark(*byte))?;
-    Some(from + near.len() + skipped + found)
+    let (at, byte) = far.get(skipped..)?.iter().enumerate().find_map(mark)?;
+    Some((from + near.len() + skipped + at, byte))
 }
 
 /// Quote or bracket; `[` and `{`, `]` and `}` differ in one bit.

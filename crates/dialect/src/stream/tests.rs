@@ -190,6 +190,7 @@ fn an_error_later_on_is_the_targets_own_ending() {
     let seen = whole(chat(false), &[CHAT, error].concat());
     assert_eq!((seen.first, seen.ending), (First::Content, Ending::Failed));
     assert_eq!(seen.bytes, [CHAT, error].concat().as_bytes());
+    assert_eq!(whole(chat(false), &[CHAT, error, DONE].concat()).ending, Ending::Failed);
     let start = MESSAGES.find("event: ping").unwrap();
     let error = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n";
     assert_eq!(whole(messages(), &[&MESSAGES[..start], error].concat()).ending, Ending::Failed);

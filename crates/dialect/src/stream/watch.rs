@@ -40,13 +40,13 @@ pub(super) struct Watch {
     first: First,
     tokens: Tokens,
     state: State,
+    /// An error event of the target's has passed.
+    erred: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Running,
-    /// An error event has passed.
-    Failed,
     /// The end has passed, yet events may follow that count (usage behind a finish reason).
     Complete,
     /// The end marker has passed: what follows is not looked at.
@@ -59,7 +59,7 @@ impl Watch {
     pub(super) fn new(dialect: Dialect, endpoint: Endpoint, end: StreamEnd, withhold: bool) -> Self {
         let family = family(dialect, endpoint);
         let (first, tokens, state) = (First::Pending, Tokens::default(), State::Running);
-        Self { dialect, endpoint, family, end, withhold, first, tokens, state }
+        Self { dialect, endpoint, family, end, withhold, first, tokens, state, erred: false }
     }
 
     /// Looks at an event with data.
@@ -102,8 +102,8 @@ impl Watch {
     /// The ending if the target's bytes end cleanly now.
     pub(super) fn ending(&self) -> Ending {
         match self.state {
+            _ if self.erred => Ending::Failed,
             State::Complete | State::Sealed => Ending::Complete,
-            State::Failed => Ending::Failed,
             State::Running if self.end == StreamEnd::Eof && self.first != First::Pending => Ending::Complete,
             State::Running => Ending::Cut,
         }
@@ -224,9 +224,7 @@ impl Watch {
         if self.first == First::Pending {
             self.first = First::Error(refused);
         }
-        if self.state == State::Running {
-            self.state = State::Failed;
-        }
+        self.erred = true;
     }
 }
 

@@ -3,6 +3,7 @@
 //! and image output as `OUTPUT`.
 
 mod tokens;
+mod wire;
 
 #[cfg(test)]
 mod tests;
