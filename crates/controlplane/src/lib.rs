@@ -3,7 +3,7 @@
 pub mod api;
 pub mod compile;
 pub mod fleet;
-mod plane;
+pub(crate) mod plane;
 pub mod push;
 pub mod resource;
 pub mod serve;

@@ -122,6 +122,11 @@ impl Plane {
         version(&self.state.load())
     }
 
+    /// What the built-in provider compiles to.
+    pub(crate) fn sandbox(&self) -> Option<&Resource> {
+        self.base.iter().find(|resource| resource.name == SANDBOX)
+    }
+
     /// Since when it runs.
     #[must_use]
     pub fn started(&self) -> Instant {

@@ -1,14 +1,44 @@
-//! The admin API: REST under `/api/v1`.
+//! The admin API: REST under `/api/v1`, made from one table of routes. Denies by default: every route wants the token,
+//! and so does every path that is none.
+
+mod answer;
+mod call;
+mod catalog;
+mod clients;
+mod configuration;
+mod dispatch;
+mod explain;
+mod fleet;
+mod idempotency;
+mod openapi;
+mod resources;
+mod route;
+mod view;
+
+#[cfg(test)]
+mod tests;
 
 use crate::{Plane, Token};
-use axum::{Router, routing::get};
+use answer::Fault;
+use axum::{
+    Router,
+    extract::Request,
+    routing::{MethodFilter, on},
+};
+use http::{HeaderMap, StatusCode};
+use idempotency::Kept;
 use std::sync::Arc;
+
+const PREFIX: &str = "/api/v1";
+const FRONT: &str = "Keyway's control plane.\n\nThe admin API is under /api/v1; GET /api/v1/openapi.json describes it.\n\
+Every call shows the admin token as `authorization: Bearer …`. The command line `keyway` uses it.\n";
 
 /// What the API needs.
 #[derive(Debug)]
 pub struct Api {
     plane: Arc<Plane>,
     token: Token,
+    kept: Arc<Kept>,
 }
 
 // === impl Api ===
@@ -17,12 +47,33 @@ impl Api {
     /// Answers with that plane whoever shows that token.
     #[must_use]
     pub fn new(plane: Arc<Plane>, token: Token) -> Self {
-        Self { plane, token }
+        Self { plane, token, kept: Arc::default() }
     }
 }
 
-/// All routes.
+/// All routes of the table, and a plain front page that names them.
 pub fn router(api: Api) -> Router {
-    let _ = (&api.plane, &api.token);
-    Router::new().route("/", get(|| async { "Keyway control plane. The admin API is under /api/v1.\n" }))
+    let api = Arc::new(api);
+    let mut router = Router::new().route("/", on(MethodFilter::GET, || async { FRONT }));
+    for route in route::ROUTES {
+        let api = Arc::clone(&api);
+        let answer = move |request: Request| dispatch::dispatch(Arc::clone(&api), route, request);
+        router = router.route(&format!("{PREFIX}{}", route.path), on(route.method.filter(), answer));
+    }
+    let (no_path, no_method) = (Arc::clone(&api), api);
+    let refuse =
+        |api: &Api, headers: &HeaderMap, fault: Fault| dispatch::admit(api, headers).and(Err::<(), _>(fault));
+    router
+        .fallback(move |headers: HeaderMap| async move {
+            let message = "there is no such path; GET /api/v1/openapi.json lists all";
+            refuse(&no_path, &headers, Fault::new(StatusCode::NOT_FOUND, "not_found", message))
+        })
+        .method_not_allowed_fallback(move |headers: HeaderMap| async move {
+            let message = "this path has other methods; GET /api/v1/openapi.json lists all";
+            refuse(
+                &no_method,
+                &headers,
+                Fault::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message),
+            )
+        })
 }

@@ -16,5 +16,6 @@ pub use refusal::Refusal;
 pub use state::{Held, State};
 pub use tokens::TokenText;
 
+pub(crate) use proposal::not_found;
 pub(crate) use state::add as add_to_file;
 pub(crate) use tokens::digest;

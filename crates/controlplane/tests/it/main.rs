@@ -1,6 +1,8 @@
 //! The whole control plane in this process, with replicas and operators at its ports.
 
 #[cfg(test)]
+mod api;
+#[cfg(test)]
 mod fleet;
 #[cfg(test)]
 mod support;

@@ -1,0 +1,199 @@
+//! What goes back: JSON, or one error in one shape. No answer is kept by anyone on the way.
+
+use crate::{
+    fleet::ProbeFailed,
+    resource::{Kind, Refusal},
+};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use keyway_config::Problem;
+use schemars::JsonSchema;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+/// A good answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) body: Bytes,
+    /// Version of the one resource that it shows.
+    pub(super) version: Option<u64>,
+}
+
+/// A refusal.
+#[derive(Debug, Clone)]
+pub(crate) struct Fault {
+    pub(super) status: StatusCode,
+    pub(super) error: Box<ErrorBody>,
+}
+
+/// What every refusal looks like.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(super) struct Failed {
+    error: ErrorBody,
+}
+
+/// What is wrong, in words for programs and for people.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(super) struct ErrorBody {
+    /// One word, stable: `invalid_config`, `version_conflict`…
+    pub(super) code: &'static str,
+    /// One line for people.
+    pub(super) message: String,
+    /// The first field at fault: `providers.openai.base_url`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) field: Option<String>,
+    /// Everything that is wrong, where it is more than one thing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) problems: Vec<Note>,
+    /// What was perhaps meant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) nearest: Vec<String>,
+    /// The version that is there, after a conflict; 0 = none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) version: Option<u64>,
+}
+
+/// One field and what there is to say of it.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(super) struct Note {
+    /// Path of the field; empty = the whole.
+    field: String,
+    /// One line.
+    message: String,
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// 200 with that value.
+    pub(super) fn json(value: &impl Serialize) -> Result<Self, Fault> {
+        let bytes = serde_json::to_vec(value).map_err(|_| Fault::internal("an answer that is no JSON"))?;
+        // It may show a made token: wiped once it is sent and forgotten.
+        Ok(Self { status: StatusCode::OK, body: Bytes::from_owner(Zeroizing::new(bytes)), version: None })
+    }
+
+    /// As 201.
+    pub(super) fn created(self) -> Self {
+        Self { status: StatusCode::CREATED, ..self }
+    }
+
+    /// With the version of what it shows.
+    pub(super) fn version(self, version: u64) -> Self {
+        Self { version: Some(version), ..self }
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let mut response = respond(self.status, self.body);
+        let tag = self.version.and_then(|version| HeaderValue::try_from(format!("\"{version}\"")).ok());
+        if let Some(tag) = tag {
+            response.headers_mut().insert(header::ETAG, tag);
+        }
+        response
+    }
+}
+
+// === impl Fault ===
+
+impl Fault {
+    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        let error = ErrorBody {
+            code,
+            message: message.into(),
+            field: None,
+            problems: Vec::new(),
+            nearest: Vec::new(),
+            version: None,
+        };
+        Self { status, error: Box::new(error) }
+    }
+
+    pub(super) fn malformed(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", message)
+    }
+
+    pub(super) fn unauthorized() -> Self {
+        let message = "show the admin token as `authorization: Bearer …`";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+    }
+
+    pub(super) fn not_found(what: &str, name: &str, nearest: Vec<String>) -> Self {
+        let mut fault = Self::new(StatusCode::NOT_FOUND, "not_found", format!("no {what} is named `{name}`"));
+        if !nearest.is_empty() {
+            fault.error.message += &format!("; did you mean {}?", nearest.join(" or "));
+        }
+        fault.error.nearest = nearest;
+        fault
+    }
+
+    pub(super) fn internal(message: &str) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", message)
+    }
+
+    fn invalid(problems: &[Problem]) -> Self {
+        let first = problems.first();
+        let message = first.map(|problem| problem.reason.clone()).unwrap_or_default();
+        let mut fault = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_config", message);
+        fault.error.field = first.map(|problem| problem.field.clone()).filter(|field| !field.is_empty());
+        if problems.len() > 1 {
+            fault.error.problems = problems.iter().map(Note::from).collect();
+        }
+        fault
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        let message = refusal.to_string();
+        match refusal {
+            Refusal::Invalid(problems) => Self::invalid(&problems),
+            Refusal::NotFound { kind, name, nearest } => Self::not_found(Kind::word(kind), &name, nearest),
+            Refusal::Exists { .. } => Self::new(StatusCode::CONFLICT, "already_exists", message),
+            Refusal::Conflict { found, .. } => {
+                let mut fault = Self::new(StatusCode::CONFLICT, "version_conflict", message);
+                fault.error.version = Some(found);
+                fault
+            }
+            Refusal::Store(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "storage_failed", message),
+            Refusal::Internal(_) => Self::internal(&message),
+        }
+    }
+}
+
+impl From<ProbeFailed> for Fault {
+    fn from(failed: ProbeFailed) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "no_replica", failed.to_string())
+    }
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        let status = self.status;
+        let body = serde_json::to_vec(&Failed { error: *self.error }).unwrap_or_default();
+        let mut response = respond(status, body.into());
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+// === impl Note ===
+
+impl From<&Problem> for Note {
+    fn from(problem: &Problem) -> Self {
+        Self { field: problem.field.clone(), message: problem.reason.clone() }
+    }
+}
+
+fn respond(status: StatusCode, body: Bytes) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ];
+    (status, headers, body).into_response()
+}

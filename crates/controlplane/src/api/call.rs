@@ -1,0 +1,94 @@
+//! One call, after its token was found good and its body read: what a route's function sees.
+
+use super::{
+    Api,
+    answer::{Answer, Fault},
+};
+use crate::{
+    Outcome, Plane,
+    resource::{Kind, Proposal, Refusal, Way},
+};
+use bytes::Bytes;
+use keyway_config::Problem;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Who changes by single calls, as a document's origin says.
+const BY_API: &str = "api";
+
+/// One call.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(super) api: Arc<Api>,
+    /// Names of the path, percent-decoded.
+    pub(super) path: BTreeMap<String, String>,
+    pub(super) query: BTreeMap<String, String>,
+    /// The version that the caller last saw of what it changes.
+    pub(super) if_match: Option<u64>,
+    pub(super) body: Bytes,
+}
+
+// === impl Call ===
+
+impl Call {
+    pub(super) fn plane(&self) -> &Plane {
+        &self.api.plane
+    }
+
+    /// A name of the path; the route table has it, or the route's own test fails.
+    pub(super) fn param(&self, name: &str) -> &str {
+        self.path.get(name).map_or("", String::as_str)
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.param("name")
+    }
+
+    /// The body as JSON.
+    pub(super) fn value(&self) -> Result<Value, Fault> {
+        serde_json::from_slice(&self.body)
+            .map_err(|error| Fault::malformed(format!("the body is no JSON: {error}")))
+    }
+
+    /// The body as a type of the file; faults name fields as the file does, below `prefix`.
+    pub(super) fn spec<T: DeserializeOwned>(&self, prefix: &str) -> Result<T, Fault> {
+        Ok(read(&self.value()?, prefix)?)
+    }
+
+    /// Makes a change by hand. With `if-match` only if what is named is at that version.
+    pub(super) async fn change(
+        &self,
+        kind: Kind,
+        name: &str,
+        propose: impl FnOnce(&mut Proposal<'_>) -> Result<(), Refusal>,
+    ) -> Result<Outcome, Fault> {
+        let if_match = self.if_match;
+        let checked = |proposal: &mut Proposal<'_>| {
+            let found = proposal.state.get(kind, name).map_or(0, |held| held.version);
+            if if_match.is_some_and(|expected| expected != found) {
+                return Err(Refusal::Conflict { kind, name: name.to_owned(), found });
+            }
+            propose(proposal)
+        };
+        Ok(self.plane().change(Way::Hand, BY_API, checked).await?)
+    }
+
+    /// Deletes one document.
+    pub(super) async fn delete(&self, kind: Kind) -> Result<Answer, Fault> {
+        let name = self.name();
+        let outcome = self.change(kind, name, |proposal| proposal.delete(kind, name)).await?;
+        Answer::json(&super::view::Done::from(&outcome))
+    }
+}
+
+/// A value as a type of the file.
+pub(super) fn read<T: DeserializeOwned>(value: &Value, prefix: &str) -> Result<T, Refusal> {
+    keyway_config::read_json(value).map_err(|problems| {
+        let below = |problem: Problem| {
+            let dot = if prefix.is_empty() || problem.field.is_empty() { "" } else { "." };
+            Problem { field: format!("{prefix}{dot}{}", problem.field), ..problem }
+        };
+        Refusal::Invalid(problems.into_iter().map(below).collect())
+    })
+}

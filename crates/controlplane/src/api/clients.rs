@@ -1,0 +1,153 @@
+//! Clients and their tokens. A made token is in the one answer that made it.
+
+use super::{
+    answer::{Answer, Fault},
+    call::{Call, read},
+    resources::{find, put, show, written},
+    view::{ClientView, Written},
+};
+use crate::{
+    Outcome,
+    resource::{Body, Kind, Refusal},
+};
+use keyway_config::{Client, File};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+/// A client to be made: its name beside what a file says of a client.
+#[derive(Debug, JsonSchema)]
+#[expect(dead_code, reason = "read as the file's own type; this is its form in the API's description")]
+pub(super) struct NewClient {
+    name: String,
+    #[schemars(flatten)]
+    spec: Client,
+}
+
+/// A client with its token, if one was made.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct MadeClient {
+    /// Shown here only; absent where the caller gave one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+    #[serde(flatten)]
+    client: Written<ClientView>,
+}
+
+/// A new token.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct NewToken {
+    name: String,
+    /// Shown here only; the one before is refused from now on.
+    token: String,
+    /// The state in force, `epoch.counter`.
+    snapshot: String,
+}
+
+pub(super) async fn list(call: Call) -> Result<Answer, Fault> {
+    let state = call.plane().state();
+    let views = state.each(Kind::Client).filter_map(|(name, held)| ClientView::new(name, held));
+    Answer::json(&views.collect::<Vec<_>>())
+}
+
+pub(super) async fn show_one(call: Call) -> Result<Answer, Fault> {
+    show(&call, Kind::Client, ClientView::new)
+}
+
+pub(super) async fn create(mut call: Call) -> Result<Answer, Fault> {
+    let mut value = call.value()?;
+    let name = value.as_object_mut().and_then(|fields| fields.shift_remove("name"));
+    let Some(Value::String(name)) = name else {
+        return Err(Refusal::field("name", "is missing").into());
+    };
+    let spec: Client = read(&value, &Kind::Client.path(&name))?;
+    call.path.insert("name".to_owned(), name.clone());
+    let mut file = File::default();
+    file.clients.insert(name.clone(), spec.clone());
+    let outcome = put(&call, Kind::Client, &file, |proposal| {
+        if proposal.state.get(Kind::Client, &name).is_some() {
+            return Err(Refusal::Exists { kind: Kind::Client, name: name.clone() });
+        }
+        proposal.client(&name, spec)
+    });
+    let outcome = outcome.await?;
+    let held = find(&call, Kind::Client)?;
+    let view = ClientView::new(&name, &held).ok_or_else(|| Fault::internal("a client of another kind"))?;
+    let made = MadeClient { token: token(&outcome), client: Written::new(view, &outcome) };
+    Ok(Answer::json(&made)?.created().version(held.version))
+}
+
+/// A JSON merge patch: what is named replaces, `null` removes.
+pub(super) async fn patch(call: Call) -> Result<Answer, Fault> {
+    let Value::Object(changes) = call.value()? else {
+        return Err(Fault::malformed("a patch is a JSON object"));
+    };
+    let prefix = Kind::Client.path(call.name());
+    edit(&call, |spec| {
+        let mut value =
+            serde_json::to_value(spec).map_err(|_| Refusal::Internal("a client that is no JSON"))?;
+        if let Value::Object(fields) = &mut value {
+            for (name, change) in changes {
+                merge(fields, name, change);
+            }
+        }
+        read(&value, &prefix)
+    })
+    .await
+}
+
+pub(super) async fn delete(call: Call) -> Result<Answer, Fault> {
+    call.delete(Kind::Client).await
+}
+
+pub(super) async fn disable(call: Call) -> Result<Answer, Fault> {
+    edit(&call, |spec| Ok(Client { disabled: true, ..spec.clone() })).await
+}
+
+pub(super) async fn enable(call: Call) -> Result<Answer, Fault> {
+    edit(&call, |spec| Ok(Client { disabled: false, ..spec.clone() })).await
+}
+
+pub(super) async fn rotate(call: Call) -> Result<Answer, Fault> {
+    let name = call.name();
+    let outcome = call.change(Kind::Client, name, |proposal| proposal.rotate_client(name)).await?;
+    let token = token(&outcome).ok_or_else(|| Fault::internal("no token was made"))?;
+    Answer::json(&NewToken { name: name.to_owned(), token, snapshot: outcome.version.to_string() })
+}
+
+/// Changes what the client's document says, as it stands when this change has its turn.
+async fn edit(call: &Call, edit: impl FnOnce(&Client) -> Result<Client, Refusal>) -> Result<Answer, Fault> {
+    let name = call.name();
+    let outcome = call.change(Kind::Client, name, |proposal| {
+        let there = proposal.state.get(Kind::Client, name).map(|held| &held.document.body);
+        let Some(Body::Client { spec, .. }) = there else {
+            return Err(proposal.not_found(Kind::Client, name));
+        };
+        let spec = edit(spec)?;
+        let mut file = File::default();
+        file.clients.insert(name.to_owned(), spec.clone());
+        let problems = keyway_config::check(&file);
+        if !problems.is_empty() {
+            return Err(Refusal::Invalid(problems));
+        }
+        proposal.warnings.extend(keyway_config::warnings(&file));
+        proposal.client(name, spec)
+    });
+    written(call, Kind::Client, &outcome.await?, ClientView::new)
+}
+
+fn merge(fields: &mut serde_json::Map<String, Value>, name: String, change: Value) {
+    match (change, fields.get_mut(&name)) {
+        (Value::Null, _) => drop(fields.shift_remove(&name)),
+        (Value::Object(changes), Some(Value::Object(below))) => {
+            for (name, change) in changes {
+                merge(below, name, change);
+            }
+        }
+        (other, _) => drop(fields.insert(name, other)),
+    }
+}
+
+fn token(outcome: &Outcome) -> Option<String> {
+    outcome.tokens.first().map(|shown| shown.token.expose().to_owned())
+}

@@ -1,0 +1,269 @@
+//! Which targets a request would try, in which order, and every rule that decides it. Uses the data plane's own
+//! resolution over the state in force. Health is each replica's own and is not known here.
+
+use super::{
+    answer::{Answer, Fault},
+    call::Call,
+    view::Head,
+};
+use crate::{
+    Plane,
+    plane::unix_now,
+    resource::{Body, Held, Kind, State, not_found},
+};
+use keyway_snapshot::{
+    Auth, Client, ClientState, CredentialState, Pattern, Refused, Resolved, Snapshot, Strategy, Target,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
+
+/// A question.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Question {
+    /// Who would ask.
+    client: String,
+    /// For what.
+    model: String,
+}
+
+/// What would happen.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Explained {
+    client: String,
+    /// As asked.
+    asked: String,
+    /// What it stands for; absent = nothing.
+    model: Option<String>,
+    /// Whether the client would be served.
+    allowed: bool,
+    /// In the order in which they would be tried.
+    targets: Vec<Tried>,
+    /// Every rule that decided it.
+    rules: Vec<String>,
+    /// The state that was asked, `epoch.counter`.
+    snapshot: String,
+}
+
+/// One target.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Tried {
+    /// From 1; those of a weighted choice have the same.
+    order: usize,
+    provider: String,
+    /// What goes upstream as the model's name.
+    model: String,
+    weight: u32,
+    priority: u32,
+    state: TargetState,
+    /// Why it has this state and place.
+    why: String,
+}
+
+/// What stands in the way of a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum TargetState {
+    /// Nothing.
+    Ready,
+    /// Its provider wants a key and none is active.
+    NoKey,
+    /// Its provider wants a way of signing that data planes do not have yet.
+    UnsupportedAuth,
+}
+
+/// An alias with the state of its targets.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Alias {
+    #[serde(flatten)]
+    head: Head,
+    strategy: keyway_config::Strategy,
+    /// In the order in which they would be tried.
+    targets: Vec<Tried>,
+    /// Tried when every target failed.
+    fallback: Vec<String>,
+    /// Attempts after the first; absent = the data plane's default.
+    retries: Option<u32>,
+    /// Bounds in time for one attempt.
+    timeouts: keyway_config::Timeouts,
+}
+
+pub(super) async fn explain(call: Call) -> Result<Answer, Fault> {
+    let Question { client: name, model: asked } = call.spec("")?;
+    let snapshot = call.plane().snapshot()?;
+    let state = call.plane().state();
+    let client =
+        snapshot.clients.by_name(&name).ok_or_else(|| Fault::from(not_found(&state, Kind::Client, &name)))?;
+    let mut rules = Vec::new();
+    let mut allowed = admission(client, unix_now(), &mut rules);
+    let (mut model, mut targets) = (None, Vec::new());
+    match snapshot.resolve(client, &asked) {
+        Ok(resolved) => {
+            rules.push(meaning(&asked, &resolved));
+            rules.push(permission(patterns(&state, &name), &asked, &resolved));
+            model = Some(full_name(&resolved).to_owned());
+            targets = tried(&snapshot, &resolved, &mut rules);
+            allowed &= targets.iter().any(|target| target.state == TargetState::Ready);
+        }
+        Err(refused) => {
+            allowed = false;
+            let status = if matches!(refused, Refused::NotAllowed { .. }) { 403 } else { 404 };
+            rules.push(format!("{refused}: {status}"));
+        }
+    }
+    let snapshot = snapshot.version.to_string();
+    Answer::json(&Explained { client: name, asked, model, allowed, targets, rules, snapshot })
+}
+
+/// Whether its token is taken at all.
+fn admission(client: &Client, now: u64, rules: &mut Vec<String>) -> bool {
+    let disabled = client.state == ClientState::Disabled;
+    let expired = client.expires_at != 0 && client.expires_at <= now;
+    rules.push(match (disabled, expired) {
+        (true, _) => "the client is disabled: every request is refused with 401".to_owned(),
+        (false, true) => "the client has expired: every request is refused with 401".to_owned(),
+        (false, false) => "the client is enabled".to_owned(),
+    });
+    !disabled && !expired
+}
+
+fn meaning(asked: &str, resolved: &Resolved) -> String {
+    match resolved {
+        Resolved::Alias(_) => format!("`{asked}` is an alias"),
+        Resolved::Target(target) if *target.label == *asked => {
+            let known =
+                if target.price.is_some() { "with a known price" } else { "whose price is not known" };
+            format!(
+                "`{}` is a configured provider; `{}` goes upstream as it stands, {known}",
+                target.provider.name, target.model
+            )
+        }
+        Resolved::Target(target) => format!("`{asked}` is offered by `{}` alone", target.provider.name),
+    }
+}
+
+/// The client's patterns as they were written.
+fn patterns<'a>(state: &'a State, client: &str) -> Option<&'a [String]> {
+    match &state.get(Kind::Client, client)?.document.body {
+        Body::Client { spec, .. } => spec.models.as_deref(),
+        Body::Provider { .. } | Body::Model(_) | Body::Team(_) | Body::Section(_) => None,
+    }
+}
+
+/// Why a client that may use it may.
+fn permission(patterns: Option<&[String]>, asked: &str, resolved: &Resolved) -> String {
+    let Some(patterns) = patterns else {
+        return "the client has no list of models: all are allowed".to_owned();
+    };
+    let full = full_name(resolved);
+    let fits = |text: &&String| {
+        let pattern = Pattern::new(text);
+        pattern.matches(asked) || pattern.matches(full)
+    };
+    let by = patterns.iter().find(fits);
+    by.map_or_else(|| "not allowed".to_owned(), |text| format!("the client may use `{text}`"))
+}
+
+fn full_name(resolved: &Resolved) -> &str {
+    match resolved {
+        Resolved::Alias(alias) => &alias.name,
+        Resolved::Target(target) => &target.label,
+    }
+}
+
+/// Every target of every group: the name's own first, then its fallbacks'.
+fn tried(snapshot: &Snapshot, resolved: &Resolved, rules: &mut Vec<String>) -> Vec<Tried> {
+    let mut all: Vec<Tried> = Vec::new();
+    for (place, group) in snapshot.groups(resolved).iter().enumerate() {
+        if place > 0 {
+            rules.push(format!("`{}` is a fallback; it needs no permission of its own", full_name(group)));
+        }
+        let first = all.last().map_or(1, |last| last.order + 1);
+        match group {
+            Resolved::Target(target) => all.push(one(snapshot, target, (first, 1, 0), String::new())),
+            Resolved::Alias(alias) => {
+                if let Some(retries) = alias.retries.filter(|_| place == 0) {
+                    rules.push(format!("`{}` allows {retries} attempts after the first", alias.name));
+                }
+                let (targets, rule) = of_alias(snapshot, alias, first);
+                rules.push(rule);
+                all.extend(targets);
+            }
+        }
+    }
+    all
+}
+
+fn of_alias(snapshot: &Snapshot, alias: &keyway_snapshot::Alias, first: usize) -> (Vec<Tried>, String) {
+    let mut targets: Vec<&(std::sync::Arc<Target>, u32, u32)> = alias.targets.iter().collect();
+    if alias.strategy == Strategy::Priority {
+        targets.sort_by_key(|(_, _, priority)| *priority);
+        let placed = targets.iter().enumerate();
+        let shown = placed.map(|(place, (target, weight, priority))| {
+            let why = format!("priority {priority}");
+            Tried { priority: *priority, ..one(snapshot, target, (first + place, *weight, *priority), why) }
+        });
+        return (shown.collect(), format!("`{}` tries its targets by priority, lowest first", alias.name));
+    }
+    targets.sort_by_key(|(_, weight, _)| Reverse(*weight));
+    let total: u64 = targets.iter().map(|(_, weight, _)| u64::from(*weight)).sum();
+    let shown = targets.iter().map(|(target, weight, priority)| {
+        one(snapshot, target, (first, *weight, *priority), format!("weight {weight} of {total}"))
+    });
+    let rule =
+        format!("`{}` chooses by weight; what fails is followed by another of its targets", alias.name);
+    (shown.collect(), rule)
+}
+
+fn one(snapshot: &Snapshot, target: &Target, place: (usize, u32, u32), why: String) -> Tried {
+    let (order, weight, priority) = place;
+    let provider = &target.provider;
+    let active = snapshot.credentials.get(&provider.name).into_iter().flatten();
+    let active = active.filter(|credential| credential.state == CredentialState::Active).count();
+    let (state, because) = match &provider.auth {
+        Auth::Unsupported(scheme) => {
+            (TargetState::UnsupportedAuth, format!("signing with {} comes later", scheme.as_str_name()))
+        }
+        Auth::None => (TargetState::Ready, "needs no key".to_owned()),
+        Auth::Header(..) | Auth::Query(_) if provider.built_in => (TargetState::Ready, "built in".to_owned()),
+        Auth::Header(..) | Auth::Query(_) => match active {
+            0 => (TargetState::NoKey, "no active key".to_owned()),
+            1 => (TargetState::Ready, "1 active key".to_owned()),
+            more => (TargetState::Ready, format!("{more} active keys")),
+        },
+    };
+    let why = if why.is_empty() { because } else { format!("{why}; {because}") };
+    Tried {
+        order,
+        provider: provider.name.as_ref().into(),
+        model: target.model.as_ref().into(),
+        weight,
+        priority,
+        state,
+        why,
+    }
+}
+
+// === impl Alias ===
+
+impl Alias {
+    pub(super) fn new(held: &Held, plane: &Plane, name: &str) -> Result<Self, Fault> {
+        let Body::Model(spec) = &held.document.body else {
+            return Err(Fault::internal("a model of another kind"));
+        };
+        let snapshot = plane.snapshot()?;
+        let targets = match snapshot.lookup(name) {
+            Ok(Resolved::Alias(alias)) => of_alias(&snapshot, &alias, 1).0,
+            Ok(Resolved::Target(_)) | Err(_) => Vec::new(),
+        };
+        Ok(Self {
+            head: Head::new(name, held),
+            strategy: spec.strategy.unwrap_or_default(),
+            targets,
+            fallback: spec.fallback.clone(),
+            retries: spec.retries,
+            timeouts: spec.bounds(),
+        })
+    }
+}

@@ -1,0 +1,105 @@
+//! Replicas, status, and keys tried on a replica.
+
+use super::{
+    answer::{Answer, Fault},
+    call::Call,
+    resources::find,
+};
+use crate::{
+    fleet::Replica,
+    resource::{Body, Kind},
+};
+use http::StatusCode;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// What runs.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Status {
+    /// The state in force, `epoch.counter`.
+    version: String,
+    /// Of the program.
+    build: &'static str,
+    /// Replicas that are connected.
+    replicas: usize,
+    /// Replicas that serve the state in force.
+    ready: usize,
+    /// Providers, models, teams, clients and sections.
+    resources: usize,
+    /// Seconds.
+    uptime: u64,
+}
+
+/// What a provider said to one version of a key.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Tried {
+    key: String,
+    version: u32,
+    /// HTTP status; 0 = no answer.
+    status: u32,
+    latency_ms: f64,
+    /// Whether the provider took it.
+    ok: bool,
+    /// Why not.
+    reason: String,
+}
+
+pub(super) async fn list(call: Call) -> Result<Answer, Fault> {
+    Answer::json(&call.plane().fleet().list())
+}
+
+pub(super) async fn show(call: Call) -> Result<Answer, Fault> {
+    Answer::json(&one(&call)?)
+}
+
+pub(super) async fn drain(call: Call) -> Result<Answer, Fault> {
+    let id = one(&call)?.id;
+    let ordered = call.plane().fleet().drain(&id, "ordered by an operator");
+    let failed = |_| Fault::new(StatusCode::CONFLICT, "not_connected", format!("`{id}` is not connected"));
+    ordered.map_err(failed)?;
+    Answer::json(&one(&call).ok())
+}
+
+pub(super) async fn status(call: Call) -> Result<Answer, Fault> {
+    let plane = call.plane();
+    let (version, replicas) = (plane.version(), plane.fleet().list());
+    let connected = replicas.iter().filter(|replica| replica.state != crate::fleet::ReplicaState::Lost);
+    Answer::json(&Status {
+        version: version.to_string(),
+        build: env!("CARGO_PKG_VERSION"),
+        replicas: connected.count(),
+        ready: plane.fleet().serving(version),
+        resources: plane.state().all().count(),
+        uptime: plane.started().elapsed().as_secs(),
+    })
+}
+
+/// One small call for each key, one after the other.
+pub(super) async fn test_provider(call: Call) -> Result<Answer, Fault> {
+    let held = find(&call, Kind::Provider)?;
+    let Body::Provider { keys, .. } = &held.document.body else {
+        return Err(Fault::internal("a provider of another kind"));
+    };
+    let mut all = Vec::new();
+    for key in keys {
+        let Some(active) = key.active() else { continue };
+        let probed = call.plane().fleet().probe(call.name(), &key.name, active.version).await?;
+        all.push(Tried {
+            key: key.name.clone(),
+            version: active.version,
+            status: probed.status,
+            latency_ms: probed.latency.as_secs_f64() * 1000.0,
+            ok: (200..300).contains(&probed.status),
+            reason: probed.reason,
+        });
+    }
+    Answer::json(&all)
+}
+
+fn one(call: &Call) -> Result<Replica, Fault> {
+    let id = call.param("id");
+    let replicas = call.plane().fleet().list();
+    let nearest = keyway_config::nearest(id, replicas.iter().map(|replica| replica.id.as_str()));
+    let found = replicas.into_iter().find(|replica| replica.id == id);
+    found.ok_or_else(|| Fault::not_found("replica", id, nearest))
+}

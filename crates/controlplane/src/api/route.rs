@@ -1,0 +1,184 @@
+//! The one table of routes: method, path, scope, what it owns, what it takes and gives. Router, OpenAPI and the test
+//! that walks it are made from it, so a route that is not here does not exist and none is open by oversight.
+
+use super::{
+    answer::{Answer, Fault},
+    call::Call,
+    catalog, clients, configuration, explain, fleet, openapi, resources,
+    view::{ClientView, Done, Json, ModelView, ProviderView, TeamView, Written},
+};
+use crate::fleet::Replica;
+use axum::routing::MethodFilter;
+use keyway_config::{Client, File, Model, Provider, Team};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use std::pin::Pin;
+
+/// Bytes that one body may have.
+const BODY_LIMIT: usize = 1 << 20;
+/// Bytes that a whole file may have as JSON: 100,000 clients take about 20 MB.
+const FILE_LIMIT: usize = 64 << 20;
+
+/// What a token must be good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    ConfigRead,
+    ConfigWrite,
+    /// Takes secrets in, or gives a token out.
+    SecretsWrite,
+    NodesRead,
+    NodesWrite,
+}
+
+/// Whose a route's subject is, for tokens that are bound to one team.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// Nobody's: the whole product's.
+    Everyone,
+    /// The team that the client in the path belongs to.
+    TeamOfClient,
+    /// The team in the path.
+    Team,
+}
+
+/// The methods that the API has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    Get,
+    Post,
+    Put,
+    Patch,
+    Delete,
+}
+
+type Answering = Pin<Box<dyn Future<Output = Result<Answer, Fault>> + Send>>;
+type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// One route.
+pub(super) struct Route {
+    pub(super) method: Method,
+    /// Below `/api/v1`.
+    pub(super) path: &'static str,
+    pub(super) scope: Scope,
+    pub(super) owner: Owner,
+    pub(super) summary: &'static str,
+    /// Names in the query.
+    pub(super) query: &'static [&'static str],
+    pub(super) takes: Option<SchemaOf>,
+    pub(super) gives: SchemaOf,
+    pub(super) body_limit: usize,
+    pub(super) answer: fn(Call) -> Answering,
+}
+
+// === impl Method ===
+
+impl Method {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Post => "post",
+            Self::Put => "put",
+            Self::Patch => "patch",
+            Self::Delete => "delete",
+        }
+    }
+
+    pub(super) fn filter(self) -> MethodFilter {
+        match self {
+            Self::Get => MethodFilter::GET,
+            Self::Post => MethodFilter::POST,
+            Self::Put => MethodFilter::PUT,
+            Self::Patch => MethodFilter::PATCH,
+            Self::Delete => MethodFilter::DELETE,
+        }
+    }
+}
+
+// === impl Route ===
+
+impl Route {
+    /// The same route with names in its query.
+    const fn with_query(self, query: &'static [&'static str]) -> Self {
+        Self { query, ..self }
+    }
+
+    /// The same route for bodies that hold a whole file.
+    const fn for_files(self) -> Self {
+        Self { body_limit: FILE_LIMIT, ..self }
+    }
+}
+
+impl std::fmt::Debug for Route {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.method.word(), self.path)
+    }
+}
+
+fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+macro_rules! route {
+    ($method:ident $path:literal, $scope:ident, $owner:ident, $takes:tt => $gives:ty, $answer:path, $summary:literal) => {
+        Route {
+            method: Method::$method,
+            path: $path,
+            scope: Scope::$scope,
+            owner: Owner::$owner,
+            summary: $summary,
+            query: &[],
+            takes: route!(@takes $takes),
+            gives: schema_of::<$gives>,
+            body_limit: BODY_LIMIT,
+            answer: |call| Box::pin($answer(call)),
+        }
+    };
+    (@takes nothing) => { None };
+    (@takes ($takes:ty)) => { Some(schema_of::<$takes>) };
+}
+
+/// All routes. Nothing else is answered under `/api/v1`.
+#[rustfmt::skip]
+pub(super) static ROUTES: &[Route] = &[
+    route!(Get "/status", NodesRead, Everyone, nothing => fleet::Status, fleet::status, "Version in force, replicas, uptime"),
+    route!(Get "/openapi.json", ConfigRead, Everyone, nothing => Json, openapi::show, "This API's description"),
+    route!(Get "/schema", ConfigRead, Everyone, nothing => Json, configuration::schema, "JSON Schema of keyway.yaml"),
+
+    route!(Post "/apply", SecretsWrite, Everyone, (configuration::ApplyBody) => Done, configuration::apply, "Put a file into force").for_files(),
+    route!(Post "/diff", ConfigRead, Everyone, (configuration::ApplyBody) => Done, configuration::diff, "What applying a file would change").for_files(),
+    route!(Get "/export", ConfigRead, Everyone, nothing => File, configuration::export, "The whole configuration without secrets"),
+    route!(Post "/explain", ConfigRead, Everyone, (explain::Question) => explain::Explained, explain::explain, "Which targets a request would try, and why"),
+
+    route!(Get "/providers", ConfigRead, Everyone, nothing => Vec<ProviderView>, resources::list_providers, "Configured providers"),
+    route!(Get "/providers/{name}", ConfigRead, Everyone, nothing => ProviderView, resources::show_provider, "One provider"),
+    route!(Put "/providers/{name}", SecretsWrite, Everyone, (Provider) => Written<ProviderView>, resources::put_provider, "Make or change a provider; keys that are not named stay"),
+    route!(Delete "/providers/{name}", ConfigWrite, Everyone, nothing => Done, resources::delete_provider, "Delete a provider with its keys"),
+    route!(Post "/providers/{name}/test", ConfigRead, Everyone, nothing => Vec<fleet::Tried>, fleet::test_provider, "Try each key with one small call from a replica"),
+
+    route!(Get "/models", ConfigRead, Everyone, nothing => Vec<ModelView>, resources::list_models, "Aliases"),
+    route!(Get "/models/{name}", ConfigRead, Everyone, nothing => explain::Alias, resources::show_model, "One alias, each target with its state and why"),
+    route!(Put "/models/{name}", ConfigWrite, Everyone, (Model) => Written<ModelView>, resources::put_model, "Make or change an alias"),
+    route!(Delete "/models/{name}", ConfigWrite, Everyone, nothing => Done, resources::delete_model, "Delete an alias"),
+
+    route!(Get "/catalog/providers", ConfigRead, Everyone, nothing => Vec<catalog::ProviderRow>, catalog::list_providers, "Providers that are known"),
+    route!(Get "/catalog/providers/{id}", ConfigRead, Everyone, nothing => catalog::ProviderDetail, catalog::show_provider, "One provider that is known"),
+    route!(Get "/catalog/models", ConfigRead, Everyone, nothing => Vec<catalog::ModelRow>, catalog::list_models, "Models that are known").with_query(&["provider", "search", "limit"]),
+    route!(Get "/catalog/models/{provider}/{*id}", ConfigRead, Everyone, nothing => catalog::ModelDetail, catalog::show_model, "One model that is known"),
+
+    route!(Get "/clients", ConfigRead, Everyone, nothing => Vec<ClientView>, clients::list, "Clients"),
+    route!(Post "/clients", SecretsWrite, Everyone, (clients::NewClient) => clients::MadeClient, clients::create, "Make a client; its token is in this answer only"),
+    route!(Get "/clients/{name}", ConfigRead, TeamOfClient, nothing => ClientView, clients::show_one, "One client"),
+    route!(Patch "/clients/{name}", SecretsWrite, TeamOfClient, (Client) => Written<ClientView>, clients::patch, "Change what is named of a client; null removes"),
+    route!(Delete "/clients/{name}", ConfigWrite, TeamOfClient, nothing => Done, clients::delete, "Delete a client"),
+    route!(Post "/clients/{name}/disable", ConfigWrite, TeamOfClient, nothing => Written<ClientView>, clients::disable, "Refuse its token from now on"),
+    route!(Post "/clients/{name}/enable", ConfigWrite, TeamOfClient, nothing => Written<ClientView>, clients::enable, "Take its token again"),
+    route!(Post "/clients/{name}/rotate", SecretsWrite, TeamOfClient, nothing => clients::NewToken, clients::rotate, "Give it a new token; the old one is refused"),
+
+    route!(Get "/teams", ConfigRead, Everyone, nothing => Vec<TeamView>, resources::list_teams, "Teams"),
+    route!(Get "/teams/{name}", ConfigRead, Team, nothing => TeamView, resources::show_team, "One team"),
+    route!(Put "/teams/{name}", ConfigWrite, Team, (Team) => Written<TeamView>, resources::put_team, "Make or change a team"),
+    route!(Delete "/teams/{name}", ConfigWrite, Team, nothing => Done, resources::delete_team, "Delete a team"),
+
+    route!(Get "/fleet", NodesRead, Everyone, nothing => Vec<Replica>, fleet::list, "Replicas"),
+    route!(Get "/fleet/{id}", NodesRead, Everyone, nothing => Replica, fleet::show, "One replica"),
+    route!(Post "/fleet/{id}/drain", NodesWrite, Everyone, nothing => Option<Replica>, fleet::drain, "Tell a replica to end in order"),
+];

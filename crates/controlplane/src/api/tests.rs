@@ -1,0 +1,99 @@
+//! Walks the route table: no route without the token, no route that is not reached, every route described.
+
+use super::{route::ROUTES, *};
+use crate::store::Memory;
+use axum::{body::Body, http::Request as HttpRequest, response::Response};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use tower::ServiceExt;
+
+const TOKEN: &str = "the-admin-token-of-this-test";
+const FLEET: &str = "the-fleet-token-of-this-test";
+
+async fn api() -> Router {
+    let plane = Plane::open(Arc::new(Memory::default()), Token::new(FLEET).unwrap()).await.unwrap();
+    router(Api::new(Arc::new(plane), Token::new(TOKEN).unwrap()))
+}
+
+async fn call(router: &Router, method: &str, path: &str, headers: &[(&str, &str)], body: Body) -> Response {
+    let mut request = HttpRequest::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    router.clone().oneshot(request.body(body).unwrap()).await.unwrap()
+}
+
+async fn error(response: Response) -> Value {
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    serde_json::from_slice::<Value>(&bytes).unwrap()["error"].clone()
+}
+
+/// A path of the table with something in place of its names.
+fn filled(path: &str) -> String {
+    let parts = path.split('/').map(|part| if part.starts_with('{') { "nothing-of-that-name" } else { part });
+    format!("{PREFIX}{}", parts.collect::<Vec<_>>().join("/"))
+}
+
+#[tokio::test]
+async fn no_route_without_the_token() {
+    let router = api().await;
+    let fleet = format!("Bearer {FLEET}");
+    let wrong = [
+        vec![],
+        vec![("authorization", "Bearer wrong")],
+        vec![("authorization", fleet.as_str())],
+        vec![("authorization", "Bearer ")],
+        vec![("x-api-key", TOKEN)],
+    ];
+    let real = ROUTES.iter().map(|route| (route.method.word().to_uppercase(), filled(route.path)));
+    let others =
+        [("GET", "/nothing"), ("GET", "/api/v1"), ("GET", "/api/v1/nothing"), ("PATCH", "/api/v1/fleet")];
+    for (method, path) in real.chain(others.map(|(method, path)| (method.to_owned(), path.to_owned()))) {
+        for headers in &wrong {
+            let response = call(&router, &method, &path, headers, Body::from("{}")).await;
+            assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{method} {path} {headers:?}");
+            assert_eq!(response.headers()["www-authenticate"], "Bearer");
+            assert_eq!(error(response).await["code"], "unauthorized");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_route_is_reached_and_bounded() {
+    let router = api().await;
+    let bearer = format!("Bearer {TOKEN}");
+    let token = [("authorization", bearer.as_str())];
+    for route in ROUTES {
+        let (method, path) = (route.method.word().to_uppercase(), filled(route.path));
+        let response = call(&router, &method, &path, &token, Body::from("{}")).await;
+        let status = response.status();
+        assert!(!matches!(status.as_u16(), 401 | 405 | 500..), "{route:?}: {status}");
+        if status == StatusCode::NOT_FOUND {
+            let message = error(response).await["message"].to_string();
+            assert!(message.contains("nothing-of-that-name"), "{route:?}: {message}");
+        }
+        let large = Body::from(vec![b' '; route.body_limit + 1]);
+        let response = call(&router, &method, &path, &token, large).await;
+        assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE, "{route:?}");
+    }
+}
+
+#[test]
+fn each_route_stands_once_and_is_described() {
+    let unique: BTreeSet<_> = ROUTES.iter().map(|route| (route.path, route.method.word())).collect();
+    assert_eq!(unique.len(), ROUTES.len());
+    let description = openapi::description();
+    let mut ids = BTreeSet::new();
+    for route in ROUTES {
+        let operation = &description["paths"][route.path.replace("{*", "{")][route.method.word()];
+        assert_eq!(operation["summary"], route.summary, "{route:?}");
+        assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{route:?}");
+    }
+    let text = description.to_string();
+    let schemas = description["components"]["schemas"].as_object().unwrap();
+    for reference in text.split("\"#/components/schemas/").skip(1) {
+        let name = reference.split('"').next().unwrap();
+        assert!(schemas.contains_key(name), "{name} is referred to and not there");
+    }
+}

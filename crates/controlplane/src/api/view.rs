@@ -1,0 +1,271 @@
+//! What the API shows. Secrets are never among it: of a key there are its last four characters and a fingerprint.
+
+use super::answer::Note;
+use crate::{
+    Outcome, Plane,
+    resource::{Body, Change, Held, KeyDocument, KeyState, KeyVersion, Made},
+    vault::short,
+};
+use keyway_config::{Client, Model, Provider, Team};
+use keyway_proto::snapshot::v1 as wire;
+use keyway_snapshot::Dialect;
+use prost::Message;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// What is known of a resource beside what it says.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Head {
+    /// Unique in its kind.
+    name: String,
+    /// For `if-match`: rises with each change of this resource.
+    version: u64,
+    /// Where it came from.
+    made: Made,
+}
+
+/// A configured provider.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct ProviderView {
+    name: String,
+    /// For `if-match`; absent for what is built in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
+    /// Where it came from; absent for what is built in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    made: Option<Made>,
+    /// True: always there, answered by the data plane itself.
+    built_in: bool,
+    /// Its main wire format.
+    dialect: String,
+    /// Where its main wire format is.
+    base_url: String,
+    /// All wire formats with their addresses.
+    surfaces: Vec<SurfaceView>,
+    keys: Vec<KeyView>,
+    /// Models with a name of their own; any other name is passed on as it stands.
+    offers: usize,
+    /// What the configuration says beyond that.
+    #[serde(flatten)]
+    spec: Provider,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct SurfaceView {
+    dialect: String,
+    base_url: String,
+}
+
+/// A provider's key.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct KeyView {
+    name: String,
+    /// Share of the requests.
+    weight: u32,
+    made: Made,
+    versions: Vec<KeyVersionView>,
+}
+
+/// One version of a key.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct KeyVersionView {
+    version: u32,
+    state: KeyState,
+    /// `sk-…` and the last four characters.
+    secret: String,
+    /// The first eight hex digits of a keyed hash: tells keys apart.
+    fingerprint: String,
+    /// Seconds since 1970.
+    at: u64,
+}
+
+/// An alias.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct ModelView {
+    #[serde(flatten)]
+    head: Head,
+    #[serde(flatten)]
+    spec: Model,
+}
+
+/// A team.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct TeamView {
+    #[serde(flatten)]
+    head: Head,
+    #[serde(flatten)]
+    spec: Team,
+}
+
+/// A client.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct ClientView {
+    #[serde(flatten)]
+    head: Head,
+    /// `enabled` or `disabled`.
+    state: &'static str,
+    /// How many valid tokens it has.
+    tokens: usize,
+    #[serde(flatten)]
+    spec: Client,
+}
+
+/// What a change did.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Done {
+    /// The state in force, `epoch.counter`.
+    version: String,
+    /// Empty = everything was so already.
+    changes: Vec<Change>,
+    /// What is accepted without effect.
+    warnings: Vec<Note>,
+    /// Made tokens by client: shown here only.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    tokens: BTreeMap<String, String>,
+}
+
+/// A resource after a change to it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Written<T> {
+    #[serde(flatten)]
+    pub(super) resource: T,
+    /// The state in force, `epoch.counter`.
+    pub(super) snapshot: String,
+    /// What is accepted without effect.
+    pub(super) warnings: Vec<Note>,
+}
+
+// === impl Done ===
+
+impl From<&Outcome> for Done {
+    fn from(outcome: &Outcome) -> Self {
+        let token = |shown: &crate::resource::Shown| (shown.client.clone(), shown.token.expose().to_owned());
+        Self {
+            version: outcome.version.to_string(),
+            changes: outcome.changes.clone(),
+            warnings: outcome.warnings.iter().map(Note::from).collect(),
+            tokens: outcome.tokens.iter().map(token).collect(),
+        }
+    }
+}
+
+// === impl Written ===
+
+impl<T> Written<T> {
+    pub(super) fn new(resource: T, outcome: &Outcome) -> Self {
+        let warnings = outcome.warnings.iter().map(Note::from).collect();
+        Self { resource, snapshot: outcome.version.to_string(), warnings }
+    }
+}
+
+// === impl Head ===
+
+impl Head {
+    pub(super) fn new(name: &str, held: &Held) -> Self {
+        Self { name: name.to_owned(), version: held.version, made: held.document.made.clone() }
+    }
+}
+
+// === impl ProviderView ===
+
+impl ProviderView {
+    pub(super) fn new(name: &str, held: &Held) -> Option<Self> {
+        let Body::Provider { spec, keys } = &held.document.body else { return None };
+        let compiled = held.resources.first()?;
+        let provider = wire::Provider::decode(compiled.body.clone()).ok()?;
+        // What it comes to stands beside: the same names are not shown twice.
+        let spec = Provider { dialect: None, base_url: None, ..Provider::clone(spec) };
+        let shown = Self::of(&provider, keys, spec);
+        Some(
+            Self { version: Some(held.version), made: Some(held.document.made.clone()), ..shown }.named(name),
+        )
+    }
+
+    /// What is always there.
+    pub(super) fn built_in(plane: &Plane) -> Option<Self> {
+        let provider = wire::Provider::decode(plane.sandbox()?.body.clone()).ok()?;
+        Some(Self::of(&provider, &[], Provider::default()).named(&provider.name))
+    }
+
+    fn named(self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self }
+    }
+
+    fn of(provider: &wire::Provider, keys: &[KeyDocument], spec: Provider) -> Self {
+        let surfaces: Vec<SurfaceView> = provider.surfaces.iter().map(SurfaceView::from).collect();
+        let first =
+            |part: fn(&SurfaceView) -> &String| surfaces.first().map(part).cloned().unwrap_or_default();
+        Self {
+            name: String::new(),
+            version: None,
+            made: None,
+            built_in: provider.built_in,
+            dialect: first(|surface| &surface.dialect),
+            base_url: first(|surface| &surface.base_url),
+            keys: keys.iter().map(KeyView::from).collect(),
+            offers: provider.offers.len(),
+            surfaces,
+            spec,
+        }
+    }
+}
+
+impl From<&wire::Surface> for SurfaceView {
+    fn from(surface: &wire::Surface) -> Self {
+        let dialect = Dialect::try_from(surface.dialect).unwrap_or_default();
+        Self { dialect: keyway_catalog::dialect_name(dialect).to_owned(), base_url: surface.base_url.clone() }
+    }
+}
+
+impl From<&KeyDocument> for KeyView {
+    fn from(key: &KeyDocument) -> Self {
+        Self {
+            name: key.name.clone(),
+            weight: key.weight.unwrap_or(1),
+            made: key.made.clone(),
+            versions: key.versions.iter().map(KeyVersionView::from).collect(),
+        }
+    }
+}
+
+impl From<&KeyVersion> for KeyVersionView {
+    fn from(version: &KeyVersion) -> Self {
+        Self {
+            version: version.version,
+            state: version.state,
+            secret: version.shown.clone(),
+            fingerprint: short(&version.fingerprint).to_owned(),
+            at: version.at,
+        }
+    }
+}
+
+// === the other views ===
+
+impl ModelView {
+    pub(super) fn new(name: &str, held: &Held) -> Option<Self> {
+        let Body::Model(spec) = &held.document.body else { return None };
+        Some(Self { head: Head::new(name, held), spec: spec.clone() })
+    }
+}
+
+impl TeamView {
+    pub(super) fn new(name: &str, held: &Held) -> Option<Self> {
+        let Body::Team(spec) = &held.document.body else { return None };
+        Some(Self { head: Head::new(name, held), spec: spec.clone() })
+    }
+}
+
+impl ClientView {
+    pub(super) fn new(name: &str, held: &Held) -> Option<Self> {
+        let Body::Client { spec, digests } = &held.document.body else { return None };
+        let state = if spec.disabled { "disabled" } else { "enabled" };
+        let head = Head::new(name, held);
+        Some(Self { head, state, tokens: digests.len(), spec: Client::clone(spec) })
+    }
+}
+
+/// Any JSON, where the answer has a schema of its own.
+pub(super) type Json = Value;
