@@ -112,14 +112,7 @@ async fn send(server: &Server, path: &str, source: &Source) -> Result<Value, Fai
         }
         other => other,
     })?;
-    let known: Vec<String> = warnings.iter().map(|warning| warning.reason.clone()).collect();
-    for warning in answer.get("warnings").and_then(Value::as_array).into_iter().flatten() {
-        let text = warning.as_str().map_or_else(|| print::cell(warning, "message"), str::to_owned);
-        // The API repeats what the file's own check said.
-        if !known.iter().any(|known| text.contains(known)) {
-            print::note(&format!("warning: {text}"));
-        }
-    }
+    print::warnings(&answer, &warnings, |warning| places.locate(warning));
     Ok(answer)
 }
 

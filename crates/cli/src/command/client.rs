@@ -125,6 +125,7 @@ fn show_token(output: Output, answer: &Value, note: &str) {
 
 /// For calls whose answer holds nothing that people look for.
 pub(super) fn done(output: Output, answer: &Value, note: &str) {
+    print::warnings(answer, &[], |warning| warning);
     match output {
         Output::Json => print::json(answer),
         Output::Table => print::note(note),

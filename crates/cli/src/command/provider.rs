@@ -66,7 +66,7 @@ pub(crate) async fn run(server: &Server, output: Output, verb: Provider) -> Resu
         Provider::List { catalog: true } => {
             print::result(output, &server.get("/catalog/providers").await?, catalog_table);
         }
-        Provider::Show { name } => print::result(output, &show(server, &name).await?, print::fields),
+        Provider::Show { name } => shown(output, &show(server, &name).await?),
         Provider::Add(add) => {
             let answer = server.put(&path(&add.name), &body(&add)?).await?;
             done(output, &answer, &format!("Provider {} is set; try it: keyway provider test {0}", add.name));
@@ -88,6 +88,20 @@ async fn show(server: &Server, name: &str) -> Result<Value, Failure> {
             row.map_err(|_| Failure::Answered { status, message })
         }
         other => other,
+    }
+}
+
+/// Its fields, and its keys below them.
+fn shown(output: Output, provider: &Value) {
+    if output == Output::Json {
+        return print::json(provider);
+    }
+    let mut rest = provider.clone();
+    let keys = rest.as_object_mut().and_then(|fields| fields.shift_remove("keys"));
+    print::line(&print::fields(&rest).fitted());
+    if let Some(keys) = keys {
+        print::line("");
+        print::line(&key_table(&keys).fitted());
     }
 }
 
@@ -158,6 +172,20 @@ fn table(providers: &Value) -> Table {
             cell(provider, "base_url"),
             keys(provider),
         ]);
+    }
+    table
+}
+
+fn key_table(keys: &Value) -> Table {
+    let headings = &["KEY", "WEIGHT", "VERSION", "STATE", "SECRET", "FINGERPRINT"];
+    let mut table = Table::new(headings, "no keys; give it one with `keyway provider add NAME`");
+    for key in print::list(keys) {
+        for version in key.get("versions").map(print::list).into_iter().flatten() {
+            let of_version = |field| cell(version, field);
+            let version =
+                [of_version("version"), of_version("state"), of_version("secret"), of_version("fingerprint")];
+            table.row([cell(key, "name"), cell(key, "weight")].into_iter().chain(version));
+        }
     }
     table
 }

@@ -5,6 +5,7 @@ mod yaml;
 
 use std::io::{self, Write};
 
+use keyway_config::Problem;
 use serde_json::Value;
 
 use crate::args::Output;
@@ -29,6 +30,16 @@ pub(crate) fn failure(failure: &Failure) {
         // Each begins with file and line already, as editors expect it.
         Failure::Problems(_) => note(&failure.to_string()),
         other => note(&format!("keyway: {other}")),
+    }
+}
+
+/// What the API accepted without effect, to stderr; `known` are fields that were warned of already.
+pub(crate) fn warnings(answer: &Value, known: &[Problem], locate: impl Fn(Problem) -> Problem) {
+    for warning in answer.get("warnings").and_then(Value::as_array).into_iter().flatten() {
+        let problem = Problem::new(cell(warning, "field"), cell(warning, "message"));
+        if !known.iter().any(|known| known.field == problem.field) {
+            note(&format!("warning: {}", locate(problem)));
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 
 use comfy_table::{ContentArrangement, presets};
+use keyway_config::Expiry;
 use serde_json::Value;
 
 /// Columns when stdout is no terminal.
@@ -70,13 +71,19 @@ fn shown(value: &Value) -> String {
         Value::String(text) if text.is_empty() => "-".into(),
         Value::String(text) => text.clone(),
         Value::Array(items) if items.is_empty() => "-".into(),
-        Value::Array(items) => items.iter().map(shown).collect::<Vec<_>>().join(", "),
+        Value::Array(items) => {
+            let separator = if items.iter().any(Value::is_object) { "; " } else { ", " };
+            items.iter().map(shown).collect::<Vec<_>>().join(separator)
+        }
         Value::Object(fields) if fields.is_empty() => "-".into(),
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(name, value)| format!("{name} {}", shown(value)))
-            .collect::<Vec<_>>()
-            .join(", "),
+        Value::Object(fields) => {
+            let field = |(name, value): (&String, &Value)| match (name.as_str(), value.as_u64()) {
+                // The API gives moments as seconds since 1970.
+                ("at", Some(unix)) => format!("at {}", Expiry::from_unix(unix)),
+                _ => format!("{name} {}", shown(value)),
+            };
+            fields.iter().map(field).collect::<Vec<_>>().join(", ")
+        }
     }
 }
 

@@ -91,5 +91,14 @@ fn quoted(text: &str) -> String {
     let url = text.starts_with("http")
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:".contains(&b))
         && !text.ends_with(':');
-    if (begins && plain && !word) || url { text.to_owned() } else { Value::from(text).to_string() }
+    // `60s` and `1m`, but not `1e3` or `0x1f`, which are numbers.
+    let measured = plain
+        && text.starts_with(|c: char| ('1'..='9').contains(&c))
+        && text.ends_with(|c: char| c.is_ascii_lowercase())
+        && text.parse::<f64>().is_err();
+    if (begins && plain && !word) || url || measured {
+        text.to_owned()
+    } else {
+        Value::from(text).to_string()
+    }
 }

@@ -1,5 +1,7 @@
 //! `keyway model …`: aliases of the configuration and models of the catalogue.
 
+mod known;
+
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
@@ -11,16 +13,16 @@ use crate::server::{Server, segment};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Model {
-    /// Aliases; with --catalog, --provider or --search models that Keyway knows, with prices
+    /// What can be asked for: aliases and the known models of configured providers; with --catalog every known model
     List(List),
-    /// One alias with every target, its state and why; or a model of the catalogue
+    /// An alias with every target, its state and why; or all that is known of a model
     Show {
-        /// An alias, or PROVIDER/MODEL
+        /// An alias, PROVIDER/MODEL, or MODEL where one configured provider offers it
         name: String,
     },
-    /// What a model costs, in USD per million tokens
+    /// What a model or each target of an alias costs, in USD per million tokens, and who says so
     Price {
-        /// PROVIDER/MODEL
+        /// An alias, PROVIDER/MODEL, or MODEL where one configured provider offers it
         name: String,
     },
     /// Add an alias or replace one
@@ -34,7 +36,7 @@ pub(crate) enum Model {
 
 #[derive(Debug, Args)]
 pub(crate) struct List {
-    /// List the catalogue
+    /// List what Keyway knows, configured or not
     #[arg(long)]
     catalog: bool,
     /// Only this provider's models
@@ -71,12 +73,14 @@ pub(crate) struct Add {
 
 pub(crate) async fn run(server: &Server, output: Output, verb: Model) -> Result<(), Failure> {
     match verb {
-        Model::List(list) if list.is_catalog() => {
-            print::result(output, &server.get(&list.path()).await?, catalog_table);
+        Model::List(list) if list.catalog => {
+            print::result(output, &server.get(&list.catalog_path()).await?, catalog_table);
         }
-        Model::List(_) => print::result(output, &server.get("/models").await?, table),
+        Model::List(list) => return configured(server, output, &list).await,
         Model::Show { name } => return show(server, output, &name).await,
-        Model::Price { name } => print::result(output, &server.get(&catalog_path(&name)).await?, price),
+        Model::Price { name } => {
+            print::result(output, &Value::Array(known::prices(server, &name).await?), price)
+        }
         Model::Add(add) => {
             let answer = server.put(&path(&add.name), &add.body()?).await?;
             done(output, &answer, &format!("Model {} is set.", add.name));
@@ -89,13 +93,22 @@ pub(crate) async fn run(server: &Server, output: Output, verb: Model) -> Result<
     Ok(())
 }
 
+/// Aliases first, then models, each with its price.
+async fn configured(server: &Server, output: Output, list: &List) -> Result<(), Failure> {
+    let all = known::configured(server, list.provider.as_deref(), list.search.as_deref()).await?;
+    let limit = usize::try_from(list.limit).unwrap_or(usize::MAX);
+    let more = all.len().saturating_sub(limit);
+    print::result(output, &all.into_iter().take(limit).collect(), table);
+    if more > 0 {
+        print::note(&format!("{more} more; narrow them with --provider or --search, or raise --limit"));
+    }
+    Ok(())
+}
+
 async fn show(server: &Server, output: Output, name: &str) -> Result<(), Failure> {
     let answer = match server.get(&path(name)).await {
-        Err(failure @ Failure::Answered { status, .. }) if status == reqwest::StatusCode::NOT_FOUND => {
-            if !name.contains('/') {
-                return Err(failure);
-            }
-            server.get(&catalog_path(name)).await?
+        Err(Failure::Answered { status, .. }) if status == reqwest::StatusCode::NOT_FOUND => {
+            known::model(server, name).await?
         }
         other => other?,
     };
@@ -117,22 +130,29 @@ fn path(name: &str) -> String {
     format!("/models/{}", segment(name))
 }
 
-/// A model's id may hold slashes; they stay slashes.
-fn catalog_path(name: &str) -> String {
-    let segments: Vec<String> = name.split('/').map(segment).collect();
-    format!("/catalog/models/{}", segments.join("/"))
-}
-
 fn table(models: &Value) -> Table {
-    let empty = "no aliases; add one with `keyway model add NAME --target PROVIDER/MODEL`, or see --catalog";
-    let mut table = Table::new(&["NAME", "STRATEGY", "TARGETS", "FALLBACK"], empty);
+    let empty = "nothing matches; add an alias with `keyway model add NAME --target PROVIDER/MODEL`, or see --catalog";
+    let mut table = Table::new(&["NAME", "KIND", "CONTEXT", "INPUT", "OUTPUT", "PRICE FROM"], empty);
     for model in print::list(models) {
-        let targets = model.get("targets").map(print::list).into_iter().flatten();
-        let names: Vec<String> =
-            targets.map(|target| format!("{}/{}", cell(target, "provider"), cell(target, "model"))).collect();
-        table.row([cell(model, "name"), cell(model, "strategy"), names.join(" "), cell(model, "fallback")]);
+        table.row([
+            cell(model, "name"),
+            cell(model, "kind"),
+            cell(model, "context_window"),
+            rate(model, "input"),
+            rate(model, "output"),
+            cell(model, "price_from"),
+        ]);
     }
     table
+}
+
+/// USD per million tokens of one kind.
+fn rate(model: &Value, meter: &str) -> String {
+    match model.get("price") {
+        Some(Value::String(free)) => free.clone(),
+        Some(price) => cell(price, meter),
+        None => "-".into(),
+    }
 }
 
 fn target_table(targets: &Value) -> Table {
@@ -164,11 +184,18 @@ fn catalog_table(models: &Value) -> Table {
     table
 }
 
-fn price(model: &Value) -> Table {
-    let unknown = "its price is not known; requests are counted as unpriced until a file gives `prices`";
-    let mut table = Table::new(&["PER MILLION TOKENS", "USD"], unknown);
-    for (meter, usd) in model.get("price").and_then(Value::as_object).into_iter().flatten() {
-        table.row([meter.replace('_', " "), usd.as_str().map_or_else(|| usd.to_string(), str::to_owned)]);
+fn price(models: &Value) -> Table {
+    let mut table =
+        Table::new(&["MODEL", "PER MILLION TOKENS", "USD", "PRICE FROM"], "no target has a price");
+    for model in print::list(models) {
+        let mut row = |meter: &str, usd: String| {
+            table.row([cell(model, "name"), meter.replace('_', " "), usd, cell(model, "price_from")]);
+        };
+        match model.get("price") {
+            Some(Value::Object(rates)) => rates.keys().for_each(|meter| row(meter, rate(model, meter))),
+            Some(Value::String(free)) => row("all", free.clone()),
+            _ => row("all", "unknown: requests are counted as unpriced until a file gives `prices`".into()),
+        }
     }
     table
 }
@@ -176,11 +203,7 @@ fn price(model: &Value) -> Table {
 // === impl List ===
 
 impl List {
-    fn is_catalog(&self) -> bool {
-        self.catalog || self.provider.is_some() || self.search.is_some()
-    }
-
-    fn path(&self) -> String {
+    fn catalog_path(&self) -> String {
         let mut path = format!("/catalog/models?limit={}", self.limit);
         for (name, value) in [("provider", &self.provider), ("search", &self.search)] {
             if let Some(value) = value {
