@@ -50,7 +50,7 @@ pub(super) async fn run(fleet: Arc<Fleet>, mut from: Streaming<FromReplica>, out
         Ok(Err(_)) => return,
         Err(_) => return refuse(&out, Status::deadline_exceeded("no Hello")),
     };
-    if let Err(status) = check(&hello) {
+    if let Err(status) = check(&hello, fleet.version()) {
         return refuse(&out, status);
     }
     let (link, orders) = Fleet::link_pair();
@@ -65,7 +65,8 @@ pub(super) async fn run(fleet: Arc<Fleet>, mut from: Streaming<FromReplica>, out
     if let Some(serving) = serving.filter(|serving| known.served != Some(*serving)) {
         fleet.note_ahead(serving);
     }
-    let session = Session::new(Arc::clone(&newest.borrow()), known.served, known.refused);
+    // Whatever it serves, only a higher version is sent: the replica would refuse any other.
+    let session = Session::new(Arc::clone(&newest.borrow()), serving, known.refused);
     let mut running = Link {
         fleet: Arc::clone(&fleet),
         id: id.clone(),
@@ -81,7 +82,7 @@ pub(super) async fn run(fleet: Arc<Fleet>, mut from: Streaming<FromReplica>, out
     refuse(&out, end);
 }
 
-fn check(hello: &Hello) -> Result<(), Status> {
+fn check(hello: &Hello, newest: Version) -> Result<(), Status> {
     if hello.id.is_empty() {
         return Err(Status::invalid_argument("Hello without id"));
     }
@@ -89,6 +90,9 @@ fn check(hello: &Hello) -> Result<(), Status> {
         let ours = keyway_proto::SCHEMA;
         let text = format!("the replica reads schema {}, the control plane writes {ours}", hello.schema);
         return Err(Status::failed_precondition(text));
+    }
+    if hello.serving.is_some_and(|serving| serving.epoch > newest.epoch) {
+        return Err(Status::failed_precondition("the replica serves a state of a later epoch"));
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ mod conformance;
 pub use memory::Memory;
 
 use bytes::Bytes;
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, sync::Arc};
 use tokio::sync::broadcast;
 
 /// Revisions that a slow watcher may fall behind before it has to list again.
@@ -25,7 +25,7 @@ pub type Revision = u64;
 
 /// Names one document: `provider/openai`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(Box<str>);
+pub struct Key(Arc<str>);
 
 /// A value with the number of times that it was written since it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -61,8 +61,8 @@ pub enum Heard {
 // === impl Session ===
 
 impl Session {
-    /// A stream begins. `served` is what this replica is known to serve of this control plane's states, `refused` what
-    /// the same process refused on an earlier stream.
+    /// A stream begins. `served` is the version that the replica says to serve: only a higher one is sent. `refused` is
+    /// what the same process refused on an earlier stream.
     #[must_use]
     pub fn new(newest: Arc<Push>, served: Option<Version>, refused: Option<StateHash>) -> Self {
         Self { newest, served, refused, under_way: None, orders: VecDeque::new() }

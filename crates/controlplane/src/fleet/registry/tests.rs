@@ -1,0 +1,86 @@
+use super::*;
+
+const NEWEST: (Version, StateHash) = (Version { epoch: 1, counter: 9 }, StateHash([9; 32]));
+
+fn hello(id: &str, pid: u32) -> Hello {
+    Hello { id: id.to_owned(), host: "h".to_owned(), pid, ..Hello::default() }
+}
+
+fn link() -> mpsc::Sender<Order> {
+    mpsc::channel(1).0
+}
+
+fn nack() -> Nack {
+    Nack { version: None, field: "client/a".to_owned(), reason: "bad".to_owned() }
+}
+
+#[test]
+fn states_by_what_happened_last() {
+    let start = Instant::now();
+    let mut registry = Registry::default();
+    let stream = registry.hello(hello("a", 1), link(), start).unwrap().stream;
+    let state = |registry: &Registry, now| registry.list(NEWEST, now)[0].state;
+    assert_eq!(state(&registry, start), ReplicaState::Syncing);
+    registry.refused("a", NEWEST.0, NEWEST.1, nack());
+    assert_eq!(state(&registry, start), ReplicaState::Rejected);
+    registry.applied("a", NEWEST, Duration::from_micros(700));
+    assert_eq!(state(&registry, start), ReplicaState::Ready);
+    assert_eq!(registry.serving(NEWEST.0), 1);
+    assert_eq!(state(&registry, start + SILENT_AFTER), ReplicaState::Silent);
+    registry.heard("a", start + SILENT_AFTER);
+    assert_eq!(state(&registry, start + SILENT_AFTER), ReplicaState::Ready);
+    registry.ended("a", stream, start);
+    assert_eq!(state(&registry, start), ReplicaState::Lost);
+    assert_eq!(registry.serving(NEWEST.0), 0);
+    assert!(registry.list(NEWEST, start + LOST_KEPT).is_empty());
+}
+
+#[test]
+fn a_drained_replica_leaves_and_an_old_stream_says_nothing() {
+    let start = Instant::now();
+    let mut registry = Registry::default();
+    let old = registry.hello(hello("a", 1), link(), start).unwrap().stream;
+    let new = registry.hello(hello("a", 1), link(), start).unwrap().stream;
+    registry.ended("a", old, start);
+    assert_eq!(registry.list(NEWEST, start)[0].state, ReplicaState::Syncing);
+    registry.beat("a", &Beat { draining: true, ..Beat::default() }, start);
+    assert_eq!(registry.list(NEWEST, start)[0].state, ReplicaState::Draining);
+    registry.ended("a", new, start);
+    assert!(registry.list(NEWEST, start).is_empty());
+}
+
+#[test]
+fn the_same_process_is_remembered_and_a_new_one_is_not() {
+    let start = Instant::now();
+    let mut registry = Registry::default();
+    registry.hello(hello("a", 1), link(), start);
+    registry.applied("a", NEWEST, Duration::ZERO);
+    registry.refused("a", NEWEST.0, StateHash([3; 32]), nack());
+    let serving = Some(NEWEST.0.into());
+    let again = registry.hello(Hello { serving, ..hello("a", 1) }, link(), start).unwrap();
+    assert_eq!((again.served, again.refused), (Some(NEWEST.0), Some(StateHash([3; 32]))));
+    let other = registry.hello(Hello { serving, ..hello("a", 2) }, link(), start).unwrap();
+    assert_eq!((other.served, other.refused), (None, None));
+}
+
+#[test]
+fn rate_from_totals() {
+    let start = Instant::now();
+    let mut registry = Registry::default();
+    registry.hello(hello("a", 1), link(), start);
+    let beat = Beat { requests_total: 300, requests_in_flight: 4, ..Beat::default() };
+    registry.beat("a", &beat, start + Duration::from_secs(2));
+    let seen = registry.list(NEWEST, start).remove(0);
+    assert_eq!((seen.rps, seen.in_flight, seen.requests), (150.0, 4, 300));
+}
+
+#[test]
+fn the_list_is_bounded() {
+    let start = Instant::now();
+    let mut registry = Registry::default();
+    for n in 0..REPLICA_LIMIT {
+        assert!(registry.hello(hello(&n.to_string(), 1), link(), start).is_some());
+    }
+    assert!(registry.hello(hello("one more", 1), link(), start).is_none());
+    assert!(registry.hello(hello("7", 1), link(), start).is_some());
+}
