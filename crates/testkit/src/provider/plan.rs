@@ -30,7 +30,7 @@ pub(super) fn plan(reply: &Reply, asked: &Asked) -> Vec<Step> {
         Reply::Error(failure) => whole(&failed(failure, asked)),
         Reply::Whole(answer) => whole(answer),
         Reply::LongLine { bytes } => long_line(*bytes, asked),
-        Reply::CommentFlood { lines } => comment_flood(*lines, asked),
+        Reply::CommentFlood { after, comments } => comment_flood(*after, *comments, asked),
         Reply::FirstEventError => first_event_error(asked),
         Reply::Interim { status, times } => interim(*status, *times, asked),
         Reply::Drip { gap } => drip(*gap, asked),
@@ -186,17 +186,15 @@ fn long_line(bytes: u64, asked: &Asked) -> Vec<Step> {
     steps
 }
 
-fn comment_flood(lines: u64, asked: &Asked) -> Vec<Step> {
-    const LINES_A_PIECE: u64 = 1024;
-    let line = format!(": {}\n", "k".repeat(60));
-    let piece = chunk(line.repeat(usize::try_from(LINES_A_PIECE).unwrap_or(0)).as_bytes());
-    let mut steps = vec![
-        Step::Send(sse_head(Framing::Chunked, 0)),
-        Step::Repeat { bytes: piece, times: lines / LINES_A_PIECE },
-        Step::Send(chunk(b"\n")),
-    ];
+fn comment_flood(after: usize, comments: u64, asked: &Asked) -> Vec<Step> {
+    const COMMENTS_A_PIECE: u64 = 1024;
+    let comment = format!(": {}\n\n", "k".repeat(60));
+    let piece = chunk(comment.repeat(usize::try_from(COMMENTS_A_PIECE).unwrap_or(0)).as_bytes());
     let events = events(asked.surface, &asked.model, &Stream::default(), asked.usage);
-    steps.extend(events.iter().map(|event| Step::Send(chunk(event))));
+    let mut steps = vec![Step::Send(sse_head(Framing::Chunked, 0))];
+    steps.extend(events.iter().take(after).map(|event| Step::Send(chunk(event))));
+    steps.push(Step::Repeat { bytes: piece, times: comments / COMMENTS_A_PIECE });
+    steps.extend(events.iter().skip(after).map(|event| Step::Send(chunk(event))));
     steps.push(last_chunk());
     steps
 }

@@ -22,10 +22,12 @@ pub enum Reply {
         /// Bytes of the line.
         bytes: u64,
     },
-    /// This many comment lines of 63 bytes, then a complete stream.
+    /// A complete stream with comments of 64 bytes in it, each with its blank line.
     CommentFlood {
-        /// How many comment lines.
-        lines: u64,
+        /// Events that come before them.
+        after: usize,
+        /// How many comments, rounded down to a multiple of 1024.
+        comments: u64,
     },
     /// A stream whose first event is an error object, under status 200.
     FirstEventError,

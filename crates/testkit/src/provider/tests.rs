@@ -149,7 +149,10 @@ async fn framing_can_be_wrong() {
 #[tokio::test]
 async fn a_long_line_and_a_flood_of_comments_are_made_on_the_fly() {
     let provider = Provider::start().unwrap();
-    provider.script("m").reply(Reply::LongLine { bytes: 4 << 20 }).reply(Reply::CommentFlood { lines: 2048 });
+    provider
+        .script("m")
+        .reply(Reply::LongLine { bytes: 4 << 20 })
+        .reply(Reply::CommentFlood { after: 1, comments: 2048 });
     let long = ask(&provider, CHAT, "m", true).await.unwrap();
     assert!(long.body.len() > 4 << 20);
     let flood = ask(&provider, CHAT, "m", true).await.unwrap();
