@@ -55,6 +55,8 @@ impl Claw {
         let mut command = Command::new(sdk::node());
         command.arg(openclaw).args(args).current_dir(&self.home).env_clear().env("HOME", &self.home);
         command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
+        // It asks nobody but Keyway.
+        command.envs([("OPENCLAW_NO_AUTO_UPDATE", "1"), ("DO_NOT_TRACK", "1")]);
         let mut process = Process::start("openclaw", &mut command)?;
         let status = process.wait(LIMIT)?;
         let (stdout, stderr) = (process.stdout(), process.stderr());

@@ -21,25 +21,21 @@ pub(crate) fn has_nextest() -> bool {
     *FOUND.get_or_init(|| step::run(cargo(["nextest", "--version"]), step::LIMIT).is_ok_and(|ran| ran.ok))
 }
 
-/// A command that runs them all, however many fail. Always for the whole workspace, so that every step shares
-/// one build.
+/// A command that runs them all, however many fail.
 pub(crate) fn tests(select: Select) -> Command {
-    let mut command = if has_nextest() {
+    if has_nextest() {
         let filter = match select {
             Select::AllBut(package) => format!("not package({package})"),
             Select::Only(package) => format!("package({package})"),
         };
         let mut command = cargo(["nextest", "run", "--workspace", "--no-fail-fast", "--show-progress=none"]);
         command.args(["--status-level=fail", "--final-status-level=fail", "--color=never", "-E", &filter]);
-        command
-    } else {
-        let packages = match select {
-            Select::AllBut(package) => vec!["--workspace", "--exclude", package],
-            Select::Only(package) => vec!["--package", package],
-        };
-        let mut command = cargo(["test", "--no-fail-fast"]);
-        command.args(packages);
-        command
+        return command;
+    }
+    let mut command = cargo(["test", "--no-fail-fast"]);
+    match select {
+        Select::AllBut(package) => command.args(["--workspace", "--exclude", package]),
+        Select::Only(package) => command.args(["--package", package]),
     };
     command
 }

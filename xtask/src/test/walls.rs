@@ -17,7 +17,10 @@ const MAY: [(&str, &[&str]); 12] = [
     ("keyway-config", &["keyway-catalog", "keyway-proto", "keyway-snapshot"]),
     ("keyway-dataplane", &["keyway-dialect", "keyway-proto", "keyway-snapshot"]),
     ("keyway-controlplane", &["keyway-catalog", "keyway-config", "keyway-proto", "keyway-snapshot"]),
-    ("keyway-cli", &["keyway-catalog", "keyway-config", "keyway-controlplane", "keyway-dataplane"]),
+    (
+        "keyway-cli",
+        &["keyway-catalog", "keyway-config", "keyway-controlplane", "keyway-dataplane", "keyway-snapshot"],
+    ),
     ("keyway-testkit", &[]),
     ("keyway-e2e", &["keyway-testkit"]),
     ("keyway-bench", &["keyway-testkit"]),
