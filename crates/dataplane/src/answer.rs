@@ -23,6 +23,8 @@ const CACHE: HeaderName = HeaderName::from_static("x-keyway-cache");
 const SNAPSHOT: HeaderName = HeaderName::from_static("x-keyway-snapshot");
 const COST: HeaderName = HeaderName::from_static("x-keyway-cost-usd");
 const TIMING: HeaderName = HeaderName::from_static("server-timing");
+/// Headers that a reply gets here: room for them is made once.
+const OWN_HEADERS: usize = 8;
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// All that an answer is made of.
@@ -111,6 +113,8 @@ pub(crate) fn answer(worker: &Rc<Worker>, parts: Parts, mut tally: Tally) -> Res
 
 /// What every reply that passed `auth` carries.
 fn mark(headers: &mut HeaderMap, tally: &Tally) {
+    headers.reserve(OWN_HEADERS);
+
     headers.insert(REQUEST_ID, request_id(tally));
     headers.insert(CACHE, HeaderValue::from_static("off"));
     if let Some(label) = tally.served_by.as_ref().and_then(|(target, _)| target.label_header.clone()) {
@@ -173,6 +177,9 @@ pub(crate) fn refusal(
         headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     mark(headers, &tally);
+    if tally.unread {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if let Some(state) = worker.held.pin() {
         headers.insert(SNAPSHOT, state.version.clone());
     }

@@ -26,6 +26,7 @@ mod sandbox;
 mod sync;
 mod translate;
 mod upstream;
+mod within;
 mod worker;
 
 pub use listen::{TlsError, tls_config};

@@ -6,6 +6,7 @@ use crate::{
     auth,
     call::Call,
     ingress::{self, Asked},
+    listen::Caller,
     meter::{Outcome, Tally},
     models,
     refusal::{Attempted, Refusal},
@@ -14,6 +15,7 @@ use crate::{
     worker::Worker,
 };
 use http::{HeaderMap, Request, Response, request::Parts};
+use http_body::Body;
 use hyper::body::Incoming;
 use keyway_snapshot::Dialect;
 use std::{net::IpAddr, rc::Rc, time::Duration};
@@ -27,12 +29,14 @@ const RETRIES: u32 = 2;
 /// Serves one request; whatever goes wrong becomes a refusal in the caller's dialect.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
-    peer: IpAddr,
+    caller: Caller,
     request: Request<Incoming>,
 ) -> Response<ReplyBody> {
     // First and last: every ending is counted once, refusals too.
-    let mut tally = Tally::open(&worker);
+    let peer = caller.peer;
+    let mut tally = Tally::open(&worker, caller);
     let (head, body) = request.into_parts();
+    tally.unread = !body.is_end_stream();
     let dialect = ingress::dialect_by(head.uri.path(), &head.headers);
     match stages(&worker, peer, head, body, &mut tally).await {
         Ok(Served::Answer(parts)) => answer::answer(&worker, *parts, tally),
@@ -57,7 +61,7 @@ async fn stages(
 ) -> Result<Served, Refusal> {
     let state = worker.held.pin().ok_or_else(Refusal::not_configured)?;
     // Before the body is read: a stranger costs us a head.
-    let now_unix = crate::clock::since_epoch().as_secs();
+    let now_unix = worker.since_epoch(tally.started).as_secs();
     let client = match auth::client(&state.snapshot, &head.headers, &head.uri, now_unix) {
         Ok(client) => client,
         Err(refusal) => {
@@ -75,6 +79,7 @@ async fn stages(
     let settings = &state.snapshot.settings;
     let mut held = worker.budget.open(settings.bodies_in_flight_limit);
     let body = ingress::read(&head.headers, body, settings.body_limit, &mut held).await?;
+    tally.unread = false;
     // Door 1: a shallow scan, so that a body in the target's own dialect is never decoded.
     let shape = ingress::shape(&head.headers, &body)?;
     let resolved =
@@ -119,7 +124,8 @@ async fn attempts(
     while tried.len() < ATTEMPTS {
         // The newest keys, not the pinned ones: a key that was withdrawn meanwhile must not be used.
         let Some(state) = worker.held.pin() else { break };
-        let now = worker.millis(Instant::now());
+        let sent = Instant::now();
+        let now = worker.millis(sent);
         let Some(chosen) = choose(steps, &tried, &state.keyring, now, worker.random.next()) else { break };
         let other_key = last.as_ref().is_some_and(|failure| failure.verdict == Some(route::Verdict::Refused));
         if !tried.is_empty() && !other_key {
@@ -129,7 +135,6 @@ async fn attempts(
             left -= 1;
         }
         let (Some(step), Some(lease)) = (steps.get(chosen.step), chosen.key.lease()) else { continue };
-        let sent = Instant::now();
         match attempt(worker, call, step, &lease).await {
             Ok(answer) => {
                 tally.served_by =
@@ -155,21 +160,29 @@ async fn attempts(
             }
         }
     }
-    give_up(call, last, tried.len(), tally)
+    give_up(worker, call, steps, (last, tried.len()), tally)
 }
 
 /// Every target failed: the provider's own refusal where the caller can use it, else ours.
 fn give_up(
+    worker: &Worker,
     call: &Call,
-    last: Option<Failure>,
-    tried: usize,
+    steps: &[Step],
+    (last, tried): (Option<Failure>, usize),
     tally: &mut Tally,
 ) -> Result<answer::Parts, Refusal> {
     let attempts = std::mem::take(&mut tally.attempts);
     match last {
         Some(Failure { passed: Some(passed), .. }) => Ok(answer::Parts::passed(call, passed, tried.max(1))),
         Some(failure) => Err(Refusal::upstream(failure.answer_status(), failure.reason, attempts)),
-        None => Err(Refusal::upstream(http::StatusCode::BAD_GATEWAY, "no_usable_key", attempts)),
+        None => {
+            // Nothing was tried: every key there is rests because its provider refused it, or there is none.
+            let keys = |step: &Step| {
+                worker.held.pin().is_some_and(|now| !now.keyring.of(&step.target.provider.name).is_empty())
+            };
+            let reason = if steps.iter().any(keys) { "upstream_auth_failed" } else { "no_key_configured" };
+            Err(Refusal::upstream(http::StatusCode::BAD_GATEWAY, reason, attempts))
+        }
     }
 }
 

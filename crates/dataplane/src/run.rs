@@ -174,6 +174,7 @@ fn serving_thread(
             retries: RetryBudget::default(),
             strangers: Strangers::default(),
             epoch: Instant::from_std(epoch),
+            anchor: Cell::new((Instant::now(), crate::clock::since_epoch())),
             in_flight: Cell::new(0),
             requests: Cell::new(0),
         });
@@ -200,7 +201,9 @@ fn serving_thread(
 async fn sweep(worker: Rc<Worker>) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
-        worker.pool.sweep(Instant::now());
+        let now = Instant::now();
+        worker.anchor.set((now, crate::clock::since_epoch()));
+        worker.pool.sweep(now);
     }
 }
 

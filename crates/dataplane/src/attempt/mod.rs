@@ -73,8 +73,11 @@ fn check(parts: &Parts, endpoint: Endpoint) -> Result<(), Failure> {
     if encoded {
         return Err(Failure::broken("upstream_bad_encoding"));
     }
-    let kind =
-        parts.headers.get(header::CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes()).to_ascii_lowercase();
+    let kind = parts.headers.get(header::CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
+    if kind.starts_with(b"application/json") || kind.starts_with(b"text/event-stream") {
+        return Ok(());
+    }
+    let kind = kind.to_ascii_lowercase();
     let free = matches!(
         endpoint,
         Endpoint::AudioSpeech | Endpoint::AudioTranscriptions | Endpoint::AudioTranslations

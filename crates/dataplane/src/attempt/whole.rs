@@ -6,7 +6,7 @@ use crate::{
     call::Call,
     reply::{Answer, Source},
 };
-use http::{header, response::Parts};
+use http::response::Parts;
 use keyway_dialect::reply::UsageScan;
 
 /// Bytes of a reply that are held back.
@@ -20,13 +20,8 @@ pub(super) async fn whole(call: &Call, head: Parts, source: Source) -> Result<An
             let body =
                 source.collect(WHOLE_LIMIT as usize).await.map_err(|()| Failure::passing("upstream_cut"))?;
             let mut usage = usage;
-            if head
-                .headers
-                .get(header::CONTENT_TYPE)
-                .is_some_and(|kind| memchr::memmem::find(kind.as_bytes(), b"json").is_some())
-            {
-                usage.push(&body);
-            }
+            // Audio and the like cannot hold an object; the scan ends at their first byte.
+            usage.push(&body);
             Ok(Answer::Whole { head, body, usage: usage.finish() })
         }
         _ => Ok(Answer::Passing { head, source, usage }),

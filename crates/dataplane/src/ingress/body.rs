@@ -1,7 +1,7 @@
 //! The only reader of request bodies: whole, bounded by the limit for one and by the budget for all.
 
 use super::gunzip::gunzip;
-use crate::refusal::Refusal;
+use crate::{refusal::Refusal, within::within};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body::Body;
@@ -95,7 +95,7 @@ async fn collect(
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     loop {
-        let frame = match tokio::time::timeout(IDLE, body.frame()).await {
+        let frame = match within(IDLE, body.frame()).await {
             Err(_) => return Err(Refusal::slow_body()),
             Ok(None) => break,
             Ok(Some(Err(_))) => return Err(Refusal::invalid("the request's body was cut", "body_cut", None)),
@@ -110,6 +110,9 @@ async fn collect(
         // A small request comes in one piece, which is then not copied.
         if first.is_empty() && rest.is_empty() {
             first = piece;
+            if body.is_end_stream() {
+                break;
+            }
             continue;
         }
         if rest.is_empty() {

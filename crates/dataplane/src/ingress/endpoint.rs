@@ -96,6 +96,9 @@ pub(crate) fn dialect_of(endpoint: Endpoint) -> Dialect {
 
 /// The dialect for errors and lists where the path does not decide.
 pub(crate) fn dialect_by(path: &str, headers: &HeaderMap) -> Dialect {
+    if path == "/v1/chat/completions" {
+        return Dialect::OpenaiChat;
+    }
     if path.starts_with("/anthropic")
         || path.contains("/messages")
         || headers.contains_key("anthropic-version")

@@ -1,5 +1,6 @@
 //! One connection from a caller: HTTP/1.1, or HTTP/2 where TLS agreed on it.
 
+use super::pulse::{Beat, Pulse};
 use crate::{pipeline, worker::Worker};
 use http::Request;
 use hyper::{
@@ -16,14 +17,19 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-/// A head that is not whole by then closes the connection.
-const HEAD_LIMIT: Duration = Duration::from_secs(10);
-/// A TLS handshake likewise.
+/// A TLS handshake that is not done by then closes the connection.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// Bytes of a head, and of a body that is read at once.
 const BUFFER_LIMIT: usize = 400 * 1024;
 const STREAMS: u32 = 256;
 const KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// Who sent a request, and that its connection is in use.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    pub(crate) peer: IpAddr,
+    _beat: Beat,
+}
 
 /// Serves one connection to its end.
 pub(super) async fn serve(worker: Rc<Worker>, tcp: TcpStream, peer: IpAddr, tls: Option<TlsAcceptor>) {
@@ -37,26 +43,29 @@ pub(super) async fn serve(worker: Rc<Worker>, tcp: TcpStream, peer: IpAddr, tls:
 }
 
 async fn http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worker>, stream: S, peer: IpAddr) {
-    let mut draining = worker.draining.clone();
+    let pulse = Pulse::new();
     let service = service_fn(|request: Request<Incoming>| {
+        let caller = Caller { peer, _beat: pulse.beat() };
         let worker = Rc::clone(&worker);
-        async move { Ok::<_, Infallible>(pipeline::serve(worker, peer, request).await) }
+        async move { Ok::<_, Infallible>(pipeline::serve(worker, caller, request).await) }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_LIMIT)
-        .max_buf_size(BUFFER_LIMIT)
-        .serve_connection(TokioIo::new(stream), service);
-    // Kept while draining: its next request is answered with `connection: close` and ends it.
-    let _ = &mut draining;
-    let _ = pin!(connection).await;
+    // Kept while draining: its next request is answered with `connection: close`, which ends it.
+    let connection =
+        http1::Builder::new().max_buf_size(BUFFER_LIMIT).serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        biased;
+        _ = connection => {}
+        () = pulse.stopped() => {}
+    }
 }
 
 async fn http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worker>, stream: S, peer: IpAddr) {
     let mut draining = worker.draining.clone();
+    let pulse = Pulse::new();
     let service = service_fn(|request: Request<Incoming>| {
+        let caller = Caller { peer, _beat: pulse.beat() };
         let worker = Rc::clone(&worker);
-        async move { Ok::<_, Infallible>(pipeline::serve(worker, peer, request).await) }
+        async move { Ok::<_, Infallible>(pipeline::serve(worker, caller, request).await) }
     });
     let mut connection = pin!(
         http2::Builder::new(OnThisThread)
@@ -67,6 +76,7 @@ async fn http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worker>, 
     );
     tokio::select! {
         _ = connection.as_mut() => return,
+        () = pulse.stopped() => return,
         _ = draining.wait_for(|draining| *draining) => {}
     }
     connection.as_mut().graceful_shutdown();

@@ -2,9 +2,12 @@
 
 mod accept;
 mod conn;
+mod pulse;
 mod strangers;
 mod tls;
 
 pub(crate) use accept::{Accept, serve};
+pub(crate) use conn::Caller;
+
 pub(crate) use strangers::Strangers;
 pub use tls::{TlsError, tls_config};

@@ -3,6 +3,7 @@
 
 use crate::{
     lease::Lease,
+    listen::Caller,
     refusal::{Attempted, Refusal},
     worker::{InFlight, Worker},
 };
@@ -31,6 +32,9 @@ pub(crate) enum Outcome {
 pub(crate) struct Tally {
     worker: Rc<Worker>,
     _in_flight: InFlight,
+    _caller: Caller,
+    /// Part of the request's body has not been read: the connection cannot be used again.
+    pub(crate) unread: bool,
     pub(crate) id: Ulid,
     pub(crate) started: Instant,
     pub(crate) client: Option<Arc<Client>>,
@@ -47,12 +51,15 @@ pub(crate) struct Tally {
 // === impl Tally ===
 
 impl Tally {
-    pub(crate) fn open(worker: &Rc<Worker>) -> Self {
+    pub(crate) fn open(worker: &Rc<Worker>, caller: Caller) -> Self {
+        let started = Instant::now();
         Self {
             _in_flight: worker.begin(),
-            id: worker.request_id(),
+            _caller: caller,
+            unread: false,
+            id: worker.request_id(started),
             worker: Rc::clone(worker),
-            started: Instant::now(),
+            started,
             client: None,
             served_by: None,
             status: StatusCode::OK,

@@ -2,40 +2,39 @@
 //! holds the credential.
 
 use crate::lease::Lease;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
 
-/// Strips in place.
+/// Strips in place. Most replies have nothing to strip, so one look over all of them comes first.
 pub(crate) fn reply_headers(headers: &mut HeaderMap, lease: &Lease) {
-    if let Some(named) = headers.remove(header::CONNECTION) {
-        for name in named.to_str().unwrap_or_default().split(',').map(str::trim) {
-            headers.remove(name);
+    let mut withheld: Vec<HeaderName> = Vec::new();
+    for (name, value) in &*headers {
+        if is_of_this_hop(name) {
+            withheld.push(name.clone());
+        } else if lease.is_in(value.as_bytes()) {
+            tracing::warn!(key = &*lease.key().id, "a provider echoed a credential in a header; stripped");
+            withheld.push(name.clone());
         }
     }
-    for name in HOP_BY_HOP {
+    if let Some(named) = headers.get(header::CONNECTION).and_then(|named| named.to_str().ok()) {
+        withheld.extend(named.split(',').filter_map(|name| name.trim().parse::<HeaderName>().ok()));
+    }
+    for name in withheld {
         headers.remove(name);
-    }
-    let echoes = headers.iter().any(|(_, value)| lease.is_in(value.as_bytes()));
-    if echoes {
-        let names: Vec<_> = headers
-            .iter()
-            .filter(|(_, value)| lease.is_in(value.as_bytes()))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in names {
-            headers.remove(name);
-        }
-        tracing::warn!(key = &*lease.key().id, "a provider echoed a credential in a header; stripped");
     }
 }
 
-const HOP_BY_HOP: [header::HeaderName; 9] = [
-    header::TRANSFER_ENCODING,
-    header::SET_COOKIE,
-    header::HeaderName::from_static("keep-alive"),
-    header::PROXY_AUTHENTICATE,
-    header::TE,
-    header::TRAILER,
-    header::UPGRADE,
-    header::HeaderName::from_static("set-cookie2"),
-    header::HeaderName::from_static("proxy-connection"),
-];
+fn is_of_this_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-connection"
+            | "set-cookie"
+            | "set-cookie2"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
