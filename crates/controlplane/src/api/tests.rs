@@ -97,3 +97,14 @@ fn each_route_stands_once_and_is_described() {
         assert!(schemas.contains_key(name), "{name} is referred to and not there");
     }
 }
+
+#[test]
+fn each_route_stands_in_the_documentation() {
+    let text = include_str!("../../../../docs/admin-api.md");
+    for route in ROUTES {
+        let written =
+            format!("| `{} {}` |", route.method.word().to_uppercase(), route.path.replace("{*", "{"));
+        assert!(text.contains(&written), "{written} is missing");
+    }
+    assert_eq!(text.matches("\n| `").count(), ROUTES.len(), "a route that does not exist");
+}

@@ -13,7 +13,7 @@ use std::{
     cell::RefCell,
     collections::BTreeSet,
     io::{self, Read, Write},
-    net::TcpListener,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -100,7 +100,7 @@ fn run(options: Options) -> Result<(), Fault> {
     };
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
     let running = serve(settings).map_err(|error| error.to_string())?;
-    let admin_url = format!("{scheme}://{}", running.admin);
+    let admin_url = format!("{scheme}://{}", reachable(running.admin));
     announce(&running, &admin_url, &admin_token_file)?;
     if let Some(path) = &options.ready_file {
         let facts = serde_json::json!({
@@ -139,6 +139,14 @@ fn bind(option: &str, wanted: &str) -> Result<TcpListener, Fault> {
         io::ErrorKind::AddrInUse => format!("{address} is taken; {option} sets another port"),
         _ => format!("{address}: {error}; {option} sets another address"),
     })
+}
+
+/// An address that listens everywhere is reached over loopback.
+fn reachable(mut at: SocketAddr) -> SocketAddr {
+    if at.ip().is_unspecified() {
+        at.set_ip(if at.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    at
 }
 
 fn load(path: &Path) -> Result<File, Fault> {

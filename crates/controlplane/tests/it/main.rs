@@ -5,4 +5,6 @@ mod api;
 #[cfg(test)]
 mod fleet;
 #[cfg(test)]
+mod program;
+#[cfg(test)]
 mod support;

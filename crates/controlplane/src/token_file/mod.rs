@@ -56,3 +56,6 @@ fn read(path: &Path) -> io::Result<Secret> {
     }
     Ok(Secret::new(token.to_owned()))
 }
+
+#[cfg(test)]
+mod tests;
