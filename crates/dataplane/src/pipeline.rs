@@ -2,7 +2,7 @@
 
 use crate::{
     answer,
-    attempt::{Failure, attempt},
+    attempt::{Failure, NO_ROOM, attempt},
     auth,
     call::Call,
     ingress::{self, Asked},
@@ -174,6 +174,7 @@ fn give_up(
     let attempts = std::mem::take(&mut tally.attempts);
     match last {
         Some(Failure { passed: Some(passed), .. }) => Ok(answer::Parts::passed(call, passed, tried.max(1))),
+        Some(failure) if failure.reason == NO_ROOM => Err(Refusal::overloaded(NO_ROOM)),
         Some(failure) => Err(Refusal::upstream(failure.answer_status(), failure.reason, attempts)),
         None => {
             // Nothing was tried: every key there is rests because its provider refused it, or there is none.

@@ -13,6 +13,9 @@ const REDACTED: &[u8] = b"[redacted]";
 /// Until a key whose account cannot pay is tried again.
 const UNPAID: Duration = Duration::from_secs(60);
 
+/// Of a failure that is the gateway's own.
+pub(crate) const NO_ROOM: &str = "out_of_descriptors";
+
 /// A failed attempt.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -50,6 +53,11 @@ impl Failure {
     pub(crate) fn too_slow(stream: bool) -> Self {
         let reason = if stream { "first_token_timeout" } else { "upstream_timeout" };
         Self { verdict: None, status: Some(StatusCode::GATEWAY_TIMEOUT), reason, passed: None }
+    }
+
+    /// This machine cannot open another connection: no other target would fare better.
+    pub(crate) fn no_room() -> Self {
+        Self { verdict: None, status: None, reason: NO_ROOM, passed: None }
     }
 
     /// An error that came as the first event of a stream with status 200.

@@ -6,6 +6,9 @@ use http::response::Parts;
 use keyway_dialect::stream::{First, Relay};
 use std::time::Duration;
 
+/// Bytes of comments and pings that are held until the first event that counts.
+const BEFORE_FIRST: usize = 1 << 20;
+
 pub(super) async fn first_event(
     head: Parts,
     mut source: Source,
@@ -20,6 +23,9 @@ pub(super) async fn first_event(
             First::Pending => {}
         }
         match source.piece().await {
+            Some(Ok(_)) if gathered.len() > BEFORE_FIRST => {
+                return Err(Failure::broken("upstream_malformed"));
+            }
             Some(Ok(piece)) => {
                 // A stream that cannot be read from its first bytes on is the target's fault, not the caller's.
                 relay

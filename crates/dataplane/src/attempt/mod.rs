@@ -6,7 +6,7 @@ mod first;
 mod send;
 mod whole;
 
-pub(crate) use failure::{Failure, Passed};
+pub(crate) use failure::{Failure, NO_ROOM, Passed};
 
 use crate::{
     call::{Call, Waits},

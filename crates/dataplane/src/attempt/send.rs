@@ -5,7 +5,7 @@ use crate::{
     call::{Call, Waits},
     lease::Lease,
     reply::Source,
-    route::Step,
+    route::{Step, Verdict},
     translate,
     upstream::{Link, RequestBody, SendError, Unreachable},
     worker::Worker,
@@ -33,7 +33,7 @@ pub(super) async fn send(
         .map_err(|_| Failure::broken("credential_unusable"))?;
     let (reply, link) =
         over_a_link(worker, &url.origin, request, waits.connect).await.inspect_err(|failure| {
-            if failure.reason != "upstream_address_refused" {
+            if failure.verdict == Some(Verdict::Passing) {
                 lease.key().health.cool(&step.target.model, worker.millis(Instant::now()), None);
             }
         })?;
@@ -75,6 +75,7 @@ fn unreachable(origin: &Origin, error: &Unreachable) -> Failure {
     match error {
         Unreachable::AddressRefused => Failure::broken("upstream_address_refused"),
         Unreachable::TimedOut => Failure::passing("connect_timeout"),
+        Unreachable::NoRoom(_) => Failure::no_room(),
         // A certificate does not become right by trying again.
         Unreachable::Tls(_) => Failure::broken("upstream_tls_failed"),
         Unreachable::Name(_) | Unreachable::Connect(_) => Failure::passing("upstream_unreachable"),

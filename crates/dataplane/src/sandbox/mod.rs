@@ -39,7 +39,9 @@ pub(crate) fn answer(
 ) -> Option<Said> {
     let asked: Value = serde_json::from_slice(body).unwrap_or_default();
     let said = last_text(&asked);
-    let text = if said.is_empty() { "Hello from the Keyway sandbox.".to_owned() } else { said };
+    // Agents wrap their own context in markup and hide it when it comes back: an echo of it would be no visible answer.
+    let is_markup = said.trim_start().starts_with('<');
+    let text = if said.is_empty() || is_markup { "Hello from the Keyway sandbox.".to_owned() } else { said };
     let wants_usage =
         asked.pointer("/stream_options/include_usage").and_then(Value::as_bool).unwrap_or(false);
     let echo =

@@ -42,6 +42,9 @@ pub(crate) enum Unreachable {
     AddressRefused,
     #[error("the connection was refused or broke")]
     Connect(#[source] io::Error),
+    /// Of this machine: no descriptor, port or memory left. Says nothing of the provider.
+    #[error("this machine has no room for another connection")]
+    NoRoom(#[source] io::Error),
     #[error("TLS failed")]
     Tls(#[source] io::Error),
     #[error("no connection in time")]
@@ -104,11 +107,18 @@ async fn connect_tcp(origin: &Origin) -> Result<TcpStream, Unreachable> {
                 tcp.set_nodelay(true).map_err(Unreachable::Connect)?;
                 return Ok(tcp);
             }
+            Ok(Err(error)) if is_ours(&error) => return Err(Unreachable::NoRoom(error)),
             Ok(Err(error)) => last = Unreachable::Connect(error),
             Err(_) => last = Unreachable::TimedOut,
         }
     }
     Err(last)
+}
+
+fn is_ours(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let ours = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::ADDRNOTAVAIL];
+    Errno::from_io_error(error).is_some_and(|errno| ours.contains(&errno))
 }
 
 // === impl Stream ===
