@@ -100,10 +100,12 @@ pub(crate) async fn export(server: &Server, output: Output) -> Result<(), Failur
 /// Reads and checks the file, sends it, and leads the API's objections back to lines of the file.
 async fn send(server: &Server, path: &str, source: &Source) -> Result<Value, Failure> {
     let (text, name) = read(&source.file)?;
-    let Loaded { file, warnings, places } = load(&text, &name, variable).map_err(Failure::Problems)?;
+    let Loaded { mut file, warnings, places } = load(&text, &name, variable).map_err(Failure::Problems)?;
     for warning in &warnings {
         print::note(&format!("warning: {warning}"));
     }
+    // Of the process that `keyway up` starts, not of what it serves.
+    file.server = None;
     let file = wire(&file).ok_or_else(|| Failure::Other(format!("{name} cannot be written as JSON")))?;
     let body = json!({ "file": file, "prune": source.prune, "origin": name });
     let answer = server.post(path, &body).await.map_err(|failure| match failure {

@@ -56,6 +56,11 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
     let Ports { api, ops, admin, fleet } = ports;
     let bound = |error| Failure::Other(format!("a socket has no address: {error}"));
     let (api_at, ops_at) = (api.local_addr().map_err(bound)?, ops.local_addr().map_err(bound)?);
+    if settings.serving.tls.is_none() && !api_at.ip().is_loopback() {
+        print::note(&format!(
+            "warning: {api_at} is answered without TLS; give --tls-cert and --tls-key, or let only a proxy reach it"
+        ));
+    }
     let control = keyway_controlplane::serve(keyway_controlplane::Settings {
         admin,
         fleet,

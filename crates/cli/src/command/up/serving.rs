@@ -16,6 +16,7 @@ use super::settings::Serving;
 use super::signals::Signals;
 use crate::command::block_on;
 use crate::failure::Failure;
+use crate::print;
 
 /// By then every data plane serves its first state, or something is wrong.
 const READY_LIMIT: Duration = Duration::from_secs(30);
@@ -87,7 +88,10 @@ async fn serve(
         Err(failure) => Some(failure),
         Ok(()) => tokio::select! {
             () = signals.next() => None,
-            () = started.ended() => None,
+            () = started.ended() => {
+                print::note("keyway: every data plane was drained and has ended; stopping");
+                None
+            }
             failed = &mut aggregate => failed.err(),
         },
     };
