@@ -22,11 +22,13 @@ Written by `cargo xtask bench --markdown docs/benchmarks.md`, which runs everyth
   to the bare proxy of that round. Absolute figures drift with the machine and its load: trust the ratios.
 - CPU is user and system time of the subject's whole process tree, by the scheduler's own count, per good reply.
   Every reply is checked (status, end, and number of events); one wrong reply fails the subject's case.
-- `direct` is the load on the simulated provider with nothing between. `bare` is a reverse proxy of 31 lines on hyper
+- `direct` is the load on the simulated provider with nothing between. `bare` is the plainest reverse proxy on hyper
   (`bench/src/bin/bench-bare.rs`): no auth, no routing, no look at the body. `keyway` is the data plane alone with
   auth, routing, usage scan and totals on; `keyway-up` is both planes in one process.
-- Where a subject's core is not busy to the full, load and provider were the limit, and its requests per second
-  could be higher.";
+- Where a subject's core is not fully busy, load, provider or other work on the machine were the limit, and its
+  requests per second could be higher.
+- `--quick` takes under two minutes; `--case` and `--subject` choose; `--memory` adds the last column of memory;
+  `--priority` keeps other work on the machine out of the way; `--url` measures a proxy that runs already.";
 
 // === impl Page ===
 
@@ -34,8 +36,8 @@ impl Page {
     pub(super) fn new(machine: &Machine, rounds: usize, seconds: f64) -> Self {
         let mut page = Self(format!("{INTRODUCTION}\n"));
         page.say(&format!(
-            "\n{}, {} cores, Linux {}. {}: {rounds} rounds of {seconds} s; load average {}.",
-            machine.cpu, machine.cores, machine.kernel, machine.time, machine.load
+            "\n{}, {} cores, Linux {}. Commit {}. {}: {rounds} rounds of {seconds} s; load average {}.",
+            machine.cpu, machine.cores, machine.kernel, machine.commit, machine.time, machine.load
         ));
         page
     }

@@ -23,7 +23,7 @@ use std::{
 pub(super) enum Kind {
     /// No proxy: the load asks the upstream itself
     Direct,
-    /// The bare proxy of 31 lines: the yardstick
+    /// The plainest reverse proxy on hyper: the yardstick
     Bare,
     /// nginx as a plain proxy
     Nginx,
