@@ -57,28 +57,27 @@ async fn c1_the_time_of_a_refusal_does_not_tell_which_kind_it_is() -> Outcome {
     let unknown = format!("authorization: Bearer {WRONG}\r\n");
     // The last differs from a valid token in its last letter only.
     let near = format!("authorization: Bearer {}X\r\n", TOKEN.get(..TOKEN.len() - 1).unwrap_or_default());
-    let mut medians = Vec::new();
     // Each kind from a source of its own, since sources that send wrong tokens are slowed down.
-    for (credential, source) in [
+    let kinds = [
         ("", "127.0.0.31"),
         ("authorization: Basic a\r\n", "127.0.0.32"),
         (&*unknown, "127.0.0.33"),
         (&*near, "127.0.0.34"),
-    ] {
-        let mut times = Vec::new();
-        for _ in 0..9 {
+    ];
+    // In turn, and the fastest of each counts: what the test machine does beside it only adds.
+    let mut fastest = [Duration::MAX; 4];
+    for _ in 0..16 {
+        for ((credential, source), fastest) in kinds.iter().zip(&mut fastest) {
             let mut caller = Caller::connect_from(source.parse()?, gateway.address).await?;
             let asked = Instant::now();
             let answer = caller.ask(&request_with(CHAT, credential, &chat("sim/m"))).await?;
-            times.push(asked.elapsed());
+            *fastest = asked.elapsed().min(*fastest);
             assert_eq!(answer.status, 401);
         }
-        times.sort();
-        medians.push(times[times.len() / 2]);
     }
-    let (fast, slow) = (medians.iter().min().copied(), medians.iter().max().copied());
-    let bound = fast.unwrap_or_default() * 4 + Duration::from_millis(5);
-    assert!(slow.unwrap_or_default() < bound, "medians {medians:?}");
+    let (least, most) = (fastest.iter().min().copied(), fastest.iter().max().copied());
+    let bound = least.unwrap_or_default() * 3 + Duration::from_millis(1);
+    assert!(most.unwrap_or(Duration::MAX) < bound, "{fastest:?}");
     Ok(())
 }
 

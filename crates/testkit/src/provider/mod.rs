@@ -86,6 +86,11 @@ impl Provider {
         self.state.accept(key);
     }
 
+    /// Lets every stream go on that holds, now and from now on.
+    pub fn release(&self) {
+        self.state.release();
+    }
+
     /// Every request so far, oldest first.
     pub fn seen(&self) -> Vec<Seen> {
         self.state.seen()

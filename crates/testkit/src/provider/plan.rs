@@ -125,7 +125,7 @@ fn pieces(form: &Stream, asked: &Asked) -> Vec<Bytes> {
             pieces.pop();
         }
         End::Cut { events, .. } | End::Stall { events } => pieces.truncate(events),
-        End::Complete | End::CutAt { .. } => {}
+        End::Complete | End::CutAt { .. } | End::Hold { .. } => {}
     }
     if !form.amid.is_empty() {
         pieces.insert(1.min(pieces.len()), form.amid.clone());
@@ -151,6 +151,9 @@ fn stream(form: &Stream, asked: &Asked) -> Vec<Step> {
     let chunked = matches!(form.framing, Framing::Chunked | Framing::Both);
     let mut steps = vec![Step::Send(sse_head(form.framing, length))];
     for (number, piece) in pieces.iter().enumerate() {
+        if matches!(form.end, End::Hold { events } if events == number) {
+            steps.push(Step::Hold);
+        }
         if number > 0 && !form.gap.is_zero() {
             steps.push(Step::Wait(form.gap));
         }
@@ -159,8 +162,8 @@ fn stream(form: &Stream, asked: &Asked) -> Vec<Step> {
     match form.end {
         End::Cut { ending, .. } | End::CutAt { ending, .. } => steps.push(Step::End(ending)),
         End::Stall { .. } => steps.push(Step::Stall),
-        End::Complete | End::NoMarker if chunked => steps.push(last_chunk()),
-        End::Complete | End::NoMarker => {
+        End::Complete | End::NoMarker | End::Hold { .. } if chunked => steps.push(last_chunk()),
+        End::Complete | End::NoMarker | End::Hold { .. } => {
             if form.framing != Framing::Length {
                 steps.push(Step::End(Ending::Close));
             }

@@ -172,6 +172,11 @@ pub enum End {
         /// How the connection ends.
         ending: Ending,
     },
+    /// Completely, but after this many events only when [`super::Provider::release`] says so.
+    Hold {
+        /// Events that are sent at once.
+        events: usize,
+    },
     /// Nothing more after this many events until the caller leaves.
     Stall {
         /// Events that are sent.
@@ -261,6 +266,8 @@ pub enum Step {
     },
     /// Waits.
     Wait(Duration),
+    /// Waits until [`super::Provider::release`].
+    Hold,
     /// Waits until the caller leaves.
     Stall,
     /// Ends the connection.

@@ -49,7 +49,7 @@ async fn connection(mut stream: TcpStream, number: u64, state: Arc<State>) {
         let (read, write) = stream.split();
         let ended = tokio::select! {
             biased;
-            ended = walk(&steps, write) => ended,
+            ended = walk(&steps, write, &state) => ended,
             () = gone(read, &mut buffer) => Walk::CallerLeft,
         };
         let now = Instant::now();
@@ -73,7 +73,7 @@ enum Walk {
     End(Ending),
 }
 
-async fn walk(steps: &[Step], mut to: WriteHalf<'_>) -> Walk {
+async fn walk(steps: &[Step], mut to: WriteHalf<'_>, state: &State) -> Walk {
     for step in steps {
         let written = match step {
             Step::Send(bytes) => to.write_all(bytes).await,
@@ -81,6 +81,10 @@ async fn walk(steps: &[Step], mut to: WriteHalf<'_>) -> Walk {
             Step::Drip { bytes, gap } => drip(&mut to, bytes, *gap).await,
             Step::Wait(time) => {
                 tokio::time::sleep(*time).await;
+                Ok(())
+            }
+            Step::Hold => {
+                state.released().await;
                 Ok(())
             }
             Step::Stall => std::future::pending().await,

@@ -6,6 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::ANY;
 use super::dialect::Surface;
@@ -16,6 +17,7 @@ use super::seen::{KeyUse, Outcome, Seen};
 #[derive(Debug, Default)]
 pub(super) struct State {
     inner: Mutex<Inner>,
+    released: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +62,15 @@ impl State {
 
     pub(super) fn accept(&self, key: &str) {
         self.inner.lock().refused.remove(key);
+    }
+
+    pub(super) fn release(&self) {
+        self.released.send_replace(true);
+    }
+
+    pub(super) async fn released(&self) {
+        // The sender lives as long as this state: waiting cannot fail.
+        let _ = self.released.subscribe().wait_for(|released| *released).await;
     }
 
     pub(super) fn connected(&self) -> u64 {

@@ -131,6 +131,19 @@ async fn the_form_of_a_stream_is_as_told() {
 }
 
 #[tokio::test]
+async fn a_held_stream_goes_on_when_it_is_released() {
+    let provider = Provider::start().unwrap();
+    provider.script("m").reply(Reply::Stream(Stream { end: End::Hold { events: 2 }, ..Stream::default() }));
+    let mut caller = Caller::connect(provider.address()).await.unwrap();
+    caller.send(&post(CHAT, "sk-a", "", body("m", true).as_bytes())).await.unwrap();
+    let before = caller.wait_for(b"word ").await.unwrap();
+    assert!(!before.windows(6).any(|window| window == b"[DONE]"));
+    assert!(provider.seen()[0].outcome.is_none());
+    provider.release();
+    caller.wait_for(b"data: [DONE]\n\n").await.unwrap();
+}
+
+#[tokio::test]
 async fn framing_can_be_wrong() {
     let provider = Provider::start().unwrap();
     let answer = |framing| Reply::Whole(Whole { body: Bytes::from("12345"), framing, ..Whole::default() });

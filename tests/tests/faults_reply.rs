@@ -1,0 +1,146 @@
+//! Answers that no provider should give: U13, U16, U17 and U18 of the list of faults.
+
+use keyway_e2e::expect::{anthropic_reason, openai_error, openai_reason};
+use keyway_e2e::gateway::{CHAT, Gateway, MESSAGES, Outcome, TOKEN, chat, streamed, yaml};
+use keyway_testkit::caller::post;
+use keyway_testkit::provider::{Framing, Provider, Reply, Surface, Whole, good};
+
+fn single() -> Outcome<(Provider, Gateway)> {
+    let provider = Provider::start()?;
+    let gateway = Gateway::start(&yaml(&provider))?;
+    Ok((provider, gateway))
+}
+
+// === U13, U16 ===
+
+#[tokio::test]
+async fn u13_a_200_that_is_a_web_page_or_empty_is_502_and_not_forwarded() -> Outcome {
+    let (provider, gateway) = single()?;
+    let page = "<html>log in to the network to go on</html>";
+    let replies = [
+        Reply::whole("text/html; charset=utf-8", page),
+        Reply::Whole(Whole { body: page.into(), ..Whole::default() }),
+        Reply::Whole(Whole::default()),
+        Reply::whole("application/json", ""),
+        Reply::whole("text/plain", page),
+    ];
+    for (number, reply) in replies.into_iter().enumerate() {
+        let model = format!("m{number}");
+        provider.script(&model).always(reply.clone());
+        for stream in [false, true] {
+            let body = |name: &str| if stream { streamed(name) } else { chat(name) };
+            let bytes = post(CHAT, TOKEN, "", body(&format!("sim/{model}")).as_bytes());
+            let answer =
+                gateway.ask_and_go_on(&bytes).await.map_err(|error| format!("{reply:?}: {error}"))?;
+            openai_reason(&answer, 502, "upstream_error", "upstream_bad_content_type");
+            assert!(!answer.text().contains("html"), "{}", answer.text());
+            let bytes = post(MESSAGES, TOKEN, "", body(&format!("claude/{model}")).as_bytes());
+            let answer = gateway.ask_and_go_on(&bytes).await?;
+            anthropic_reason(&answer, 502, "api_error", "upstream_bad_content_type");
+            assert!(!answer.text().contains("html"), "{}", answer.text());
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn u13_an_event_stream_of_nothing_is_no_answer() -> Outcome {
+    let (provider, gateway) = single()?;
+    provider.script("m").always(Reply::whole("text/event-stream", ""));
+    let answer = gateway.ask_and_go_on(&post(CHAT, TOKEN, "", streamed("sim/m").as_bytes())).await?;
+    openai_error(&answer, 502, "upstream_error");
+    Ok(())
+}
+
+#[tokio::test]
+async fn u16_an_encoded_reply_that_nobody_asked_for_is_502() -> Outcome {
+    let (provider, gateway) = single()?;
+    for kind in ["application/json", "text/event-stream"] {
+        let headers = [("content-type", kind), ("content-encoding", "gzip")];
+        provider.script("m").reply(Reply::Whole(Whole {
+            headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            body: vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0].into(),
+            ..Whole::default()
+        }));
+        // Answers good ones to any further attempt would hide the fault.
+        provider.script("m").always(Reply::Whole(Whole {
+            headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            ..Whole::default()
+        }));
+        let body = if kind.starts_with("text") { streamed("sim/m") } else { chat("sim/m") };
+        let answer = gateway.ask_and_go_on(&post(CHAT, TOKEN, "", body.as_bytes())).await?;
+        openai_reason(&answer, 502, "upstream_error", "upstream_bad_encoding");
+    }
+    assert_eq!(provider.seen()[0].header("accept-encoding"), Some("identity"));
+    Ok(())
+}
+
+// === U17 ===
+
+#[tokio::test]
+async fn u17_a_reply_with_wrong_framing_poisons_no_connection() -> Outcome {
+    let (provider, gateway) = single()?;
+    let reply = |framing: Framing| {
+        Reply::Whole(Whole {
+            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+            body: good(Surface::Chat, "m"),
+            framing,
+            ..Whole::default()
+        })
+    };
+    // Shorter than it says: a cut answer never reaches the caller.
+    provider.script("short").always(reply(Framing::LengthOff(7)));
+    let answer = gateway.ask_and_go_on(&post(CHAT, TOKEN, "", chat("sim/short").as_bytes())).await?;
+    openai_error(&answer, 502, "upstream_error");
+
+    // Longer than it says, or two lengths: what is left over must not become the next answer.
+    for (name, framing) in [("long", Framing::LengthOff(-7)), ("both", Framing::Both)] {
+        provider.script(name).always(reply(framing));
+        for _ in 0..3 {
+            let answer = gateway.ask(CHAT, &chat(&format!("sim/{name}"))).await?;
+            assert!([200, 502].contains(&answer.status), "{name}: {}", answer.text());
+            if answer.status == 502 {
+                openai_error(&answer, 502, "upstream_error");
+            }
+            let next = gateway.ask(CHAT, &chat("sim/good")).await?;
+            assert_eq!(next.status, 200, "{name}: {}", next.text());
+            assert_eq!(next.body, good(Surface::Chat, "good"), "{name}: bytes of another answer");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn u17_informational_heads_are_passed_over_and_a_flood_of_them_ends() -> Outcome {
+    let (provider, gateway) = single()?;
+    provider.script("few").always(Reply::Interim { status: 103, times: 3 });
+    let answer = gateway.ask_and_go_on(&post(CHAT, TOKEN, "", chat("sim/few").as_bytes())).await?;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.header("x-interim"), None);
+    Ok(())
+}
+
+// === U18 ===
+
+#[tokio::test]
+async fn u18_a_redirect_is_never_followed() -> Outcome {
+    let (provider, gateway) = single()?;
+    let elsewhere = Provider::start()?;
+    for status in [301, 302, 303, 307, 308] {
+        let model = format!("m{status}");
+        provider
+            .script(&model)
+            .always(Reply::redirect(status, &format!("{}/chat/completions", elsewhere.base_url())));
+        for stream in [false, true] {
+            let body = |name: &str| if stream { streamed(name) } else { chat(name) };
+            let bytes = post(CHAT, TOKEN, "", body(&format!("sim/{model}")).as_bytes());
+            let answer = gateway.ask_and_go_on(&bytes).await?;
+            openai_reason(&answer, 502, "upstream_error", "upstream_redirect");
+            assert_eq!(answer.header("location"), None);
+            let bytes = post(MESSAGES, TOKEN, "", body(&format!("claude/{model}")).as_bytes());
+            anthropic_reason(&gateway.ask_and_go_on(&bytes).await?, 502, "api_error", "upstream_redirect");
+        }
+    }
+    assert_eq!(elsewhere.connections(), 0, "the second host was connected to");
+    Ok(())
+}
