@@ -25,6 +25,7 @@ mod run;
 mod sandbox;
 mod sync;
 mod translate;
+mod turn;
 mod upstream;
 mod within;
 mod worker;

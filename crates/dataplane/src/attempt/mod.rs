@@ -64,7 +64,9 @@ async fn answer(
         );
         return first::first_event(parts, source, relay, waits.idle).await;
     }
-    whole::whole(call, parts, source).await
+    let whole = whole::whole(call, parts, source).await;
+    crate::turn::others_first(worker).await;
+    whole
 }
 
 /// What a provider must not answer with: 200 and another coding than asked for, or a page of a portal on the way.

@@ -31,6 +31,7 @@ pub(super) async fn send(
 ) -> Result<Sent, Failure> {
     let (request, withhold_usage) = translate::request(call, &step.target, surface, url, lease)
         .map_err(|_| Failure::broken("credential_unusable"))?;
+    crate::turn::others_first(worker).await;
     let (reply, link) =
         over_a_link(worker, &url.origin, request, waits.connect).await.inspect_err(|failure| {
             if failure.verdict == Some(Verdict::Passing) {
