@@ -46,7 +46,7 @@ impl Compiler<'_> {
             bodies_in_flight_limit: BODIES_IN_FLIGHT_LIMIT,
             timeouts: None,
         };
-        let resource = resource(Kind::Settings, "settings".to_owned(), &settings);
+        let resource = secret_resource(Kind::Settings, "settings".to_owned(), &settings);
         settings.digest_key.zeroize();
         let sandbox = provider::provider(self.catalog, SANDBOX, &keyway_config::Provider::default(), false)?;
         Ok(vec![resource, self::resource(Kind::Provider, SANDBOX.to_owned(), &sandbox)])
@@ -100,7 +100,7 @@ impl Compiler<'_> {
                     secret: secret.expose().to_vec(),
                 };
                 let name = format!("{provider}/{}/{}", key.name, version.version);
-                all.push(resource(Kind::Credential, name, &credential));
+                all.push(secret_resource(Kind::Credential, name, &credential));
                 credential.secret.zeroize();
             }
         }
@@ -114,8 +114,13 @@ impl std::fmt::Debug for Compiler<'_> {
     }
 }
 
-/// Encoded once; wiped when the last state that holds it is dropped.
+/// Encoded once.
 fn resource(kind: Kind, name: String, body: &impl Message) -> Resource {
+    Resource { kind: kind.into(), name, body: body.encode_to_vec().into() }
+}
+
+/// Encoded once; wiped when the last state that holds it is dropped.
+fn secret_resource(kind: Kind, name: String, body: &impl Message) -> Resource {
     Resource { kind: kind.into(), name, body: Bytes::from_owner(Zeroizing::new(body.encode_to_vec())) }
 }
 

@@ -8,12 +8,18 @@ pub use session::{ANSWER_DEADLINE, Heard, Session};
 use bytes::Bytes;
 use keyway_proto::{
     CHUNK_LIMIT, SCHEMA, STATE_LIMIT,
-    fleet::v1::{Begin, Chunk, Commit, ToReplica, to_replica::Message},
+    fleet::v1::{Begin, Commit, ToReplica, to_replica::Message},
     snapshot::v1::Resource,
 };
 use keyway_snapshot::{StateHash, Version};
-use prost::Message as _;
+use prost::{
+    Message as _,
+    encoding::{self, WireType},
+};
 use zeroize::Zeroizing;
+
+/// `ToReplica.chunk`.
+const CHUNK_FIELD: u32 = 2;
 
 /// A whole state, ready to be sent. Frames hold secrets and are wiped when the last stream lets go.
 pub struct Push {
@@ -62,9 +68,7 @@ impl Push {
         let commit = Commit { version: Some(version.into()), state_hash: hash.0.to_vec() };
         let mut frames = Vec::with_capacity(chunks.len() + 2);
         frames.push(frame(Message::Begin(begin)));
-        frames.extend(
-            chunks.into_iter().map(|chunk| frame(Message::Chunk(Chunk { resources: chunk.to_vec() }))),
-        );
+        frames.extend(chunks.into_iter().map(chunk_frame));
         frames.push(frame(Message::Commit(commit)));
         Ok(Self { version, hash, frames, bytes })
     }
@@ -87,11 +91,23 @@ pub(crate) fn frame(message: Message) -> Bytes {
     Bytes::from_owner(Zeroizing::new(ToReplica { message: Some(message) }.encode_to_vec()))
 }
 
+/// As `frame(Message::Chunk(…))`, without a copy of every resource.
+fn chunk_frame(resources: &[Resource]) -> Bytes {
+    let inner: usize = resources.iter().map(|resource| encoding::message::encoded_len(1, resource)).sum();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(inner + encoding::encoded_len_varint(u64::MAX) + 1));
+    encoding::encode_key(CHUNK_FIELD, WireType::LengthDelimited, &mut *bytes);
+    encoding::encode_varint(inner as u64, &mut *bytes);
+    for resource in resources {
+        encoding::message::encode(1, resource, &mut *bytes);
+    }
+    Bytes::from_owner(bytes)
+}
+
 fn chunked(resources: &[Resource]) -> Result<Vec<&[Resource]>, TooLarge> {
     let (mut chunks, mut start, mut filled) = (Vec::new(), 0, 0);
     for (place, resource) in resources.iter().enumerate() {
         // Field number and length prefix of the resource inside its chunk are counted too.
-        let bytes = prost::encoding::message::encoded_len(1, resource);
+        let bytes = encoding::message::encoded_len(1, resource);
         if bytes > CHUNK_LIMIT {
             return Err(TooLarge::Resource { name: resource.name.clone(), bytes });
         }
@@ -108,6 +124,7 @@ fn chunked(resources: &[Resource]) -> Result<Vec<&[Resource]>, TooLarge> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keyway_proto::fleet::v1::Chunk;
     use keyway_snapshot::state_hash;
 
     fn encode(version: Version, resources: &[Resource]) -> Result<Push, TooLarge> {
@@ -141,6 +158,13 @@ mod tests {
         assert_eq!(begin.bytes, seen.iter().map(|r| r.encoded_len() as u64).sum::<u64>());
         let Message::Commit(commit) = &messages[6] else { panic!("ends with Commit") };
         assert_eq!(commit.state_hash, state_hash(&seen).0);
+    }
+
+    #[test]
+    fn chunks_are_encoded_as_the_generated_code_does() {
+        let resources = [resource("a", 10), resource("", 0), resource("b", 300)];
+        let generated = frame(Message::Chunk(Chunk { resources: resources.to_vec() }));
+        assert_eq!(chunk_frame(&resources), generated);
     }
 
     #[test]
