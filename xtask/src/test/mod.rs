@@ -132,6 +132,6 @@ fn lengthen(tests: &mut Command, long: bool) -> Duration {
     if !long {
         return step::LIMIT;
     }
-    tests.env("KEYWAY_LONG", "1").env("PROPTEST_CASES", LONG_CASES);
+    tests.env("KEYWAY_LONG", "1").env("PROPTEST_CASES", LONG_CASES).env("NEXTEST_PROFILE", "long");
     step::LONG_LIMIT
 }
