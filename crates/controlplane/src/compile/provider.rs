@@ -10,6 +10,10 @@ use std::collections::BTreeMap;
 /// The setting that a file can give, of those that stand in addresses.
 const REGION: &str = "region";
 
+/// What data planes answer so far. Where surfaces want different credentials, these are the ones that are on.
+const ANSWERED: [wire::Dialect; 3] =
+    [wire::Dialect::OpenaiChat, wire::Dialect::OpenaiResponses, wire::Dialect::AnthropicMessages];
+
 /// What a provider compiles to.
 pub(crate) fn provider(
     catalog: &Catalog,
@@ -22,7 +26,7 @@ pub(crate) fn provider(
     let auth = auth(row, spec, &surfaces, has_keys);
     // The snapshot has one way to present a credential for all surfaces of a provider: one that wants another is off.
     let own = |surface: &&ResolvedSurface| {
-        let wanted = surface.auth.as_ref().map(keyway_catalog::Auth::to_proto);
+        let wanted = surface.auth.as_ref().or(row.map(|row| &row.auth)).map(keyway_catalog::Auth::to_proto);
         spec.auth.is_some() || auth.scheme() == AuthScheme::None || wanted.is_none_or(|wanted| wanted == auth)
     };
     Ok(wire::Provider {
@@ -87,7 +91,8 @@ fn auth(row: Row<'_>, spec: &Provider, surfaces: &[ResolvedSurface], has_keys: b
         }
         None => {}
     }
-    let main = surfaces.first();
+    let answered = |surface: &&ResolvedSurface| ANSWERED.contains(&surface.dialect);
+    let main = surfaces.iter().find(answered).or_else(|| surfaces.first());
     let of_row = main.and_then(|surface| surface.auth.as_ref()).or(row.map(|row| &row.auth));
     match of_row {
         Some(auth) if auth.optional && !has_keys => plain(AuthScheme::None),

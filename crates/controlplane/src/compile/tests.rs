@@ -138,3 +138,38 @@ fn the_same_input_gives_the_same_bytes() {
     let compiler = Compiler { catalog: Catalog::embedded(), secrets: &|_| None };
     assert_eq!(compiler.document("openai", &body).unwrap(), compiler.document("openai", &body).unwrap());
 }
+
+#[test]
+fn where_surfaces_want_different_credentials_those_that_are_answered_are_on() {
+    let bearer = ("authorization", "Bearer ");
+    let table = [
+        ("google", "{}", Dialect::OpenaiChat, bearer),
+        ("google", "{ dialect: gemini }", Dialect::Gemini, ("x-goog-api-key", "")),
+        ("anthropic", "{}", Dialect::AnthropicMessages, ("x-api-key", "")),
+        ("anthropic", "{ dialect: openai-chat }", Dialect::OpenaiChat, bearer),
+    ];
+    for (name, yaml, dialect, (header, prefix)) in table {
+        let provider = compiled(name, yaml).unwrap();
+        let auth = provider.auth.as_ref().unwrap();
+        assert_eq!((auth.name.as_str(), auth.prefix.as_str()), (header, prefix), "{name} {yaml}");
+        assert!(provider.surfaces.len() == 1 && provider.surfaces[0].dialect() == dialect, "{name} {yaml}");
+    }
+}
+
+#[test]
+fn every_row_that_needs_no_setting_makes_a_state() {
+    let mut compiled_rows = 0;
+    for row in Catalog::embedded().providers() {
+        let spec = Provider { region: Some("us-east-1".to_owned()), ..Provider::default() };
+        let Ok(provider) = provider::provider(Catalog::embedded(), &row.id, &spec, true) else { continue };
+        let compiler = Compiler { catalog: Catalog::embedded(), secrets: &|_| None };
+        let mut all: Vec<Resource> = compiler.base(&[7; 32]).unwrap();
+        if row.id != SANDBOX {
+            all.push(resource(Kind::Provider, row.id.clone(), &provider));
+        }
+        let built = keyway_snapshot::Snapshot::build(keyway_snapshot::Version::default(), &all);
+        assert!(built.is_ok(), "{}: {built:?}", row.id);
+        compiled_rows += 1;
+    }
+    assert!(compiled_rows > 150, "{compiled_rows}");
+}
