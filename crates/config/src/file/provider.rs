@@ -147,7 +147,7 @@ pub struct Timeouts {
 pub enum Price {
     /// Costs nothing. Written `free`, read as `0` too.
     Free,
-    /// USD per million tokens. Boxed nowhere: a price is looked at once, when it is compiled.
+    /// USD per million tokens.
     Rates(Rates),
 }
 

@@ -62,8 +62,15 @@ impl<'de> Deserializer<'de> for &'de Node {
         }
     }
 
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        match self.text(&visitor)? {
+            "true" | "True" | "TRUE" => visitor.visit_bool(true),
+            "false" | "False" | "FALSE" => visitor.visit_bool(false),
+            _ => Err(Fault::invalid_value(Unexpected::Str(""), &visitor)),
+        }
+    }
+
     numbers! {
-        deserialize_bool visit_bool bool,
         deserialize_u8 visit_u8 u8,
         deserialize_u16 visit_u16 u16,
         deserialize_u32 visit_u32 u32,
