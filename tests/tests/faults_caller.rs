@@ -1,12 +1,13 @@
-//! What callers can do to the gateway: C1, C2, C7 and C15 of the list of faults.
+//! What callers can do to the gateway: C1, C2, C7, C14, C15 and C19 of the list of faults.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use keyway_e2e::expect::{anthropic_error, openai_error, openai_reason, stream_error};
 use keyway_e2e::gateway::{CHAT, Gateway, MESSAGES, Outcome, TOKEN, chat, streamed, yaml};
+use keyway_e2e::inspect::{forget_peak, peak_kib, resident_kib};
 use keyway_testkit::caller::{Answer, Caller, post};
-use keyway_testkit::provider::{End, Ending, Provider, Reply, Seen, Stream};
+use keyway_testkit::provider::{End, Ending, Provider, Reply, Seen, Stream, Surface, events};
 
 /// What nobody was given.
 const WRONG: &str = "kw-e2e-wrong-0123456789abcdefghij";
@@ -196,6 +197,61 @@ async fn c7_a_body_that_names_a_destination_is_refused() -> Outcome {
     }
     assert_eq!(elsewhere.connections(), 0);
     assert!(provider.seen().iter().all(|seen| seen.model() == "good"));
+    Ok(())
+}
+
+// === C14 ===
+
+#[tokio::test]
+async fn c14_a_caller_that_does_not_read_holds_the_provider_back_and_no_memory() -> Outcome {
+    const EVENTS: u32 = 4_000;
+    let provider = Provider::start()?;
+    let form = Stream { words: EVENTS, word: "x".repeat(8 << 10), ..Stream::default() };
+    provider.script("large").always(Reply::Stream(form.clone()));
+    let gateway = Gateway::start(&yaml(&provider))?;
+    gateway.goes_on(None).await?;
+    let pid = gateway.keyway.pid();
+    forget_peak(pid)?;
+    let before = resident_kib(pid)?;
+    let place = provider.requests();
+    let mut caller = gateway.connect().await?;
+    let body = streamed("sim/large")
+        .replace(r#""stream":true"#, r#""stream":true,"stream_options":{"include_usage":true}"#);
+    caller.send(&post(CHAT, TOKEN, "", body.as_bytes())).await?;
+    // 32 MiB are ready; nobody reads. The whole second is what is observed.
+    let done = provider
+        .until(Duration::from_secs(1), |seen| seen.get(place).is_some_and(|seen| seen.outcome.is_some()));
+    assert!(done.await.is_err(), "the provider could send everything though nobody reads");
+    let grown = peak_kib(pid)?.saturating_sub(before);
+    println!("32 MiB ready and unread: {grown} KiB more at the peak");
+    assert!(grown < 4 << 10, "{grown} KiB for one stream that is not read");
+    let answer = caller.answer().await?;
+    assert!(
+        answer.complete && answer.body == events(Surface::Chat, "large", &form, true).concat(),
+        "other bytes"
+    );
+    Ok(())
+}
+
+// === C19 ===
+
+#[tokio::test]
+async fn c19_a_token_in_the_query_is_taken_and_goes_no_further() -> Outcome {
+    let provider = Provider::start()?;
+    let gateway = Gateway::start(&yaml(&provider))?;
+    for (query, upstream) in [
+        (format!("?key={TOKEN}"), ""),
+        (format!("?key={TOKEN}&beta=true"), "?beta=true"),
+        (format!("?beta=true&key={TOKEN}&x=%20"), "?beta=true&x=%20"),
+    ] {
+        let place = provider.requests();
+        let bytes = request_with(&format!("{CHAT}{query}"), "", &chat("sim/m"));
+        let answer = gateway.ask_and_go_on(&bytes).await?;
+        assert_eq!(answer.status, 200, "{query}: {}", answer.text());
+        let seen = provider.seen();
+        assert_eq!(seen[place].target(), format!("{CHAT}{upstream}"));
+    }
+    assert!(!gateway.keyway.log().contains(TOKEN), "a token in the log");
     Ok(())
 }
 
