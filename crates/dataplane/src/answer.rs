@@ -13,7 +13,7 @@ use crate::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use keyway_dialect::{reply::UsageScan, stream::Relay, usage::Usage};
-use keyway_snapshot::{Dialect, Endpoint, NanoDollars, StreamEnd};
+use keyway_snapshot::{Dialect, Endpoint, StreamEnd};
 use std::{rc::Rc, sync::Arc, time::Duration};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-keyway-request-id");
@@ -75,6 +75,7 @@ impl Parts {
 pub(crate) fn answer(worker: &Rc<Worker>, parts: Parts, mut tally: Tally) -> Response<ReplyBody> {
     let ours = tally.started.elapsed().saturating_sub(parts.upstream);
     let (mut head, body) = match parts.answer {
+        Answer::Made(said) => made(said, parts.place, &mut tally),
         Answer::Whole { head, body, usage } => {
             tally.usage(usage);
             tally.status = head.status;
@@ -190,37 +191,35 @@ pub(crate) fn refusal(
 }
 
 /// The usage of what the sandbox said, read as any provider's would be.
-pub(crate) fn sandbox_usage(call: &Call, said: &Said) -> Option<Usage> {
+fn usage_of(said: &Said, (dialect, endpoint): (Dialect, Endpoint)) -> Option<Usage> {
     match said {
         Said::Whole(body) => {
-            let mut scan = UsageScan::new(call.dialect, call.endpoint);
+            let mut scan = UsageScan::new(dialect, endpoint);
             scan.push(body);
             scan.finish()
         }
         Said::Events(events) => {
-            let mut relay = Relay::new(call.dialect, call.endpoint, StreamEnd::Unspecified, false);
+            let mut relay = Relay::new(dialect, endpoint, StreamEnd::Unspecified, false);
             events.iter().try_for_each(|event| relay.push(event.clone(), &mut |_| ())).ok()?;
             relay.usage()
         }
     }
 }
 
-/// The sandbox's answer.
-pub(crate) fn sandbox(call: &Call, said: Said, cost: Option<NanoDollars>) -> Response<ReplyBody> {
+/// The sandbox's answer, with the headers that a provider would send.
+fn made(said: Said, place: (Dialect, Endpoint), tally: &mut Tally) -> (http::response::Parts, ReplyBody) {
+    tally.usage(usage_of(&said, place));
     let (kind, body) = match said {
         Said::Whole(body) => ("application/json", ReplyBody::Whole(body)),
         Said::Events(events) => ("text/event-stream; charset=utf-8", ReplyBody::Pieces(events)),
     };
-    let whole = matches!(body, ReplyBody::Whole(_));
-    let mut response = Response::new(body);
-    *response.status_mut() = StatusCode::OK;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(ATTEMPTS, HeaderValue::from(1));
-    headers.insert(SNAPSHOT, call.state.version.clone());
-    if let Some(cost) = cost.filter(|_| whole) {
-        headers.insert(COST, text(&cost.to_string()));
+    let (mut head, body) = Response::new(body).into_parts();
+    head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    if let (Some(cost), ReplyBody::Whole(_)) = (tally.cost(), &body) {
+        head.headers.insert(COST, text(&cost.to_string()));
     }
-    headers.insert(TIMING, timing(call.started.elapsed()));
-    response
+    mark(&mut head.headers, tally);
+    tally.first_byte();
+    tally.close(Outcome::Served);
+    (head, body)
 }

@@ -6,7 +6,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::HeaderMap;
-use keyway_snapshot::{Client, Dialect, Endpoint, Timeouts};
+use keyway_snapshot::{Dialect, Endpoint, Timeouts};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -21,7 +21,7 @@ pub(crate) struct Call {
     pub(crate) started: Instant,
     /// Pinned from the first byte to the last.
     pub(crate) state: Arc<State>,
-    pub(crate) client: Arc<Client>,
+
     pub(crate) endpoint: Endpoint,
     pub(crate) dialect: Dialect,
     /// As the caller sent them.
@@ -30,9 +30,11 @@ pub(crate) struct Call {
     pub(crate) query: Option<Box<str>>,
     pub(crate) body: Bytes,
     /// The body's share of what all cores may hold.
-    pub(crate) held: ingress::Held,
+    pub(crate) _held: ingress::Held,
     pub(crate) shape: Shape,
     pub(crate) stream: bool,
+    /// Gateways of this kind that it has passed already.
+    pub(crate) hops: usize,
     /// The caller's own limit.
     pub(crate) patience: Option<Duration>,
 }

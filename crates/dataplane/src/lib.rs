@@ -31,4 +31,5 @@ mod within;
 mod worker;
 
 pub use listen::{TlsError, tls_config};
+pub use observe::Otlp;
 pub use run::{Running, Settings, StartError, start};

@@ -14,17 +14,20 @@ use crate::{
     route::{self, Step, Tried, choose},
     worker::Worker,
 };
-use http::{HeaderMap, Request, Response, request::Parts};
+use http::{HeaderMap, Request, Response, header, request::Parts};
 use http_body::Body;
 use hyper::body::Incoming;
 use keyway_snapshot::Dialect;
-use std::{net::IpAddr, rc::Rc, time::Duration};
+use std::{borrow::Cow, net::IpAddr, rc::Rc, time::Duration};
 use tokio::time::Instant;
 
 /// Attempts of one request, whatever aliases and keys there are.
 const ATTEMPTS: usize = 8;
 /// Attempts after the first where an alias does not say.
 const RETRIES: u32 = 2;
+
+/// Gateways of this kind that a request may pass.
+const HOPS: usize = 3;
 
 /// Serves one request; whatever goes wrong becomes a refusal in the caller's dialect.
 pub(crate) async fn serve(
@@ -36,6 +39,7 @@ pub(crate) async fn serve(
     let peer = caller.peer;
     let mut tally = Tally::open(&worker, caller);
     let (head, body) = request.into_parts();
+    tally.trace = worker.tracer.as_ref().and_then(|tracer| tracer.begin(&head, &tally.id));
     tally.unread = !body.is_end_stream();
     let dialect = ingress::dialect_by(head.uri.path(), &head.headers);
     match stages(&worker, peer, head, body, &mut tally).await {
@@ -48,7 +52,7 @@ pub(crate) async fn serve(
 /// What the stages bring.
 enum Served {
     Answer(Box<answer::Parts>),
-    /// Made here: lists of models, the sandbox.
+    /// Made here: lists of models.
     Own(Response<ReplyBody>),
 }
 
@@ -60,6 +64,9 @@ async fn stages(
     tally: &mut Tally,
 ) -> Result<Served, Refusal> {
     let state = worker.held.pin().ok_or_else(Refusal::not_configured)?;
+    if let Some(trace) = &mut tally.trace {
+        trace.snapshot(&state.snapshot.version);
+    }
     // Before the body is read: a stranger costs us a head.
     let now_unix = worker.since_epoch(tally.started).as_secs();
     let client = match auth::client(&state.snapshot, &head.headers, &head.uri, now_unix) {
@@ -82,27 +89,26 @@ async fn stages(
     tally.unread = false;
     // Door 1: a shallow scan, so that a body in the target's own dialect is never decoded.
     let shape = ingress::shape(&head.headers, &body)?;
-    let resolved =
-        state.snapshot.resolve(&client, &shape.model(&body)?).map_err(|refused| Refusal::model(&refused))?;
+    let model = asked_model(&head.headers, &shape, &body)?;
+    let resolved = state.snapshot.resolve(&client, &model).map_err(|refused| Refusal::model(&refused))?;
+    let hops = hops(&head.headers)?;
     let call = Call {
         started: tally.started,
         dialect: ingress::dialect_of(endpoint),
         endpoint,
         stream: shape.is_stream(),
         patience: patience(&head.headers)?,
+        hops,
         query: head.uri.query().map(Into::into),
         headers: head.headers,
-        client,
         body,
-        held,
+        _held: held,
         shape,
         state,
     };
     // Last before the wire: which targets, in which order.
     let (mut steps, retries) = route::steps(&call.state.snapshot, &resolved, &worker.random);
-    if steps.iter().any(|step| step.target.provider.built_in) {
-        return sandbox(&call, &steps, tally).map(Served::Own);
-    }
+
     keep_speakers(&call, &mut steps)?;
     worker.retries.request(worker.millis(tally.started));
     attempts(worker, &call, &steps, retries.unwrap_or(RETRIES), tally)
@@ -135,7 +141,10 @@ async fn attempts(
             left -= 1;
         }
         let (Some(step), Some(lease)) = (steps.get(chosen.step), chosen.key.lease()) else { continue };
-        match attempt(worker, call, step, &lease).await {
+        tally.attempt_begins(call, step, &chosen.key.id);
+        let answered = attempt(worker, call, step, &lease).await;
+        tally.attempt_ended(answered.as_ref().err());
+        match answered {
             Ok(answer) => {
                 tally.served_by =
                     Some((std::sync::Arc::clone(&step.target), std::sync::Arc::clone(&chosen.key.id)));
@@ -189,8 +198,9 @@ fn give_up(
 
 /// Only targets that speak the caller's dialect: other crossings are not served yet.
 fn keep_speakers(call: &Call, steps: &mut Vec<Step>) -> Result<(), Refusal> {
-    let speaks = |step: &Step| {
-        step.target.provider.surface(call.dialect).is_some_and(|surface| surface.url(call.endpoint).is_some())
+    let speaks = |step: &Step| match step.target.provider.surface(call.dialect) {
+        Some(surface) => surface.url(call.endpoint).is_some() || step.target.provider.built_in,
+        None => false,
     };
     let named = steps.first().map(|step| step.target.label.clone()).unwrap_or_default();
     steps.retain(speaks);
@@ -216,18 +226,23 @@ fn word(dialect: Dialect) -> &'static str {
     }
 }
 
-fn sandbox(call: &Call, steps: &[Step], tally: &mut Tally) -> Result<Response<ReplyBody>, Refusal> {
-    let step = steps.iter().find(|step| step.target.provider.built_in);
-    let said = step.and_then(|step| {
-        tally.served_by = Some((std::sync::Arc::clone(&step.target), std::sync::Arc::from("sandbox/none/0")));
-        let id = tally.id.to_string();
-        let created = crate::clock::since_epoch().as_secs();
-        let place = (call.dialect, call.endpoint);
-        crate::sandbox::answer(place, &call.body, (&id, &step.target.label), call.stream, created)
-    });
-    let said = said.ok_or_else(|| Refusal::unsupported("the sandbox has no such endpoint", Some("model")))?;
-    tally.usage(answer::sandbox_usage(call, &said));
-    Ok(answer::sandbox(call, said, tally.cost()))
+/// The name to resolve: a route that the caller chose by header, else what the body asks for.
+fn asked_model<'a>(
+    headers: &'a HeaderMap,
+    shape: &ingress::Shape,
+    body: &'a [u8],
+) -> Result<Cow<'a, str>, Refusal> {
+    let model = shape.model(body)?;
+    let Some(route) = headers.get("x-keyway-route") else { return Ok(model) };
+    let bad = |_| Refusal::invalid("x-keyway-route must name a model", "invalid_header", None);
+    route.to_str().map(Cow::Borrowed).map_err(bad)
+}
+
+/// How often this request has passed a Keyway already; a few are a chain, more are a loop.
+fn hops(headers: &HeaderMap) -> Result<usize, Refusal> {
+    let vias = headers.get_all(header::VIA).iter().filter_map(|via| via.to_str().ok());
+    let hops = vias.flat_map(|via| via.split(',')).filter(|via| via.trim() == "1.1 keyway").count();
+    if hops < HOPS { Ok(hops) } else { Err(Refusal::loop_detected()) }
 }
 
 /// The caller's own limit of time.

@@ -128,6 +128,12 @@ impl Refusal {
         .later(COME_AGAIN)
     }
 
+    pub(crate) fn loop_detected() -> Self {
+        let message =
+            "this request came through Keyway several times already: a provider's base_url leads back to it";
+        Self::new(StatusCode::LOOP_DETECTED, Code::UpstreamError, message).because("loop_detected")
+    }
+
     /// Every target failed; `status` is the last one if the caller can use it.
     pub(crate) fn upstream(status: StatusCode, reason: &'static str, attempts: Vec<Attempted>) -> Self {
         let (code, message) = if status == StatusCode::GATEWAY_TIMEOUT {

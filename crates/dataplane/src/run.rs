@@ -4,7 +4,7 @@ use crate::{
     ingress::BodyBudget,
     listen::{Accept, Strangers},
     meter::Totals,
-    observe::{Core, Faults, Gauges},
+    observe::{Core, Exporting, Faults, Gauges, Spans, Tracer},
     ops::{self, Ops},
     probe::probe,
     random::Random,
@@ -64,6 +64,8 @@ pub struct Settings {
     pub upstream_ca: Option<PathBuf>,
     /// What running requests get when the replica drains.
     pub drain_grace: Duration,
+    /// Collector for traces, OTLP over gRPC; `None` = no traces. See `Otlp`.
+    pub otlp: Option<String>,
 }
 
 /// Why a replica could not start.
@@ -75,6 +77,9 @@ pub enum StartError {
     /// The certificates to trust cannot be used.
     #[error("--upstream-ca {0}: {1}; give a PEM file with certificates")]
     UpstreamCa(String, String),
+    /// Spans cannot be sent there.
+    #[error("OTEL_EXPORTER_OTLP_ENDPOINT {0}: {1}; give one like http://127.0.0.1:4317, or unset it")]
+    Otlp(String, io::Error),
 }
 
 /// A running replica.
@@ -114,7 +119,13 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
     settings.ops.set_nonblocking(true)?;
     let count =
         settings.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let exporting = settings.otlp.as_deref().map(|endpoint| {
+        Exporting::start(endpoint, &settings.id).map_err(|error| StartError::Otlp(endpoint.to_owned(), error))
+    });
+    let exporting = exporting.transpose()?;
     let shared = Shared {
+        tracer: exporting.as_ref().map(Exporting::tracer),
+        spans: exporting.as_ref().map(Exporting::spans),
         held: Arc::new(Held::default()),
         budget: Arc::new(BodyBudget::default()),
         cores: (0..count).map(|_| Arc::new(Core::default())).collect(),
@@ -130,11 +141,28 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
     }
     let (drain, hurry, end) = (signals.drain.clone(), signals.hurry.clone(), signals.end.clone());
     threads.push(control_thread(settings, shared, connector, signals, (listen, ops_address))?);
+    if let Some(exporting) = exporting {
+        threads = vec![last_spans(threads, exporting)?];
+    }
     Ok(Running { threads, drain, hurry, end, listen, ops: ops_address })
+}
+
+/// A thread that ends once all others have and their spans were sent.
+fn last_spans(threads: Vec<JoinHandle<()>>, exporting: Exporting) -> io::Result<JoinHandle<()>> {
+    let run = move || {
+        for thread in threads {
+            // A panic in a core has been reported by its hook; the others still end in order.
+            let _ = thread.join();
+        }
+        exporting.flush();
+    };
+    thread::Builder::new().name("keyway-last".to_owned()).spawn(run)
 }
 
 /// What cores share, or what is read of each.
 struct Shared {
+    tracer: Option<Tracer>,
+    spans: Option<Arc<Spans>>,
     held: Arc<Held>,
     budget: Arc<BodyBudget>,
     cores: Vec<Arc<Core>>,
@@ -155,6 +183,7 @@ fn serving_thread(
     let core = Arc::clone(shared.cores.get(number).ok_or_else(|| at("counters"))?);
     let totals = Arc::clone(shared.totals.get(number).ok_or_else(|| at("totals"))?);
     let faults = Arc::clone(shared.faults.get(number).ok_or_else(|| at("faults"))?);
+    let tracer = shared.tracer.clone();
     let (held, budget, connector) = (Arc::clone(&shared.held), Arc::clone(&shared.budget), connector.clone());
     let (draining, cutting) = (signals.drain.subscribe(), signals.cut.subscribe());
     let (end, epoch, connections) = (signals.end.subscribe(), shared.epoch, shared.connections);
@@ -168,7 +197,7 @@ fn serving_thread(
             totals,
             faults,
             budget,
-            tracer: None,
+            tracer,
             draining,
             cutting,
             retries: RetryBudget::default(),
@@ -241,6 +270,8 @@ fn control_thread(
                 gauges: Arc::clone(&gauges),
                 faults: shared.faults,
                 totals: shared.totals,
+                budget: shared.budget,
+                spans: shared.spans,
                 link: link.status(),
                 draining: signals.drain.subscribe(),
                 epoch: shared.epoch,

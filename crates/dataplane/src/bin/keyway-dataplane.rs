@@ -1,7 +1,7 @@
 //! The program `keyway-dataplane`: one replica of the stateless proxy.
 
 use clap::Parser;
-use keyway_dataplane::{Running, Settings, start, tls_config};
+use keyway_dataplane::{Otlp, Running, Settings, start, tls_config};
 use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
@@ -51,6 +51,8 @@ struct Args {
     /// Seconds that running requests get when this replica drains
     #[arg(long, env = "KEYWAY_DRAIN_GRACE", default_value_t = 120, value_name = "SECONDS")]
     drain_grace: u64,
+    #[command(flatten)]
+    otlp: Otlp,
     /// What is logged: error, warn, info, debug
     #[arg(long, env = "KEYWAY_LOG", default_value = "info", value_name = "LEVEL")]
     log: String,
@@ -97,6 +99,7 @@ fn settings(args: Args) -> Result<Settings, String> {
         tls,
         upstream_ca: args.upstream_ca,
         drain_grace: Duration::from_secs(args.drain_grace),
+        otlp: args.otlp.traces(),
     })
 }
 

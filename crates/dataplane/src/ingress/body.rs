@@ -35,6 +35,11 @@ pub(crate) struct Held {
 // === impl BodyBudget ===
 
 impl BodyBudget {
+    /// Bytes that are held now.
+    pub(crate) fn held(&self) -> usize {
+        self.0.load(Relaxed)
+    }
+
     pub(crate) fn open(self: &Arc<Self>, limit: usize) -> Held {
         Held { budget: Arc::clone(self), bytes: 0, limit }
     }

@@ -2,9 +2,13 @@
 //! because the caller left.
 
 use crate::{
+    attempt::Failure,
+    call::Call,
     lease::Lease,
     listen::Caller,
+    observe::{End, Trace},
     refusal::{Attempted, Refusal},
+    route::Step,
     worker::{InFlight, Worker},
 };
 use http::StatusCode;
@@ -43,6 +47,9 @@ pub(crate) struct Tally {
     pub(crate) attempts: Vec<Attempted>,
     /// Held until the reply has ended.
     pub(crate) lease: Option<Lease>,
+    /// `None` without a collector, and where the sampler leaves the request out.
+    pub(crate) trace: Option<Box<Trace>>,
+    tries: u32,
     first_byte: Option<Instant>,
     usage: Option<Usage>,
     closed: bool,
@@ -65,6 +72,8 @@ impl Tally {
             status: StatusCode::OK,
             attempts: Vec::new(),
             lease: None,
+            trace: None,
+            tries: 0,
             first_byte: None,
             usage: None,
             closed: false,
@@ -74,6 +83,37 @@ impl Tally {
     /// A byte of the answer goes out.
     pub(crate) fn first_byte(&mut self) {
         self.first_byte.get_or_insert_with(Instant::now);
+    }
+
+    /// As `first_byte`, of a stream.
+    pub(crate) fn first_token(&mut self) {
+        if self.first_byte.is_some() {
+            return;
+        }
+        self.first_byte();
+        self.worker.faults.first_token(self.started.elapsed());
+        if let Some(trace) = &mut self.trace {
+            trace.first_token();
+        }
+    }
+
+    /// An attempt begins, with the key of this id.
+    pub(crate) fn attempt_begins(&mut self, call: &Call, step: &Step, key: &str) {
+        if self.tries > 0 {
+            self.worker.faults.tries.again();
+        }
+        self.tries += 1;
+        if let Some(trace) = &mut self.trace {
+            trace.attempt(call, step, key);
+        }
+    }
+
+    /// It brought an answer (`None`) or failed.
+    pub(crate) fn attempt_ended(&mut self, failure: Option<&Failure>) {
+        self.worker.faults.tries.ended(failure.map(|failure| failure.reason));
+        if let (Some(trace), Some(failure)) = (&mut self.trace, failure) {
+            trace.attempt_failed(failure);
+        }
     }
 
     /// What the provider says was used.
@@ -88,8 +128,13 @@ impl Tally {
     }
 
     /// The fault that a refusal is, with this request's id.
-    pub(crate) fn fault(&self, refusal: Refusal) -> Fault {
-        refusal.into_fault(&self.id)
+    pub(crate) fn fault(&mut self, refusal: Refusal) -> Fault {
+        let fault = refusal.into_fault(&self.id);
+        self.worker.faults.tries.refused(fault.code);
+        if let Some(trace) = &mut self.trace {
+            trace.refused(fault.reason.unwrap_or(fault.code.as_str()));
+        }
+        fault
     }
 
     /// Ends the count. Later calls change nothing.
@@ -97,7 +142,8 @@ impl Tally {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
-        self.lease = None;
+        // Only an answer that is under way holds a lease here.
+        let answered = self.lease.take().is_some() || outcome != Outcome::Cancelled;
         self.worker.faults.ended(self.status, outcome, self.started.elapsed());
         if let (Some(client), Some((target, key))) = (&self.client, &self.served_by) {
             let cost = self.cost();
@@ -106,6 +152,15 @@ impl Tally {
                 row.errors += u64::from(matches!(outcome, Outcome::Refused | Outcome::Broken(_)));
                 row.cancelled += u64::from(outcome == Outcome::Cancelled);
                 row.add_usage(self.usage.as_ref().map(Usage::counts), cost);
+            });
+        }
+        if let Some(trace) = self.trace.take() {
+            trace.end(&End {
+                client: self.client.as_deref(),
+                outcome,
+                status: answered.then_some(self.status),
+                usage: self.usage.as_ref(),
+                cost: self.cost(),
             });
         }
     }

@@ -4,6 +4,8 @@ use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// One core's counters: written by its thread alone, so that a cache line never wanders.
 #[derive(Debug, Default)]
@@ -18,7 +20,10 @@ pub(crate) struct Core {
 #[derive(Debug)]
 pub(crate) struct Gauges {
     cores: Vec<Arc<Core>>,
+    started: Instant,
     applied: AtomicU64,
+    /// Milliseconds from the start to the last apply.
+    applied_at: AtomicU64,
     apply_micros: AtomicU64,
     refused: AtomicU64,
 }
@@ -29,7 +34,9 @@ impl Gauges {
     pub(crate) fn new(cores: Vec<Arc<Core>>) -> Self {
         Self {
             cores,
+            started: Instant::now(),
             applied: AtomicU64::new(0),
+            applied_at: AtomicU64::new(0),
             apply_micros: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         }
@@ -54,9 +61,22 @@ impl Gauges {
         self.sum(|core| &core.connections)
     }
 
+    /// Since the start.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Since the last apply; `None` before the first.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        let applied_at = Duration::from_millis(self.applied_at.load(Relaxed));
+        (self.applied.load(Relaxed) > 0).then(|| self.uptime().saturating_sub(applied_at))
+    }
+
     /// A state was applied.
     pub(crate) fn applied(&self, micros: u64) {
         self.applied.fetch_add(1, Relaxed);
+        let now = u64::try_from(self.uptime().as_millis()).unwrap_or(u64::MAX);
+        self.applied_at.store(now, Relaxed);
         self.apply_micros.store(micros, Relaxed);
     }
 

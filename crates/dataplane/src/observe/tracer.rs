@@ -1,5 +1,94 @@
-//! Traces; off unless an OTLP endpoint is set.
+//! Begins traces. A worker has one only if a collector is configured.
+
+use super::Trace;
+use crate::ingress::{Asked, endpoint};
+use http::{HeaderMap, Method, request::Parts};
+use keyway_snapshot::Endpoint;
+use opentelemetry::{
+    Context, KeyValue,
+    propagation::{Extractor, TextMapPropagator},
+    trace::{Span, SpanBuilder, SpanKind},
+};
+use opentelemetry_sdk::{propagation::TraceContextPropagator, trace::SdkTracer};
+use ulid::Ulid;
 
 /// Makes spans.
 #[derive(Debug, Clone)]
-pub(crate) enum Tracer {}
+pub(crate) struct Tracer(SdkTracer);
+
+/// W3C trace context of a caller.
+struct Headers<'a>(&'a HeaderMap);
+
+// === impl Tracer ===
+
+impl Tracer {
+    pub(crate) fn new(tracer: SdkTracer) -> Self {
+        Self(tracer)
+    }
+
+    /// The server span of a request, under the caller's span if it named one. `None` if the sampler leaves it out.
+    pub(crate) fn begin(&self, head: &Parts, id: &Ulid) -> Option<Box<Trace>> {
+        let parent =
+            TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(&head.headers));
+        let method = method(&head.method);
+        let mut attributes = vec![
+            KeyValue::new("http.request.method", method.unwrap_or("_OTHER")),
+            KeyValue::new("keyway.request_id", id.to_string()),
+        ];
+        // Only names of our own: a path that is not ours may hold anything.
+        let name = match route(&head.method, head.uri.path()) {
+            Some(route) => {
+                attributes.push(KeyValue::new("http.route", route));
+                format!("{} {route}", method.unwrap_or("HTTP")).into()
+            }
+            None => method.unwrap_or("HTTP").into(),
+        };
+        let span = SpanBuilder {
+            name,
+            span_kind: Some(SpanKind::Server),
+            attributes: Some(attributes),
+            ..SpanBuilder::default()
+        };
+        let span = span.start_with_context(&self.0, &parent);
+        span.is_recording().then(|| Box::new(Trace::new(self.0.clone(), span)))
+    }
+}
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key)?.to_str().ok()
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(http::HeaderName::as_str).collect()
+    }
+}
+
+/// Standard methods; others are of the caller's making and would be names without bound.
+fn method(method: &Method) -> Option<&'static str> {
+    const KNOWN: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+    KNOWN.into_iter().find(|known| method.as_str() == *known)
+}
+
+fn route(method: &Method, path: &str) -> Option<&'static str> {
+    Some(match endpoint(method, path).ok()? {
+        Asked::Models(None) => "/v1/models",
+        Asked::Models(Some(_)) => "/v1/models/{model}",
+        Asked::Call(endpoint) => match endpoint {
+            Endpoint::ChatCompletions => "/v1/chat/completions",
+            Endpoint::Completions => "/v1/completions",
+            Endpoint::Responses => "/v1/responses",
+            Endpoint::Embeddings => "/v1/embeddings",
+            Endpoint::Messages => "/v1/messages",
+            Endpoint::CountTokens => "/v1/messages/count_tokens",
+            Endpoint::Moderations => "/v1/moderations",
+            Endpoint::ImagesGenerations => "/v1/images/generations",
+            Endpoint::ImagesEdits => "/v1/images/edits",
+            Endpoint::ImagesVariations => "/v1/images/variations",
+            Endpoint::AudioSpeech => "/v1/audio/speech",
+            Endpoint::AudioTranscriptions => "/v1/audio/transcriptions",
+            Endpoint::AudioTranslations => "/v1/audio/translations",
+            Endpoint::Models | Endpoint::Unspecified => return None,
+        },
+    })
+}

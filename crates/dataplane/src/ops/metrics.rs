@@ -1,9 +1,13 @@
 //! Prometheus text. Names, units and labels stand in docs/metrics.md; a test compares the two.
 
 use super::Ops;
-use crate::observe::{BOUNDS_MS, Endings};
+use crate::observe::{BOUNDS_MS, Durations, Endings, Spans, Tried};
 use keyway_snapshot::{METERS, Meter};
-use std::{collections::BTreeMap, fmt::Write};
+use std::{
+    collections::BTreeMap,
+    fmt::{Display, Write},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 #[derive(Default)]
 struct ByModel {
@@ -13,15 +17,19 @@ struct ByModel {
     counts: [u64; METERS],
     nano_dollars: u64,
     unpriced: u64,
+    unmetered: u64,
 }
 
 /// All metrics of this replica.
 pub(super) fn text(ops: &Ops) -> String {
-    let mut out = String::with_capacity(8 * 1024);
-    gauges(&mut out, ops);
+    let mut out = String::with_capacity(16 * 1024);
+    replica(&mut out, ops);
+    snapshot(&mut out, ops);
     endings(&mut out, ops);
+    tries(&mut out, ops);
     models(&mut out, ops);
     keys(&mut out, ops);
+    spans(&mut out, ops);
     out
 }
 
@@ -29,75 +37,106 @@ fn family(out: &mut String, name: &str, kind: &str, help: &str) {
     let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 
-fn one(out: &mut String, (name, kind, help): (&str, &str, &str), value: u64) {
+fn one(out: &mut String, name: &str, kind: &str, help: &str, value: impl Display) {
     family(out, name, kind, help);
     let _ = writeln!(out, "{name} {value}");
 }
 
-fn gauges(out: &mut String, ops: &Ops) {
+/// A duration in seconds, exact to the microsecond.
+fn seconds(micros: u128) -> String {
+    format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+}
+
+fn replica(out: &mut String, ops: &Ops) {
+    family(out, "keyway_build_info", "gauge", "Always 1; the version stands in its label.");
+    let _ = writeln!(out, "keyway_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
+    let uptime = seconds(ops.gauges.uptime().as_micros());
+    one(out, "keyway_uptime_seconds", "gauge", "Time since this replica started.", uptime);
+    let draining = u8::from(*ops.draining.borrow());
+    one(out, "keyway_draining", "gauge", "1 while this replica drains.", draining);
+    let in_flight = ops.gauges.in_flight();
+    let help = "Requests that have begun and not ended, streams included.";
+    one(out, "keyway_requests_in_flight", "gauge", help, in_flight);
+    one(out, "keyway_connections", "gauge", "Open connections from callers.", ops.gauges.connections());
+    let help = "Bytes of request bodies that are held now; one bound for all of them.";
+    one(out, "keyway_body_bytes_in_flight", "gauge", help, ops.budget.held());
+}
+
+fn snapshot(out: &mut String, ops: &Ops) {
     let (applied, refused, micros) = ops.gauges.states();
     let state = ops.held.pin();
     let version = state.as_ref().map(|state| state.snapshot.version.counter).unwrap_or_default();
-    let connected = u64::from(ops.link.lock().connected);
-    for (metric, value) in [
-        (
-            (
-                "keyway_requests_in_flight",
-                "gauge",
-                "Requests that have begun and not ended, streams included.",
-            ),
-            ops.gauges.in_flight(),
-        ),
-        (("keyway_connections", "gauge", "Open connections from callers."), ops.gauges.connections()),
-        (("keyway_snapshot_version", "gauge", "Counter of the snapshot that is served."), version),
-        (("keyway_snapshots_applied_total", "counter", "Snapshots applied since the start."), applied),
-        (("keyway_snapshots_refused_total", "counter", "Snapshots refused since the start."), refused),
-        (
-            (
-                "keyway_snapshot_apply_microseconds",
-                "gauge",
-                "Time that the last snapshot took from its first chunk to the swap.",
-            ),
-            micros,
-        ),
-        (
-            ("keyway_control_plane_connected", "gauge", "1 while the stream to the control plane is open."),
-            connected,
-        ),
-    ] {
-        one(out, metric, value);
+    one(out, "keyway_snapshot_version", "gauge", "Counter of the snapshot that is served.", version);
+    let help = "Time since the snapshot that is served was applied; no sample before the first.";
+    family(out, "keyway_snapshot_age_seconds", "gauge", help);
+    if let Some(age) = ops.gauges.age() {
+        let _ = writeln!(out, "keyway_snapshot_age_seconds {}", seconds(age.as_micros()));
     }
+    let help = "Snapshots applied since the start.";
+    one(out, "keyway_snapshots_applied_total", "counter", help, applied);
+    let help = "Snapshots refused since the start.";
+    one(out, "keyway_snapshots_refused_total", "counter", help, refused);
+    let help = "Time that the last snapshot took from its first chunk to the swap.";
+    one(out, "keyway_snapshot_apply_seconds", "gauge", help, seconds(micros.into()));
+    let help = "1 while the stream to the control plane is open.";
+    let connected = u8::from(ops.link.lock().connected);
+    one(out, "keyway_control_plane_connected", "gauge", help, connected);
 }
 
 fn endings(out: &mut String, ops: &Ops) {
     let mut sum = Endings::default();
     ops.faults.iter().for_each(|core| core.add_to(&mut sum));
     family(out, "keyway_requests_total", "counter", "Requests that have ended, by how.");
-    for (class, count) in ["2xx", "3xx", "4xx", "5xx"].iter().zip(sum.by_class) {
-        let _ = writeln!(out, "keyway_requests_total{{outcome=\"{class}\"}} {count}");
+    let classes = ["2xx", "3xx", "4xx", "5xx"].into_iter().zip(sum.by_class);
+    for (outcome, count) in classes.chain([("broken", sum.broken), ("cancelled", sum.cancelled)]) {
+        let _ = writeln!(out, "keyway_requests_total{{outcome=\"{outcome}\"}} {count}");
     }
-    let _ = writeln!(out, "keyway_requests_total{{outcome=\"broken\"}} {}", sum.broken);
-    let _ = writeln!(out, "keyway_requests_total{{outcome=\"cancelled\"}} {}", sum.cancelled);
-    family(
-        out,
-        "keyway_request_duration_seconds",
-        "histogram",
-        "From a request's first byte to its answer's last.",
-    );
+    let help = "From a request's first byte to its answer's last.";
+    histogram(out, "keyway_request_duration_seconds", help, &sum.took);
+    let help = "From a request's first byte to the first content of its stream.";
+    histogram(out, "keyway_first_token_seconds", help, &sum.first_token);
+}
+
+fn histogram(out: &mut String, name: &str, help: &str, durations: &Durations) {
+    family(out, name, "histogram", help);
     let mut total = 0;
-    for (at, count) in sum.buckets.iter().enumerate() {
+    for (at, count) in durations.buckets.iter().enumerate() {
         total += count;
         let bound =
             BOUNDS_MS.get(at).map_or("+Inf".to_owned(), |ms| format!("{}.{:03}", ms / 1000, ms % 1000));
-        let _ = writeln!(out, "keyway_request_duration_seconds_bucket{{le=\"{bound}\"}} {total}");
+        let _ = writeln!(out, "{name}_bucket{{le=\"{bound}\"}} {total}");
     }
-    let _ = writeln!(
-        out,
-        "keyway_request_duration_seconds_sum {}.{:06}",
-        sum.sum_micros / 1_000_000,
-        sum.sum_micros % 1_000_000
-    );
-    let _ = writeln!(out, "keyway_request_duration_seconds_count {total}");
+    let _ = writeln!(out, "{name}_sum {}\n{name}_count {total}", seconds(durations.sum_micros.into()));
+}
+
+fn tries(out: &mut String, ops: &Ops) {
+    let mut sum = Tried::default();
+    ops.faults.iter().for_each(|core| core.tries.add_to(&mut sum));
+    let help = "Attempts at targets that have ended, by how.";
+    family(out, "keyway_attempts_total", "counter", help);
+    for (outcome, count) in sum.attempts() {
+        let _ = writeln!(out, "keyway_attempts_total{{outcome=\"{outcome}\"}} {count}");
+    }
+    let help = "Attempts after a request's first.";
+    one(out, "keyway_retries_total", "counter", help, sum.retries);
+    let help = "Requests that the gateway ended with an error of its own, by its code.";
+    family(out, "keyway_refusals_total", "counter", help);
+    for (code, count) in sum.refusals() {
+        let _ = writeln!(out, "keyway_refusals_total{{code=\"{code}\"}} {count}");
+    }
+}
+
+fn spans(out: &mut String, ops: &Ops) {
+    let help = "Spans of traces by what became of them; all 0 without a collector.";
+    family(out, "keyway_spans_total", "counter", help);
+    let of = |count: fn(&Spans) -> &AtomicU64| ops.spans.as_ref().map_or(0, |spans| count(spans).load(Relaxed));
+    for (outcome, count) in [
+        ("exported", of(|spans| &spans.exported)),
+        ("failed", of(|spans| &spans.failed)),
+        ("dropped", of(|spans| &spans.dropped)),
+    ] {
+        let _ = writeln!(out, "keyway_spans_total{{outcome=\"{outcome}\"}} {count}");
+    }
 }
 
 fn models(out: &mut String, ops: &Ops) {
@@ -110,6 +149,7 @@ fn models(out: &mut String, ops: &Ops) {
             sum.cancelled += row.cancelled;
             sum.nano_dollars = sum.nano_dollars.saturating_add(row.nano_dollars);
             sum.unpriced += row.unpriced;
+            sum.unmetered += row.unmetered;
             for (sum, count) in sum.counts.iter_mut().zip(row.counts) {
                 *sum = sum.saturating_add(count);
             }
@@ -163,6 +203,12 @@ fn models(out: &mut String, ops: &Ops) {
         let _ =
             writeln!(out, "keyway_unpriced_requests_total{{target=\"{}\"}} {}", label(model), sum.unpriced);
     }
+    let help = "Requests whose usage the provider did not tell, by target.";
+    family(out, "keyway_unmetered_requests_total", "counter", help);
+    for (model, sum) in &by_model {
+        let _ =
+            writeln!(out, "keyway_unmetered_requests_total{{target=\"{}\"}} {}", label(model), sum.unmetered);
+    }
 }
 
 const KINDS: [(&str, Meter); 7] = [
@@ -176,9 +222,9 @@ const KINDS: [(&str, Meter); 7] = [
 ];
 
 fn keys(out: &mut String, ops: &Ops) {
-    let Some(state) = ops.held.pin() else { return };
+    let state = ops.held.pin();
     let now = u64::try_from(ops.epoch.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let mut keys: Vec<_> = state.keyring.all().collect();
+    let mut keys: Vec<_> = state.iter().flat_map(|state| state.keyring.all()).collect();
     keys.sort_by(|a, b| a.id.cmp(&b.id));
     family(out, "keyway_key_uses_total", "counter", "Attempts with a key version since the start.");
     for key in &keys {

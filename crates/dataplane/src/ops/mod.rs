@@ -1,10 +1,11 @@
-//! The ops port: `/healthz`, `/readyz`, `/metrics`, `/snapshot`.
+//! The ops port: `/healthz`, `/readyz`, `/metrics`, `/snapshot`, `/totals`.
 
 mod metrics;
 
 use crate::{
+    ingress::BodyBudget,
     meter::Totals,
-    observe::{Faults, Gauges},
+    observe::{Faults, Gauges, Spans},
     sync::{Held, LinkStatus},
 };
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use keyway_snapshot::Meter;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::{convert::Infallible, net::TcpListener, rc::Rc, sync::Arc, time::Duration};
@@ -28,6 +30,9 @@ pub(crate) struct Ops {
     pub(crate) gauges: Arc<Gauges>,
     pub(crate) faults: Vec<Arc<Faults>>,
     pub(crate) totals: Vec<Arc<Mutex<Totals>>>,
+    pub(crate) budget: Arc<BodyBudget>,
+    /// Only with a collector.
+    pub(crate) spans: Option<Arc<Spans>>,
     pub(crate) link: Arc<Mutex<LinkStatus>>,
     pub(crate) draining: watch::Receiver<bool>,
     pub(crate) epoch: std::time::Instant,
@@ -76,9 +81,12 @@ fn answer(ops: &Ops, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         }
         "/metrics" => reply(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics::text(ops)),
         "/snapshot" => reply(StatusCode::OK, "application/json", ops.snapshot().to_string()),
-        _ => {
-            reply(StatusCode::NOT_FOUND, "text/plain", "try /healthz /readyz /metrics /snapshot\n".to_owned())
-        }
+        "/totals" => reply(StatusCode::OK, "application/json", ops.totals().to_string()),
+        _ => reply(
+            StatusCode::NOT_FOUND,
+            "text/plain",
+            "try /healthz /readyz /metrics /snapshot /totals\n".to_owned(),
+        ),
     }
 }
 
@@ -106,6 +114,31 @@ impl Ops {
             "control_plane": { "connected": link.connected, "last_error": link.last_error, "refused": link.refused },
         });
         (state.is_some() && !draining, detail)
+    }
+
+    /// What was used since the start, by client, key version and model; each core's rows stand apart.
+    fn totals(&self) -> Value {
+        let mut rows = Vec::new();
+        for core in &self.totals {
+            rows.extend(core.lock().rows().map(|row| {
+                let count = |meter: Meter| row.counts.get(meter as usize).copied().unwrap_or_default();
+                json!({
+                    "client": row.client,
+                    "key": &*row.key,
+                    "model": row.model,
+                    "requests": row.requests,
+                    "errors": row.errors,
+                    "cancelled": row.cancelled,
+                    "input_tokens": count(Meter::Input),
+                    "cache_read_tokens": count(Meter::CacheRead),
+                    "output_tokens": count(Meter::Output),
+                    "cost_nanodollars": row.nano_dollars,
+                    "unpriced": row.unpriced,
+                    "unmetered": row.unmetered,
+                })
+            }));
+        }
+        json!(rows)
     }
 
     /// What is served, without secrets.

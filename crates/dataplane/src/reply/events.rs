@@ -76,7 +76,7 @@ impl Events {
             }
         }
         if !self.gathered.is_empty() {
-            self.tally.first_byte();
+            self.tally.first_token();
             self.alive = Instant::now();
             return Poll::Ready(Some(self.gathered.take()));
         }

@@ -10,6 +10,7 @@ pub(crate) use events::Events;
 pub(crate) use gathered::Gathered;
 pub(crate) use source::Source;
 
+use crate::sandbox::Said;
 use bytes::Bytes;
 use http::response::Parts;
 use keyway_dialect::{reply::UsageScan, stream::Relay, usage::Usage};
@@ -18,6 +19,8 @@ use std::time::Duration;
 /// A provider's answer that may go out.
 #[derive(Debug)]
 pub(crate) enum Answer {
+    /// By the sandbox.
+    Made(Said),
     /// Read to its end.
     Whole { head: Parts, body: Bytes, usage: Option<Usage> },
     /// Too large to hold back, or of unknown length.

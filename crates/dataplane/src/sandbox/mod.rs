@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 const ECHO_LIMIT: usize = 2_000;
 
 /// What the sandbox says.
+#[derive(Debug)]
 pub(crate) enum Said {
     Whole(Bytes),
     Events(VecDeque<Bytes>),

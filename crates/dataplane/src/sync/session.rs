@@ -90,3 +90,71 @@ impl Session {
 fn nack(version: Version, field: &str, reason: String) -> Nack {
     Nack { version: Some(version.into()), field: field.to_owned(), reason }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use keyway_proto::snapshot::v1::{self as wire, Kind};
+
+    fn settings(limit: u64) -> Resource {
+        let body = wire::Settings {
+            digest_key: vec![1; 32],
+            body_limit: limit,
+            bodies_in_flight_limit: 1,
+            timeouts: None,
+        };
+        let body = Bytes::from(body.encode_to_vec());
+        Resource { kind: Kind::Settings as i32, name: "settings".to_owned(), body }
+    }
+
+    struct Sent {
+        version: u64,
+        schema: u32,
+        announced: u64,
+        resources: Vec<Resource>,
+        hash: Vec<u8>,
+    }
+
+    fn good(version: u64) -> Sent {
+        let resources = vec![settings(1)];
+        let hash = state_hash(&resources).0.to_vec();
+        Sent { version, schema: SCHEMA, announced: 1, resources, hash }
+    }
+
+    fn send(session: &mut Session, sent: Sent) -> Result<Version, String> {
+        let version = Some(wire::Version { epoch: 1, counter: sent.version });
+        let bytes = sent.resources.iter().map(|resource| resource.encoded_len() as u64).sum();
+        session.begin(Begin { version, schema: sent.schema, resources: sent.announced, bytes });
+        session.chunk(Chunk { resources: sent.resources });
+        let done = session.commit(&Commit { version, state_hash: sent.hash });
+        done.map(|snapshot| snapshot.version).map_err(|nack| nack.field)
+    }
+
+    #[test]
+    fn whole_states_are_taken_and_versions_only_grow() {
+        let mut session = Session::new(None);
+        assert_eq!(send(&mut session, good(5)), Ok(Version { epoch: 1, counter: 5 }));
+        assert_eq!(send(&mut session, good(4)), Err("version".to_owned()));
+        assert_eq!(send(&mut session, good(6)), Ok(Version { epoch: 1, counter: 6 }));
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_whole_and_named() {
+        let invalid = vec![settings(0)];
+        let hash = state_hash(&invalid).0.to_vec();
+        for (sent, field) in [
+            (Sent { schema: SCHEMA + 1, ..good(1) }, "schema"),
+            (Sent { announced: 2, ..good(1) }, "commit"),
+            (Sent { announced: 0, ..good(1) }, "chunk"),
+            (Sent { hash: vec![0; 32], ..good(1) }, "state_hash"),
+            (Sent { hash: vec![], ..good(1) }, "state_hash"),
+            (Sent { resources: invalid, hash, ..good(1) }, "settings: body_limit"),
+        ] {
+            let mut session = Session::new(None);
+            assert_eq!(send(&mut session, sent), Err(field.to_owned()));
+            assert!(send(&mut session, good(2)).is_ok(), "the next good one is taken");
+        }
+        assert!(Session::new(None).commit(&Commit::default()).is_err());
+    }
+}

@@ -46,6 +46,9 @@ pub(crate) fn request(
     headers.insert(header::ACCEPT_ENCODING, IDENTITY);
     if url.origin.private_network || is_loopback(&url.origin.host) {
         headers.insert(header::VIA, VIA);
+        (0..call.hops).for_each(|_| {
+            headers.append(header::VIA, VIA);
+        });
     }
     for (name, value) in &target.provider.headers {
         headers.insert(name.clone(), value.clone());

@@ -111,3 +111,6 @@ fn again(tried: &[Tried]) -> Option<Chosen> {
         again: true,
     })
 }
+
+#[cfg(test)]
+mod tests;

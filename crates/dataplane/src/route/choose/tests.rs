@@ -1,0 +1,155 @@
+//! One request's attempts, as a table of what failed and what comes next.
+
+use super::{Tried, Verdict, choose};
+use crate::{
+    lease::Keyring,
+    random::Random,
+    route::{Step, steps},
+};
+use bytes::Bytes;
+use keyway_proto::snapshot::v1::{self as wire, Kind, Resource};
+use keyway_snapshot::{Snapshot, Version};
+use prost::Message;
+use std::time::Duration;
+
+fn resource(kind: Kind, name: &str, body: &impl Message) -> Resource {
+    Resource { kind: kind as i32, name: name.to_owned(), body: Bytes::from(body.encode_to_vec()) }
+}
+
+fn provider(name: &str) -> Resource {
+    let surface = wire::Surface {
+        dialect: wire::Dialect::OpenaiChat as i32,
+        base_url: "http://localhost:1/v1".to_owned(),
+        ..wire::Surface::default()
+    };
+    let auth = wire::Auth {
+        scheme: wire::AuthScheme::Header as i32,
+        name: "authorization".to_owned(),
+        prefix: "Bearer ".to_owned(),
+    };
+    let body = wire::Provider {
+        name: name.to_owned(),
+        surfaces: vec![surface],
+        auth: Some(auth),
+        ..wire::Provider::default()
+    };
+    resource(Kind::Provider, name, &body)
+}
+
+fn key(provider: &str, key: &str, state: wire::CredentialState) -> Resource {
+    let body = wire::Credential {
+        provider: provider.to_owned(),
+        key: key.to_owned(),
+        version: 1,
+        state: state as i32,
+        weight: 1,
+        secret: format!("sk-{key}").into_bytes(),
+    };
+    resource(Kind::Credential, &format!("{provider}/{key}/1"), &body)
+}
+
+fn alias(targets: &[&str]) -> Resource {
+    let targets = targets.iter().zip(0..).map(|(provider, priority)| wire::Target {
+        provider: (*provider).to_owned(),
+        model: "m".to_owned(),
+        weight: 1,
+        priority,
+    });
+    let body = wire::Model {
+        name: "fast".to_owned(),
+        strategy: wire::Strategy::Priority as i32,
+        targets: targets.collect(),
+        ..wire::Model::default()
+    };
+    resource(Kind::Model, "fast", &body)
+}
+
+/// Two targets in order, `a` with the given keys and `b` with one.
+fn plan(keys_of_a: &[(&str, wire::CredentialState)]) -> (Vec<Step>, Keyring) {
+    let settings =
+        wire::Settings { digest_key: vec![1; 32], body_limit: 1, bodies_in_flight_limit: 1, timeouts: None };
+    let mut all = vec![
+        resource(Kind::Settings, "settings", &settings),
+        provider("a"),
+        provider("b"),
+        key("b", "b1", wire::CredentialState::Active),
+        alias(&["a", "b"]),
+    ];
+    all.extend(keys_of_a.iter().map(|(name, state)| key("a", name, *state)));
+    let snapshot = Snapshot::build(Version { epoch: 1, counter: 1 }, &all).unwrap();
+    let resolved = snapshot.lookup("fast").unwrap();
+    let keyring = Keyring::build(&snapshot, &Keyring::default());
+    (steps(&snapshot, &resolved, &Random::new()).0, keyring)
+}
+
+/// Plays a request whose every attempt fails with the verdict that its key has in the table.
+fn play(steps: &[Step], keyring: &Keyring, verdicts: &[(&str, Verdict)], most: usize) -> Vec<String> {
+    let mut tried = Vec::new();
+    let mut order = Vec::new();
+    while order.len() < most {
+        let Some(chosen) = choose(steps, &tried, keyring, 0, 0) else { break };
+        let id = chosen.key.id.to_string();
+        let again = if chosen.again { " again" } else { "" };
+        order.push(format!("{id}{again}"));
+        let verdict =
+            verdicts.iter().find(|(name, _)| id.contains(name)).map_or(Verdict::Broken, |(_, v)| *v);
+        tried.push(Tried { step: chosen.step, key: chosen.key, verdict });
+    }
+    order
+}
+
+const ACTIVE: wire::CredentialState = wire::CredentialState::Active;
+const RETIRING: wire::CredentialState = wire::CredentialState::Retiring;
+
+#[test]
+fn the_next_target_after_a_fault_that_may_pass_and_then_the_same_again() {
+    let (steps, ring) = plan(&[("a1", ACTIVE)]);
+    let verdicts = [("a1", Verdict::Passing), ("b1", Verdict::Passing)];
+    assert_eq!(play(&steps, &ring, &verdicts, 4), ["a/a1/1", "b/b1/1", "a/a1/1 again", "b/b1/1 again"]);
+}
+
+#[test]
+fn throttled_and_broken_targets_are_not_tried_again() {
+    let (steps, ring) = plan(&[("a1", ACTIVE)]);
+    assert_eq!(
+        play(&steps, &ring, &[("a1", Verdict::Throttled), ("b1", Verdict::Broken)], 9),
+        ["a/a1/1", "b/b1/1"]
+    );
+}
+
+#[test]
+fn a_refused_key_gives_way_to_the_providers_other_key_and_never_to_standby_while_one_works() {
+    let (steps, ring) = plan(&[("a1", ACTIVE), ("a2", ACTIVE), ("a3", RETIRING)]);
+    let order = play(&steps, &ring, &[("a/", Verdict::Refused), ("b1", Verdict::Broken)], 9);
+    assert_eq!(order.len(), 3, "{order:?}");
+    assert!(
+        order[..2].iter().all(|id| id == "a/a1/1" || id == "a/a2/1") && order[2] == "b/b1/1",
+        "{order:?}"
+    );
+}
+
+#[test]
+fn standby_serves_who_was_refused_everywhere() {
+    let (steps, ring) = plan(&[("a1", ACTIVE), ("a3", RETIRING)]);
+    let order = play(
+        &steps,
+        &ring,
+        &[("a1", Verdict::Refused), ("b1", Verdict::Refused), ("a3", Verdict::Refused)],
+        9,
+    );
+    assert_eq!(order, ["a/a1/1", "b/b1/1", "a/a3/1"]);
+}
+
+#[test]
+fn cooling_orders_and_benches_refuse() {
+    let (steps, ring) = plan(&[("a1", ACTIVE)]);
+    let find = |provider: &str, id: &str| ring.find(provider, id).unwrap();
+    find("a", "a/a1/1").health.cool("m", 0, Some(Duration::from_secs(9)));
+    assert_eq!(play(&steps, &ring, &[], 1), ["b/b1/1"], "the healthy one first");
+    find("b", "b/b1/1").health.cool("m", 0, Some(Duration::from_secs(5)));
+    assert_eq!(play(&steps, &ring, &[], 1), ["b/b1/1"], "all cool: the one due first");
+    find("b", "b/b1/1").health.bench(0);
+    assert_eq!(play(&steps, &ring, &[], 1), ["a/a1/1"], "benched ones are out");
+    find("a", "a/a1/1").health.bench(0);
+    assert!(play(&steps, &ring, &[], 1).is_empty());
+}
