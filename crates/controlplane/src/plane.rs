@@ -200,7 +200,8 @@ impl Plane {
         Ok(outcome)
     }
 
-    /// Makes the version in force higher than one that a replica serves from an earlier life of this control plane.
+    /// A replica serves a version of an earlier life of this control plane: what is in force goes above it. As long as
+    /// nothing was ever put into force here, the replica keeps what it has: forgetting is no reason to stop serving.
     ///
     /// # Errors
     /// When the store refuses.
@@ -210,11 +211,20 @@ impl Plane {
         if seen.epoch != EPOCH || seen.counter < state.revision {
             return Ok(());
         }
-        state.revision = self.store.commit(Batch { writes: Vec::new(), above: seen.counter }).await?;
+        if state.is_empty() {
+            tracing::warn!(%seen, "a replica serves a state of an earlier life and keeps it until one is applied here");
+            return Ok(());
+        }
+        state.revision = self.store.commit(self.batch(Vec::new())).await?;
         let push = push(&self.base, &state)?;
         tracing::warn!(%seen, version = %push.version, "a replica serves a version of an earlier life; going above it");
         self.publish(state, push);
         Ok(())
+    }
+
+    /// A commit above every version that a replica serves from an earlier life.
+    fn batch(&self, writes: Vec<Write>) -> Batch {
+        Batch { writes, above: self.fleet.ahead().borrow().counter }
     }
 
     fn proposal<'a>(&'a self, state: &'a State, by: Way, origin: &str) -> Proposal<'a> {
@@ -276,7 +286,7 @@ impl Plane {
         let taken_in: Vec<SecretId> = proposal.secrets.keys().cloned().collect();
         // A document never names a secret that is not there: in before the commit, out after it.
         proposal.secrets.into_iter().for_each(|(id, secret)| self.vault.put(id, secret));
-        let revision = match self.store.commit(Batch { writes, above: 0 }).await {
+        let revision = match self.store.commit(self.batch(writes)).await {
             Ok(revision) => revision,
             Err(error) => {
                 taken_in.iter().for_each(|id| self.vault.erase(id));

@@ -12,7 +12,7 @@ use keyway_controlplane::{
 use std::{
     cell::RefCell,
     collections::BTreeSet,
-    io::{self, Read, Write},
+    io::{self, IsTerminal, Read, Write},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -122,7 +122,8 @@ fn log(wanted: &str) -> Result<(), Fault> {
     for library in CAPPED {
         filter = filter.add_directive(format!("{library}=info").parse().map_err(|_| "--log: internal")?);
     }
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let ansi = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(io::stderr).init();
     Ok(())
 }
 

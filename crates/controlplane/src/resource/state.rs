@@ -47,6 +47,12 @@ impl State {
         self.documents.iter()
     }
 
+    /// Whether there is no document.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.documents.is_empty()
+    }
+
     /// What every document compiles to.
     pub fn resources(&self) -> impl Iterator<Item = &Resource> {
         self.documents.values().flat_map(|held| &held.resources)

@@ -97,13 +97,19 @@ async fn strangers_and_other_schemas_are_refused() {
 }
 
 #[tokio::test]
-async fn a_replica_of_an_earlier_life_gets_a_higher_version() {
+async fn a_replica_of_an_earlier_life_keeps_its_state_until_there_is_another() {
     let running = start();
-    let serving = Some(Version { epoch: 1, counter: 50 });
-    let mut replica =
-        Replica::connect(&running, FLEET_TOKEN, Hello { serving, ..hello("old") }).await.unwrap();
-    // A lower version would be refused for good, so none is sent before the control plane has gone above it.
-    assert_eq!(replica.take().await.version.counter, 51);
+    let served = |counter| Hello { serving: Some(Version { epoch: 1, counter }), ..hello("old") };
+    let mut replica = Replica::connect(&running, FLEET_TOKEN, served(50)).await.unwrap();
+    until("connected", || running.plane.fleet().list().len() == 1).await;
+    // A lower version would be refused for good, and an empty state would end its service: the first is the applied one.
+    let applied = running.plane.apply(apply(FILE)).await.unwrap();
+    assert_eq!((applied.version.counter, replica.take().await.version), (51, applied.version));
+    // Where something is in force, it goes above at once.
+    let mut higher =
+        Replica::connect(&running, FLEET_TOKEN, Hello { id: "high".to_owned(), ..served(70) }).await.unwrap();
+    assert_eq!(higher.take().await.version.counter, 71);
+    assert_eq!(replica.take().await.version.counter, 71);
     let later = Some(Version { epoch: 2, counter: 1 });
     let mut later =
         Replica::connect(&running, FLEET_TOKEN, Hello { serving: later, ..hello("later") }).await.unwrap();
