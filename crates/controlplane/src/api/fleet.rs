@@ -6,12 +6,18 @@ use super::{
     resources::find,
 };
 use crate::{
+    compile::SANDBOX,
     fleet::Replica,
-    resource::{Body, Kind},
+    resource::{Body, Held, Kind},
 };
 use http::StatusCode;
+use keyway_proto::snapshot::v1 as wire;
+use prost::Message;
 use schemars::JsonSchema;
 use serde::Serialize;
+
+/// What replicas call the credential of a provider that wants none.
+const KEYLESS: &str = "none";
 
 /// What runs.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -74,26 +80,43 @@ pub(super) async fn status(call: Call) -> Result<Answer, Fault> {
     })
 }
 
-/// One small call for each key, one after the other.
+/// One small call for each key, one after the other; one without a key where none is wanted.
 pub(super) async fn test_provider(call: Call) -> Result<Answer, Fault> {
+    if call.name() == SANDBOX {
+        return Answer::json(&[tried(&call, KEYLESS, 0).await?]);
+    }
     let held = find(&call, Kind::Provider)?;
     let Body::Provider { keys, .. } = &held.document.body else {
         return Err(Fault::internal("a provider of another kind"));
     };
+    if is_keyless(&held) {
+        return Answer::json(&[tried(&call, KEYLESS, 0).await?]);
+    }
     let mut all = Vec::new();
     for key in keys {
-        let Some(active) = key.active() else { continue };
-        let probed = call.plane().fleet().probe(call.name(), &key.name, active.version).await?;
-        all.push(Tried {
-            key: key.name.clone(),
-            version: active.version,
-            status: probed.status,
-            latency_ms: probed.latency.as_secs_f64() * 1000.0,
-            ok: (200..300).contains(&probed.status),
-            reason: probed.reason,
-        });
+        if let Some(active) = key.active() {
+            all.push(tried(&call, &key.name, active.version).await?);
+        }
     }
     Answer::json(&all)
+}
+
+fn is_keyless(held: &Held) -> bool {
+    let provider = held.resources.first().and_then(|first| wire::Provider::decode(first.body.clone()).ok());
+    let auth = provider.and_then(|provider| provider.auth);
+    auth.is_some_and(|auth| auth.scheme() == wire::AuthScheme::None)
+}
+
+async fn tried(call: &Call, key: &str, version: u32) -> Result<Tried, Fault> {
+    let probed = call.plane().fleet().probe(call.name(), key, version).await?;
+    Ok(Tried {
+        key: key.to_owned(),
+        version,
+        status: probed.status,
+        latency_ms: probed.latency.as_secs_f64() * 1000.0,
+        ok: (200..300).contains(&probed.status),
+        reason: probed.reason,
+    })
 }
 
 fn one(call: &Call) -> Result<Replica, Fault> {

@@ -58,8 +58,8 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
             "2XX": { "description": "Done", "content": { "application/json": { "schema": gives } } },
             "default": { "$ref": "#/components/responses/failed" },
         },
-        "x-keyway-scope": format!("{:?}", route.scope),
-        "x-keyway-owner": format!("{:?}", route.owner),
+        "x-keyway-scope": route.scope.word(),
+        "x-keyway-owner": route.owner.word(),
     });
     if let (Some(takes), Value::Object(fields)) = (route.takes, &mut operation) {
         let body =

@@ -69,6 +69,32 @@ pub(super) struct Route {
     pub(super) answer: fn(Call) -> Answering,
 }
 
+// === impl Scope ===
+
+impl Scope {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::ConfigRead => "config:read",
+            Self::ConfigWrite => "config:write",
+            Self::SecretsWrite => "secrets:write",
+            Self::NodesRead => "nodes:read",
+            Self::NodesWrite => "nodes:write",
+        }
+    }
+}
+
+// === impl Owner ===
+
+impl Owner {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Everyone => "everyone",
+            Self::TeamOfClient => "team-of-client",
+            Self::Team => "team",
+        }
+    }
+}
+
 // === impl Method ===
 
 impl Method {

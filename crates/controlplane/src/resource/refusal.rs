@@ -75,8 +75,10 @@ impl From<Invalid> for Refusal {
             Wire::Client => Kind::Client.path(&invalid.name),
             Wire::Settings | Wire::Unspecified => "settings".to_owned(),
         };
-        let dot = if invalid.field.is_empty() { "" } else { "." };
-        Self::field(format!("{section}{dot}{}", invalid.field), invalid.reason)
+        // Of digests a person knows only the token.
+        let field = if invalid.field.starts_with("token_digests") { "token" } else { invalid.field.as_str() };
+        let dot = if field.is_empty() { "" } else { "." };
+        Self::field(format!("{section}{dot}{field}"), invalid.reason)
     }
 }
 

@@ -39,17 +39,16 @@ pub struct Settings {
     pub fleet_token: Secret,
     /// Certificate of the admin listener.
     pub tls: Option<Tls>,
-    /// Applied before anything is answered; nothing of it counts as made by a file, so no later `--prune` deletes it,
-    /// where [`Initial::by`] says so.
+    /// In force before anything is answered, in this order.
     pub initial: Vec<Initial>,
 }
 
 /// A file that is there from the start.
 #[derive(Debug)]
 pub struct Initial {
-    /// What it says; never pruned by.
+    /// What it says.
     pub apply: Apply,
-    /// Whether it counts as a file or as made by hand.
+    /// What is made by hand is never deleted by a later `--prune`; `prune` of such an [`Apply`] means nothing.
     pub by: Way,
 }
 

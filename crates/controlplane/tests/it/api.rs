@@ -171,6 +171,9 @@ async fn what_is_wrong_is_named_and_nothing_happens() {
     assert_eq!(operator.get("/status").await["version"], "1.1");
 
     operator.good(Method::POST, "/apply", json!({ "file": file() })).await;
+    let same = json!({ "name": "twin", "token": "a-client-token-of-24-characters" });
+    let (status, error) = operator.bad(Method::POST, "/clients", same).await;
+    assert_eq!((status, error["field"].as_str().unwrap().ends_with(".token")), (422, true), "{error}");
     let (status, error) = operator.bad(Method::GET, "/clients/openclaw", Value::Null).await;
     assert_eq!((status, &error["code"]), (404, &json!("not_found")));
     assert!(error["nearest"].as_array().unwrap().contains(&json!("openclaw-1")));
@@ -291,7 +294,7 @@ async fn replicas_and_keys_tried_on_them() {
     let mut replica = Replica::connect(&running, FLEET_TOKEN, hello("r1")).await.unwrap();
     replica.take().await;
     let answering = tokio::spawn(async move {
-        for status in [200, 401] {
+        for status in [200, 401, 200] {
             let to_replica::Message::Probe(probe) = replica.hear().await else { panic!("a probe") };
             let result =
                 ProbeResult { id: probe.id, status, latency_micros: 2500, reason: format!("said {status}") };
@@ -305,6 +308,8 @@ async fn replicas_and_keys_tried_on_them() {
         json!({ "key": "main", "version": 1, "status": 200, "latency_ms": 2.5, "ok": true, "reason": "said 200" })
     );
     assert_eq!((&tried[1]["key"], &tried[1]["ok"]), (&json!("spare"), &json!(false)));
+    let keyless = operator.good(Method::POST, "/providers/my-vllm/test", json!({})).await;
+    assert_eq!((&keyless[0]["key"], &keyless[0]["ok"]), (&json!("none"), &json!(true)));
     let _replica = answering.await.unwrap();
     let fleet = operator.get("/fleet").await;
     assert_eq!(
