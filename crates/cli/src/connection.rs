@@ -36,12 +36,14 @@ impl Connection {
     pub(crate) fn find(global: &Global) -> Result<Self, Failure> {
         let home = Home::new(global.home.clone())?;
         let login = read_login(&home)?;
-        let server = match (&global.server, &login) {
+        // A variable that is set to nothing is not set.
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
+        let server = match (&given(&global.server), &login) {
             (Some(server), _) => base_url(server)?,
             (None, Some(login)) => login.server.clone(),
             (None, None) => DEFAULT_SERVER.to_owned(),
         };
-        if let Some(token) = &global.token {
+        if let Some(token) = given(&global.token) {
             return Ok(Self { server, token: Zeroizing::new(token.trim().to_owned()) });
         }
         // A kept token goes only to the server that it was kept for, and this machine's only to this machine.
@@ -88,7 +90,7 @@ pub(crate) fn base_url(typed: &str) -> Result<String, Failure> {
 }
 
 /// True: the URL names this machine's loopback.
-fn is_local(server: &str) -> bool {
+pub(crate) fn is_local(server: &str) -> bool {
     let authority =
         server.split_once("://").map_or(server, |(_, rest)| rest).split('/').next().unwrap_or_default();
     let host = match authority.rsplit_once(':') {

@@ -26,7 +26,7 @@ impl Home {
         let default = || {
             std::env::home_dir().filter(|home| !home.as_os_str().is_empty()).map(|home| home.join(".keyway"))
         };
-        asked.or_else(default).map(Self).ok_or_else(|| {
+        asked.filter(|asked| !asked.as_os_str().is_empty()).or_else(default).map(Self).ok_or_else(|| {
             Failure::Other(
                 "there is no home directory; name a data directory with --home or KEYWAY_HOME".into(),
             )

@@ -6,7 +6,7 @@ use keyway_config::Problem;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, is_local};
 use crate::failure::Failure;
 
 /// A control plane that does not accept a connection in this time is not there.
@@ -26,7 +26,10 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(connection: Connection) -> Result<Self, Failure> {
-        let http = Client::builder()
+        let http = Client::builder();
+        // A proxy is for what is far: the token for this machine never goes through one.
+        let http = if is_local(&connection.server) { http.no_proxy() } else { http };
+        let http = http
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(ANSWER_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())

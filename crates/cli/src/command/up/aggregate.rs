@@ -38,7 +38,11 @@ struct Answer {
 pub(super) async fn serve(listener: TcpListener, fleet: Arc<Fleet>) -> Result<(), Failure> {
     let failed =
         |error: &dyn std::fmt::Display| Failure::Other(format!("the operations port failed: {error}"));
-    let http = reqwest::Client::builder().timeout(ANSWER_LIMIT).build().map_err(|error| failed(&error))?;
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(ANSWER_LIMIT)
+        .build()
+        .map_err(|error| failed(&error))?;
     let router = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))

@@ -79,25 +79,34 @@ impl Announcement<'_> {
             .to_owned()
     }
 
+    /// Each may be pasted into a shell whatever token and model hold.
     fn snippets(&self) -> String {
         let (url, token, model) = (&self.facts.base_url, self.facts.client_token.expose(), self.model);
         let body = json!({ "model": model, "messages": [{ "role": "user", "content": "Hello" }] });
+        let (body, bearer) = (quoted(&body.to_string()), quoted(&format!("Authorization: Bearer {token}")));
         let openclaw = openclaw(url, token, model);
+        // A JSON string is a Python string too.
+        let (base, token, model) = (json!(format!("{url}/v1")), json!(token), json!(model));
         format!(
             "curl:\n\n\
-             curl {url}/v1/chat/completions \\\n  -H 'Authorization: Bearer {token}' \\\n  \
-             -H 'Content-Type: application/json' \\\n  -d '{body}'\n\n\
+             curl {url}/v1/chat/completions \\\n  -H {bearer} \\\n  \
+             -H 'Content-Type: application/json' \\\n  -d {body}\n\n\
              OpenAI SDK (Python):\n\n\
              python3 - <<'EOF'\n\
              from openai import OpenAI\n\
-             client = OpenAI(base_url=\"{url}/v1\", api_key=\"{token}\")\n\
-             reply = client.chat.completions.create(\n    model=\"{model}\",\n    \
+             client = OpenAI(base_url={base}, api_key={token})\n\
+             reply = client.chat.completions.create(\n    model={model},\n    \
              messages=[{{\"role\": \"user\", \"content\": \"Hello\"}}],\n)\n\
              print(reply.choices[0].message.content)\nEOF\n\n\
              OpenClaw:\n\n\
              openclaw config patch --stdin <<'EOF'\n{openclaw}\nEOF\n"
         )
     }
+}
+
+/// As one word of a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// OpenClaw's own format: a provider `keyway`, and its model as the default one.

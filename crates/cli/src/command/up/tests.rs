@@ -4,20 +4,20 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::path::Path;
 
 use keyway_catalog::Catalog;
 use keyway_config::{File, Secret, Server, load};
 use keyway_controlplane::resource::{Apply, Way};
 use keyway_controlplane::{Initial, Settings as Control, serve};
 
-use super::announce::{SANDBOX_MODEL, model};
+use super::announce::{Announcement, SANDBOX_MODEL, model};
 use super::args::Up;
 use super::found::{self, Found};
 use super::ports::Ports;
 use super::ready::{self, Facts};
 use super::replica::pass::{Orders, receive, send};
-use super::settings::{Serving, Settings};
+use super::settings::Settings;
 
 fn find(variables: &[&str], file: &str) -> Vec<Found> {
     let file = load(file, "f", |_| None).expect("a sound file").file;
@@ -28,6 +28,18 @@ fn find(variables: &[&str], file: &str) -> Vec<Found> {
 
 fn names(found: &[Found]) -> Vec<&str> {
     found.iter().map(|found| found.provider.as_str()).collect()
+}
+
+fn facts() -> Facts {
+    Facts {
+        base_url: "http://127.0.0.1:1".into(),
+        ops_url: "http://127.0.0.1:2".into(),
+        admin_url: "http://127.0.0.1:3".into(),
+        fleet_addr: "127.0.0.1:4".into(),
+        client_token: Secret::new("kw_token".into()),
+        admin_token_file: "/home/admin.token".into(),
+        pid: 5,
+    }
 }
 
 fn any_port() -> Server {
@@ -98,6 +110,28 @@ fn snippets_ask_for_what_will_answer_openai_chat() {
 }
 
 #[test]
+fn snippets_survive_a_token_with_quotes() {
+    let token = r#"it's-a-"token"-with-$(odd)-`signs`\\"#;
+    let facts = Facts { client_token: Secret::new(token.into()), ..facts() };
+    let text = Announcement {
+        facts: &facts,
+        home: Path::new("/home"),
+        client: "default",
+        found: &[],
+        configured: Vec::new(),
+        model: SANDBOX_MODEL,
+        replicas: None,
+    }
+    .text();
+    let curl =
+        text.split_once("curl:\n\ncurl ").and_then(|(_, rest)| rest.split_once("\n\n")).expect("a snippet").0;
+    let script = format!("for word in {curl}; do printf '%s\\n' \"$word\"; done");
+    let words = std::process::Command::new("sh").args(["-c", &script]).output().expect("a shell");
+    let words = String::from_utf8(words.stdout).expect("text");
+    assert!(words.lines().any(|word| word == format!("Authorization: Bearer {token}")), "{words}");
+}
+
+#[test]
 fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
     let up = Up { listen: Some("9000".into()), ..Up::default() };
     let file = Server {
@@ -136,15 +170,7 @@ fn every_taken_port_is_named_with_its_option() {
 fn the_ready_file_is_private_complete_and_removed_by_the_next_start() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("ready.json");
-    let facts = Facts {
-        base_url: "http://127.0.0.1:1".into(),
-        ops_url: "http://127.0.0.1:2".into(),
-        admin_url: "http://127.0.0.1:3".into(),
-        fleet_addr: "127.0.0.1:4".into(),
-        client_token: Secret::new("kw_token".into()),
-        admin_token_file: "/home/admin.token".into(),
-        pid: 5,
-    };
+    let facts = facts();
     facts.write(&path).expect("written");
     assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
     let read: serde_json::Value =
@@ -166,13 +192,7 @@ fn orders_and_listening_socket_reach_the_other_end() {
     let (ours, theirs) = UnixStream::pair().expect("a pair");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
-    let serving = Serving {
-        threads: Some(1),
-        upstream_ca: None,
-        tls: None,
-        grace: Duration::from_secs(3),
-        log: "warn".into(),
-    };
+    let serving = Settings::new(&Up::default(), any_port()).expect("settings").serving;
     let orders = Orders {
         fleet_url: "http://127.0.0.1:1".into(),
         fleet_token: Secret::new("t".repeat(10_000)),
