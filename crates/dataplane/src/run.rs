@@ -10,7 +10,7 @@ use crate::{
     random::Random,
     route::RetryBudget,
     sync::{Held, Link, LinkSettings},
-    upstream::{Connector, Pool, SWEEP_EVERY},
+    upstream::{Connector, Pool, SWEEP_EVERY, client_tls},
     worker::Worker,
 };
 use keyway_snapshot::Secret;
@@ -36,11 +36,6 @@ use tokio_rustls::TlsAcceptor;
 const DRAIN_LOOK: Duration = Duration::from_millis(5);
 /// What streams get to write their last event once the grace is over.
 const LAST_WORDS: Duration = Duration::from_millis(500);
-/// Descriptors that are not for callers: listeners, the control plane, logs.
-const RESERVED_FILES: u64 = 64;
-/// A caller's connection and the one to its provider.
-const FILES_PER_CALLER: u64 = 2;
-
 /// What a replica is started with.
 #[derive(Debug)]
 pub struct Settings {
@@ -113,7 +108,7 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
         cut: watch::channel(false).0,
         end: watch::channel(false).0,
     };
-    let connector = Connector::new(client_tls(settings.upstream_ca.as_deref())?);
+    let connector = connector(&settings)?;
     let (listen, ops_address) = (settings.listener.local_addr()?, settings.ops.local_addr()?);
     settings.listener.set_nonblocking(true)?;
     settings.ops.set_nonblocking(true)?;
@@ -132,7 +127,7 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
         faults: (0..count).map(|_| Arc::new(Faults::default())).collect(),
         totals: (0..count).map(|_| Arc::default()).collect(),
         epoch: std::time::Instant::now(),
-        connections: connections_limit() / count,
+        connections: (crate::listen::room() / count).max(1),
     };
     let mut threads = Vec::with_capacity(count + 1);
     for number in 0..count {
@@ -157,6 +152,13 @@ fn last_spans(threads: Vec<JoinHandle<()>>, exporting: Exporting) -> io::Result<
         exporting.flush();
     };
     thread::Builder::new().name("keyway-last".to_owned()).spawn(run)
+}
+
+fn connector(settings: &Settings) -> Result<Connector, StartError> {
+    let shown = || settings.upstream_ca.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+    let tls =
+        client_tls(settings.upstream_ca.as_deref()).map_err(|why| StartError::UpstreamCa(shown(), why))?;
+    Ok(Connector::new(tls))
 }
 
 /// What cores share, or what is read of each.
@@ -305,38 +307,6 @@ async fn drained(gauges: &Gauges, signals: &Signals, grace: Duration) {
             tokio::time::sleep(DRAIN_LOOK).await;
         }
     }
-}
-
-/// Callers' connections that the system's limit on open files allows, after raising it as far as it goes.
-fn connections_limit() -> usize {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let current = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => limit.maximum,
-        Err(_) => limit.current,
-    };
-    let files = current.unwrap_or(1 << 20).saturating_sub(RESERVED_FILES);
-    usize::try_from(files / FILES_PER_CALLER).unwrap_or(usize::MAX).clamp(1, 1 << 20)
-}
-
-fn client_tls(extra: Option<&std::path::Path>) -> Result<Arc<rustls::ClientConfig>, StartError> {
-    use rustls::pki_types::{CertificateDer, pem::PemObject};
-    let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    if let Some(path) = extra {
-        let wrong = |error: &dyn std::fmt::Display| {
-            StartError::UpstreamCa(path.display().to_string(), error.to_string())
-        };
-        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))? {
-            roots.add(certificate.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
-        }
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let versions =
-        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let mut config = versions.map_err(io::Error::other)?.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
 }
 
 // === impl Running ===

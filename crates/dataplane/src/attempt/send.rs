@@ -29,36 +29,60 @@ pub(super) async fn send(
     (surface, url): (&Surface, &EndpointUrl),
     (waits, lease): (Waits, &Lease),
 ) -> Result<Sent, Failure> {
-    let (request, withhold_usage) = translate::request(call, &step.target, surface, url, lease)
-        .map_err(|_| Failure::broken("credential_unusable"))?;
+    let request = || {
+        translate::request(call, &step.target, surface, url, lease)
+            .map_err(|_| Failure::broken("credential_unusable"))
+    };
+    let (first, withhold_usage) = request()?;
     crate::turn::others_first(worker).await;
-    let (reply, link) =
-        over_a_link(worker, &url.origin, request, waits.connect).await.inspect_err(|failure| {
-            if failure.verdict == Some(Verdict::Passing) {
-                lease.key().health.cool(&step.target.model, worker.millis(Instant::now()), None);
-            }
-        })?;
+    let sent = match rested(worker, &url.origin, first).await {
+        Rested::Answered(reply, link) => Ok((reply, link)),
+        Rested::None(request) => fresh(worker, &url.origin, *request, waits.connect).await,
+        // It had died while it rested: that says nothing of the provider.
+        Rested::Died => fresh(worker, &url.origin, request()?.0, waits.connect).await,
+    };
+    let (reply, link) = sent.inspect_err(|failure| {
+        if failure.verdict == Some(Verdict::Passing) {
+            lease.key().health.cool(&step.target.model, worker.millis(Instant::now()), None);
+        }
+    })?;
     let (head, body) = reply.into_parts();
     Ok(Sent { head, source: Source::new(Rc::clone(worker), link, body), withhold_usage })
 }
 
-/// Over a resting connection if there is one that takes the request, else over a fresh one.
-async fn over_a_link(
-    worker: &Rc<Worker>,
-    origin: &Origin,
-    mut request: Request<RequestBody>,
-    connect: Duration,
-) -> Result<(http::Response<hyper::body::Incoming>, Link), Failure> {
+/// What came of trying a resting connection.
+enum Rested {
+    Answered(Reply, Link),
+    /// There is none that takes the request.
+    None(Box<Request<RequestBody>>),
+    /// One took it and broke before any byte of an answer.
+    Died,
+}
+
+type Reply = http::Response<hyper::body::Incoming>;
+
+async fn rested(worker: &Worker, origin: &Origin, mut request: Request<RequestBody>) -> Rested {
     while let Some(mut link) = worker.pool.take(origin.id, Instant::now()) {
         match link.send(request).await {
-            Ok(reply) => return Ok((reply, link)),
+            Ok(reply) => return Rested::Answered(reply, link),
             Err(SendError::NotSent(unsent)) => request = *unsent,
-            Err(SendError::Broken(error)) => return Err(broken(&error)),
+            Err(SendError::Broken(error)) => {
+                tracing::debug!(%error, "a resting connection broke under a request");
+                return Rested::Died;
+            }
         }
     }
-    let mut link = Box::pin(worker.connector.connect(origin, connect))
-        .await
-        .map_err(|error| unreachable(origin, &error))?;
+    Rested::None(Box::new(request))
+}
+
+async fn fresh(
+    worker: &Worker,
+    origin: &Origin,
+    request: Request<RequestBody>,
+    connect: Duration,
+) -> Result<(Reply, Link), Failure> {
+    let connecting = Box::pin(worker.connector.connect(origin, connect));
+    let mut link = connecting.await.map_err(|error| unreachable(origin, &error))?;
     match link.send(request).await {
         Ok(reply) => Ok((reply, link)),
         Err(SendError::NotSent(_)) => Err(Failure::passing("upstream_unreachable")),

@@ -62,12 +62,21 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let filter = tracing_subscriber::EnvFilter::new(format!("warn,keyway_dataplane={}", args.log));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    no_core_files();
     match settings(args).and_then(|settings| start(settings).map_err(|error| error.to_string())) {
         Ok(running) => wait(running),
         Err(why) => {
             tracing::error!("{why}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// A core file would hold every key.
+fn no_core_files() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    if let Err(error) = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }) {
+        tracing::warn!(%error, "cannot switch core files off");
     }
 }
 

@@ -3,11 +3,13 @@
 mod accept;
 mod conn;
 mod pulse;
+mod room;
 mod strangers;
 mod tls;
 
 pub(crate) use accept::{Accept, serve};
 pub(crate) use conn::Caller;
+pub(crate) use room::room;
 
 pub(crate) use strangers::Strangers;
 pub use tls::{TlsError, tls_config};

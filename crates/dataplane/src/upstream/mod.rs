@@ -8,8 +8,10 @@ mod body;
 mod connect;
 mod link;
 mod pool;
+mod tls;
 
 pub(crate) use body::RequestBody;
 pub(crate) use connect::{Connector, Unreachable};
 pub(crate) use link::{Link, SendError};
 pub(crate) use pool::{Pool, SWEEP_EVERY};
+pub(crate) use tls::client_tls;

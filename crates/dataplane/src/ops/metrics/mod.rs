@@ -129,7 +129,8 @@ fn tries(out: &mut String, ops: &Ops) {
 fn spans(out: &mut String, ops: &Ops) {
     let help = "Spans of traces by what became of them; all 0 without a collector.";
     family(out, "keyway_spans_total", "counter", help);
-    let of = |count: fn(&Spans) -> &AtomicU64| ops.spans.as_ref().map_or(0, |spans| count(spans).load(Relaxed));
+    let of =
+        |count: fn(&Spans) -> &AtomicU64| ops.spans.as_ref().map_or(0, |spans| count(spans).load(Relaxed));
     for (outcome, count) in [
         ("exported", of(|spans| &spans.exported)),
         ("failed", of(|spans| &spans.failed)),
@@ -250,3 +251,6 @@ fn keys(out: &mut String, ops: &Ops) {
 fn label(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
+
+#[cfg(test)]
+mod tests;
