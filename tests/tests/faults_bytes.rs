@@ -63,6 +63,38 @@ async fn a_large_body_arrives_byte_for_byte() -> Outcome {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_form_arrives_byte_for_byte_but_for_the_models_name() -> Outcome {
+    let (provider, gateway) = start()?;
+    // Bytes that are no text, a line that looks like a boundary, and a field that looks like the model's.
+    let file: Vec<u8> =
+        (0..=255_u8).cycle().take(70_000).chain(*b"\r\n--other\r\nname=\"model\"\r\n\r\nsim/m").collect();
+    let form = |name: &str| {
+        let head = "--xYz\r\nContent-Disposition: form-data; name=\"file\"; filename=\"model\"\r\n\
+                    Content-Type: audio/wav\r\n\r\n";
+        let tail = format!(
+            "\r\n--xYz\r\ncontent-disposition: form-data; name=\"prompt\"\r\n\r\nsim/m\r\n--xYz\r\n\
+             Content-Disposition: form-data; name=\"model\"\r\n\r\n{name}\r\n--xYz--\r\n"
+        );
+        [head.as_bytes(), &file, tail.as_bytes()].concat()
+    };
+    for path in ["/v1/audio/transcriptions", "/v1/images/edits"] {
+        let place = provider.requests();
+        let body = form("sim/m");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: g\r\nauthorization: Bearer {TOKEN}\r\n\
+             content-type: multipart/form-data; boundary=xYz\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        let answer = gateway.ask_and_go_on(&[head.as_bytes(), &body].concat()).await?;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        let seen = &provider.seen()[place];
+        assert!(seen.body == form("m"), "{path}: other bytes");
+        assert_eq!(seen.header("content-type"), Some("multipart/form-data; boundary=xYz"));
+    }
+    Ok(())
+}
+
 /// The body without the member that was merged in.
 fn without_merged(body: &str) -> Option<String> {
     let member = "\"stream_options\":{\"include_usage\":true}";
