@@ -36,6 +36,7 @@ impl DataPlane {
             tls: tls.map_err(|error| Failure::Other(error.to_string()))?,
             upstream_ca: serving.upstream_ca,
             drain_grace: serving.grace,
+            otlp: serving.otlp,
         };
         let running = start(settings).map_err(|error| Failure::Other(error.to_string()))?;
         Ok(Self { running: Some(running) })

@@ -46,6 +46,8 @@ pub(crate) struct Serving {
     pub(super) tls: Option<TlsFiles>,
     /// What requests in flight get when it ends.
     pub(super) grace: Duration,
+    /// Collector of traces.
+    pub(super) otlp: Option<String>,
     /// What is logged.
     pub(super) log: String,
 }
@@ -90,6 +92,7 @@ impl Settings {
                 upstream_ca: up.upstream_ca.clone().or(file.upstream_ca.map(PathBuf::from)),
                 tls,
                 grace: grace.unwrap_or(DEFAULT_GRACE),
+                otlp: up.otlp.traces(),
                 log: up.log.clone().or(file.log).unwrap_or_else(|| logging::DEFAULT.to_owned()),
             },
             ready_file: up.ready_file.clone(),
