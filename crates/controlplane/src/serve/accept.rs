@@ -42,13 +42,17 @@ pub(super) fn serve(
         let room = Arc::new(Semaphore::new(CONNECTION_LIMIT));
         tokio::pin!(stop);
         loop {
-            let Ok(permit) = Arc::clone(&room).acquire_owned().await else { break };
+            let accepted = async {
+                // Never closed, so it is only ever waited for.
+                let permit = Arc::clone(&room).acquire_owned().await.map_err(io::Error::other)?;
+                listener.accept().await.map(|(stream, _)| (stream, permit))
+            };
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = accepted => accepted,
                 () = &mut stop => break,
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, permit) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept");
                     sleep(ACCEPT_PAUSE).await;

@@ -320,3 +320,17 @@ async fn replicas_and_keys_tried_on_them() {
     assert_eq!(operator.bad(Method::GET, "/fleet/r2", Value::Null).await.0, 404);
     stop(running).await;
 }
+
+/// As many connections as there may be, all idle: it still stops, and in time.
+#[tokio::test]
+async fn a_full_house_does_not_hold_up_the_end() {
+    let running = start();
+    let mut idle = Vec::new();
+    for _ in 0..600 {
+        idle.push(tokio::net::TcpStream::connect(running.admin).await.unwrap());
+    }
+    let stopping = std::time::Instant::now();
+    stop(running).await;
+    assert!(stopping.elapsed() < keyway_controlplane::serve::STOP_GRACE * 3, "{:?}", stopping.elapsed());
+    drop(idle);
+}
