@@ -10,10 +10,11 @@ use http::{HeaderValue, StatusCode, header};
 use keyway_config::Problem;
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::fmt;
 use zeroize::Zeroizing;
 
 /// A good answer.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Answer {
     pub(super) status: StatusCode,
     pub(super) body: Bytes,
@@ -65,6 +66,13 @@ pub(super) struct Note {
 }
 
 // === impl Answer ===
+
+impl fmt::Debug for Answer {
+    /// Without the body, which may show a made token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Answer({}, {} bytes)", self.status, self.body.len())
+    }
+}
 
 impl Answer {
     /// 200 with that value.

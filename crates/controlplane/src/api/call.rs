@@ -12,13 +12,12 @@ use bytes::Bytes;
 use keyway_config::Problem;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 /// Who changes by single calls, as a document's origin says.
 const BY_API: &str = "api";
 
 /// One call.
-#[derive(Debug)]
 pub(crate) struct Call {
     pub(super) api: Arc<Api>,
     /// Names of the path, percent-decoded.
@@ -30,6 +29,13 @@ pub(crate) struct Call {
 }
 
 // === impl Call ===
+
+impl fmt::Debug for Call {
+    /// Without the body, which may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Call({:?}, {} bytes)", self.path, self.body.len())
+    }
+}
 
 impl Call {
     pub(super) fn plane(&self) -> &Plane {

@@ -4,7 +4,7 @@ use super::{
     answer::{Answer, Fault},
     call::{Call, read},
     resources::{find, put, show, written},
-    view::{ClientView, Written},
+    view::{ClientView, OneTime, Written},
 };
 use crate::{
     Outcome,
@@ -29,7 +29,7 @@ pub(super) struct NewClient {
 pub(super) struct MadeClient {
     /// Shown here only; absent where the caller gave one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    token: Option<String>,
+    token: Option<OneTime>,
     #[serde(flatten)]
     client: Written<ClientView>,
 }
@@ -39,7 +39,7 @@ pub(super) struct MadeClient {
 pub(super) struct NewToken {
     name: String,
     /// Shown here only; the one before is refused from now on.
-    token: String,
+    token: OneTime,
     /// The state in force, `epoch.counter`.
     snapshot: String,
 }
@@ -148,6 +148,6 @@ fn merge(fields: &mut serde_json::Map<String, Value>, name: String, change: Valu
     }
 }
 
-fn token(outcome: &Outcome) -> Option<String> {
-    outcome.tokens.first().map(|shown| shown.token.expose().to_owned())
+fn token(outcome: &Outcome) -> Option<OneTime> {
+    outcome.tokens.first().map(OneTime::from)
 }

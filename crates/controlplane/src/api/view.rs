@@ -3,7 +3,7 @@
 use super::answer::Note;
 use crate::{
     Outcome, Plane,
-    resource::{Body, Change, Held, KeyDocument, KeyState, KeyVersion, Made},
+    resource::{Body, Change, Held, KeyDocument, KeyState, KeyVersion, Made, Shown},
     vault::short,
 };
 use keyway_config::{Client, Model, Provider, Team};
@@ -13,7 +13,8 @@ use prost::Message;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
+use zeroize::Zeroize;
 
 /// What is known of a resource beside what it says.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -123,8 +124,13 @@ pub(super) struct Done {
     warnings: Vec<Note>,
     /// Made tokens by client: shown here only.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    tokens: BTreeMap<String, String>,
+    tokens: BTreeMap<String, OneTime>,
 }
+
+/// A made token, in the one answer that shows it.
+#[derive(Serialize, JsonSchema)]
+#[serde(transparent)]
+pub(super) struct OneTime(String);
 
 /// A resource after a change to it.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -137,11 +143,31 @@ pub(super) struct Written<T> {
     pub(super) warnings: Vec<Note>,
 }
 
+// === impl OneTime ===
+
+impl From<&Shown> for OneTime {
+    fn from(shown: &Shown) -> Self {
+        Self(shown.token.expose().to_owned())
+    }
+}
+
+impl fmt::Debug for OneTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OneTime(..)")
+    }
+}
+
+impl Drop for OneTime {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
 // === impl Done ===
 
 impl From<&Outcome> for Done {
     fn from(outcome: &Outcome) -> Self {
-        let token = |shown: &crate::resource::Shown| (shown.client.clone(), shown.token.expose().to_owned());
+        let token = |shown: &Shown| (shown.client.clone(), OneTime::from(shown));
         Self {
             version: outcome.version.to_string(),
             changes: outcome.changes.clone(),
