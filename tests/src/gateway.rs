@@ -99,7 +99,7 @@ impl Gateway {
     }
 
     /// Asserts that a plain request is answered on the connection `same`, unless `last` said that it closes, in
-    /// which case it must be closed; and on a fresh connection.
+    /// which case it must be closed; and on a fresh connection; and that no secret stands in what it wrote.
     pub async fn goes_on(&self, same: Option<(&mut Caller, &Answer)>) -> Outcome {
         let good = post(CHAT, TOKEN, "", chat("sim/good").as_bytes());
         if let Some((same, last)) = same {
@@ -112,6 +112,9 @@ impl Gateway {
         }
         let answer = self.connect().await?.ask(&good).await?;
         assert_eq!(answer.status, 200, "a fresh connection: {}", answer.text());
+        let log = self.keyway.log();
+        let leaked = [MAIN_KEY, SPARE_KEY, TOKEN].iter().any(|secret| log.contains(secret));
+        assert!(!leaked, "a secret in what the gateway wrote");
         Ok(())
     }
 

@@ -1,9 +1,12 @@
-//! Answers that no provider should give: U13, U16, U17 and U18 of the list of faults.
+//! Answers that no provider should give: U13, U16 to U19 and U23 of the list of faults.
 
-use keyway_e2e::expect::{anthropic_reason, openai_error, openai_reason};
-use keyway_e2e::gateway::{CHAT, Gateway, MESSAGES, Outcome, TOKEN, chat, streamed, yaml};
+use std::time::Duration;
+
+use bytes::Bytes;
+use keyway_e2e::expect::{anthropic_reason, assert_no_secret, openai_error, openai_reason};
+use keyway_e2e::gateway::{CHAT, Gateway, MAIN_KEY, MESSAGES, Outcome, TOKEN, chat, streamed, yaml};
 use keyway_testkit::caller::post;
-use keyway_testkit::provider::{Framing, Provider, Reply, Surface, Whole, good};
+use keyway_testkit::provider::{Ending, Framing, Provider, Reply, Step, Surface, Whole, good};
 
 fn single() -> Outcome<(Provider, Gateway)> {
     let provider = Provider::start()?;
@@ -117,7 +120,66 @@ async fn u17_informational_heads_are_passed_over_and_a_flood_of_them_ends() -> O
     let answer = gateway.ask_and_go_on(&post(CHAT, TOKEN, "", chat("sim/few").as_bytes())).await?;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(answer.header("x-interim"), None);
+
+    provider.script("many").always(Reply::Interim { status: 103, times: 50_000 });
+    let answer = gateway.ask_and_go_on(&post(CHAT, TOKEN, "", chat("sim/many").as_bytes())).await?;
+    assert!([200, 502].contains(&answer.status), "{}", answer.text());
     Ok(())
+}
+
+// === U19, U23 ===
+
+#[tokio::test]
+async fn u19_cookies_hop_by_hop_headers_and_our_key_are_stripped_from_replies() -> Outcome {
+    let (provider, gateway) = single()?;
+    let headers = [
+        ("content-type", "application/json".to_owned()),
+        ("x-echo", format!("Bearer {MAIN_KEY}")),
+        ("x-echo-plain", MAIN_KEY.to_owned()),
+        ("set-cookie", "session=1".to_owned()),
+        ("connection", "x-hop".to_owned()),
+        ("x-hop", "1".to_owned()),
+        ("proxy-authenticate", "Basic".to_owned()),
+        ("keep-alive", "timeout=5".to_owned()),
+        ("x-kept", "yes".to_owned()),
+    ];
+    provider.script("m").always(Reply::Whole(Whole {
+        headers: headers.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+        body: good(Surface::Chat, "m"),
+        ..Whole::default()
+    }));
+    let answer = gateway.ask_and_go_on(&post(CHAT, TOKEN, "", chat("sim/m").as_bytes())).await?;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_no_secret(&answer);
+    for name in ["x-echo", "x-echo-plain", "set-cookie", "x-hop", "proxy-authenticate", "keep-alive"] {
+        assert_eq!(answer.header(name), None, "{name}");
+    }
+    assert_eq!(answer.header("x-kept"), Some("yes"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn u23_a_resting_connection_that_the_provider_closed_costs_no_request() -> Outcome {
+    let (provider, gateway) = single()?;
+    let body = good(Surface::Chat, "m");
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let whole = Bytes::from([head.as_bytes(), &body].concat());
+    for (name, wait) in [("at-once", 0), ("soon", 2), ("later", 20)] {
+        for ending in [Ending::Close, Ending::Reset] {
+            let steps =
+                [Step::Send(whole.clone()), Step::Wait(Duration::from_millis(wait)), Step::End(ending)];
+            provider.script(name).always(Reply::Steps(steps.to_vec()));
+            for round in 0..10 {
+                let answer = gateway.ask(CHAT, &chat(&format!("sim/{name}"))).await?;
+                assert_eq!(answer.status, 200, "{name} {ending:?}, round {round}: {}", answer.text());
+                assert_eq!(answer.body, body);
+            }
+        }
+    }
+    gateway.goes_on(None).await
 }
 
 // === U18 ===
