@@ -182,7 +182,7 @@ fn give_up(
 ) -> Result<answer::Parts, Refusal> {
     let attempts = std::mem::take(&mut tally.attempts);
     match last {
-        Some(Failure { passed: Some(passed), .. }) => Ok(answer::Parts::passed(call, passed, tried.max(1))),
+        Some(Failure { passed: Some(passed), .. }) => Ok(answer::Parts::passed(call, *passed, tried.max(1))),
         Some(failure) if failure.reason == NO_ROOM => Err(Refusal::overloaded(NO_ROOM)),
         Some(failure) => Err(Refusal::upstream(failure.answer_status(), failure.reason, attempts)),
         None => {

@@ -25,7 +25,7 @@ pub(crate) struct Failure {
     pub(crate) status: Option<StatusCode>,
     pub(crate) reason: &'static str,
     /// The provider's own refusal, where the caller can use it.
-    pub(crate) passed: Option<Passed>,
+    pub(crate) passed: Option<Box<Passed>>,
 }
 
 /// A refusal of the provider's, secrets redacted.
@@ -140,12 +140,12 @@ pub(super) async fn refused(
 }
 
 /// The body of a refusal, if it is within bounds, whole, not encoded; the credential in it is blotted out.
-async fn passed(mut parts: Parts, source: Source, lease: &Lease) -> Option<Passed> {
+async fn passed(mut parts: Parts, source: Source, lease: &Lease) -> Option<Box<Passed>> {
     let encoded = parts.headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
     let body = source.collect(BODY_LIMIT).await.ok().filter(|_| !encoded)?;
     let body = if lease.is_in(&body) { redact(&body, lease.secret()) } else { body };
     parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-    Some(Passed { status: parts.status, headers: parts.headers, body })
+    Some(Box::new(Passed { status: parts.status, headers: parts.headers, body }))
 }
 
 fn redact(body: &[u8], secret: &[u8]) -> Bytes {

@@ -36,7 +36,7 @@ pub(super) async fn send(
     let (first, withhold_usage) = request()?;
     crate::turn::others_first(worker).await;
     let sent = match rested(worker, &url.origin, first).await {
-        Rested::Answered(reply, link) => Ok((reply, link)),
+        Rested::Answered(answered) => Ok(*answered),
         Rested::None(request) => fresh(worker, &url.origin, *request, waits.connect).await,
         // It had died while it rested: that says nothing of the provider.
         Rested::Died => fresh(worker, &url.origin, request()?.0, waits.connect).await,
@@ -52,7 +52,7 @@ pub(super) async fn send(
 
 /// What came of trying a resting connection.
 enum Rested {
-    Answered(Reply, Link),
+    Answered(Box<(Reply, Link)>),
     /// There is none that takes the request.
     None(Box<Request<RequestBody>>),
     /// One took it and broke before any byte of an answer.
@@ -64,7 +64,7 @@ type Reply = http::Response<hyper::body::Incoming>;
 async fn rested(worker: &Worker, origin: &Origin, mut request: Request<RequestBody>) -> Rested {
     while let Some(mut link) = worker.pool.take(origin.id, Instant::now()) {
         match link.send(request).await {
-            Ok(reply) => return Rested::Answered(reply, link),
+            Ok(reply) => return Rested::Answered(Box::new((reply, link))),
             Err(SendError::NotSent(unsent)) => request = *unsent,
             Err(SendError::Broken(error)) => {
                 tracing::debug!(%error, "a resting connection broke under a request");

@@ -2,7 +2,7 @@
 
 use super::pulse::{Beat, Pulse};
 use crate::{pipeline, worker::Worker};
-use http::Request;
+use http::{Request, header::CONNECTION};
 use hyper::{
     body::Incoming,
     rt::Executor,
@@ -10,9 +10,9 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{convert::Infallible, future::Future, net::IpAddr, pin::pin, rc::Rc, time::Duration};
+use std::{cell::Cell, convert::Infallible, future::Future, net::IpAddr, pin::pin, rc::Rc, time::Duration};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, sink},
     net::TcpStream,
 };
 use tokio_rustls::TlsAcceptor;
@@ -23,6 +23,11 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 const BUFFER_LIMIT: usize = 400 * 1024;
 const STREAMS: u32 = 256;
 const KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// After a refusal the caller may still be sending its body. A connection that is closed with bytes unread is reset by
+/// the system, and the refusal is lost with it; so they are read and dropped, for so long and so many.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: u64 = 128 << 20;
 
 /// Who sent a request, and that its connection is in use.
 #[derive(Debug)]
@@ -44,18 +49,32 @@ pub(super) async fn serve(worker: Rc<Worker>, tcp: TcpStream, peer: IpAddr, tls:
 
 async fn http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worker>, stream: S, peer: IpAddr) {
     let pulse = Pulse::new();
+    let refused = Cell::new(false);
     let service = service_fn(|request: Request<Incoming>| {
         let caller = Caller { peer, _beat: pulse.beat() };
         let worker = Rc::clone(&worker);
-        async move { Ok::<_, Infallible>(pipeline::serve(worker, caller, request).await) }
+        let refused = &refused;
+        async move {
+            let response = pipeline::serve(worker, caller, request).await;
+            refused.set(response.status().is_client_error() && response.headers().contains_key(CONNECTION));
+            Ok::<_, Infallible>(response)
+        }
     });
     // Kept while draining: its next request is answered with `connection: close`, which ends it.
     let connection =
         http1::Builder::new().max_buf_size(BUFFER_LIMIT).serve_connection(TokioIo::new(stream), service);
-    tokio::select! {
+    let ended = tokio::select! {
         biased;
-        _ = connection => {}
-        () = pulse.stopped() => {}
+        ended = connection.without_shutdown() => ended,
+        () = pulse.stopped() => return,
+    };
+    let Ok(parts) = ended else { return };
+    let mut stream = parts.io.into_inner();
+    // Where either does not work the connection is gone already.
+    let _ = stream.shutdown().await;
+    if refused.get() {
+        let _ =
+            tokio::time::timeout(LINGER, tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut sink())).await;
     }
 }
 

@@ -91,11 +91,7 @@ where
         loop {
             let began = Instant::now();
             let ended = self.stream().await;
-            let mut status = self.status.lock();
-            status.connected = false;
-            status.last_error =
-                Some(ended.unwrap_or_else(|| "the control plane ended the stream".to_owned()));
-            drop(status);
+            self.disconnected(ended);
             if began.elapsed() > RETRY_MOST {
                 wait = RETRY_FIRST;
             }
@@ -104,6 +100,12 @@ where
             tokio::time::sleep(Duration::from_millis(random.next() % millis)).await;
             wait = (wait * 2).min(RETRY_MOST);
         }
+    }
+
+    fn disconnected(&self, why: Option<String>) {
+        let mut status = self.status.lock();
+        status.connected = false;
+        status.last_error = Some(why.unwrap_or_else(|| "the control plane ended the stream".to_owned()));
     }
 
     /// One stream from Hello to its end; gives why it ended.

@@ -29,9 +29,11 @@ pub(crate) struct Link {
     origin: u128,
     sender: SendRequest<RequestBody>,
     /// `None` once the connection has ended.
-    connection: Option<Pin<Box<Connection<TokioIo<super::connect::Stream>, RequestBody>>>>,
+    connection: Option<Pin<Box<Driver>>>,
     pub(super) idle_since: Instant,
 }
+
+type Driver = Connection<TokioIo<super::connect::Stream>, RequestBody>;
 
 /// Why no reply came.
 #[derive(Debug)]
