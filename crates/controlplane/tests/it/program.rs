@@ -89,3 +89,36 @@ fn variables_in_its_file_are_refused_with_the_way_out() {
     let said = fails(command);
     assert!(said.contains("${OPENAI_API_KEY}") && said.contains("keyway apply -f"), "{said}");
 }
+
+#[tokio::test]
+async fn nothing_that_it_says_holds_a_secret() {
+    const MARKERS: [&str; 3] =
+        ["marker-provider-0123456789", "marker-client-0123456789abc", "marker-rotated-0123456789"];
+    let home = tempfile::tempdir().unwrap();
+    let (ready, config) = (home.path().join("ready"), home.path().join("keyway.yaml"));
+    let [provider, client, rotated] = MARKERS;
+    let yaml = format!(
+        "providers: {{ openai: {{ api_key: sk-{provider} }} }}\nclients: {{ a: {{ token: {client} }} }}\n"
+    );
+    std::fs::write(&config, yaml).unwrap();
+    let mut command = program(home.path());
+    command.args(["--admin-listen", "0", "--log", "trace"]).arg("--config").arg(&config);
+    let mut child = command.arg("--ready-file").arg(&ready).spawn().unwrap();
+    let facts = facts(&mut child, &ready);
+    let admin = std::fs::read_to_string(facts["admin_token_file"].as_str().unwrap()).unwrap();
+    let url = format!("{}/api/v1/providers/openai", facts["admin_url"].as_str().unwrap());
+    let http = reqwest::Client::new();
+    for body in [
+        serde_json::json!({ "api_key": format!("sk-{rotated}") }),
+        serde_json::json!({ "api_key": [rotated] }),
+    ] {
+        let answer = http.put(&url).bearer_auth(admin.trim()).json(&body).send().await.unwrap();
+        assert!(!answer.text().await.unwrap().contains("marker"));
+    }
+    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    let Output { stdout, stderr, .. } = child.wait_with_output().unwrap();
+    let said = String::from_utf8([stdout, stderr].concat()).unwrap();
+    assert!(said.contains("changed"), "it logs: {said}");
+    let hidden = MARKERS.iter().copied().chain([admin.trim()]);
+    hidden.for_each(|marker| assert!(!said.contains(marker), "{marker} is said: {said}"));
+}

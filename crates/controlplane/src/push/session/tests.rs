@@ -3,6 +3,7 @@ use keyway_proto::{
     fleet::v1::{Drain, ToReplica},
     snapshot::v1::Resource,
 };
+use proptest::prelude::*;
 use prost::Message as _;
 
 fn version(counter: u64) -> Version {
@@ -131,4 +132,98 @@ fn silence_after_a_whole_state_is_overdue() {
     sent(&mut session, now);
     assert!(!session.overdue(now + ANSWER_DEADLINE));
     assert!(session.overdue(now + ANSWER_DEADLINE * 2));
+}
+
+/// What may happen to a stream.
+#[derive(Debug, Clone)]
+enum Event {
+    /// A newer state, with one of a few contents.
+    Newer(usize),
+    /// The stream has room for so many frames.
+    Room(usize),
+    /// The replica answers what it has whole: well or not.
+    Answer(bool),
+    Order,
+    Beat,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        (0..4usize).prop_map(Event::Newer),
+        (1..5usize).prop_map(Event::Room),
+        any::<bool>().prop_map(Event::Answer),
+        Just(Event::Order),
+        Just(Event::Beat),
+    ]
+}
+
+/// A replica that takes in frames as they come; panics where the session breaks the protocol.
+#[derive(Default)]
+struct Peer {
+    begun: Option<Version>,
+    whole: Option<(Version, Vec<u8>)>,
+    served: Version,
+    refused: Vec<Vec<u8>>,
+}
+
+impl Peer {
+    fn take(&mut self, frame: Bytes) {
+        match ToReplica::decode(frame).unwrap().message.unwrap() {
+            Message::Begin(begin) => {
+                assert!(self.begun.is_none() && self.whole.is_none(), "two states under way");
+                let version = Version::from(begin.version.unwrap());
+                assert!(version > self.served, "versions only grow");
+                self.begun = Some(version);
+            }
+            Message::Chunk(_) => assert!(self.begun.is_some()),
+            Message::Commit(commit) => {
+                assert_eq!(self.begun.take(), commit.version.map(Version::from));
+                assert!(!self.refused.contains(&commit.state_hash), "a refused state came again");
+                self.whole = Some((commit.version.unwrap().into(), commit.state_hash));
+            }
+            Message::Beat(_) | Message::Drain(_) | Message::Probe(_) => {}
+        }
+    }
+
+    fn answer(&mut self, session: &mut Session, good: bool, now: Instant) {
+        let Some((version, hash)) = self.whole.take() else { return };
+        if good {
+            assert!(matches!(session.ack(version, &hash, now), Heard::Applied { .. }));
+            self.served = version;
+        } else {
+            // One refusal is remembered: the last. Older ones can only come back under another state between.
+            self.refused = vec![hash];
+            assert!(matches!(session.nack(&nack(version.counter)), Heard::Refused { .. }));
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_the_protocol_holds_and_the_newest_arrives(events in prop::collection::vec(event(), 0..60)) {
+        let now = Instant::now();
+        let mut newest = push(1, "one");
+        let mut session = Session::new(Arc::clone(&newest), None, None);
+        let mut peer = Peer::default();
+        for event in events {
+            match event {
+                Event::Newer(content) => {
+                    newest = push(newest.version.counter + 1, ["one", "two", "three", "four"][content]);
+                    session.newest(Arc::clone(&newest));
+                }
+                Event::Room(frames) => (0..frames).filter_map(|_| session.next_frame(now)).for_each(|frame| peer.take(frame)),
+                Event::Answer(good) => peer.answer(&mut session, good, now),
+                Event::Order => drop(session.order(Message::Drain(Drain::default()))),
+                Event::Beat => session.beat(),
+            }
+        }
+        // From here on the replica takes everything: it ends at the newest, or keeps off what it refused last.
+        for _ in 0..3 {
+            while session.has_frame() {
+                peer.take(session.next_frame(now).unwrap());
+            }
+            peer.answer(&mut session, true, now);
+        }
+        prop_assert!(peer.served == newest.version || peer.refused == [newest.hash.0.to_vec()]);
+    }
 }
