@@ -44,13 +44,11 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
     let home = Home::new(global.home.clone())?;
     let file = first::read(up.config.as_deref())?;
     let settings = Settings::new(up, file.server())?;
+    settings.ready_file.as_deref().map_or(Ok(()), ready::clear)?;
     logging::start(&settings.serving.log)?;
     no_core_files()?;
     let ports = Ports::bind(&settings)?;
     home.make()?;
-    if let Some(path) = &settings.ready_file {
-        ready::clear(path)?;
-    }
     let tokens = Tokens::keep(&home)?;
     let (first, initial) = First::new(file, &tokens)?;
     let Ports { api, ops, admin, fleet } = ports;
@@ -92,7 +90,7 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
         replicas: settings.replicas,
         serving: settings.serving,
     };
-    planes.run(|| {
+    let ended = planes.run(|| {
         let announcement = Announcement {
             facts: &facts,
             home: home.directory(),
@@ -104,7 +102,9 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
         };
         print::line(&announcement.text());
         settings.ready_file.as_deref().map_or(Ok(()), |path| facts.write(path))
-    })
+    });
+    let cleared = settings.ready_file.as_deref().map_or(Ok(()), ready::clear);
+    ended.and(cleared)
 }
 
 /// Secrets are in memory, and a core file would put them on disk. Child processes inherit it.

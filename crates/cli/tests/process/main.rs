@@ -1,0 +1,8 @@
+//! The program as a process: `keyway up`, and every verb against it.
+
+#[cfg(test)]
+mod running;
+#[cfg(test)]
+mod up;
+#[cfg(test)]
+mod verbs;
