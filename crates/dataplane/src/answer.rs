@@ -179,6 +179,8 @@ pub(crate) fn refusal(
     }
     mark(headers, &tally);
     if tally.unread {
+        tally.caller.beat.leave_unread();
+
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some(state) = worker.held.pin() {

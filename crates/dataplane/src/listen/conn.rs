@@ -1,6 +1,9 @@
 //! One connection from a caller: HTTP/1.1, or HTTP/2 where TLS agreed on it.
 
-use super::pulse::{Beat, Pulse};
+use super::{
+    linger::Lingering,
+    pulse::{Beat, Pulse},
+};
 use crate::{pipeline, worker::Worker};
 use http::{Request, header::CONNECTION};
 use hyper::{
@@ -33,7 +36,7 @@ const LINGER_BYTES: u64 = 128 << 20;
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub(crate) peer: IpAddr,
-    _beat: Beat,
+    pub(crate) beat: Beat,
 }
 
 /// Serves one connection to its end.
@@ -51,7 +54,7 @@ async fn http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worker>, 
     let pulse = Pulse::new();
     let refused = Cell::new(false);
     let service = service_fn(|request: Request<Incoming>| {
-        let caller = Caller { peer, _beat: pulse.beat() };
+        let caller = Caller { peer, beat: pulse.beat() };
         let worker = Rc::clone(&worker);
         let refused = &refused;
         async move {
@@ -60,6 +63,7 @@ async fn http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worker>, 
             Ok::<_, Infallible>(response)
         }
     });
+    let stream = Lingering::new(stream, Rc::clone(&pulse));
     // Kept while draining: its next request is answered with `connection: close`, which ends it.
     let connection =
         http1::Builder::new().max_buf_size(BUFFER_LIMIT).serve_connection(TokioIo::new(stream), service);
@@ -82,7 +86,7 @@ async fn http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worker>, 
     let mut draining = worker.draining.clone();
     let pulse = Pulse::new();
     let service = service_fn(|request: Request<Incoming>| {
-        let caller = Caller { peer, _beat: pulse.beat() };
+        let caller = Caller { peer, beat: pulse.beat() };
         let worker = Rc::clone(&worker);
         async move { Ok::<_, Infallible>(pipeline::serve(worker, caller, request).await) }
     });

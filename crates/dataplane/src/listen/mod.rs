@@ -2,6 +2,7 @@
 
 mod accept;
 mod conn;
+mod linger;
 mod pulse;
 mod room;
 mod strangers;

@@ -11,6 +11,7 @@ const QUIET_LIMIT: Duration = Duration::from_secs(75);
 pub(crate) struct Pulse {
     requests: Cell<usize>,
     quiet_since: Cell<Instant>,
+    unread: Cell<bool>,
 }
 
 /// A request on the connection, its reply included.
@@ -21,13 +22,22 @@ pub(crate) struct Beat(Rc<Pulse>);
 
 impl Pulse {
     pub(super) fn new() -> Rc<Self> {
-        Rc::new(Self { requests: Cell::new(0), quiet_since: Cell::new(Instant::now()) })
+        Rc::new(Self {
+            requests: Cell::new(0),
+            quiet_since: Cell::new(Instant::now()),
+            unread: Cell::new(false),
+        })
     }
 
     /// A request begins.
     pub(super) fn beat(self: &Rc<Self>) -> Beat {
         self.requests.set(self.requests.get() + 1);
         Beat(Rc::clone(self))
+    }
+
+    /// Whether a request was answered although part of its body had not been read.
+    pub(super) fn is_unread(&self) -> bool {
+        self.unread.get()
     }
 
     /// Ends when the connection has been quiet for too long.
@@ -42,6 +52,13 @@ impl Pulse {
             }
             sleep_until(due).await;
         }
+    }
+}
+
+impl Beat {
+    /// Part of the request's body was left unread: nothing else can come over this connection.
+    pub(crate) fn leave_unread(&self) {
+        self.0.unread.set(true);
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) enum Outcome {
 pub(crate) struct Tally {
     worker: Rc<Worker>,
     _in_flight: InFlight,
-    _caller: Caller,
+    pub(crate) caller: Caller,
     /// Part of the request's body has not been read: the connection cannot be used again.
     pub(crate) unread: bool,
     pub(crate) id: Ulid,
@@ -62,7 +62,7 @@ impl Tally {
         let started = Instant::now();
         Self {
             _in_flight: worker.begin(),
-            _caller: caller,
+            caller,
             unread: false,
             id: worker.request_id(started),
             worker: Rc::clone(worker),
