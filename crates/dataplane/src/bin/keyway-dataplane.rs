@@ -3,6 +3,7 @@
 use clap::Parser;
 use keyway_dataplane::{Otlp, Running, Settings, start, tls_config};
 use std::{
+    io::IsTerminal,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -61,7 +62,8 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     let filter = tracing_subscriber::EnvFilter::new(format!("warn,keyway_dataplane={}", args.log));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let color = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(color).init();
     no_core_files();
     match settings(args).and_then(|settings| start(settings).map_err(|error| error.to_string())) {
         Ok(running) => wait(running),
