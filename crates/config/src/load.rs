@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::check::{check, warnings};
 use crate::problem::Problem;
+use crate::yaml::PROBLEM_LIMIT;
 use crate::{File, path, yaml};
 
 /// A file that was read and found sound.
@@ -54,6 +55,11 @@ pub fn load(text: &str, file: &str, lookup: impl Fn(&str) -> Option<String>) -> 
             problems.sort_by_key(|problem| problem.place.as_ref().map(|place| place.line));
             // A variable that is missing leaves an empty value, whose second fault would only repeat it.
             problems.dedup_by(|second, first| second.field == first.field && !first.field.is_empty());
+            let more = problems.len().saturating_sub(PROBLEM_LIMIT);
+            if more > 0 {
+                problems.truncate(PROBLEM_LIMIT);
+                problems.push(Problem::new("", format!("{file}: {more} more problems; mend these first")));
+            }
             Err(problems)
         }
     }

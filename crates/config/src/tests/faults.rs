@@ -117,6 +117,16 @@ fn several_faults_are_found_in_one_run() {
 }
 
 #[test]
+fn very_many_faults_are_counted_not_listed_and_found_quickly() {
+    let clients: String = (0..9_000).map(|n| format!("  c{n}: {{ token: short }}\n")).collect();
+    let found = faults(&format!("clients:\n{clients}"));
+    assert_eq!(found.lines().count(), 51);
+    assert!(found.ends_with("keyway.yaml: 8950 more problems; mend these first"), "{found}");
+    let repeated = "a: 1\n".repeat(60_000);
+    assert_eq!(faults(&repeated).lines().count(), 1, "60,000 repetitions of one name are one fault");
+}
+
+#[test]
 fn a_pasted_key_is_refused_and_never_repeated() {
     let key = "sk-proj-abcdefghijklmnop1234567890";
     let texts = [

@@ -9,7 +9,7 @@ mod substitute;
 use zeroize::Zeroizing;
 
 pub(crate) use parse::parse;
-pub(crate) use read::{from_json, read};
+pub(crate) use read::{PROBLEM_LIMIT, from_json, read};
 pub(crate) use substitute::substitute;
 
 /// One value and the line on which it, or its key, begins.

@@ -1,5 +1,7 @@
 //! Text to tree.
 
+use std::collections::HashSet;
+
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 
 use super::{Kind, Node};
@@ -124,6 +126,7 @@ impl<'t> Tree<'t> {
 
     fn entries(&mut self, depth: usize) -> Result<Vec<(String, Node)>, Problem> {
         let mut entries: Vec<(String, Node)> = Vec::new();
+        let mut names = HashSet::new();
         loop {
             let (event, span) = self.next()?;
             let name = match event {
@@ -138,7 +141,7 @@ impl<'t> Tree<'t> {
             if name == "<<" {
                 return Err(self.problem(span, "merge keys (<<) are not supported; write the fields out"));
             }
-            if entries.iter().any(|(there, _)| *there == name) {
+            if !names.insert(name.clone()) {
                 let field = crate::path::field("", &name);
                 self.repeated.push(
                     Problem::new(field, "stands twice in the same mapping; keep one")
