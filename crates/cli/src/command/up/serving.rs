@@ -50,9 +50,11 @@ impl Planes {
             return block_on(serve(started, 1, control, std::future::pending(), ready));
         };
         let fleet = Arc::clone(control.plane.fleet());
-        let common = Common { listener: api, fleet: Arc::clone(&fleet), fleet_url, fleet_token, serving };
+        let common = Common { fleet: Arc::clone(&fleet), fleet_url, fleet_token, serving };
         block_on(async {
-            let started = Started::Outside(Children::start(count, common)?);
+            let started = Started::Outside(Children::start(count, &api, common)?);
+            // Whoever keeps a replica keeps a copy, for the next life and not beyond the end of serving.
+            drop(api);
             let count = usize::try_from(count).unwrap_or(1);
             serve(started, count, control, aggregate::serve(ops, fleet), ready).await
         })

@@ -31,7 +31,6 @@ const KEPT: &[&str] = &["OTEL_", "RUST_BACKTRACE", "SSL_CERT_FILE", "SSL_CERT_DI
 
 /// What all replicas have in common.
 pub(crate) struct Common {
-    pub(crate) listener: TcpListener,
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) fleet_url: String,
     pub(crate) fleet_token: Secret,
@@ -58,14 +57,15 @@ pub(crate) struct Children {
 
 impl Children {
     /// Starts `count` replicas. They share one listening socket: a connection waits in one queue for whoever is free.
-    pub(crate) fn start(count: u32, common: Common) -> Result<Self, Failure> {
+    pub(crate) fn start(count: u32, listener: &TcpListener, common: Common) -> Result<Self, Failure> {
         let common = Arc::new(common);
         let (wish, _) = watch::channel(Wish::Run);
         let mut keepers = JoinSet::new();
         for slot in 1..=count {
-            let first = Replica::start(&common, slot, 1)
-                .map_err(|error| Failure::Other(format!("cannot start data plane {slot}: {error}")))?;
-            keepers.spawn(keep(Arc::clone(&common), slot, first, wish.subscribe()));
+            let failed = |error| Failure::Other(format!("cannot start data plane {slot}: {error}"));
+            let listener = listener.try_clone().map_err(failed)?;
+            let first = Replica::start(&common, &listener, slot, 1).map_err(failed)?;
+            keepers.spawn(keep(Arc::clone(&common), listener, slot, first, wish.subscribe()));
         }
         Ok(Self { keepers, wish })
     }
@@ -98,7 +98,7 @@ struct Replica {
 // === impl Replica ===
 
 impl Replica {
-    fn start(common: &Common, slot: u32, life: u64) -> io::Result<Self> {
+    fn start(common: &Common, listener: &TcpListener, slot: u32, life: u64) -> io::Result<Self> {
         let (ours, theirs) = UnixStream::pair()?;
         let id = format!("{}-{slot}-{life}", std::process::id());
         let kept = std::env::vars_os().filter(|(name, _)| {
@@ -117,7 +117,7 @@ impl Replica {
             .spawn()?;
         let (fleet_url, fleet_token) = (common.fleet_url.clone(), common.fleet_token.clone());
         let orders = pass::Orders { fleet_url, fleet_token, id: id.clone(), serving: common.serving.clone() };
-        pass::send(&ours, &orders, &common.listener)?;
+        pass::send(&ours, &orders, listener)?;
         Ok(Self { id, child, pipe: Some(ours), since: Instant::now() })
     }
 
@@ -136,7 +136,13 @@ impl Replica {
 }
 
 /// Keeps one replica running until it is told otherwise, or until it was drained by an operator.
-async fn keep(common: Arc<Common>, slot: u32, first: Replica, mut wish: watch::Receiver<Wish>) {
+async fn keep(
+    common: Arc<Common>,
+    listener: TcpListener,
+    slot: u32,
+    first: Replica,
+    mut wish: watch::Receiver<Wish>,
+) {
     let mut replica = first;
     let mut wait = BACKOFF_FIRST;
     let mut life = 1;
@@ -144,6 +150,8 @@ async fn keep(common: Arc<Common>, slot: u32, first: Replica, mut wish: watch::R
         let ended = tokio::select! {
             status = replica.child.wait() => status,
             wanted = wanted(&mut wish) => {
+                // Else the system goes on taking connections that nobody will accept.
+                drop(listener);
                 end(&mut replica, wanted, &common, &mut wish).await;
                 common.fleet.forget(&replica.id);
                 return;
@@ -170,7 +178,7 @@ async fn keep(common: Arc<Common>, slot: u32, first: Replica, mut wish: watch::R
             }
             wait = (wait * 2).min(BACKOFF_MOST);
             life += 1;
-            match Replica::start(&common, slot, life) {
+            match Replica::start(&common, &listener, slot, life) {
                 Ok(next) => {
                     replica = next;
                     break;
