@@ -51,14 +51,14 @@ pub(crate) fn counted(tests: Command, limit: Duration) -> Outcome {
     Outcome { passed, failed, words: ran.words }
 }
 
-/// Passed and failed tests in either runner's output.
+/// Passed and failed tests in either runner's output. Nextest quotes what failing tests wrote, indented.
 fn totals(output: &str) -> (u64, u64) {
     let mut sum = (0, 0);
-    for line in output.lines().map(str::trim_start) {
+    for line in output.lines() {
         if let Some(result) = line.strip_prefix("test result: ") {
             sum.0 += before(result, " passed");
             sum.1 += before(result, " failed");
-        } else if line.starts_with("Summary [") {
+        } else if line.trim_start().starts_with("Summary [") {
             let run = before(line, " tests run").max(before(line, " test run"));
             let passed = before(line, " passed");
             sum.0 += passed;
@@ -88,7 +88,8 @@ running 3 tests
 test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
 test result: ok. 40 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s";
         assert_eq!(totals(cargo), (42, 1));
-        let nextest = "     Summary [   0.520s] 12/12 tests run: 9 passed (1 slow, 1 flaky), 2 failed, 1 timed out, 5 skipped";
+        let nextest = "    test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 75 filtered out
+     Summary [   0.520s] 12/12 tests run: 9 passed (1 slow, 1 flaky), 2 failed, 1 timed out, 5 skipped";
         assert_eq!(totals(nextest), (9, 3));
         assert_eq!(totals("     Summary [   0.1s] 1 test run: 1 passed, 0 skipped"), (1, 0));
         assert_eq!(totals("error: could not compile `x`"), (0, 0));
