@@ -11,16 +11,22 @@ use crate::{
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{body::Incoming, server::conn::http1};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
 use keyway_snapshot::Meter;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::{convert::Infallible, net::TcpListener, rc::Rc, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet};
+use tower::ServiceBuilder;
 
 /// Connections to the ops port at one time.
 const CONNECTIONS: usize = 64;
+/// Answers that are being made at one time: a scrape reads every counter, and the control thread has other work too.
+const ANSWERS: usize = 4;
 const HEAD_LIMIT: Duration = Duration::from_secs(5);
 
 /// What the ops port reads.
@@ -44,6 +50,10 @@ pub(crate) async fn serve(listener: TcpListener, ops: Rc<Ops>) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the ops port could not be opened"),
     };
+    let service = ServiceBuilder::new().concurrency_limit(ANSWERS).service_fn(move |request| {
+        let response = answer(&ops, &request);
+        async move { Ok::<_, Infallible>(response) }
+    });
     let mut open = JoinSet::new();
     loop {
         tokio::select! {
@@ -53,12 +63,9 @@ pub(crate) async fn serve(listener: TcpListener, ops: Rc<Ops>) {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 };
-                let ops = Rc::clone(&ops);
+                                let service = TowerToHyperService::new(service.clone());
                 open.spawn_local(async move {
-                    let service = service_fn(move |request| {
-                        let response = answer(&ops, &request);
-                        async move { Ok::<_, Infallible>(response) }
-                    });
+
                     let mut server = http1::Builder::new();
                     server.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT);
                     let _ = server.serve_connection(TokioIo::new(tcp), service).await;
