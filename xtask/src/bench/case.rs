@@ -27,6 +27,8 @@ pub(super) enum Cores {
 
 /// Chunks in a stream, and with the end mark the events that a caller must see.
 pub(super) const CHUNKS: usize = 50;
+const SPREAD_SECONDS: f64 = 0.01;
+const PACED_LENGTH: f64 = 2.0;
 pub(super) const CASES: &[Case] = &[
     chat("chat-1k-c1", "1 KB request, 0.8 KB reply, one at a time", 1),
     chat("chat-1k-c16", "1 KB request, 0.8 KB reply, 16 connections", 16),
@@ -55,6 +57,21 @@ const fn chat(name: &'static str, about: &'static str, connections: usize) -> Ca
 
 const fn stream(name: &'static str, about: &'static str, connections: usize, pace_ms: u64) -> Case {
     Case { name, about, body: Body::Stream, connections, pace_ms, cores: Cores::Apart }
+}
+
+// === impl Case ===
+
+impl Case {
+    /// Connections start spread over this many seconds. Streams whose chunks come one by one start all over the
+    /// time that one takes: streams in step would measure each other's first bytes.
+    pub(super) fn spread(&self) -> f64 {
+        if self.pace_ms == 0 { SPREAD_SECONDS } else { (self.pace_ms * CHUNKS as u64) as f64 / 1_000.0 }
+    }
+
+    /// How many times as long as another case's turn one of this case is: there are few paced streams in a second.
+    pub(super) fn length(&self) -> f64 {
+        if self.pace_ms == 0 { 1.0 } else { PACED_LENGTH }
+    }
 }
 
 /// The cases whose names start with one of `prefixes`; all if there is none.

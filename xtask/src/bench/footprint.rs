@@ -28,6 +28,7 @@ const STARTS: usize = 5;
 /// Until a fresh process has done what it does at start.
 const SETTLE: Duration = Duration::from_millis(500);
 const CONNECTIONS: usize = 256;
+const SPREAD_SECONDS: f64 = 0.1;
 const REQUESTS: u64 = 100_000;
 const MANY_REQUESTS: u64 = 1_000_000;
 
@@ -47,6 +48,7 @@ pub(super) fn measure(kind: Kind, stage: &Stage, args: &Args) -> Outcome<Footpri
         Load {
             body: Body::Chat,
             connections: CONNECTIONS,
+            spread: SPREAD_SECONDS,
             amount: Amount::Replies(replies),
             core: OTHER_CORE,
         }

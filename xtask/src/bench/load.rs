@@ -8,6 +8,8 @@ use keyway_bench::Report;
 pub(super) struct Load {
     pub(super) body: Body,
     pub(super) connections: usize,
+    /// Connections start spread over this many seconds.
+    pub(super) spread: f64,
     pub(super) amount: Amount,
     pub(super) core: usize,
 }
@@ -24,6 +26,7 @@ impl Load {
         let mut command = process::pinned(self.core, &stage.binary("bench-load"));
         command.args(["--addr", &subject.addr.to_string()]).arg("--body").arg(stage.body(self.body)?);
         command.args(["--connections", &self.connections.to_string()]);
+        command.args(["--spread", &self.spread.to_string()]);
         for header in &subject.headers {
             command.args(["--header", header]);
         }

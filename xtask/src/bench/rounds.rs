@@ -26,8 +26,13 @@ pub(super) fn measure(
     };
     stage.upstream_to(core)?;
     stage.pace(case.pace_ms)?;
-    let load =
-        Load { body: case.body, connections: case.connections, amount: Amount::Seconds(seconds), core };
+    let load = Load {
+        body: case.body,
+        connections: case.connections,
+        spread: case.spread(),
+        amount: Amount::Seconds(seconds * case.length()),
+        core,
+    };
     let warm_up = Load { amount: Amount::Seconds(WARM_UP_SECONDS), ..load };
     let mut measured: Vec<Measured> =
         subjects.iter().map(|subject| Measured::none_yet(subject.kind)).collect();

@@ -18,6 +18,8 @@ pub(crate) struct Asked {
     pub(crate) addr: SocketAddr,
     pub(crate) request: Vec<u8>,
     pub(crate) connections: usize,
+    /// Connections start spread over this time.
+    pub(crate) spread: Duration,
     pub(crate) amount: Amount,
     pub(crate) wanted: Wanted,
 }
@@ -48,8 +50,6 @@ struct Tally {
     faults: Vec<String>,
 }
 
-/// Connections start this far apart, so that their replies do not come in step.
-const APART: Duration = Duration::from_micros(200);
 /// A run that is not over by then has a reply that hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A run by count ends by then in any case.
@@ -73,7 +73,7 @@ pub(crate) async fn run(asked: Asked) -> Result<Report, CreationError> {
     for i in 0..asked.connections {
         let (asked, tally) = (asked.clone(), tally.clone());
         loops.spawn_local(async move {
-            time::sleep(APART * u32::try_from(i).unwrap_or_default()).await;
+            time::sleep(asked.spread.mul_f64(i as f64 / asked.connections as f64)).await;
             ask_again_and_again(&asked, &tally).await;
         });
     }

@@ -32,6 +32,9 @@ struct Args {
     /// Stop after this many replies instead
     #[arg(long)]
     requests: Option<u64>,
+    /// Connections start spread over this many seconds, so that their replies do not come in step
+    #[arg(long, default_value_t = 0.01)]
+    spread: f64,
     /// Events (lines that start with `data: `) that a reply must have; 0 = not a stream
     #[arg(long, default_value_t = 0)]
     events: usize,
@@ -48,6 +51,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         addr: args.addr,
         request: request(&args, &body),
         connections: args.connections,
+        spread: Duration::try_from_secs_f64(args.spread)?,
         amount: match args.requests {
             Some(replies) => Amount::Replies(replies),
             None => Amount::Time(Duration::try_from_secs_f64(args.seconds)?),
