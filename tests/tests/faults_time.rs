@@ -9,7 +9,7 @@ use keyway_testkit::caller::{Answer, post};
 use keyway_testkit::provider::{End, Ending, Provider, Reply, Step, Stream, Surface, events};
 
 /// What the provider of these tests may take in each phase.
-const LIMIT: Duration = Duration::from_millis(400);
+const LIMIT: Duration = Duration::from_millis(800);
 /// What a busy test machine may add.
 const SLACK: Duration = Duration::from_secs(2);
 
@@ -17,7 +17,7 @@ fn start() -> Outcome<(Provider, Gateway)> {
     let provider = Provider::start()?;
     let base = provider.base_url();
     let common = format!(
-        "base_url: \"{base}\", timeouts: {{ total: 400ms, first_token: 400ms, idle: 400ms }}, \
+        "base_url: \"{base}\", timeouts: {{ total: 800ms, first_token: 800ms, idle: 800ms }}, \
          keys: [{{ name: main, secret: {MAIN_KEY} }}]"
     );
     let yaml = format!(
@@ -110,7 +110,7 @@ fn begun(rest: Vec<Step>) -> Reply {
 #[tokio::test]
 async fn u11_a_drip_of_bytes_that_never_makes_an_event_is_no_life() -> Outcome {
     let (provider, gateway) = start()?;
-    let drip = Step::Drip { bytes: Bytes::from(vec![b'x'; 400]), gap: Duration::from_millis(20) };
+    let drip = Step::Drip { bytes: Bytes::from(vec![b'x'; 800]), gap: Duration::from_millis(20) };
     provider.script("drip").always(begun(vec![Step::Send(Bytes::from_static(b"data: {")), drip]));
     let answer = timed(&gateway, CHAT, "", &streamed("sim/drip"), LIMIT).await?;
     stream_error(&answer, CHAT, "upstream_idle_timeout");
@@ -121,20 +121,20 @@ async fn u11_a_drip_of_bytes_that_never_makes_an_event_is_no_life() -> Outcome {
 async fn u11_pings_count_as_life() -> Outcome {
     let (provider, gateway) = start()?;
     let ping = || [Step::Wait(Duration::from_millis(150)), Step::Send(Bytes::from_static(b": ping\n\n"))];
-    let mut steps: Vec<_> = (0..6).flat_map(|_| ping()).collect();
+    let mut steps: Vec<_> = (0..8).flat_map(|_| ping()).collect();
     steps.push(Step::Send(Bytes::from_static(b"data: [DONE]\n\n")));
     provider.script("pings").always(begun(steps));
     let answer = gateway.ask(CHAT, &streamed("sim/pings")).await?;
     assert_eq!(answer.status, 200);
     assert!(answer.complete && answer.text().ends_with("data: [DONE]\n\n"), "{}", answer.text());
-    assert_eq!(answer.text().matches(": ping").count(), 6);
+    assert_eq!(answer.text().matches(": ping").count(), 8);
     Ok(())
 }
 
 #[tokio::test]
 async fn u11_a_stream_may_last_longer_than_the_limit_for_whole_replies() -> Outcome {
     let (provider, gateway) = start()?;
-    let slow = Stream { words: 8, gap: Duration::from_millis(100), ..Stream::default() };
+    let slow = Stream { words: 12, gap: Duration::from_millis(80), ..Stream::default() };
     provider.script("slow").always(Reply::Stream(slow));
     let mut caller = gateway.connect().await?;
     let answer = caller.ask(&post(CHAT, TOKEN, "", streamed("sim/slow").as_bytes())).await?;
@@ -157,7 +157,7 @@ async fn u5_a_connect_that_hangs_ends_at_its_limit() -> Outcome {
         assert!(queued.len() < 64, "the queue never fills");
     }
     let gateway = Gateway::start(&format!(
-        "providers:\n  sim: {{ dialect: openai-chat, base_url: \"http://{address}/v1\", timeouts: {{ connect: 400ms }}, \
+        "providers:\n  sim: {{ dialect: openai-chat, base_url: \"http://{address}/v1\", timeouts: {{ connect: 800ms }}, \
          keys: [{{ name: main, secret: {MAIN_KEY} }}] }}\nmodels:\n  alias-once: {{ retries: 0, targets: \
          [{{ provider: sim, model: m }}] }}\nclients:\n  tester: {{ token: {TOKEN} }}\n"
     ))?;
