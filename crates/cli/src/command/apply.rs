@@ -172,8 +172,10 @@ async fn wait(server: &Server, version: &str, limit: Duration) -> Result<usize, 
             )));
         };
         let answer = answer?;
-        let replicas: Vec<&Value> =
-            print::list(&answer).filter(|replica| print::cell(replica, "state") != "lost").collect();
+        // One that has ended or is ending takes nothing new.
+        let goes_on =
+            |replica: &&Value| !matches!(print::cell(replica, "state").as_str(), "lost" | "draining");
+        let replicas: Vec<&Value> = print::list(&answer).filter(goes_on).collect();
         let late = replicas.iter().filter(|replica| !serves(replica, version));
         behind = late.map(|replica| print::cell(replica, "id")).collect();
         if behind.is_empty() {

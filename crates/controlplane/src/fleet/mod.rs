@@ -94,6 +94,11 @@ impl Fleet {
         Ok(())
     }
 
+    /// The caller starts and reaps every replica: a drained one stays in the list until [`Self::forget`].
+    pub fn supervise(&self) {
+        self.registry.lock().supervise();
+    }
+
     /// Takes a replica whose process has ended and been reaped off the list.
     pub fn forget(&self, id: &str) -> bool {
         let known = self.registry.lock().forget(id);

@@ -50,6 +50,7 @@ impl Planes {
             return block_on(serve(started, 1, control, std::future::pending(), ready));
         };
         let fleet = Arc::clone(control.plane.fleet());
+        fleet.supervise();
         let common = Common { fleet: Arc::clone(&fleet), fleet_url, fleet_token, serving };
         block_on(async {
             let started = Started::Outside(Children::start(count, &api, common)?);

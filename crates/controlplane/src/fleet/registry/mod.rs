@@ -107,6 +107,8 @@ struct Row {
 pub(super) struct Registry {
     rows: BTreeMap<String, Row>,
     streams: u64,
+    /// Whoever started the replicas reaps them, and says so by `forget`.
+    supervised: bool,
 }
 
 /// What is known of a replica that says hello.
@@ -190,10 +192,15 @@ impl Registry {
         row.refused = Some((hash, Refused { snapshot: version.to_string(), field, reason }));
     }
 
-    /// A stream ended. A drained replica leaves the list, any other is lost.
+    /// From now on a drained replica stays in the list until its process is proven ended.
+    pub(super) fn supervise(&mut self) {
+        self.supervised = true;
+    }
+
+    /// A stream ended. A drained replica leaves the list unless somebody will reap it, any other is lost.
     pub(super) fn ended(&mut self, id: &str, stream: u64, now: Instant) {
         let Some(row) = self.rows.get_mut(id).filter(|row| row.stream == stream) else { return };
-        if row.draining {
+        if row.draining && !self.supervised {
             self.rows.remove(id);
         } else {
             (row.link, row.heard) = (None, now);
@@ -269,10 +276,11 @@ impl Row {
     }
 
     fn state(&self, newest: (Version, StateHash), now: Instant) -> ReplicaState {
-        if self.link.is_none() {
-            ReplicaState::Lost
-        } else if self.draining {
+        if self.draining {
+            // Without a link too: its process is still to be reaped.
             ReplicaState::Draining
+        } else if self.link.is_none() {
+            ReplicaState::Lost
         } else if now.saturating_duration_since(self.heard) >= SILENT_AFTER {
             ReplicaState::Silent
         } else if self.refused.as_ref().is_some_and(|(hash, _)| *hash == newest.1) {

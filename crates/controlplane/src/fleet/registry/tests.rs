@@ -50,6 +50,19 @@ fn a_drained_replica_leaves_and_an_old_stream_says_nothing() {
 }
 
 #[test]
+fn where_processes_are_reaped_a_drained_replica_stays_until_its_own_was() {
+    let start = Instant::now();
+    let mut registry = Registry::default();
+    registry.supervise();
+    let stream = registry.hello(hello("a", 1), link(), start).unwrap().stream;
+    registry.draining("a");
+    registry.ended("a", stream, start);
+    assert_eq!(registry.list(NEWEST, start)[0].state, ReplicaState::Draining);
+    assert!(registry.forget("a"));
+    assert!(registry.list(NEWEST, start).is_empty());
+}
+
+#[test]
 fn the_same_process_is_remembered_and_a_new_one_is_not() {
     let start = Instant::now();
     let mut registry = Registry::default();
