@@ -46,7 +46,7 @@ pub(crate) struct Args {
     /// Take the binaries that are there
     #[arg(long)]
     no_build: bool,
-    /// Also send 1,000,000 requests to each subject, to see whether its memory grows
+    /// Also send 1,000,000 requests twice to each subject, to see whether its memory grows
     #[arg(long)]
     memory: bool,
     /// Run ahead of everything else on this machine (needs root and the kernel's autogroups)

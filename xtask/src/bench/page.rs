@@ -27,7 +27,7 @@ Written by `cargo xtask bench --markdown docs/benchmarks.md`, which runs everyth
   auth, routing, usage scan and totals on; `keyway-up` is both planes in one process.
 - Where a subject's core is not fully busy, load, provider or other work on the machine were the limit, and its
   requests per second could be higher.
-- `--quick` takes under two minutes; `--case` and `--subject` choose; `--memory` adds the last column of memory;
+- `--quick` takes under two minutes; `--case` and `--subject` choose; `--memory` adds the last columns of memory;
   `--priority` keeps other work on the machine out of the way; `--url` measures a proxy that runs already.";
 
 // === impl Page ===
@@ -77,7 +77,8 @@ impl Page {
             "first answer ms",
             "idle",
             "256 connections, 100,000 requests",
-            "1,000,000 requests more",
+            "1,000,000 more",
+            "another 1,000,000",
         ];
         let megabytes = |memory: &Memory| {
             format!("{:.1} ({:.1})", memory.resident as f64 / 1e6, memory.peak as f64 / 1e6)
@@ -88,7 +89,8 @@ impl Page {
                 format!("{:.1}", print.first_answer_ms),
                 megabytes(&print.idle),
                 megabytes(&print.loaded),
-                print.after_a_million.as_ref().map_or("-".to_owned(), megabytes),
+                print.millions.as_ref().map_or("-".to_owned(), |(first, _)| megabytes(first)),
+                print.millions.as_ref().map_or("-".to_owned(), |(_, second)| megabytes(second)),
             ]
         };
         self.table(&head, footprints.iter().map(row).collect());
