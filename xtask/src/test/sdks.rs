@@ -10,24 +10,27 @@ use keyway_testkit::sdk;
 
 use super::step::{self, Outcome};
 
-/// Holds, beside what was installed, the file that pinned it.
+/// Holds, beside what was installed, the files that pinned it.
 const STAMP: &str = ".installed";
 
 pub(crate) fn install() -> Outcome {
     Outcome::one(python().and_then(|()| node()).and_then(|()| openclaw()))
 }
 
-/// The Python SDKs, which the strict provider needs too.
+/// The Python SDKs, which the strict provider needs too, and a collector of traces.
 fn python() -> Result<(), String> {
     let folder = sdk::folder().join("python");
-    let pins = root().join("tests/strict_provider/requirements.txt");
+    let pins = ["tests/strict_provider/requirements.txt", "tests/telemetry/requirements.txt"]
+        .map(|pins| root().join(pins));
     install_once(&folder, &pins, || {
         let mut venv = Command::new("python3");
         venv.args(["-m", "venv", "--clear"]).arg(&folder);
         tool(venv, "Python 3.11 or later with venv (Debian: apt-get install python3-venv)")?;
         let mut pip = Command::new(folder.join("bin/python"));
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
-            .arg(&pins);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        for file in &pins {
+            pip.arg("--requirement").arg(file);
+        }
         succeeded(pip)
     })
 }
@@ -43,7 +46,7 @@ fn openclaw() -> Result<(), String> {
 
 /// Installs what the lock file in `from` names into `folder`. No package's script runs.
 fn npm(from: &Path, folder: &Path) -> Result<(), String> {
-    install_once(folder, &from.join("package-lock.json"), || {
+    install_once(folder, &[from.join("package-lock.json")], || {
         for file in ["package.json", "package-lock.json", ".npmrc"] {
             fs::copy(from.join(file), folder.join(file)).map_err(|why| format!("{file}: {why}"))?;
         }
@@ -59,7 +62,10 @@ fn install_once(
     install: impl FnOnce() -> Result<(), String>,
 ) -> Result<(), String> {
     let failed = |path: &Path, why: std::io::Error| format!("{}: {why}", path.display());
-    let wanted = fs::read(pins).map_err(|why| failed(pins, why))?;
+    let mut wanted = Vec::new();
+    for file in pins {
+        wanted.extend(fs::read(file).map_err(|why| failed(file, why))?);
+    }
     let stamp: PathBuf = folder.join(STAMP);
     if fs::read(&stamp).is_ok_and(|there| there == wanted) {
         return Ok(());
