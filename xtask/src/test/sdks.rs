@@ -58,7 +58,7 @@ fn npm(from: &Path, folder: &Path) -> Result<(), String> {
 
 fn install_once(
     folder: &Path,
-    pins: &Path,
+    pins: &[PathBuf],
     install: impl FnOnce() -> Result<(), String>,
 ) -> Result<(), String> {
     let failed = |path: &Path, why: std::io::Error| format!("{}: {why}", path.display());
