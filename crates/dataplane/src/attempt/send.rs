@@ -34,7 +34,11 @@ pub(super) async fn send(
             .map_err(|_| Failure::broken("credential_unusable"))
     };
     let (first, withhold_usage) = request()?;
-    crate::turn::others_first(worker).await;
+    if !call.stream {
+        // A stream's caller waits for its first byte, and its own events are gathered anyway.
+        crate::turn::others_first(worker).await;
+    }
+
     let sent = match rested(worker, &url.origin, first).await {
         Rested::Answered(answered) => Ok(*answered),
         Rested::None(request) => fresh(worker, &url.origin, *request, waits.connect).await,

@@ -5,6 +5,7 @@ use super::{Gathered, Source};
 use crate::{
     meter::{Outcome, Tally},
     refusal::Refusal,
+    turn::Turn,
     worker::Worker,
 };
 use bytes::Bytes;
@@ -35,6 +36,7 @@ pub(crate) struct Events {
     alive: Instant,
     tally: Tally,
     place: (Dialect, Endpoint),
+    turn: Turn,
 }
 
 // === impl Events ===
@@ -49,7 +51,18 @@ impl Events {
     ) -> Self {
         let alive = Instant::now();
         let alarm = Box::pin(tokio::time::sleep_until(alive + idle));
-        Self { worker, source: Some(source), relay, gathered, idle, alarm, alive, tally, place }
+        Self {
+            worker,
+            source: Some(source),
+            relay,
+            gathered,
+            idle,
+            alarm,
+            alive,
+            tally,
+            place,
+            turn: Turn::default(),
+        }
     }
 
     /// Bytes to write now; `None` at the end.
@@ -71,8 +84,12 @@ impl Events {
                 }
                 Poll::Ready(Some(Err(_))) if !self.relay.is_complete() => self.cut("upstream_stream_cut"),
                 Poll::Ready(_) => self.end(),
-                Poll::Pending if !self.gathered.is_empty() => break,
-                Poll::Pending => return self.wait(cx),
+                Poll::Pending if self.gathered.is_empty() => return self.wait(cx),
+                Poll::Pending if self.turn.goes_to_others(&self.worker) => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Poll::Pending => break,
             }
         }
         if !self.gathered.is_empty() {
