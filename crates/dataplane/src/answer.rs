@@ -14,7 +14,7 @@ use crate::{
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use keyway_dialect::{reply::UsageScan, stream::Relay, usage::Usage};
 use keyway_snapshot::{Dialect, Endpoint, StreamEnd};
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{io::Write, rc::Rc, sync::Arc, time::Duration};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-keyway-request-id");
 const TARGET: HeaderName = HeaderName::from_static("x-keyway-target");
@@ -84,7 +84,6 @@ pub(crate) fn answer(worker: &Rc<Worker>, parts: Parts, mut tally: Tally) -> Res
                 head.headers.insert(COST, text(&cost.to_string()));
             }
             mark(&mut head.headers, &tally);
-            tally.first_byte();
             tally.close(ending(head.status));
             (head, ReplyBody::Whole(body))
         }
@@ -132,10 +131,16 @@ fn text(value: &str) -> HeaderValue {
     HeaderValue::from_str(value).unwrap_or_else(|_| HeaderValue::from_static("-"))
 }
 
+const UNTIMED: HeaderValue = HeaderValue::from_static("keyway");
+
 /// Milliseconds with three places, as server-timing has them.
 fn timing(ours: Duration) -> HeaderValue {
     let micros = ours.as_micros();
-    text(&format!("keyway;dur={}.{:03}", micros / 1000, micros % 1000))
+    let mut room = std::io::Cursor::new([0; 48]);
+    let fits = write!(room, "keyway;dur={}.{:03}", micros / 1000, micros % 1000);
+    let written = usize::try_from(room.position()).ok().filter(|_| fits.is_ok());
+    let written = written.and_then(|end| room.get_ref().get(..end));
+    written.and_then(|text| HeaderValue::from_bytes(text).ok()).unwrap_or(UNTIMED)
 }
 
 fn close_if_draining(worker: &Worker, headers: &mut HeaderMap) {
@@ -221,7 +226,6 @@ fn made(said: Said, place: (Dialect, Endpoint), tally: &mut Tally) -> (http::res
         head.headers.insert(COST, text(&cost.to_string()));
     }
     mark(&mut head.headers, tally);
-    tally.first_byte();
     tally.close(Outcome::Served);
     (head, body)
 }

@@ -14,7 +14,7 @@ use crate::{
     route::{self, Step, Tried, choose},
     worker::Worker,
 };
-use http::{HeaderMap, Request, Response, header, request::Parts};
+use http::{HeaderMap, HeaderName, Request, Response, header, request::Parts};
 use http_body::Body;
 use hyper::body::Incoming;
 use keyway_snapshot::Dialect;
@@ -26,6 +26,8 @@ const ATTEMPTS: usize = 8;
 /// Attempts after the first where an alias does not say.
 const RETRIES: u32 = 2;
 
+const ROUTE: HeaderName = HeaderName::from_static("x-keyway-route");
+const PATIENCE: HeaderName = HeaderName::from_static("x-keyway-timeout-ms");
 /// Gateways of this kind that a request may pass.
 const HOPS: usize = 3;
 
@@ -233,7 +235,7 @@ fn asked_model<'a>(
     body: &'a [u8],
 ) -> Result<Cow<'a, str>, Refusal> {
     let model = shape.model(body)?;
-    let Some(route) = headers.get("x-keyway-route") else { return Ok(model) };
+    let Some(route) = headers.get(ROUTE) else { return Ok(model) };
     let bad = |_| Refusal::invalid("x-keyway-route must name a model", "invalid_header", None);
     route.to_str().map(Cow::Borrowed).map_err(bad)
 }
@@ -247,7 +249,7 @@ fn hops(headers: &HeaderMap) -> Result<usize, Refusal> {
 
 /// The caller's own limit of time.
 fn patience(headers: &HeaderMap) -> Result<Option<Duration>, Refusal> {
-    let Some(value) = headers.get("x-keyway-timeout-ms") else { return Ok(None) };
+    let Some(value) = headers.get(PATIENCE) else { return Ok(None) };
     let millis =
         value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok()).filter(|millis| *millis > 0);
     let bad = || {

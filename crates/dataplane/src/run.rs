@@ -340,10 +340,13 @@ impl Running {
         self.end.send_replace(true);
     }
 
-    /// Whether every thread has ended.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.threads.iter().all(JoinHandle::is_finished)
+    /// Waits until the replica ends; what is left then is to `join` it.
+    pub fn ending(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut end = self.end.subscribe();
+        async move {
+            // An error says that the control thread is gone, which is an end too.
+            let _ = end.wait_for(|end| *end).await;
+        }
     }
 
     /// Waits for the end.

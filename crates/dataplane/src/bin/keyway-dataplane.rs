@@ -161,12 +161,9 @@ fn wait(running: Running) -> ExitCode {
 
 /// Waits for a signal; `false` if the replica ended before.
 async fn signalled(running: &Running, term: &mut Signal, int: &mut Signal) -> bool {
-    let mut look = tokio::time::interval(Duration::from_millis(20));
-    loop {
-        tokio::select! {
-            _ = term.recv() => return true,
-            _ = int.recv() => return true,
-            _ = look.tick() => if running.is_finished() { return false },
-        }
+    tokio::select! {
+        _ = term.recv() => true,
+        _ = int.recv() => true,
+        () = running.ending() => false,
     }
 }

@@ -50,7 +50,7 @@ pub(crate) struct Tally {
     /// `None` without a collector, and where the sampler leaves the request out.
     pub(crate) trace: Option<Box<Trace>>,
     tries: u32,
-    first_byte: Option<Instant>,
+    begun: bool,
     usage: Option<Usage>,
     closed: bool,
 }
@@ -74,23 +74,17 @@ impl Tally {
             lease: None,
             trace: None,
             tries: 0,
-            first_byte: None,
+            begun: false,
             usage: None,
             closed: false,
         }
     }
 
-    /// A byte of the answer goes out.
-    pub(crate) fn first_byte(&mut self) {
-        self.first_byte.get_or_insert_with(Instant::now);
-    }
-
-    /// As `first_byte`, of a stream.
+    /// The first event of a stream goes out.
     pub(crate) fn first_token(&mut self) {
-        if self.first_byte.is_some() {
+        if std::mem::replace(&mut self.begun, true) {
             return;
         }
-        self.first_byte();
         self.worker.faults.first_token(self.started.elapsed());
         if let Some(trace) = &mut self.trace {
             trace.first_token();

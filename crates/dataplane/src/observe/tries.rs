@@ -107,6 +107,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_reason_that_attempts_give_has_its_counter() {
+        let sources = concat!(
+            include_str!("../attempt/failure.rs"),
+            include_str!("../attempt/first.rs"),
+            include_str!("../attempt/mod.rs"),
+            include_str!("../attempt/send.rs"),
+            include_str!("../attempt/whole.rs"),
+        );
+        let mut found = 0;
+        for word in sources.split('"').skip(1).step_by(2) {
+            let quoted = |start: &str| sources.contains(&format!("{start}{word}\""));
+            if quoted("Failure::broken(\"")
+                || quoted("Failure::passing(\"")
+                || word.starts_with("upstream_")
+                || word.ends_with("_timeout")
+            {
+                assert!(REASONS.contains(&word), "{word} has no counter");
+                found += 1;
+            }
+        }
+        assert!(found > 20, "{found}");
+    }
+
+    #[test]
     fn each_ending_has_a_counter_and_strangers_go_to_other() {
         let tries = Tries::default();
         tries.ended(None);

@@ -89,7 +89,6 @@ impl Passing {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
         match std::task::ready!(self.source.poll_piece(cx)) {
             Some(Ok(piece)) => {
-                self.tally.first_byte();
                 if let Some(usage) = &mut self.usage {
                     usage.push(&piece);
                 }

@@ -1,17 +1,12 @@
 //! One data plane in this process, on threads of its own.
 
 use std::net::TcpListener;
-use std::time::Duration;
 
 use keyway_dataplane::{Running, Settings, start, tls_config};
 use keyway_snapshot::Secret;
-use tokio::time::interval;
 
 use super::replica::pass::Orders;
 use crate::failure::Failure;
-
-/// How often the end of its threads is looked for: they end by an operator's drain, or because they were told to.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A running data plane.
 pub(crate) struct DataPlane {
@@ -51,9 +46,8 @@ impl DataPlane {
 
     /// Waits for the end. May be dropped and called again.
     pub(crate) async fn ended(&mut self) {
-        let mut look = interval(LOOK_EVERY);
-        while self.running.as_ref().is_some_and(|running| !running.is_finished()) {
-            look.tick().await;
+        if let Some(running) = &self.running {
+            running.ending().await;
         }
         if let Some(running) = self.running.take() {
             running.join();
