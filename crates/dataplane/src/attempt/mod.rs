@@ -62,7 +62,7 @@ async fn answer(
     let (mut parts, source) = (sent.head, sent.source);
     let status = parts.status;
     if !status.is_success() {
-        return Err(failure::refused(worker, parts, source, lease, &step.target.model).await);
+        return Err(Box::pin(failure::refused(worker, parts, source, lease, &step.target.model)).await);
     }
     check(&parts, call.endpoint)?;
     let events = is_events(&parts.headers);
@@ -74,7 +74,8 @@ async fn answer(
             surface.stream_end,
             sent.withhold_usage,
         );
-        return first::first_event(parts, source, relay, waits.idle).await;
+        // Boxed, as all that is rare: what a request sets aside for it would be moved with every request.
+        return Box::pin(first::first_event(parts, source, relay, waits.idle)).await;
     }
     let whole = whole::whole(call, parts, source).await;
     crate::turn::others_first(worker).await;

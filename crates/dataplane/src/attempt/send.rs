@@ -40,10 +40,10 @@ pub(super) async fn send(
     }
 
     let sent = match rested(worker, &url.origin, first).await {
-        Rested::Answered(answered) => Ok(*answered),
-        Rested::None(request) => fresh(worker, &url.origin, *request, waits.connect).await,
+        Rested::Answered(reply, link) => Ok((reply, link)),
+        Rested::None(request) => Box::pin(fresh(worker, &url.origin, *request, waits.connect)).await,
         // It had died while it rested: that says nothing of the provider.
-        Rested::Died => fresh(worker, &url.origin, request()?.0, waits.connect).await,
+        Rested::Died => Box::pin(fresh(worker, &url.origin, request()?.0, waits.connect)).await,
     };
     let (reply, link) = sent.inspect_err(|failure| {
         if failure.verdict == Some(Verdict::Passing) {
@@ -55,8 +55,9 @@ pub(super) async fn send(
 }
 
 /// What came of trying a resting connection.
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and moved once")]
 enum Rested {
-    Answered(Box<(Reply, Link)>),
+    Answered(Reply, Link),
     /// There is none that takes the request.
     None(Box<Request<RequestBody>>),
     /// One took it and broke before any byte of an answer.
@@ -68,7 +69,7 @@ type Reply = http::Response<hyper::body::Incoming>;
 async fn rested(worker: &Worker, origin: &Origin, mut request: Request<RequestBody>) -> Rested {
     while let Some(mut link) = worker.pool.take(origin.id, Instant::now()) {
         match link.send(request).await {
-            Ok(reply) => return Rested::Answered(Box::new((reply, link))),
+            Ok(reply) => return Rested::Answered(reply, link),
             Err(SendError::NotSent(unsent)) => request = *unsent,
             Err(SendError::Broken(error)) => {
                 tracing::debug!(%error, "a resting connection broke under a request");
@@ -85,7 +86,7 @@ async fn fresh(
     request: Request<RequestBody>,
     connect: Duration,
 ) -> Result<(Reply, Link), Failure> {
-    let connecting = Box::pin(worker.connector.connect(origin, connect));
+    let connecting = worker.connector.connect(origin, connect);
     let mut link = connecting.await.map_err(|error| unreachable(origin, &error))?;
     match link.send(request).await {
         Ok(reply) => Ok((reply, link)),
