@@ -19,7 +19,7 @@ pub(crate) struct Cli {
 /// What every verb takes.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Base URL of the control plane's admin API [default: what `keyway login` wrote, else http://127.0.0.1:8600]
+    /// Base URL of the control plane's admin API [default: what `keyway login` wrote, else that of `keyway up` on this machine, else http://127.0.0.1:8600]
     #[arg(long, global = true, env = "KEYWAY_SERVER", value_name = "URL", help_heading = "Connection")]
     pub(crate) server: Option<String>,
     /// Admin token [default: what `keyway login` wrote, else the one that `keyway up` left in the data directory]

@@ -12,6 +12,8 @@ use crate::home::Home;
 pub(crate) const DEFAULT_SERVER: &str = "http://127.0.0.1:8600";
 /// In the data directory: written by `keyway up`.
 pub(crate) const ADMIN_TOKEN_FILE: &str = "admin.token";
+/// In the data directory while `keyway up` runs: where its admin API is.
+pub(crate) const ADMIN_URL_FILE: &str = "admin.url";
 /// In the data directory: written by `keyway login`.
 pub(crate) const CONTEXT_FILE: &str = "login.json";
 
@@ -38,10 +40,11 @@ impl Connection {
         let login = read_login(&home)?;
         // A variable that is set to nothing is not set.
         let given = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
+        let here = home.read(ADMIN_URL_FILE)?.map(|url| url.to_string());
         let server = match (&given(&global.server), &login) {
             (Some(server), _) => base_url(server)?,
             (None, Some(login)) => login.server.clone(),
-            (None, None) => DEFAULT_SERVER.to_owned(),
+            (None, None) => here.clone().unwrap_or_else(|| DEFAULT_SERVER.to_owned()),
         };
         if let Some(token) = given(&global.token) {
             return Ok(Self { server, token: Zeroizing::new(token.trim().to_owned()) });
@@ -50,7 +53,7 @@ impl Connection {
         let kept = login.filter(|login| login.server == server).map(|login| Zeroizing::new(login.token));
         let token = match kept {
             Some(token) => Some(token),
-            None if is_local(&server) => home.read(ADMIN_TOKEN_FILE)?,
+            None if is_local(&server) || here.as_ref() == Some(&server) => home.read(ADMIN_TOKEN_FILE)?,
             None => None,
         };
         let token = token.ok_or_else(|| Failure::Answered {

@@ -43,6 +43,12 @@ impl Home {
 
     /// Makes the directory with mode 0700, or takes the group's and others' rights off one that is there.
     pub(crate) fn make(&self) -> Result<(), Failure> {
+        if self.0.exists() && !self.0.is_dir() {
+            let shown = self.0.display();
+            return Err(Failure::Other(format!(
+                "{shown} is not a directory; name another with --home or KEYWAY_HOME"
+            )));
+        }
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.0);
         made.map_err(|error| Failure::write(&self.0, error))?;
         let mode = fs::metadata(&self.0).map_err(|error| Failure::read(&self.0, error))?.mode();

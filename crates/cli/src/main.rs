@@ -13,10 +13,11 @@ mod tests;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 
 fn main() -> ExitCode {
-    let cli = args::Cli::parse();
+    let cli = args::Cli::try_parse().unwrap_or_else(|error| explain(&error));
     match command::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -24,4 +25,13 @@ fn main() -> ExitCode {
             failure.code()
         }
     }
+}
+
+/// Without a verb all of them are shown, whether or not a variable was set (clap takes one for an argument).
+fn explain(error: &clap::Error) -> ! {
+    if error.kind() == ErrorKind::MissingSubcommand {
+        print::note(&args::Cli::command().render_help().to_string());
+        std::process::exit(2);
+    }
+    error.exit()
 }

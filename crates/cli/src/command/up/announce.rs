@@ -53,7 +53,8 @@ impl Announcement<'_> {
              Admin API     {admin_url}  (token in {home}/admin.token; `keyway` on this machine finds it)\n  \
              Operations    {ops_url}  (/healthz /readyz /metrics /snapshot)\n  \
              Fleet stream  {fleet_addr}\n  \
-             Providers     {}\n{}\n{}",
+             Providers     {}\n  \
+             State         in memory: what commands change ends with this process; keep it in a file (--config)\n{}\n{}",
             env!("CARGO_PKG_VERSION"),
             self.client,
             self.providers(),

@@ -34,7 +34,7 @@ use self::serving::Planes;
 use self::settings::Settings;
 use self::tokens::Tokens;
 use crate::args::Global;
-use crate::connection::ADMIN_TOKEN_FILE;
+use crate::connection::{ADMIN_TOKEN_FILE, ADMIN_URL_FILE};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::print;
@@ -82,6 +82,7 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
         admin_token_file: home.path(ADMIN_TOKEN_FILE).display().to_string(),
         pid: std::process::id(),
     };
+    home.write(ADMIN_URL_FILE, &facts.admin_url)?;
     let planes = Planes {
         api,
         ops,
@@ -104,7 +105,7 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
         settings.ready_file.as_deref().map_or(Ok(()), |path| facts.write(path))
     });
     let cleared = settings.ready_file.as_deref().map_or(Ok(()), ready::clear);
-    ended.and(cleared)
+    ended.and(cleared).and(ready::clear(&home.path(ADMIN_URL_FILE)))
 }
 
 /// Secrets are in memory, and a core file would put them on disk. Child processes inherit it.

@@ -104,6 +104,7 @@ async fn serve(
 
 /// Data planes first, so that whatever they still do finds its control plane; a second signal ends at once.
 async fn stop(mut started: Started, control: Running, mut signals: Signals) -> Result<(), Failure> {
+    print::note("keyway: stopping; requests in flight are finished first, Ctrl-C again ends at once");
     started.stop();
     let second = tokio::select! {
         () = started.ended() => false,
