@@ -80,6 +80,11 @@ impl Tally {
         }
     }
 
+    /// Whether anything of a stream has gone out.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun
+    }
+
     /// The first event of a stream goes out.
     pub(crate) fn first_token(&mut self) {
         if std::mem::replace(&mut self.begun, true) {

@@ -67,7 +67,9 @@ impl Events {
 
     /// Bytes to write now; `None` at the end.
     pub(super) fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        while self.gathered.len() < GATHER_LIMIT {
+        // What came with the first event leaves with the headers, in one write and at once.
+        let limit = if self.tally.has_begun() { GATHER_LIMIT } else { 1 };
+        while self.gathered.len() < limit {
             let Some(source) = &mut self.source else { break };
             if self.worker.is_cutting() {
                 self.cut("server_draining");
