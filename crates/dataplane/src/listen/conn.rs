@@ -1,11 +1,8 @@
 //! One connection from a caller: HTTP/1.1, or HTTP/2 where TLS agreed on it.
 
-use super::{
-    linger::Lingering,
-    pulse::{Beat, Pulse},
-};
+use super::pulse::{Beat, Pulse};
 use crate::{pipeline, worker::Worker};
-use http::{Request, header::CONNECTION};
+use http::Request;
 use hyper::{
     body::Incoming,
     rt::Executor,
@@ -13,7 +10,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{cell::Cell, convert::Infallible, future::Future, net::IpAddr, pin::pin, rc::Rc, time::Duration};
+use std::{convert::Infallible, future::Future, net::IpAddr, pin::pin, rc::Rc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, sink},
     net::TcpStream,
@@ -27,8 +24,8 @@ const BUFFER_LIMIT: usize = 400 * 1024;
 const STREAMS: u32 = 256;
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
-/// After a refusal the caller may still be sending its body. A connection that is closed with bytes unread is reset by
-/// the system, and the refusal is lost with it; so they are read and dropped, for so long and so many.
+/// A caller whose body was left unread may still be sending it. A connection that is closed with bytes unread is reset
+/// by the system, and the answer is lost with it (RFC 9112, 9.6); so they are read and dropped, for so long and so many.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 128 << 20;
 
@@ -52,18 +49,11 @@ pub(super) async fn serve(worker: Rc<Worker>, tcp: TcpStream, peer: IpAddr, tls:
 
 async fn http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worker>, stream: S, peer: IpAddr) {
     let pulse = Pulse::new();
-    let refused = Cell::new(false);
     let service = service_fn(|request: Request<Incoming>| {
         let caller = Caller { peer, beat: pulse.beat() };
         let worker = Rc::clone(&worker);
-        let refused = &refused;
-        async move {
-            let response = pipeline::serve(worker, caller, request).await;
-            refused.set(response.status().is_client_error() && response.headers().contains_key(CONNECTION));
-            Ok::<_, Infallible>(response)
-        }
+        async move { Ok::<_, Infallible>(pipeline::serve(worker, caller, request).await) }
     });
-    let stream = Lingering::new(stream, Rc::clone(&pulse));
     // Kept while draining: its next request is answered with `connection: close`, which ends it.
     let connection =
         http1::Builder::new().max_buf_size(BUFFER_LIMIT).serve_connection(TokioIo::new(stream), service);
@@ -73,13 +63,16 @@ async fn http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worker>, 
         () = pulse.stopped() => return,
     };
     let Ok(parts) = ended else { return };
-    let mut stream = parts.io.into_inner();
-    // Where either does not work the connection is gone already.
-    let _ = stream.shutdown().await;
-    if refused.get() {
-        let _ =
-            tokio::time::timeout(LINGER, tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut sink())).await;
+    let _ = tokio::time::timeout(LINGER, close(parts.io.into_inner(), pulse.is_unread())).await;
+}
+
+/// Ends our side; an error says that the connection is gone already.
+async fn close<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, unread: bool) -> std::io::Result<()> {
+    stream.shutdown().await?;
+    if unread {
+        tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut sink()).await?;
     }
+    Ok(())
 }
 
 async fn http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worker>, stream: S, peer: IpAddr) {

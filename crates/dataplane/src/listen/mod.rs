@@ -2,7 +2,6 @@
 
 mod accept;
 mod conn;
-mod linger;
 mod pulse;
 mod room;
 mod strangers;
