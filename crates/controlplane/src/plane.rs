@@ -6,7 +6,7 @@ use crate::{
     fleet::Fleet,
     push::Push,
     resource::{
-        Apply, Change, Held, Kind, Made, Proposal, Refusal, Shown, State, Way, add_to_file, file_proposal,
+        Apply, Author, Change, Held, Kind, Proposal, Refusal, Shown, State, Way, add_to_file, file_proposal,
     },
     store::{Batch, Key, Store, Write},
     token::Token,
@@ -83,7 +83,8 @@ impl Plane {
             let resources = compiler.document(key.name(), &document.body)?;
             state.put(key, Held { version: stored.version, document, resources });
         }
-        state.revision = store.commit(Batch::default()).await?;
+        let entry = Author::system("start", "").entry(unix_millis());
+        state.revision = store.commit(Batch { writes: Vec::new(), entry }).await?;
         let first = Arc::new(push(&base, &state)?);
         Ok(Self {
             catalog,
@@ -146,11 +147,11 @@ impl Plane {
     ///
     /// # Errors
     /// Everything that is wrong with it; nothing has happened then.
-    pub async fn apply(&self, apply: Apply) -> Result<Outcome, Refusal> {
+    pub async fn apply(&self, author: &Author, apply: Apply) -> Result<Outcome, Refusal> {
         let Apply { file, prune, origin } = apply;
         let warnings = self.check(&file)?;
-        let mut done =
-            self.change(Way::File, &origin, |proposal| file_proposal(proposal, file, prune)).await?;
+        let author = Author { by: Way::File, origin, ..author.clone() };
+        let mut done = self.change(&author, |proposal| file_proposal(proposal, file, prune)).await?;
         done.warnings.splice(0..0, warnings);
         Ok(done)
     }
@@ -163,7 +164,8 @@ impl Plane {
         let Apply { file, prune, origin } = apply;
         let mut warnings = self.check(&file)?;
         let state = self.state.load();
-        let mut proposal = self.proposal(&state, Way::File, &origin);
+        let mut proposal =
+            self.proposal(&state, &Author { by: Way::File, origin, ..Author::system("diff", "") });
         file_proposal(&mut proposal, file, prune)?;
         self.plan(&proposal)?;
         warnings.append(&mut proposal.warnings);
@@ -178,13 +180,12 @@ impl Plane {
     /// Why it was refused; nothing has happened then.
     pub async fn change(
         &self,
-        by: Way,
-        origin: &str,
+        author: &Author,
         propose: impl FnOnce(&mut Proposal<'_>) -> Result<(), Refusal>,
     ) -> Result<Outcome, Refusal> {
         let _one_at_a_time = self.writing.lock().await;
         let state = self.state.load_full();
-        let mut proposal = self.proposal(&state, by, origin);
+        let mut proposal = self.proposal(&state, author);
         propose(&mut proposal)?;
         let mut outcome = Outcome {
             version: version(&state),
@@ -195,41 +196,13 @@ impl Plane {
         if !outcome.changes.is_empty() {
             let planned = self.plan(&proposal)?;
             outcome.version = self.commit(proposal, planned).await?;
-            tracing::info!(version = %outcome.version, origin, changes = outcome.changes.len(), "changed");
+            tracing::info!(version = %outcome.version, origin = author.origin, changes = outcome.changes.len(), "changed");
         }
         Ok(outcome)
     }
 
-    /// A replica serves a version of an earlier life of this control plane: what is in force goes above it. As long as
-    /// nothing was ever put into force here, the replica keeps what it has: forgetting is no reason to stop serving.
-    ///
-    /// # Errors
-    /// When the store refuses.
-    pub async fn overtake(&self, seen: Version) -> Result<(), Refusal> {
-        let _one_at_a_time = self.writing.lock().await;
-        let mut state = State::clone(&self.state.load());
-        if seen.epoch != EPOCH || seen.counter < state.revision {
-            return Ok(());
-        }
-        if state.is_empty() {
-            tracing::warn!(%seen, "a replica serves a state of an earlier life and keeps it until one is applied here");
-            return Ok(());
-        }
-        state.revision = self.store.commit(self.batch(Vec::new())).await?;
-        let push = push(&self.base, &state)?;
-        tracing::warn!(%seen, version = %push.version, "a replica serves a version of an earlier life; going above it");
-        self.publish(state, push);
-        Ok(())
-    }
-
-    /// A commit above every version that a replica serves from an earlier life.
-    fn batch(&self, writes: Vec<Write>) -> Batch {
-        Batch { writes, above: self.fleet.ahead().borrow().counter }
-    }
-
-    fn proposal<'a>(&'a self, state: &'a State, by: Way, origin: &str) -> Proposal<'a> {
-        let made = Made { by, origin: origin.to_owned(), at: unix_now() };
-        Proposal::new(state, &self.vault, &self.digests, made)
+    fn proposal<'a>(&'a self, state: &'a State, author: &Author) -> Proposal<'a> {
+        Proposal::new(state, &self.vault, &self.digests, author, unix_millis())
     }
 
     /// A file by itself; what it refers to is looked at with the state that it would make.
@@ -282,11 +255,12 @@ impl Plane {
             let value = encoded.map_err(|_| Refusal::Internal("a document that is no JSON"))?;
             Ok(Write { key, expected: touch.expected, value })
         };
+        let entry = proposal.entry();
         let writes = proposal.touches.into_iter().map(write).collect::<Result<_, _>>()?;
         let taken_in: Vec<SecretId> = proposal.secrets.keys().cloned().collect();
         // A document never names a secret that is not there: in before the commit, out after it.
         proposal.secrets.into_iter().for_each(|(id, secret)| self.vault.put(id, secret));
-        let revision = match self.store.commit(self.batch(writes)).await {
+        let revision = match self.store.commit(Batch { writes, entry }).await {
             Ok(revision) => revision,
             Err(error) => {
                 taken_in.iter().for_each(|id| self.vault.erase(id));
@@ -324,11 +298,12 @@ fn push(base: &[Resource], state: &State) -> Result<Push, Refusal> {
     Ok(Push::encode(snapshot.version, snapshot.hash, &resources)?)
 }
 
-/// Seconds since 1970; 0 on a clock before that.
+/// Milliseconds since 1970; 0 on a clock before that.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place where the control plane reads the clock for people"
 )]
-pub(crate) fn unix_now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+pub(crate) fn unix_millis() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

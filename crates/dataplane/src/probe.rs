@@ -27,7 +27,7 @@ pub(crate) async fn probe(held: Arc<Held>, connector: Connector, probe: Probe) -
         Err(_) => (0, "no answer in time".to_owned()),
     };
     let latency_micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-    ProbeResult { id: probe.id, status, latency_micros, reason }
+    ProbeResult { id: probe.id, status, latency_micros, reason, key_invalid: false }
 }
 
 async fn call(held: &Held, connector: &Connector, probe: &Probe) -> Result<u32, String> {

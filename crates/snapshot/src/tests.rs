@@ -14,7 +14,7 @@ fn settings() -> Resource {
         digest_key: vec![7; 32],
         body_limit: 1 << 20,
         bodies_in_flight_limit: 1 << 24,
-        timeouts: None,
+        ..wire::Settings::default()
     };
     resource(Kind::Settings, "settings", &settings)
 }

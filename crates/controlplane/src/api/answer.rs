@@ -3,6 +3,7 @@
 use crate::{
     fleet::ProbeFailed,
     resource::{Kind, Refusal},
+    store::StoreError,
 };
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -141,6 +142,18 @@ impl Fault {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", message)
     }
 
+    fn store(error: &StoreError) -> Self {
+        let (status, code) = match error {
+            StoreError::Full => (StatusCode::INSUFFICIENT_STORAGE, "storage_full"),
+            StoreError::ReadOnly(_) => (StatusCode::SERVICE_UNAVAILABLE, "storage_read_only"),
+            StoreError::Failed(_)
+            | StoreError::Damaged(_)
+            | StoreError::BadBatch { .. }
+            | StoreError::Conflict { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "storage_failed"),
+        };
+        Self::new(status, code, error.to_string())
+    }
+
     fn invalid(problems: &[Problem]) -> Self {
         let first = problems.first();
         let message = first.map(|problem| problem.reason.clone()).unwrap_or_default();
@@ -165,7 +178,7 @@ impl From<Refusal> for Fault {
                 fault.error.version = Some(found);
                 fault
             }
-            Refusal::Store(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "storage_failed", message),
+            Refusal::Store(error) => Self::store(&error),
             Refusal::Internal(_) => Self::internal(&message),
         }
     }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Outcome, Plane,
-    resource::{Kind, Proposal, Refusal, Way},
+    resource::{Author, Kind, Proposal, Refusal, Way},
 };
 use bytes::Bytes;
 use keyway_config::Problem;
@@ -26,6 +26,8 @@ pub(crate) struct Call {
     /// The version that the caller last saw of what it changes.
     pub(super) if_match: Option<u64>,
     pub(super) body: Bytes,
+    /// The route's name in the audit log.
+    pub(super) action: &'static str,
 }
 
 // === impl Call ===
@@ -77,7 +79,20 @@ impl Call {
             }
             propose(proposal)
         };
-        Ok(self.plane().change(Way::Hand, BY_API, checked).await?)
+        let author = self.author(&format!("{}/{name}", kind.word()));
+        Ok(self.plane().change(&author, checked).await?)
+    }
+
+    /// Who calls, for the audit log.
+    pub(super) fn author(&self, subject: &str) -> Author {
+        Author {
+            by: Way::Hand,
+            origin: BY_API.to_owned(),
+            actor: "bootstrap".to_owned(),
+            action: self.action.to_owned(),
+            subject: subject.to_owned(),
+            trace: String::new(),
+        }
     }
 
     /// Deletes one document.

@@ -25,7 +25,7 @@ pub(super) struct ApplyBody {
 }
 
 pub(super) async fn apply(call: Call) -> Result<Answer, Fault> {
-    let outcome = call.plane().apply(wanted(&call)?).await?;
+    let outcome = call.plane().apply(&call.author(""), wanted(&call)?).await?;
     Answer::json(&Done::from(&outcome))
 }
 

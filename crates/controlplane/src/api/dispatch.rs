@@ -47,7 +47,7 @@ pub(super) async fn dispatch(
         }
     };
     let key = request_key(&parts)?;
-    let call = call(api, &mut parts, body).await?;
+    let call = call(api, &mut parts, body, route).await?;
     // A change that has begun is finished whether or not the caller stays.
     let running = tokio::spawn(once(key, call, route));
     running.await.unwrap_or_else(|_| Err(Fault::internal("the request failed")))
@@ -70,7 +70,7 @@ async fn once(key: Option<RequestKey>, call: Call, route: &'static Route) -> Res
     }
 }
 
-async fn call(api: Arc<Api>, parts: &mut Parts, body: Bytes) -> Result<Call, Fault> {
+async fn call(api: Arc<Api>, parts: &mut Parts, body: Bytes, route: &'static Route) -> Result<Call, Fault> {
     let params =
         parts.extract::<RawPathParams>().await.map_err(|error| Fault::malformed(error.to_string()))?;
     let path = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
@@ -79,7 +79,7 @@ async fn call(api: Arc<Api>, parts: &mut Parts, body: Bytes) -> Result<Call, Fau
         .await
         .map_err(|error| Fault::malformed(error.to_string()))?;
     let if_match = if_match(&parts.headers)?;
-    Ok(Call { api, path, query, if_match, body })
+    Ok(Call { api, path, query, if_match, body, action: route.action })
 }
 
 fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Fault> {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Plane,
-    plane::unix_now,
+    plane::unix_millis,
     resource::{Body, Held, Kind, State, not_found},
 };
 use keyway_snapshot::{
@@ -96,7 +96,7 @@ pub(super) async fn explain(call: Call) -> Result<Answer, Fault> {
     let client =
         snapshot.clients.by_name(&name).ok_or_else(|| Fault::from(not_found(&state, Kind::Client, &name)))?;
     let mut rules = Vec::new();
-    let mut allowed = admission(client, unix_now(), &mut rules);
+    let mut allowed = admission(client, unix_millis() / 1000, &mut rules);
     let (mut model, mut targets) = (None, Vec::new());
     match snapshot.resolve(client, &asked) {
         Ok(resolved) => {

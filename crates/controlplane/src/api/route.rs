@@ -60,6 +60,8 @@ pub(super) struct Route {
     pub(super) path: &'static str,
     pub(super) scope: Scope,
     pub(super) owner: Owner,
+    /// What the audit log calls it; empty = it changes nothing.
+    pub(super) action: &'static str,
     pub(super) summary: &'static str,
     /// Names in the query.
     pub(super) query: &'static [&'static str],
@@ -127,6 +129,11 @@ impl Route {
         Self { query, ..self }
     }
 
+    /// The same route with a name in the audit log.
+    const fn audited(self, action: &'static str) -> Self {
+        Self { action, ..self }
+    }
+
     /// The same route for bodies that hold a whole file.
     const fn for_files(self) -> Self {
         Self { body_limit: FILE_LIMIT, ..self }
@@ -150,6 +157,7 @@ macro_rules! route {
             path: $path,
             scope: Scope::$scope,
             owner: Owner::$owner,
+            action: "",
             summary: $summary,
             query: &[],
             takes: route!(@takes $takes),
@@ -169,21 +177,21 @@ pub(super) static ROUTES: &[Route] = &[
     route!(Get "/openapi.json", ConfigRead, Everyone, nothing => Json, openapi::show, "This API's description"),
     route!(Get "/schema", ConfigRead, Everyone, nothing => Json, configuration::schema, "JSON Schema of keyway.yaml"),
 
-    route!(Post "/apply", SecretsWrite, Everyone, (configuration::ApplyBody) => Done, configuration::apply, "Put a file into force").for_files(),
+    route!(Post "/apply", SecretsWrite, Everyone, (configuration::ApplyBody) => Done, configuration::apply, "Put a file into force").for_files().audited("apply"),
     route!(Post "/diff", ConfigRead, Everyone, (configuration::ApplyBody) => Done, configuration::diff, "What applying a file would change").for_files(),
     route!(Get "/export", ConfigRead, Everyone, nothing => File, configuration::export, "The whole configuration without secrets"),
     route!(Post "/explain", ConfigRead, Everyone, (explain::Question) => explain::Explained, explain::explain, "Which targets a request would try, and why"),
 
     route!(Get "/providers", ConfigRead, Everyone, nothing => Vec<ProviderView>, resources::list_providers, "Configured providers"),
     route!(Get "/providers/{name}", ConfigRead, Everyone, nothing => ProviderView, resources::show_provider, "One provider"),
-    route!(Put "/providers/{name}", SecretsWrite, Everyone, (Provider) => Written<ProviderView>, resources::put_provider, "Make or change a provider; keys that are not named stay"),
-    route!(Delete "/providers/{name}", ConfigWrite, Everyone, nothing => Done, resources::delete_provider, "Delete a provider with its keys"),
-    route!(Post "/providers/{name}/test", ConfigRead, Everyone, nothing => Vec<fleet::Tried>, fleet::test_provider, "Try each key with one small call from a replica"),
+    route!(Put "/providers/{name}", SecretsWrite, Everyone, (Provider) => Written<ProviderView>, resources::put_provider, "Make or change a provider; keys that are not named stay").audited("provider.put"),
+    route!(Delete "/providers/{name}", ConfigWrite, Everyone, nothing => Done, resources::delete_provider, "Delete a provider with its keys").audited("provider.delete"),
+    route!(Post "/providers/{name}/test", ConfigRead, Everyone, nothing => Vec<fleet::Tried>, fleet::test_provider, "Try each key with one small call from a replica").audited("provider.test"),
 
     route!(Get "/models", ConfigRead, Everyone, nothing => Vec<ModelView>, resources::list_models, "Aliases"),
     route!(Get "/models/{name}", ConfigRead, Everyone, nothing => explain::Alias, resources::show_model, "One alias, each target with its state and why"),
-    route!(Put "/models/{name}", ConfigWrite, Everyone, (Model) => Written<ModelView>, resources::put_model, "Make or change an alias"),
-    route!(Delete "/models/{name}", ConfigWrite, Everyone, nothing => Done, resources::delete_model, "Delete an alias"),
+    route!(Put "/models/{name}", ConfigWrite, Everyone, (Model) => Written<ModelView>, resources::put_model, "Make or change an alias").audited("model.put"),
+    route!(Delete "/models/{name}", ConfigWrite, Everyone, nothing => Done, resources::delete_model, "Delete an alias").audited("model.delete"),
 
     route!(Get "/catalog/providers", ConfigRead, Everyone, nothing => Vec<catalog::ProviderRow>, catalog::list_providers, "Providers that are known"),
     route!(Get "/catalog/providers/{id}", ConfigRead, Everyone, nothing => catalog::ProviderDetail, catalog::show_provider, "One provider that is known"),
@@ -191,20 +199,20 @@ pub(super) static ROUTES: &[Route] = &[
     route!(Get "/catalog/models/{provider}/{*id}", ConfigRead, Everyone, nothing => catalog::ModelDetail, catalog::show_model, "One model that is known"),
 
     route!(Get "/clients", ConfigRead, Everyone, nothing => Vec<ClientView>, clients::list, "Clients"),
-    route!(Post "/clients", SecretsWrite, Everyone, (clients::NewClient) => clients::MadeClient, clients::create, "Make a client; its token is in this answer only"),
+    route!(Post "/clients", SecretsWrite, Everyone, (clients::NewClient) => clients::MadeClient, clients::create, "Make a client; its token is in this answer only").audited("client.create"),
     route!(Get "/clients/{name}", ConfigRead, TeamOfClient, nothing => ClientView, clients::show_one, "One client"),
-    route!(Patch "/clients/{name}", SecretsWrite, TeamOfClient, (Client) => Written<ClientView>, clients::patch, "Change what is named of a client; null removes"),
-    route!(Delete "/clients/{name}", ConfigWrite, TeamOfClient, nothing => Done, clients::delete, "Delete a client"),
-    route!(Post "/clients/{name}/disable", ConfigWrite, TeamOfClient, nothing => Written<ClientView>, clients::disable, "Refuse its token from now on"),
-    route!(Post "/clients/{name}/enable", ConfigWrite, TeamOfClient, nothing => Written<ClientView>, clients::enable, "Take its token again"),
-    route!(Post "/clients/{name}/rotate", SecretsWrite, TeamOfClient, nothing => clients::NewToken, clients::rotate, "Give it a new token; the old one is refused"),
+    route!(Patch "/clients/{name}", SecretsWrite, TeamOfClient, (Client) => Written<ClientView>, clients::patch, "Change what is named of a client; null removes").audited("client.patch"),
+    route!(Delete "/clients/{name}", ConfigWrite, TeamOfClient, nothing => Done, clients::delete, "Delete a client").audited("client.delete"),
+    route!(Post "/clients/{name}/disable", ConfigWrite, TeamOfClient, nothing => Written<ClientView>, clients::disable, "Refuse its token from now on").audited("client.disable"),
+    route!(Post "/clients/{name}/enable", ConfigWrite, TeamOfClient, nothing => Written<ClientView>, clients::enable, "Take its token again").audited("client.enable"),
+    route!(Post "/clients/{name}/rotate", SecretsWrite, TeamOfClient, nothing => clients::NewToken, clients::rotate, "Give it a new token; the old one is refused").audited("client.rotate"),
 
     route!(Get "/teams", ConfigRead, Everyone, nothing => Vec<TeamView>, resources::list_teams, "Teams"),
     route!(Get "/teams/{name}", ConfigRead, Team, nothing => TeamView, resources::show_team, "One team"),
-    route!(Put "/teams/{name}", ConfigWrite, Team, (Team) => Written<TeamView>, resources::put_team, "Make or change a team"),
-    route!(Delete "/teams/{name}", ConfigWrite, Team, nothing => Done, resources::delete_team, "Delete a team"),
+    route!(Put "/teams/{name}", ConfigWrite, Team, (Team) => Written<TeamView>, resources::put_team, "Make or change a team").audited("team.put"),
+    route!(Delete "/teams/{name}", ConfigWrite, Team, nothing => Done, resources::delete_team, "Delete a team").audited("team.delete"),
 
     route!(Get "/fleet", NodesRead, Everyone, nothing => Vec<Replica>, fleet::list, "Replicas"),
     route!(Get "/fleet/{id}", NodesRead, Everyone, nothing => Replica, fleet::show, "One replica"),
-    route!(Post "/fleet/{id}/drain", NodesWrite, Everyone, nothing => Option<Replica>, fleet::drain, "Tell a replica to end in order"),
+    route!(Post "/fleet/{id}/drain", NodesWrite, Everyone, nothing => Option<Replica>, fleet::drain, "Tell a replica to end in order").audited("fleet.drain"),
 ];

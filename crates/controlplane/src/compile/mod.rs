@@ -45,6 +45,8 @@ impl Compiler<'_> {
             body_limit: BODY_LIMIT,
             bodies_in_flight_limit: BODIES_IN_FLIGHT_LIMIT,
             timeouts: None,
+            cluster: String::new(),
+            lease_seconds: 0,
         };
         let resource = secret_resource(Kind::Settings, "settings".to_owned(), &settings);
         settings.digest_key.zeroize();

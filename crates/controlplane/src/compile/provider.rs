@@ -38,6 +38,7 @@ pub(crate) fn provider(
         timeouts: spec.timeouts.as_ref().and_then(timeouts),
         offers: offers(catalog, name, spec),
         built_in: row.is_some_and(keyway_catalog::Provider::is_built_in),
+        withheld: String::new(),
     })
 }
 

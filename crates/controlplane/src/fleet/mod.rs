@@ -31,7 +31,6 @@ pub struct Fleet {
     registry: Mutex<Registry>,
     newest: watch::Sender<Arc<Push>>,
     changed: watch::Sender<u64>,
-    ahead: watch::Sender<Version>,
     stopping: watch::Sender<bool>,
     probes: AtomicU64,
 }
@@ -52,7 +51,6 @@ impl Fleet {
         Self {
             token,
             registry: Mutex::default(),
-            ahead: watch::Sender::new(first.version),
             newest: watch::Sender::new(first),
             changed: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
@@ -126,12 +124,6 @@ impl Fleet {
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
-    }
-
-    /// The highest version that a replica said to serve though this control plane never made it: the state of an
-    /// earlier life. The control plane makes its next version above it.
-    pub(crate) fn ahead(&self) -> watch::Receiver<Version> {
-        self.ahead.subscribe()
     }
 
     /// Ends every stream: the replicas keep what they serve and come back later.

@@ -50,7 +50,8 @@ impl Fleet {
         }
         for link in links {
             let id = self.probes.fetch_add(1, Ordering::Relaxed) + 1;
-            let probe = Probe { id, provider: provider.to_owned(), key: key.to_owned(), version };
+            let (provider, key) = (provider.to_owned(), key.to_owned());
+            let probe = Probe { id, provider, key, version, secret: Vec::new() };
             if let Some(result) = ask(&link, probe).await {
                 let latency = Duration::from_micros(result.latency_micros);
                 return Ok(Probed { status: result.status, latency, reason: result.reason });

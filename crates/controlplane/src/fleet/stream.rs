@@ -62,9 +62,6 @@ pub(super) async fn run(fleet: Arc<Fleet>, mut from: Streaming<FromReplica>, out
         return refuse(&out, Status::resource_exhausted("too many replicas"));
     };
     tracing::info!(replica = id, serving = serving.map(|v| v.to_string()), "replica connected");
-    if let Some(serving) = serving.filter(|serving| known.served != Some(*serving)) {
-        fleet.note_ahead(serving);
-    }
     // Whatever it serves, only a higher version is sent: the replica would refuse any other.
     let session = Session::new(Arc::clone(&newest.borrow()), serving, known.refused);
     let mut running = Link {
@@ -100,21 +97,6 @@ fn check(hello: &Hello, newest: Version) -> Result<(), Status> {
 /// Best effort: a replica whose queue is full learns it from the stream's end.
 fn refuse(out: &Out, status: Status) {
     let _ = out.try_send(Err(status));
-}
-
-// === impl Fleet ===
-
-impl Fleet {
-    /// A replica serves a version that nobody here gave it.
-    fn note_ahead(&self, serving: Version) {
-        self.ahead.send_if_modified(|ahead| {
-            let higher = serving > *ahead && serving >= self.version();
-            if higher {
-                *ahead = serving;
-            }
-            higher
-        });
-    }
 }
 
 // === impl Link ===

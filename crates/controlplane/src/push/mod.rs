@@ -63,8 +63,13 @@ impl Push {
         if bytes > STATE_LIMIT {
             return Err(TooLarge::State { bytes });
         }
-        let begin =
-            Begin { version: Some(version.into()), schema: SCHEMA, resources: resources.len() as u64, bytes };
+        let begin = Begin {
+            version: Some(version.into()),
+            schema: SCHEMA,
+            resources: resources.len() as u64,
+            bytes,
+            traceparent: String::new(),
+        };
         let commit = Commit { version: Some(version.into()), state_hash: hash.0.to_vec() };
         let mut frames = Vec::with_capacity(chunks.len() + 2);
         frames.push(frame(Message::Begin(begin)));

@@ -11,7 +11,7 @@ mod tokens;
 
 pub use apply::{Apply, file_proposal};
 pub use document::{Body, Document, KeyDocument, KeyState, KeyVersion, Kind, Made, Way};
-pub use proposal::{Change, Op, Proposal, Shown, Touch};
+pub use proposal::{Author, Change, Op, Proposal, Shown, Touch};
 pub use refusal::Refusal;
 pub use state::{Held, State};
 pub use tokens::TokenText;

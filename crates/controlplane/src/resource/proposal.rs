@@ -2,11 +2,11 @@
 //! one state and knows which versions it read.
 
 use super::{
-    Body, Document, Kind, Made, Refusal, State, TokenText, digest,
+    Body, Document, Kind, Made, Refusal, State, TokenText, Way, digest,
     keys::{self, NoSecret},
 };
 use crate::{
-    store::Key,
+    store::{Entry, Key},
     vault::{SecretId, Vault},
 };
 use keyway_config::{Client, Model, Problem, Provider, Team};
@@ -56,6 +56,23 @@ pub struct Shown {
     pub token: TokenText,
 }
 
+/// Who makes a change, in which way, and what the audit log calls it.
+#[derive(Debug, Clone)]
+pub struct Author {
+    /// In which way.
+    pub by: Way,
+    /// The file's name, or what does it: `api`, `keyway up`.
+    pub origin: String,
+    /// `operator/NAME`, `bootstrap`, `system`.
+    pub actor: String,
+    /// `apply`, `key.rotate`, `client.disable`…
+    pub action: String,
+    /// What it is done to; empty = the whole.
+    pub subject: String,
+    /// Trace id, hex; empty = not traced.
+    pub trace: String,
+}
+
 /// A change in the making.
 #[derive(Debug)]
 pub struct Proposal<'a> {
@@ -74,6 +91,44 @@ pub struct Proposal<'a> {
     vault: &'a Vault,
     digests: &'a DigestKey,
     made: Made,
+    entry: Entry,
+}
+
+// === impl Author ===
+
+impl Author {
+    /// The control plane itself.
+    #[must_use]
+    pub fn system(action: &str, subject: &str) -> Self {
+        let system = "system".to_owned();
+        Self {
+            by: Way::Hand,
+            origin: system.clone(),
+            actor: system,
+            action: action.to_owned(),
+            subject: subject.to_owned(),
+            trace: String::new(),
+        }
+    }
+
+    /// Where a document came from that is made at that moment, milliseconds since 1970.
+    #[must_use]
+    pub fn made(&self, at: u64) -> Made {
+        Made { by: self.by, origin: self.origin.clone(), at: at / 1000 }
+    }
+
+    /// Its line in the audit log at that moment, milliseconds since 1970.
+    #[must_use]
+    pub fn entry(&self, at: u64) -> Entry {
+        Entry {
+            at,
+            actor: self.actor.clone(),
+            action: self.action.clone(),
+            subject: self.subject.clone(),
+            detail: serde_json::Value::Null,
+            trace: self.trace.clone(),
+        }
+    }
 }
 
 // === impl Proposal ===
@@ -81,7 +136,7 @@ pub struct Proposal<'a> {
 impl<'a> Proposal<'a> {
     /// Changes nothing yet. What it makes is marked as made so.
     #[must_use]
-    pub fn new(state: &'a State, vault: &'a Vault, digests: &'a DigestKey, made: Made) -> Self {
+    pub fn new(state: &'a State, vault: &'a Vault, digests: &'a DigestKey, author: &Author, at: u64) -> Self {
         Self {
             state,
             touches: BTreeMap::new(),
@@ -91,7 +146,8 @@ impl<'a> Proposal<'a> {
             tokens: Vec::new(),
             vault,
             digests,
-            made,
+            made: author.made(at),
+            entry: author.entry(at),
         }
     }
 
@@ -221,6 +277,12 @@ impl<'a> Proposal<'a> {
             Some(Change { op, kind: Kind::of(key)?, name: key.name().to_owned() })
         };
         self.touches.iter().filter_map(change).collect()
+    }
+
+    /// What the audit log says of it.
+    #[must_use]
+    pub fn entry(&self) -> Entry {
+        self.entry.clone()
     }
 
     /// There is nothing of that name; says what was perhaps meant.

@@ -40,7 +40,7 @@ pub enum Refusal {
         found: u64,
     },
     /// The store failed.
-    #[error("the store refused the change")]
+    #[error("{0}")]
     Store(#[source] StoreError),
     /// The system gave no randomness, or a document could not be written as text.
     #[error("internal error: {0}")]
@@ -95,7 +95,11 @@ impl From<StoreError> for Refusal {
                 Some(kind) => Self::Conflict { kind, name: key.name().to_owned(), found },
                 None => Self::Internal("a conflict over an unknown kind"),
             },
-            other @ StoreError::BadBatch { .. } => Self::Store(other),
+            other @ (StoreError::BadBatch { .. }
+            | StoreError::Full
+            | StoreError::Failed(_)
+            | StoreError::ReadOnly(_)
+            | StoreError::Damaged(_)) => Self::Store(other),
         }
     }
 }

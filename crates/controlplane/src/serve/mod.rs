@@ -10,7 +10,7 @@ use crate::{
     Outcome, Plane, Token,
     api::{self, Api},
     fleet,
-    resource::{Apply, Refusal, Way, file_proposal},
+    resource::{Apply, Author, Refusal, Way, file_proposal},
     store::Memory,
 };
 use keyway_config::Secret;
@@ -165,23 +165,21 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
     }
     let router = api::router(Api::new(Arc::clone(&plane), admin_token));
     let admin = accept::serve(settings.admin, tls, router, wait(stopped.clone()))?;
-    let fleet = fleet::serve(Arc::clone(plane.fleet()), settings.fleet, wait(stopped.clone()));
-    let overtaking = tokio::spawn(overtake(Arc::clone(&plane), stopped));
+    let fleet = fleet::serve(Arc::clone(plane.fleet()), settings.fleet, wait(stopped));
     let serving = Box::pin(async move {
         let (admin, fleet) = tokio::join!(admin, fleet);
-        overtaking.abort();
         admin.and(fleet)
     });
     Ok((plane, outcomes, serving))
 }
 
 async fn initial(plane: &Plane, apply: Apply, by: Way) -> Result<Outcome, Refusal> {
+    let author = Author { by, origin: apply.origin.clone(), ..Author::system("apply", "") };
     match by {
-        Way::File => plane.apply(apply).await,
+        Way::File => plane.apply(&author, apply).await,
         Way::Hand => {
-            let Apply { file, origin, .. } = apply;
-            plane.check(&file)?;
-            plane.change(Way::Hand, &origin, |proposal| file_proposal(proposal, file, false)).await
+            plane.check(&apply.file)?;
+            plane.change(&author, |proposal| file_proposal(proposal, apply.file, false)).await
         }
     }
 }
@@ -189,23 +187,6 @@ async fn initial(plane: &Plane, apply: Apply, by: Way) -> Result<Outcome, Refusa
 async fn wait(mut stopped: watch::Receiver<bool>) {
     // Whoever could stop it being gone is a stop too.
     let _ = stopped.wait_for(|stopped| *stopped).await;
-}
-
-/// Goes above versions that replicas serve from an earlier life of this control plane.
-async fn overtake(plane: Arc<Plane>, stopped: watch::Receiver<bool>) {
-    let mut ahead = plane.fleet().ahead();
-    let stop = wait(stopped);
-    tokio::pin!(stop);
-    loop {
-        tokio::select! {
-            () = &mut stop => return,
-            changed = ahead.changed() => if changed.is_err() { return },
-        }
-        let seen = *ahead.borrow_and_update();
-        if let Err(refusal) = plane.overtake(seen).await {
-            tracing::error!(%seen, %refusal, "cannot go above a version that a replica serves");
-        }
-    }
 }
 
 // === impl Running ===

@@ -1,8 +1,8 @@
 //! Documents in memory: gone with the process. The truth for tests and for `keyway up` without a journal.
 
 use super::{
-    BATCH_LIMIT, Batch, Change, Changes, Key, Listing, Pending, Revision, Store, StoreError, Versioned,
-    WATCH_BACKLOG, Write,
+    BATCH_LIMIT, Batch, Change, Changes, Condition, Entry, Identity, Key, Listing, Pending, Record, Revision,
+    Store, StoreError, Verified, Versioned, WATCH_BACKLOG, Write,
 };
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashSet};
@@ -17,8 +17,9 @@ pub struct Memory {
 
 #[derive(Debug, Default)]
 struct Held {
-    revision: Revision,
     entries: BTreeMap<Key, Versioned>,
+    records: Vec<Record>,
+    revision: Revision,
 }
 
 // === impl Memory ===
@@ -47,9 +48,10 @@ impl Store for Memory {
         Box::pin(async move {
             let mut held = self.held.lock();
             held.check(&batch)?;
-            let revision = held.revision.max(batch.above) + 1;
+            let revision = held.revision + 1;
             held.revision = revision;
-            let keys = batch.writes.iter().map(|write| write.key.clone()).collect();
+            let keys: Vec<Key> = batch.writes.iter().map(|write| write.key.clone()).collect();
+            held.record(batch.entry, keys.clone());
             batch.writes.into_iter().for_each(|write| held.write(write));
             // Sent under the lock, so that watchers see commits in their order; without watchers nobody is told.
             let _ = self.changes.send(Change { revision, keys });
@@ -59,6 +61,29 @@ impl Store for Memory {
 
     fn watch(&self) -> Changes {
         self.changes.subscribe()
+    }
+
+    fn identity(&self) -> Identity {
+        Identity { cluster: "memory".to_owned(), epoch: 1 }
+    }
+
+    fn audit(&self, after: Revision, limit: usize) -> Pending<'_, Vec<Record>> {
+        Box::pin(async move {
+            let held = self.held.lock();
+            Ok(held.records.iter().filter(|record| record.revision > after).take(limit).cloned().collect())
+        })
+    }
+
+    fn verify(&self) -> Pending<'_, Verified> {
+        Box::pin(async move {
+            let held = self.held.lock();
+            let head = held.records.last().map_or((0, [0; 32]), |last| (last.revision, last.hash));
+            Ok(Verified { records: held.records.len() as u64, head })
+        })
+    }
+
+    fn condition(&self) -> Condition {
+        Condition::default()
     }
 }
 
@@ -77,6 +102,15 @@ impl Held {
             }
         }
         Ok(())
+    }
+
+    fn record(&mut self, entry: Entry, keys: Vec<Key>) {
+        let before = self.records.last().map_or([0; 32], |last| last.hash);
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&before);
+        hasher.update(format!("{entry:?} {keys:?}").as_bytes());
+        let hash = *hasher.finalize().as_bytes();
+        self.records.push(Record { revision: self.revision, epoch: 1, entry, keys, hash });
     }
 
     fn write(&mut self, write: Write) {

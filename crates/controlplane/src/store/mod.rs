@@ -9,6 +9,7 @@ mod conformance;
 pub use memory::Memory;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use std::{future::Future, pin::Pin, sync::Arc};
 use tokio::sync::broadcast;
 
@@ -59,10 +60,73 @@ pub struct Write {
 /// What one commit does, whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Batch {
-    /// Each key at most once.
+    /// Each key at most once; none = only the entry is kept.
     pub writes: Vec<Write>,
-    /// The commit's revision is above this one too: versions that replicas saw are not used again.
-    pub above: Revision,
+    /// What the audit log says of it.
+    pub entry: Entry,
+}
+
+/// Who did what. Words of this product and names of its documents; never a secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Milliseconds since 1970, for people: order comes from the revision.
+    pub at: u64,
+    /// `operator/NAME`, `bootstrap`, `system`, `file:NAME`.
+    pub actor: String,
+    /// `key.rotate`, `apply`, `client.disable`…
+    pub action: String,
+    /// What it was done to: `key/openai/main`; empty = the whole.
+    pub subject: String,
+    /// What else is worth knowing: JSON without free text.
+    pub detail: serde_json::Value,
+    /// Trace id, hex; empty = not traced.
+    pub trace: String,
+}
+
+/// One record of the audit log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its place; the commit's revision.
+    pub revision: Revision,
+    /// In which life of the data.
+    pub epoch: u64,
+    /// Who did what.
+    pub entry: Entry,
+    /// The documents that were written or deleted.
+    pub keys: Vec<Key>,
+    /// Hash over it and all before it.
+    pub hash: [u8; 32],
+}
+
+/// Whose data this is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Made once, with the store; part of what secrets are bound to.
+    pub cluster: String,
+    /// Rises when a backup is restored.
+    pub epoch: u64,
+}
+
+/// What a full check of the log found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// Records that were read.
+    pub records: u64,
+    /// The last one's place and hash.
+    pub head: (Revision, [u8; 32]),
+}
+
+/// How the store is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// Why it takes no writes; absent = it does.
+    pub read_only: Option<String>,
+    /// What was put right at the start or since: a torn tail cut, an index rebuilt.
+    pub repairs: Vec<String>,
+    /// Bytes free where it lies, and of how many; absent = it does not lie on a disk.
+    pub space: Option<(u64, u64)>,
+    /// Bytes of its files.
+    pub bytes: u64,
 }
 
 /// One commit, as a watcher sees it.
@@ -88,6 +152,14 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     fn commit(&self, batch: Batch) -> Pending<'_, Revision>;
     /// Every commit from now on.
     fn watch(&self) -> Changes;
+    /// Whose data it holds.
+    fn identity(&self) -> Identity;
+    /// Records of the audit log after that revision, oldest first, at most `limit`.
+    fn audit(&self, after: Revision, limit: usize) -> Pending<'_, Vec<Record>>;
+    /// Reads the whole log and checks that nothing in it was changed.
+    fn verify(&self) -> Pending<'_, Verified>;
+    /// How it is.
+    fn condition(&self) -> Condition;
 }
 
 /// Why a call did nothing.
@@ -103,6 +175,20 @@ pub enum StoreError {
         /// What is there; 0 = none.
         found: u64,
     },
+    /// There is no room on the disk; nothing was written.
+    #[error("the disk of the store is full; make room, nothing else has to be done")]
+    Full,
+    /// The disk failed; from now on the store takes no writes.
+    #[error(
+        "the disk of the store failed ({0}); it takes no more writes until the control plane is started again"
+    )]
+    Failed(String),
+    /// It takes no writes.
+    #[error("the store is read-only: {0}")]
+    ReadOnly(String),
+    /// What it holds is not what was written.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
     /// The batch itself is at fault.
     #[error("a batch of {writes} writes is over the limit of {BATCH_LIMIT} or names a key twice")]
     BadBatch {

@@ -296,8 +296,13 @@ async fn replicas_and_keys_tried_on_them() {
     let answering = tokio::spawn(async move {
         for status in [200, 401, 200] {
             let to_replica::Message::Probe(probe) = replica.hear().await else { panic!("a probe") };
-            let result =
-                ProbeResult { id: probe.id, status, latency_micros: 2500, reason: format!("said {status}") };
+            let result = ProbeResult {
+                id: probe.id,
+                status,
+                latency_micros: 2500,
+                reason: format!("said {status}"),
+                key_invalid: false,
+            };
             replica.say(from_replica::Message::ProbeResult(result)).await;
         }
         replica

@@ -1,11 +1,8 @@
 //! A replica made of a gRPC client sees what a file brings about.
 
-use crate::support::{ADMIN_TOKEN, FLEET_TOKEN, Replica, apply, hello, start, stop, until};
+use crate::support::{ADMIN_TOKEN, FLEET_TOKEN, Replica, apply, author, hello, start, stop, until};
 use keyway_controlplane::fleet::ReplicaState;
-use keyway_proto::{
-    fleet::v1::{Beat, Hello, ProbeResult, from_replica, to_replica},
-    snapshot::v1::Version,
-};
+use keyway_proto::fleet::v1::{Beat, Hello, ProbeResult, from_replica, to_replica};
 use keyway_snapshot::Dialect;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -32,7 +29,7 @@ async fn an_applied_file_is_a_state_that_a_replica_takes() {
     let first = replica.take().await;
     assert!(first.clients.is_empty() && first.providers.contains_key("sandbox"));
 
-    let applied = running.plane.apply(apply(FILE)).await.unwrap();
+    let applied = running.plane.apply(&author(), apply(FILE)).await.unwrap();
     let snapshot = replica.take().await;
     assert_eq!((snapshot.version, snapshot.version > first.version), (applied.version, true));
     let digest = snapshot.settings.digest_key.digest(b"a-client-token-of-24-characters");
@@ -48,7 +45,7 @@ async fn an_applied_file_is_a_state_that_a_replica_takes() {
     assert_eq!((seen.id.as_str(), seen.state, seen.lag), ("r1", ReplicaState::Ready, 0));
     assert_eq!(seen.snapshot, Some(applied.version.to_string()));
 
-    let again = running.plane.apply(apply(FILE)).await.unwrap();
+    let again = running.plane.apply(&author(), apply(FILE)).await.unwrap();
     assert_eq!((again.changes, again.version), (vec![], applied.version));
     stop(running).await;
     assert_eq!(replica.end().await.code(), Code::Unavailable);
@@ -59,7 +56,7 @@ async fn a_refused_state_is_shown_and_not_sent_again() {
     let running = start();
     let mut replica = connect(&running, "r1").await;
     replica.take().await;
-    let applied = running.plane.apply(apply(FILE)).await.unwrap();
+    let applied = running.plane.apply(&author(), apply(FILE)).await.unwrap();
     replica.refuse().await;
     until("rejected", || running.plane.fleet().list()[0].state == ReplicaState::Rejected).await;
     let refused = running.plane.fleet().list()[0].refused.clone().unwrap();
@@ -74,7 +71,7 @@ async fn a_refused_state_is_shown_and_not_sent_again() {
     let mut replica = connect(&running, "r1").await;
     let next = running
         .plane
-        .apply(apply("clients: { b: { token: another-token-of-24-characters } }"))
+        .apply(&author(), apply("clients: { b: { token: another-token-of-24-characters } }"))
         .await
         .unwrap();
     assert_eq!(replica.take().await.version, next.version);
@@ -97,27 +94,6 @@ async fn strangers_and_other_schemas_are_refused() {
 }
 
 #[tokio::test]
-async fn a_replica_of_an_earlier_life_keeps_its_state_until_there_is_another() {
-    let running = start();
-    let served = |counter| Hello { serving: Some(Version { epoch: 1, counter }), ..hello("old") };
-    let mut replica = Replica::connect(&running, FLEET_TOKEN, served(50)).await.unwrap();
-    until("connected", || running.plane.fleet().list().len() == 1).await;
-    // A lower version would be refused for good, and an empty state would end its service: the first is the applied one.
-    let applied = running.plane.apply(apply(FILE)).await.unwrap();
-    assert_eq!((applied.version.counter, replica.take().await.version), (51, applied.version));
-    // Where something is in force, it goes above at once.
-    let mut higher =
-        Replica::connect(&running, FLEET_TOKEN, Hello { id: "high".to_owned(), ..served(70) }).await.unwrap();
-    assert_eq!(higher.take().await.version.counter, 71);
-    assert_eq!(replica.take().await.version.counter, 71);
-    let later = Some(Version { epoch: 2, counter: 1 });
-    let mut later =
-        Replica::connect(&running, FLEET_TOKEN, Hello { serving: later, ..hello("later") }).await.unwrap();
-    assert_eq!(later.end().await.code(), Code::FailedPrecondition);
-    stop(running).await;
-}
-
-#[tokio::test]
 async fn drain_and_probe_go_down_the_stream() {
     let running = start();
     let mut replica = connect(&running, "r1").await;
@@ -126,7 +102,13 @@ async fn drain_and_probe_go_down_the_stream() {
     let probing = tokio::spawn(async move { plane.fleet().probe("openai", "default", 1).await });
     let to_replica::Message::Probe(probe) = replica.hear().await else { panic!("a probe was asked for") };
     assert_eq!((probe.provider.as_str(), probe.key.as_str(), probe.version), ("openai", "default", 1));
-    let result = ProbeResult { id: probe.id, status: 200, latency_micros: 1500, reason: String::new() };
+    let result = ProbeResult {
+        id: probe.id,
+        status: 200,
+        latency_micros: 1500,
+        reason: String::new(),
+        key_invalid: false,
+    };
     replica.say(from_replica::Message::ProbeResult(result)).await;
     let probed = probing.await.unwrap().unwrap();
     assert_eq!((probed.status, probed.latency), (200, Duration::from_micros(1500)));
@@ -162,7 +144,7 @@ async fn ten_replicas_acknowledge_at_once() {
     for n in 0..20 {
         let started = std::time::Instant::now();
         let yaml = format!("clients: {{ c: {{ token: a-client-token-of-24-characters, models: [m{n}] }} }}");
-        let applied = running.plane.apply(apply(&yaml)).await.unwrap();
+        let applied = running.plane.apply(&author(), apply(&yaml)).await.unwrap();
         timeout(Duration::from_secs(5), running.plane.fleet().acknowledged(10, applied.version))
             .await
             .unwrap();

@@ -151,6 +151,7 @@ pub(crate) fn hello(id: &str) -> Hello {
         serving: None,
         listen: "127.0.0.1:8585".to_owned(),
         ops_listen: "127.0.0.1:8586".to_owned(),
+        ..Hello::default()
     }
 }
 
@@ -161,4 +162,9 @@ pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(started.elapsed() < DEADLINE, "never: {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
+}
+
+/// Who changes things in these tests.
+pub(crate) fn author() -> keyway_controlplane::resource::Author {
+    keyway_controlplane::resource::Author::system("test", "")
 }

@@ -122,7 +122,7 @@ fn state_of(state: CredentialState) -> u8 {
     match state {
         CredentialState::Active => ACTIVE,
         CredentialState::Retiring => RETIRING,
-        CredentialState::Unspecified => WITHDRAWN,
+        CredentialState::Unspecified | CredentialState::Revoked => WITHDRAWN,
     }
 }
 

@@ -201,6 +201,7 @@ where
             serving: self.held.pin().map(|state| state.snapshot.version.into()),
             listen: settings.listen.clone(),
             ops_listen: settings.ops_listen.clone(),
+            ..Hello::default()
         }
     }
 
@@ -244,6 +245,7 @@ where
             requests_in_flight: self.gauges.in_flight(),
             requests_total: self.gauges.requests(),
             draining: *self.drain.borrow(),
+            ..Beat::default()
         };
         FromReplica { message: Some(from_replica::Message::Beat(beat)) }
     }

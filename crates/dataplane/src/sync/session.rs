@@ -102,7 +102,7 @@ mod tests {
             digest_key: vec![1; 32],
             body_limit: limit,
             bodies_in_flight_limit: 1,
-            timeouts: None,
+            ..wire::Settings::default()
         };
         let body = Bytes::from(body.encode_to_vec());
         Resource { kind: Kind::Settings as i32, name: "settings".to_owned(), body }
@@ -125,7 +125,13 @@ mod tests {
     fn send(session: &mut Session, sent: Sent) -> Result<Version, String> {
         let version = Some(wire::Version { epoch: 1, counter: sent.version });
         let bytes = sent.resources.iter().map(|resource| resource.encoded_len() as u64).sum();
-        session.begin(Begin { version, schema: sent.schema, resources: sent.announced, bytes });
+        session.begin(Begin {
+            version,
+            schema: sent.schema,
+            resources: sent.announced,
+            bytes,
+            ..Begin::default()
+        });
         session.chunk(Chunk { resources: sent.resources });
         let done = session.commit(&Commit { version, state_hash: sent.hash });
         done.map(|snapshot| snapshot.version).map_err(|nack| nack.field)

@@ -33,6 +33,12 @@ pub struct Settings {
     pub bodies_in_flight_limit: u64,
     #[prost(message, optional, tag = "4")]
     pub timeouts: ::core::option::Option<Timeouts>,
+    /// Whose state this is; replicas never mix two.
+    #[prost(string, tag = "5")]
+    pub cluster: ::prost::alloc::string::String,
+    /// Seconds that secrets are used without word from the control plane; 0 = without limit.
+    #[prost(uint64, tag = "6")]
+    pub lease_seconds: u64,
 }
 /// Milliseconds; 0 or absent = the default of the data plane.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -69,6 +75,9 @@ pub struct Provider {
     /// True: the data plane answers by itself, with no network (`sandbox`).
     #[prost(bool, tag = "8")]
     pub built_in: bool,
+    /// Why no key of this provider may be used, as `error.reason`: `secret_integrity`. Empty = they may.
+    #[prost(string, tag = "9")]
+    pub withheld: ::prost::alloc::string::String,
 }
 /// One wire format at a provider.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -493,6 +502,8 @@ pub enum CredentialState {
     Active = 1,
     /// Standby: taken only by a request whose active versions were all refused.
     Retiring = 2,
+    /// Withdrawn at once: without a secret here, and attempts that still use it are cut.
+    Revoked = 3,
 }
 impl CredentialState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -504,6 +515,7 @@ impl CredentialState {
             Self::Unspecified => "CREDENTIAL_STATE_UNSPECIFIED",
             Self::Active => "CREDENTIAL_STATE_ACTIVE",
             Self::Retiring => "CREDENTIAL_STATE_RETIRING",
+            Self::Revoked => "CREDENTIAL_STATE_REVOKED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -512,6 +524,7 @@ impl CredentialState {
             "CREDENTIAL_STATE_UNSPECIFIED" => Some(Self::Unspecified),
             "CREDENTIAL_STATE_ACTIVE" => Some(Self::Active),
             "CREDENTIAL_STATE_RETIRING" => Some(Self::Retiring),
+            "CREDENTIAL_STATE_REVOKED" => Some(Self::Revoked),
             _ => None,
         }
     }

@@ -116,8 +116,6 @@ pub(super) struct Registry {
 pub(super) struct Known {
     /// Names its stream.
     pub(super) stream: u64,
-    /// What it acknowledged on an earlier stream of the same process.
-    pub(super) served: Option<Version>,
     /// What the same process refused last.
     pub(super) refused: Option<StateHash>,
 }
@@ -150,11 +148,7 @@ impl Registry {
             (row.refused, row.draining) = (old.refused, old.draining);
             (row.requests, row.counted) = (old.requests, old.counted);
         }
-        let known = Known {
-            stream,
-            served: row.served.map(|(version, _)| version),
-            refused: row.refused.as_ref().map(|(hash, _)| *hash),
-        };
+        let known = Known { stream, refused: row.refused.as_ref().map(|(hash, _)| *hash) };
         self.rows.insert(row.hello.id.clone(), row);
         Some(known)
     }

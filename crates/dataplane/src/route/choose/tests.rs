@@ -66,8 +66,12 @@ fn alias(targets: &[&str]) -> Resource {
 
 /// Two targets in order, `a` with the given keys and `b` with one.
 fn plan(keys_of_a: &[(&str, wire::CredentialState)]) -> (Vec<Step>, Keyring) {
-    let settings =
-        wire::Settings { digest_key: vec![1; 32], body_limit: 1, bodies_in_flight_limit: 1, timeouts: None };
+    let settings = wire::Settings {
+        digest_key: vec![1; 32],
+        body_limit: 1,
+        bodies_in_flight_limit: 1,
+        ..wire::Settings::default()
+    };
     let mut all = vec![
         resource(Kind::Settings, "settings", &settings),
         provider("a"),
