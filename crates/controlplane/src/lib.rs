@@ -3,9 +3,11 @@
 pub mod api;
 pub mod compile;
 pub mod fleet;
+mod members;
 pub(crate) mod plane;
 pub mod push;
 pub mod resource;
+pub mod rotation;
 pub mod serve;
 pub mod store;
 mod token;

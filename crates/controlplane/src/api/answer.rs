@@ -2,17 +2,24 @@
 
 use crate::{
     fleet::ProbeFailed,
-    resource::{Kind, Refusal},
+    resource::{Barred, Kind, Refusal},
     store::StoreError,
+    vault::VaultError,
 };
-use axum::response::{IntoResponse, Response};
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use keyway_config::Problem;
+use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::fmt;
+use std::{fmt, sync::Arc};
 use zeroize::Zeroizing;
+
+const JSON: &str = "application/json";
 
 /// A good answer.
 #[derive(Clone)]
@@ -21,6 +28,8 @@ pub(crate) struct Answer {
     pub(super) body: Bytes,
     /// Version of the one resource that it shows.
     pub(super) version: Option<u64>,
+    /// In place of the body, of that type; taken by whoever sends it.
+    stream: Option<(&'static str, Arc<Mutex<Body>>)>,
 }
 
 /// A refusal.
@@ -80,7 +89,18 @@ impl Answer {
     pub(super) fn json(value: &impl Serialize) -> Result<Self, Fault> {
         let bytes = serde_json::to_vec(value).map_err(|_| Fault::internal("an answer that is no JSON"))?;
         // It may show a made token: wiped once it is sent and forgotten.
-        Ok(Self { status: StatusCode::OK, body: Bytes::from_owner(Zeroizing::new(bytes)), version: None })
+        Ok(Self {
+            status: StatusCode::OK,
+            body: Bytes::from_owner(Zeroizing::new(bytes)),
+            version: None,
+            stream: None,
+        })
+    }
+
+    /// 200 with what comes bit by bit.
+    pub(super) fn stream(kind: &'static str, body: Body) -> Self {
+        let stream = Some((kind, Arc::new(Mutex::new(body))));
+        Self { status: StatusCode::OK, body: Bytes::new(), version: None, stream }
     }
 
     /// As 201.
@@ -96,7 +116,11 @@ impl Answer {
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
-        let mut response = respond(self.status, self.body);
+        let (kind, body) = match self.stream {
+            Some((kind, body)) => (kind, std::mem::take(&mut *body.lock())),
+            None => (JSON, self.body.into()),
+        };
+        let mut response = respond(self.status, kind, body);
         let tag = self.version.and_then(|version| HeaderValue::try_from(format!("\"{version}\"")).ok());
         if let Some(tag) = tag {
             response.headers_mut().insert(header::ETAG, tag);
@@ -142,6 +166,10 @@ impl Fault {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", message)
     }
 
+    fn vault(error: &VaultError) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "vault_failed", error.to_string())
+    }
+
     fn store(error: &StoreError) -> Self {
         let (status, code) = match error {
             StoreError::Full => (StatusCode::INSUFFICIENT_STORAGE, "storage_full"),
@@ -178,6 +206,18 @@ impl From<Refusal> for Fault {
                 fault.error.version = Some(found);
                 fault
             }
+            Refusal::NoKey { name, nearest } => Self::not_found("key", &name, nearest),
+            Refusal::Barred { barred, .. } => {
+                let (status, code) = match barred {
+                    Barred::UnderWay { .. } => (StatusCode::CONFLICT, "rotation_in_progress"),
+                    Barred::NoSecret(_) => (StatusCode::UNPROCESSABLE_ENTITY, "missing_secrets"),
+                    Barred::NoVersion(_) => (StatusCode::NOT_FOUND, "not_found"),
+                    Barred::State(..) | Barred::Nothing => (StatusCode::CONFLICT, "wrong_state"),
+                };
+                Self::new(status, code, message)
+            }
+            Refusal::Origin { .. } => Self::new(StatusCode::CONFLICT, "secret_integrity", message),
+            Refusal::Vault(error) => Self::vault(&error),
             Refusal::Store(error) => Self::store(&error),
             Refusal::Internal(_) => Self::internal(&message),
         }
@@ -194,7 +234,7 @@ impl IntoResponse for Fault {
     fn into_response(self) -> Response {
         let status = self.status;
         let body = serde_json::to_vec(&Failed { error: *self.error }).unwrap_or_default();
-        let mut response = respond(status, body.into());
+        let mut response = respond(status, JSON, body.into());
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -210,9 +250,9 @@ impl From<&Problem> for Note {
     }
 }
 
-fn respond(status: StatusCode, body: Bytes) -> Response {
+fn respond(status: StatusCode, kind: &'static str, body: Body) -> Response {
     let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     ];

@@ -7,9 +7,11 @@ mod catalog;
 mod clients;
 mod configuration;
 mod dispatch;
+mod events;
 mod explain;
 mod fleet;
 mod idempotency;
+mod keys;
 mod openapi;
 mod resources;
 mod route;
@@ -18,7 +20,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-use crate::{Plane, Token};
+use crate::{Plane, Token, rotation::Counts};
 use answer::Fault;
 use axum::{
     Router,
@@ -37,6 +39,7 @@ Every call shows the admin token as `authorization: Bearer …`. The command lin
 #[derive(Debug)]
 pub struct Api {
     plane: Arc<Plane>,
+    counts: Arc<Counts>,
     token: Token,
     kept: Arc<Kept>,
 }
@@ -46,8 +49,8 @@ pub struct Api {
 impl Api {
     /// Answers with that plane whoever shows that token.
     #[must_use]
-    pub fn new(plane: Arc<Plane>, token: Token) -> Self {
-        Self { plane, token, kept: Arc::default() }
+    pub fn new(plane: Arc<Plane>, counts: Arc<Counts>, token: Token) -> Self {
+        Self { plane, counts, token, kept: Arc::default() }
     }
 }
 

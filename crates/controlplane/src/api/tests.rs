@@ -12,8 +12,9 @@ const TOKEN: &str = "the-admin-token-of-this-test";
 const FLEET: &str = "the-fleet-token-of-this-test";
 
 async fn api() -> Router {
-    let plane = Plane::open(Arc::new(Memory::default()), Token::new(FLEET).unwrap()).await.unwrap();
-    router(Api::new(Arc::new(plane), Token::new(TOKEN).unwrap()))
+    let vault = crate::vault::Vault::ephemeral().unwrap();
+    let plane = Plane::open(Arc::new(Memory::default()), vault, Token::new(FLEET).unwrap()).await.unwrap();
+    router(Api::new(Arc::new(plane), Arc::default(), Token::new(TOKEN).unwrap()))
 }
 
 async fn call(router: &Router, method: &str, path: &str, headers: &[(&str, &str)], body: Body) -> Response {

@@ -16,7 +16,7 @@ use prost::{
     Message as _,
     encoding::{self, WireType},
 };
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// `ToReplica.chunk`.
 const CHUNK_FIELD: u32 = 2;
@@ -93,7 +93,12 @@ impl std::fmt::Debug for Push {
 
 /// One message as it goes over the wire.
 pub(crate) fn frame(message: Message) -> Bytes {
-    Bytes::from_owner(Zeroizing::new(ToReplica { message: Some(message) }.encode_to_vec()))
+    let mut whole = ToReplica { message: Some(message) };
+    let bytes = Bytes::from_owner(Zeroizing::new(whole.encode_to_vec()));
+    if let Some(Message::Probe(probe)) = &mut whole.message {
+        probe.secret.zeroize();
+    }
+    bytes
 }
 
 /// As `frame(Message::Chunk(…))`, without a copy of every resource.

@@ -77,6 +77,7 @@ fn doomed(state: &State, file: &File) -> Doomed {
         Kind::Team => file.teams.contains_key(name),
         Kind::Client => file.clients.contains_key(name),
         Kind::Section => sections.contains(name),
+        Kind::Replica => true,
     };
     let mut doomed = Doomed::default();
     for (key, held) in state.all() {

@@ -3,15 +3,19 @@
 
 mod apply;
 mod document;
-mod keys;
+mod key;
 mod proposal;
 mod refusal;
 mod state;
 mod tokens;
 
 pub use apply::{Apply, file_proposal};
-pub use document::{Body, Document, KeyDocument, KeyState, KeyVersion, Kind, Made, Way};
-pub use proposal::{Author, Change, Op, Proposal, Shown, Touch};
+pub use document::{Body, Document, Kind, Made, ReplicaDocument, Way};
+pub use key::{
+    Barred, Begin, Figures, KeyDocument, KeyState, KeyVersion, Leaving, Probing, Proof, Rollout, Step, Verb,
+    Verdict,
+};
+pub use proposal::{Author, Change, How, Means, Op, Proposal, Sealing, Shown, Touch};
 pub use refusal::Refusal;
 pub use state::{Held, State};
 pub use tokens::TokenText;

@@ -9,9 +9,11 @@ pub use tls::{Tls, TlsError};
 use crate::{
     Outcome, Plane, Token,
     api::{self, Api},
-    fleet,
+    fleet, members,
     resource::{Apply, Author, Refusal, Way, file_proposal},
+    rotation::{self, Counts},
     store::Memory,
+    vault::Vault,
 };
 use keyway_config::Secret;
 use std::{
@@ -156,18 +158,24 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
     let tls = settings.tls.as_ref().map(Tls::acceptor).transpose()?;
     let token = |secret: &Secret| Token::new(secret.expose()).map_err(io::Error::other);
     let (admin_token, fleet_token) = (token(&settings.admin_token)?, token(&settings.fleet_token)?);
-    let plane = Arc::new(Plane::open(Arc::new(Memory::default()), fleet_token).await?);
+    let plane = Arc::new(
+        Plane::open(Arc::new(Memory::default()), Vault::ephemeral().map_err(Refusal::from)?, fleet_token)
+            .await?,
+    );
     let mut outcomes = Vec::with_capacity(settings.initial.len());
     for Initial { apply, by } in settings.initial {
         let origin = apply.origin.clone();
         let refused = |refusal| ServeError::Initial { origin: origin.clone(), refusal };
         outcomes.push(initial(&plane, apply, by).await.map_err(refused)?);
     }
-    let router = api::router(Api::new(Arc::clone(&plane), admin_token));
+    let counts = Arc::new(Counts::default());
+    let router = api::router(Api::new(Arc::clone(&plane), Arc::clone(&counts), admin_token));
+    let rotating = tokio::spawn(rotation::run(Arc::clone(&plane), counts, stopped.clone()));
+    let keeping = tokio::spawn(members::run(Arc::clone(&plane), stopped.clone()));
     let admin = accept::serve(settings.admin, tls, router, wait(stopped.clone()))?;
     let fleet = fleet::serve(Arc::clone(plane.fleet()), settings.fleet, wait(stopped));
     let serving = Box::pin(async move {
-        let (admin, fleet) = tokio::join!(admin, fleet);
+        let (admin, fleet, ..) = tokio::join!(admin, fleet, rotating, keeping);
         admin.and(fleet)
     });
     Ok((plane, outcomes, serving))
@@ -184,9 +192,14 @@ async fn initial(plane: &Plane, apply: Apply, by: Way) -> Result<Outcome, Refusa
     }
 }
 
-async fn wait(mut stopped: watch::Receiver<bool>) {
+async fn wait(mut stop: watch::Receiver<bool>) {
+    stopped(&mut stop).await;
+}
+
+/// Ends with the control plane.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     // Whoever could stop it being gone is a stop too.
-    let _ = stopped.wait_for(|stopped| *stopped).await;
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 // === impl Running ===

