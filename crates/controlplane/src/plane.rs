@@ -18,6 +18,7 @@ use keyway_config::{File, Problem};
 use keyway_proto::snapshot::v1::Resource;
 use keyway_snapshot::{DigestKey, Secret, Snapshot, Version};
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -68,14 +69,10 @@ impl Plane {
     /// # Errors
     /// When the store cannot be read, or holds what this build cannot compile.
     pub async fn open(store: Arc<dyn Store>, fleet_token: Token) -> Result<Self, Refusal> {
-        let (mut digest_key, mut fingerprint_key) = ([0; 32], [0; 32]);
-        for key in [&mut digest_key, &mut fingerprint_key] {
-            getrandom::fill(key).map_err(|_| Refusal::Internal("the system gives no randomness"))?;
-        }
         let catalog = Catalog::embedded();
-        let vault = Vault::new(fingerprint_key);
-        let compiler = Compiler { catalog, secrets: &|id| vault.open(id) };
-        let base = compiler.base(&digest_key)?;
+        let vault = Vault::ephemeral().map_err(|_| Refusal::Internal("the system gives no randomness"))?;
+        let compiler = Compiler { catalog, secrets: &|id| vault.open(id, &BTreeSet::new()).ok() };
+        let base = compiler.base(vault.digest_key())?;
         let mut state = State::default();
         for (key, stored) in store.list("").await?.entries {
             let document = crate::resource::Document::decode(&stored.value)
@@ -89,8 +86,8 @@ impl Plane {
         Ok(Self {
             catalog,
             store,
+            digests: DigestKey::new(*vault.digest_key()),
             vault,
-            digests: DigestKey::new(digest_key),
             fleet: Arc::new(Fleet::new(fleet_token, first)),
             base,
             state: ArcSwap::from_pointee(state),
@@ -216,7 +213,7 @@ impl Plane {
         let mut next = proposal.state.clone();
         next.revision += 1;
         let secrets = |id: &SecretId| -> Option<Secret> {
-            proposal.secrets.get(id).cloned().or_else(|| self.vault.open(id))
+            proposal.secrets.get(id).cloned().or_else(|| self.vault.open(id, &BTreeSet::new()).ok())
         };
         let compiler = Compiler { catalog: self.catalog, secrets: &secrets };
         let mut touched = File::default();
@@ -259,11 +256,13 @@ impl Plane {
         let writes = proposal.touches.into_iter().map(write).collect::<Result<_, _>>()?;
         let taken_in: Vec<SecretId> = proposal.secrets.keys().cloned().collect();
         // A document never names a secret that is not there: in before the commit, out after it.
-        proposal.secrets.into_iter().for_each(|(id, secret)| self.vault.put(id, secret));
+        let put = |(id, secret): &(&SecretId, &Secret)| self.vault.put(id, secret, &BTreeSet::new());
+        let all_in = proposal.secrets.iter().try_for_each(|one| put(&one));
+        all_in.map_err(|_| Refusal::Internal("the vault takes no secret"))?;
         let revision = match self.store.commit(Batch { writes, entry }).await {
             Ok(revision) => revision,
             Err(error) => {
-                taken_in.iter().for_each(|id| self.vault.erase(id));
+                self.forget(&taken_in);
                 return Err(error.into());
             }
         };
@@ -273,8 +272,16 @@ impl Plane {
             push = self::push(&self.base, &state)?;
         }
         self.publish(state, push);
-        proposal.erase.iter().for_each(|id| self.vault.erase(id));
+        self.forget(&proposal.erase);
         Ok(self.version())
+    }
+
+    fn forget(&self, ids: &[SecretId]) {
+        for id in ids {
+            if let Err(error) = self.vault.erase(id) {
+                tracing::warn!(%error, "a secret that nothing names is still in the vault");
+            }
+        }
     }
 
     fn publish(&self, state: State, push: Push) {

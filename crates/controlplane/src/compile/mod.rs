@@ -1,9 +1,12 @@
 //! Documents and catalogue to the resources of a snapshot. Pure: the same input gives the same bytes. Secrets are
 //! asked for at the last moment and stand in credentials only.
 
+mod origins;
 mod provider;
 #[cfg(test)]
 mod tests;
+
+pub use origins::origins;
 
 use crate::{
     resource::{Body, KeyDocument, KeyState, Refusal},

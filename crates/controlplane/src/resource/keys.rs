@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_secret_never_seen_is_the_next_version_and_an_old_one_never_comes_back() {
-        let vault = Vault::new([7; 32]);
+        let vault = Vault::ephemeral().unwrap();
         let made = Made { by: Way::File, origin: "f".to_owned(), at: 5 };
         let mut keys = Vec::new();
         let mut put =
