@@ -34,9 +34,12 @@ fn origin(address: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn provider(surfaces: &[(&str, &[&str])]) -> wire::Provider {
+    /// A base address with the paths of its endpoints.
+    type Surface = (&'static str, &'static [&'static str]);
+
+    fn provider(surfaces: &[Surface]) -> wire::Provider {
         let path = |path: &&str| wire::EndpointPath { path: (*path).to_owned(), ..Default::default() };
-        let surface = |(base, paths): &(&str, &[&str])| wire::Surface {
+        let surface = |(base, paths): &Surface| wire::Surface {
             base_url: (*base).to_owned(),
             paths: paths.iter().map(path).collect(),
             ..Default::default()
@@ -46,7 +49,7 @@ mod tests {
 
     #[test]
     fn origins_of_addresses() {
-        let table: [(&[(&str, &[&str])], &[&str]); 10] = [
+        let table: [(&[Surface], &[&str]); 10] = [
             (&[("https://api.example.com/v1", &[])], &["https://api.example.com:443"]),
             (&[("HTTPS://API.Example.com:443/", &[])], &["https://api.example.com:443"]),
             (&[("http://localhost/v1", &[])], &["http://localhost:80"]),

@@ -181,3 +181,27 @@ pub(super) fn private(path: &Path, owner: u32, mode: u32) -> Result<(), VaultErr
     }
     if mode & others != 0 { bad("can be read by others", false) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_that_fails_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let taken = dir.path().join("taken");
+        make_dir(&taken.join("inside")).unwrap();
+        assert!(write(&taken, b"x", Over::Anything).is_err());
+        assert!(matches!(write(&taken, b"x", Over::Nothing), Err(VaultError::Exists { .. })));
+        let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(names, [taken]);
+    }
+
+    #[test]
+    fn a_full_disk_is_told_from_other_faults() {
+        let told = |kind: io::ErrorKind| fault(Path::new("vault/keyring"), kind.into());
+        assert!(matches!(told(io::ErrorKind::StorageFull), VaultError::Full { .. }));
+        assert!(matches!(told(io::ErrorKind::QuotaExceeded), VaultError::Full { .. }));
+        assert!(matches!(told(io::ErrorKind::PermissionDenied), VaultError::Io { .. }));
+    }
+}

@@ -188,3 +188,30 @@ fn aad(cluster: &str, root: &str) -> Vec<u8> {
     aad.put(FORMAT).put(b"keyring").put(cluster.as_bytes()).put(root.as_bytes());
     aad.bytes().to_vec()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A buffer that grew would have left a copy of the keys behind.
+    #[test]
+    fn the_payload_never_grows() {
+        let mut keyring = Keyring::random("c", 0).unwrap();
+        for versions in 1..4 {
+            assert_eq!(keyring.payload().bytes().len(), OWN_ROOM + versions * VERSION_ROOM);
+            keyring = keyring.with_next(1).unwrap();
+        }
+    }
+
+    #[test]
+    fn counts_wraps_and_knows_when_the_next_is_due() {
+        let keyring = Keyring::random("c", 5).unwrap();
+        let due = |now| keyring.active().unwrap().is_due(now);
+        assert!(!due(0) && !due(AGE_LIMIT + 4) && due(AGE_LIMIT + 5));
+        keyring.at_least(usize::try_from(WRAPS_LIMIT).unwrap() - 1);
+        keyring.at_least(3);
+        assert!(!due(5));
+        keyring.active().unwrap().count();
+        assert!(due(5));
+    }
+}

@@ -155,7 +155,8 @@ fn the_clusters_name_is_bound() {
     let one = id("openai", "main", 1);
     let sealed = Envelope::seal("c1", keyring.active().unwrap(), &one, &here(), &secret(PLAIN)).unwrap();
     assert_eq!(sealed.open(&keyring, &one, &here()).unwrap().expose(), PLAIN);
-    let renamed = Keyring { cluster: "c2".to_owned(), ..keyring };
+    let mut renamed = keyring;
+    renamed.cluster = "c2".to_owned();
     assert_eq!(sealed.open(&renamed, &one, &here()).unwrap_err(), Unfit::Altered);
 }
 
@@ -251,6 +252,21 @@ fn a_new_wrapping_key_opens_old_and_new() {
     // With the keyring of yesterday, what was sealed today says what is wrong.
     fs::rename(before, home.dir.path().join(DIR).join(keyring::FILE)).unwrap();
     assert_eq!(why(home.again().open(&one, &here())), Unfit::UnknownKek);
+}
+
+/// Whoever reads while it is written sees the old keyring or the new one.
+#[test]
+fn the_keyring_is_rewritten_in_one_step() {
+    let home = Home::new("c1");
+    let one = id("openai", "main", 1);
+    home.vault.put(&one, &secret(PLAIN), &here()).unwrap();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| (0..50).for_each(|now| home.vault.add_kek(&home.root, now).unwrap()));
+        while !writer.is_finished() {
+            assert_eq!(home.again().open(&one, &here()).unwrap().expose(), PLAIN);
+        }
+    });
+    assert_eq!(files(&home.dir.path().join(DIR)).len(), 2);
 }
 
 #[test]
