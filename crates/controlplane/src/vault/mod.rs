@@ -49,6 +49,16 @@ pub struct SecretId {
 }
 
 /// Secrets by id, sealed. Its calls read and write small files and wait for the disk.
+///
+/// What it gives out cannot be written by a serialiser, as all else can:
+/// ```
+/// fn takes<T: serde::Serialize>() {}
+/// takes::<Vec<u8>>();
+/// ```
+/// ```compile_fail,E0277
+/// fn takes<T: serde::Serialize>() {}
+/// takes::<keyway_snapshot::Secret>();
+/// ```
 pub struct Vault {
     files: Files,
     /// Only the wrapping keys in it change.

@@ -35,7 +35,19 @@ pub struct Sources {
     pub home: PathBuf,
 }
 
-/// Opens the keyring.
+/// Opens the keyring. It can be named, in words for people, and nothing else:
+/// ```
+/// fn takes<T: std::fmt::Debug>() {}
+/// takes::<keyway_controlplane::vault::RootKey>();
+/// ```
+/// ```compile_fail,E0277
+/// fn takes<T: serde::Serialize>() {}
+/// takes::<keyway_controlplane::vault::RootKey>();
+/// ```
+/// ```compile_fail,E0277
+/// fn takes<T: Clone>() {}
+/// takes::<keyway_controlplane::vault::RootKey>();
+/// ```
 pub struct RootKey {
     pub(super) key: Key,
     path: PathBuf,
