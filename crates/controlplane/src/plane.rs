@@ -184,8 +184,7 @@ impl Plane {
         let keys = state.provider(provider).map(|(_, keys)| keys).unwrap_or_default();
         let found = keys.iter().find(|one| one.name == *key).and_then(|key| key.version(version));
         let found = found.ok_or(Refusal::Internal("a key version that is not there"))?;
-        let id = SecretId { provider: provider.clone(), key: key.clone(), version };
-        Ok(self.vault.open(&id, &found.origins)?)
+        Ok(self.vault.open(&found.secret_id(provider, key), &found.origins)?)
     }
 
     /// The typed state in force, as a replica holds it.

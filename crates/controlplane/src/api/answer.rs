@@ -167,7 +167,20 @@ impl Fault {
     }
 
     fn vault(error: &VaultError) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "vault_failed", error.to_string())
+        let (status, code) = match error {
+            VaultError::Sealed(_) => (StatusCode::SERVICE_UNAVAILABLE, "sealed"),
+            VaultError::Integrity { .. } | VaultError::Missing { .. } => {
+                (StatusCode::CONFLICT, "secret_integrity")
+            }
+            VaultError::Full { .. } => (StatusCode::INSUFFICIENT_STORAGE, "storage_full"),
+            VaultError::TooLarge { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_config"),
+            VaultError::TooManyVersions
+            | VaultError::Permissions { .. }
+            | VaultError::Exists { .. }
+            | VaultError::Io { .. }
+            | VaultError::System => (StatusCode::INTERNAL_SERVER_ERROR, "storage_failed"),
+        };
+        Self::new(status, code, error.to_string())
     }
 
     fn store(error: &StoreError) -> Self {

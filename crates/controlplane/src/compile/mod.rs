@@ -123,8 +123,7 @@ impl Compiler<'_> {
                     _ if version.is_cut() => (wire::CredentialState::Revoked, false),
                     _ => continue,
                 };
-                let (name, key_name) = (provider.name.clone(), key.name.clone());
-                let id = SecretId { provider: name, key: key_name, version: version.version };
+                let id = version.secret_id(&provider.name, &key.name);
                 let allowed = origins.is_subset(&version.origins);
                 let opened = || (self.secrets)(&id, &version.origins).filter(|_| allowed);
                 let secret = if secret { opened() } else { Some(Secret::new(Vec::new())) };

@@ -121,6 +121,7 @@ fn only_active_versions_travel_and_a_missing_secret_is_withheld() {
         since: 0,
         proof: crate::resource::Proof::None,
         origins: BTreeSet::from(["https://api.openai.com:443".to_owned()]),
+        seal: 0,
         leaving: None,
     };
     let versions = vec![version(1, KeyState::Retired), version(2, KeyState::Active)];

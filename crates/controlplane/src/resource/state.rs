@@ -73,11 +73,7 @@ impl State {
             };
             keys.iter().flat_map(move |key| {
                 let kept = key.versions.iter().filter(|version| version.state.has_secret());
-                kept.map(move |version| SecretId {
-                    provider: provider.to_owned(),
-                    key: key.name.clone(),
-                    version: version.version,
-                })
+                kept.map(move |version| version.secret_id(provider, &key.name))
             })
         })
     }
@@ -86,7 +82,8 @@ impl State {
     pub(crate) fn names(&self, id: &SecretId) -> bool {
         let keys = self.provider(&id.provider).map(|(_, keys)| keys).unwrap_or_default();
         let key = keys.iter().find(|key| key.name == id.key);
-        key.and_then(|key| key.version(id.version)).is_some_and(|version| version.state.has_secret())
+        key.and_then(|key| key.version(id.version))
+            .is_some_and(|version| version.state.has_secret() && version.seal == id.seal)
     }
 
     /// All documents of one kind with their names, in order.

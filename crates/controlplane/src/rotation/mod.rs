@@ -105,13 +105,9 @@ impl Rotation {
     ) -> Result<Duration, Refusal> {
         let gone = rid_of(name, key, fleet);
         if !gone.is_empty() {
-            self.step(name, "key.retire", |doc, _, now| {
-                for version in &gone {
-                    // The proposal erases what has no secret any more.
-                    let _ = doc.confirmed(*version, now);
-                }
-            })
-            .await?;
+            let confirm =
+                |doc: &mut KeyDocument, _, now| gone.iter().for_each(|one| doc.confirmed(*one, now));
+            self.step(name, "key.retire", confirm).await?;
             return Ok(Duration::ZERO);
         }
         let now = unix_millis();

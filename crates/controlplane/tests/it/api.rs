@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 
 const SECRET: &str = "sk-live-marker-0123456789abcdef";
 
-struct Operator {
+pub(crate) struct Operator {
     http: Client,
     base: String,
 }
 
 impl Operator {
-    fn of(running: &Running) -> Self {
+    pub(crate) fn of(running: &Running) -> Self {
         Self { http: Client::new(), base: format!("http://{}/api/v1", running.admin) }
     }
 
@@ -35,19 +35,24 @@ impl Operator {
         (status, response.json().await.unwrap())
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let (status, body) = self.send(Method::GET, path, Value::Null, &[]).await;
         assert_eq!(status, StatusCode::OK, "{path}: {body}");
         body
     }
 
-    async fn good(&self, method: Method, path: &str, body: Value) -> Value {
+    pub(crate) async fn text(&self, path: &str) -> String {
+        let request = self.http.get(format!("{}{path}", self.base)).bearer_auth(ADMIN_TOKEN);
+        request.send().await.unwrap().text().await.unwrap()
+    }
+
+    pub(crate) async fn good(&self, method: Method, path: &str, body: Value) -> Value {
         let (status, answer) = self.send(method.clone(), path, body, &[]).await;
         assert!(status.is_success(), "{method} {path}: {answer}");
         answer
     }
 
-    async fn bad(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
+    pub(crate) async fn bad(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
         let (status, answer) = self.send(method, path, body, &[]).await;
         (status.as_u16(), answer["error"].clone())
     }

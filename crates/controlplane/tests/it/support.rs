@@ -4,7 +4,8 @@ use keyway_config::{File, Secret};
 use keyway_controlplane::{Running, Settings, resource::Apply, serve};
 use keyway_proto::{
     fleet::v1::{
-        Ack, Commit, FromReplica, Hello, Nack, ToReplica, fleet_client::FleetClient, from_replica, to_replica,
+        Ack, Begin, Commit, FromReplica, Hello, Nack, ToReplica, fleet_client::FleetClient, from_replica,
+        to_replica,
     },
     snapshot::v1::Resource,
 };
@@ -88,11 +89,20 @@ impl Replica {
         }
     }
 
+    /// The next message, however late; `None` at the end. Safe to be given up and called again.
+    pub(crate) async fn next(&mut self) -> Option<to_replica::Message> {
+        self.from.message().await.ok()??.message
+    }
+
     /// A whole state, checked for what it says of itself, not yet answered.
     pub(crate) async fn state(&mut self) -> Received {
         let to_replica::Message::Begin(begin) = self.hear().await else {
             panic!("a state begins with Begin")
         };
+        self.rest(begin).await
+    }
+
+    async fn rest(&mut self, begin: Begin) -> Received {
         let mut resources = Vec::new();
         loop {
             match self.hear().await {
@@ -111,6 +121,16 @@ impl Replica {
     /// Takes the next state in as a data plane does and acknowledges it.
     pub(crate) async fn take(&mut self) -> Snapshot {
         let received = self.state().await;
+        self.acknowledge(received).await
+    }
+
+    /// The same for a state whose beginning was heard.
+    pub(crate) async fn take_begun(&mut self, begin: Begin) -> Snapshot {
+        let received = self.rest(begin).await;
+        self.acknowledge(received).await
+    }
+
+    async fn acknowledge(&mut self, received: Received) -> Snapshot {
         let snapshot = Snapshot::build(received.commit.version.unwrap().into(), &received.resources).unwrap();
         let (version, state_hash) = (received.commit.version, received.commit.state_hash);
         self.say(from_replica::Message::Ack(Ack { version, state_hash, apply_micros: 100 })).await;

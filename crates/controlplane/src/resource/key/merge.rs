@@ -30,6 +30,8 @@ pub(in crate::resource) struct Merging<'a> {
 pub(in crate::resource) struct Merged {
     /// A secret to seal.
     pub(in crate::resource) secret: Option<(SecretId, Secret)>,
+    /// Sealed for what does not hold any more.
+    pub(in crate::resource) erase: Option<SecretId>,
     /// It is a secret that this key had before.
     pub(in crate::resource) seen_before: bool,
 }
@@ -59,20 +61,22 @@ pub(in crate::resource) fn merge(
         if let Some(first) = key.version_mut(version) {
             first.set(KeyState::Active, with.now);
         }
-        let id = with.id(&key.name, version);
+        let secret = sealing(&key, version, secret, with);
         keys.push(key);
-        return Ok(Merged { secret: Some((id, own(secret))), seen_before: false });
+        return Ok(Merged { secret, ..Merged::default() });
     };
     key.weight = offered.weight;
     let Some(secret) = secret else { return Ok(Merged::default()) };
     if let Some(known) = known(key, secret, with) {
         return Ok(known);
     }
-    let version = stage(key, secret, with)?;
+    let mut next = key.clone();
+    let version = stage(&mut next, secret, with)?;
     let begin = Begin { to: Some(version), ..(with.begin)(Verb::Rotate) };
-    key.begin(begin, with.now).map_err(Unmerged::Barred)?;
-    key.activate(with.next, with.now);
-    Ok(Merged { secret: Some((with.id(&key.name, version), own(secret))), seen_before: false })
+    next.begin(begin, with.now).map_err(Unmerged::Barred)?;
+    next.activate(with.next, with.now);
+    *key = next;
+    Ok(Merged { secret: sealing(key, version, secret, with), ..Merged::default() })
 }
 
 /// A secret that the key had before. Where it is in use and the provider has moved, entering it again allows the move.
@@ -80,13 +84,20 @@ fn known(key: &mut KeyDocument, secret: &str, with: &Merging<'_>) -> Option<Merg
     let fingerprint = with.vault.fingerprint(secret.as_bytes());
     let name = key.name.clone();
     let known = key.versions.iter_mut().rev().find(|version| version.fingerprint == fingerprint)?;
-    let moved = known.state.is_served() && known.origins != *with.origins;
     let seen_before = !known.state.is_served();
-    let secret = moved.then(|| {
-        known.origins.clone_from(with.origins);
-        (with.id(&name, known.version), own(secret))
-    });
-    Some(Merged { secret, seen_before })
+    if seen_before || known.origins == *with.origins {
+        return Some(Merged { seen_before, ..Merged::default() });
+    }
+    let erase = Some(known.secret_id(with.provider, &name));
+    known.seal += 1;
+    known.origins.clone_from(with.origins);
+    let secret = Some((known.secret_id(with.provider, &name), own(secret)));
+    Some(Merged { secret, erase, seen_before })
+}
+
+fn sealing(key: &KeyDocument, version: u32, secret: &str, with: &Merging<'_>) -> Option<(SecretId, Secret)> {
+    let version = key.version(version)?;
+    Some((version.secret_id(with.provider, &key.name), own(secret)))
 }
 
 /// Adds a version in the state `staged`.
@@ -108,6 +119,7 @@ pub(in crate::resource) fn stage(
         since: with.now,
         proof: Proof::None,
         origins: with.origins.clone(),
+        seal: 0,
         leaving: None,
     });
     Ok(version)
@@ -128,12 +140,6 @@ impl Unmerged {
             Self::Full => Refusal::field(field("name"), "has too many versions; give the key another name"),
             Self::Barred(barred) => Refusal::Barred { key: format!("{provider}/{key}"), barred },
         }
-    }
-}
-
-impl Merging<'_> {
-    pub(in crate::resource) fn id(&self, key: &str, version: u32) -> SecretId {
-        SecretId { provider: self.provider.to_owned(), key: key.to_owned(), version }
     }
 }
 

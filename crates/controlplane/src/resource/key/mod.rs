@@ -12,6 +12,7 @@ pub use rollout::{Figures, Probing, Rollout, Step, Verb, Verdict};
 pub use steps::{Barred, Begin};
 
 use super::Made;
+use crate::vault::SecretId;
 use keyway_snapshot::Version;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,9 @@ pub struct KeyVersion {
     /// Where the secret may be sent: `https://api.openai.com:443` each. It is sealed for these and no others.
     #[serde(default)]
     pub origins: BTreeSet<String>,
+    /// Which sealing of the secret is in force.
+    #[serde(default)]
+    pub seal: u32,
     /// Set from the moment when no snapshot holds it any more until every replica has confirmed that nobody uses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaving: Option<Leaving>,
@@ -151,6 +155,17 @@ impl KeyState {
 impl KeyVersion {
     pub(super) fn set(&mut self, state: KeyState, now: u64) {
         (self.state, self.since) = (state, now);
+    }
+
+    /// What the vault calls its secret.
+    #[must_use]
+    pub fn secret_id(&self, provider: &str, key: &str) -> SecretId {
+        SecretId {
+            provider: provider.to_owned(),
+            key: key.to_owned(),
+            version: self.version,
+            seal: self.seal,
+        }
     }
 
     /// Whether replicas are told to cut what still uses it.

@@ -185,13 +185,13 @@ impl KeyDocument {
         Ok(())
     }
 
-    /// Every replica has confirmed that nobody uses this version. True: its secret is to be erased.
-    #[must_use]
-    pub fn confirmed(&mut self, number: u32, now: u64) -> bool {
-        let Some(version) = self.version_mut(number) else { return false };
-        let Some(leaving) = version.leaving.take() else { return false };
-        version.set(leaving.ends_as, now);
-        !version.state.has_secret()
+    /// Every replica has confirmed that nobody uses this version.
+    pub fn confirmed(&mut self, number: u32, now: u64) {
+        if let Some(version) = self.version_mut(number)
+            && let Some(leaving) = version.leaving.take()
+        {
+            version.set(leaving.ends_as, now);
+        }
     }
 
     /// A version in use that its provider refuses goes out of use; its secret is kept.

@@ -176,8 +176,11 @@ impl Proposal<'_> {
             doc.versions.iter().filter(|one| used(one.state)).map(|one| one.version).collect()
         };
         let versions = version.map_or_else(served, |one| vec![one]);
+        let kept: Vec<SecretId> = ids_with_secret(doc, provider).collect();
         let done = doc.revoke(begin, &versions, (next, !how.graceful), now);
         done.map_err(|why| barred(provider, key, why))?;
+        let left: BTreeSet<SecretId> = ids_with_secret(doc, provider).collect();
+        self.erase.extend(kept.into_iter().filter(|id| !left.contains(id)));
         self.written(provider, found)
     }
 
@@ -187,9 +190,10 @@ impl Proposal<'_> {
     /// When it is in use or not there.
     pub fn destroy_key(&mut self, provider: &str, key: &str, version: u32) -> Result<(), Refusal> {
         let mut found = self.found(provider, key)?;
-        let done = found.key_mut()?.destroy(version, self.now);
-        done.map_err(|why| barred(provider, key, why))?;
-        self.erase.push(id(provider, key, version));
+        let doc = found.key_mut()?;
+        let id = doc.version(version).map(|one| one.secret_id(provider, key));
+        doc.destroy(version, self.now).map_err(|why| barred(provider, key, why))?;
+        self.erase.extend(id);
         self.written(provider, found)
     }
 
@@ -205,11 +209,13 @@ impl Proposal<'_> {
             if !version.state.has_secret() || version.origins.contains(&origin) {
                 continue;
             }
-            let id = id(provider, key, version.version);
-            let secret: Secret = self.vault.open(&id, &version.origins)?;
+            let old = version.secret_id(provider, key);
+            let secret: Secret = self.vault.open(&old, &version.origins)?;
+            version.seal += 1;
             version.origins.insert(origin.clone());
             let origins = version.origins.clone();
-            self.secrets.insert(id, Sealing { secret, origins });
+            self.secrets.insert(version.secret_id(provider, key), Sealing { secret, origins });
+            self.erase.push(old);
         }
         self.written(provider, found)
     }
@@ -226,10 +232,7 @@ impl Proposal<'_> {
         let (next, now) = (self.next(), self.now);
         let mut found = self.found(provider, key)?;
         let doc = found.key_mut()?;
-        let before: BTreeSet<u32> = with_secret(doc).collect();
         step(doc, next, now);
-        let after: BTreeSet<u32> = with_secret(doc).collect();
-        self.erase.extend(before.difference(&after).map(|version| id(provider, key, *version)));
         self.written(provider, found)
     }
 
@@ -260,7 +263,8 @@ impl Proposal<'_> {
         let version =
             stage(doc, secret, &with).map_err(|unmerged| unmerged.refusal(provider, &doc.name, 0))?;
         let secret = Secret::new(secret.as_bytes().to_vec());
-        self.seal(Some((id(provider, &doc.name, version), secret)), origins);
+        let id = doc.version(version).map(|one| one.secret_id(provider, &doc.name));
+        self.seal(id.map(|id| (id, secret)), origins);
         Ok(version)
     }
 
@@ -307,14 +311,11 @@ fn is_failed(doc: &KeyDocument) -> bool {
     doc.rollout.as_ref().is_some_and(|rollout: &Rollout| rollout.failure.is_some())
 }
 
-fn with_secret(doc: &KeyDocument) -> impl Iterator<Item = u32> {
-    doc.versions.iter().filter(|one| one.state.has_secret()).map(|one| one.version)
+fn ids_with_secret(doc: &KeyDocument, provider: &str) -> impl Iterator<Item = SecretId> {
+    let kept = doc.versions.iter().filter(|one| one.state.has_secret());
+    kept.map(move |one| one.secret_id(provider, &doc.name))
 }
 
 fn barred(provider: &str, key: &str, barred: Barred) -> Refusal {
     Refusal::Barred { key: format!("{provider}/{key}"), barred }
-}
-
-fn id(provider: &str, key: &str, version: u32) -> SecretId {
-    SecretId { provider: provider.to_owned(), key: key.to_owned(), version }
 }

@@ -198,10 +198,11 @@ impl<'a> Proposal<'a> {
         let has_keys = !keys.is_empty() || spec.credentials().next().is_some();
         let origins = crate::compile::origins_of(self.catalog, name, &spec, has_keys)?;
         for (place, offered) in spec.credentials().enumerate() {
-            let place = place - usize::from(spec.api_key.is_some());
+            let place = place.saturating_sub(usize::from(spec.api_key.is_some()));
             let merged = self.merged(name, &origins, &mut keys, &offered);
             let merged = merged.map_err(|unmerged| unmerged.refusal(name, &offered.name, place))?;
             self.seal(merged.secret, &origins);
+            self.erase.extend(merged.erase);
             if merged.seen_before {
                 let field = format!("{}.keys.{}", Kind::Provider.path(name), offered.name);
                 let reason = "holds a secret that this key had before; the version in use stays";
@@ -362,12 +363,7 @@ impl<'a> Proposal<'a> {
 
     fn drop_key(&mut self, provider: &str, key: &KeyDocument) {
         let kept = key.versions.iter().filter(|version| version.state.has_secret());
-        let id = |version: &super::KeyVersion| SecretId {
-            provider: provider.to_owned(),
-            key: key.name.clone(),
-            version: version.version,
-        };
-        self.erase.extend(kept.map(id));
+        self.erase.extend(kept.map(|version| version.secret_id(provider, &key.name)));
     }
 
     /// Writes a document unless it says what is there already.
