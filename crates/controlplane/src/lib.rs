@@ -3,6 +3,7 @@
 pub mod api;
 pub mod compile;
 pub mod fleet;
+pub mod observe;
 pub(crate) mod plane;
 pub mod push;
 pub mod resource;

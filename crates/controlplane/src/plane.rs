@@ -4,6 +4,7 @@
 use crate::{
     compile::{Compiler, SANDBOX},
     fleet::Fleet,
+    observe,
     push::Push,
     resource::{
         Apply, Author, Change, Held, Kind, Proposal, Refusal, Shown, State, Way, add_to_file, file_proposal,
@@ -17,6 +18,7 @@ use keyway_catalog::Catalog;
 use keyway_config::{File, Problem};
 use keyway_proto::snapshot::v1::Resource;
 use keyway_snapshot::{DigestKey, Secret, Snapshot, Version};
+use keyway_telemetry::Tracer;
 use std::{
     sync::Arc,
     time::{Instant, SystemTime},
@@ -38,6 +40,7 @@ pub struct Plane {
     base: Vec<Resource>,
     state: ArcSwap<State>,
     writing: Mutex<()>,
+    tracer: Tracer,
     started: Instant,
 }
 
@@ -95,8 +98,21 @@ impl Plane {
             base,
             state: ArcSwap::from_pointee(state),
             writing: Mutex::new(()),
+            tracer: Tracer::default(),
             started: Instant::now(),
         })
+    }
+
+    /// Its changes are traced with it from now on.
+    #[must_use]
+    pub fn traced(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
+    }
+
+    /// Makes spans.
+    #[must_use]
+    pub fn tracer(&self) -> &Tracer {
+        &self.tracer
     }
 
     /// The replicas.
@@ -194,8 +210,10 @@ impl Plane {
             tokens: std::mem::take(&mut proposal.tokens),
         };
         if !outcome.changes.is_empty() {
-            let planned = self.plan(&proposal)?;
-            outcome.version = self.commit(proposal, planned).await?;
+            let span = self.tracer.child(&author.trace, "compile");
+            let planned = self.plan(&proposal).inspect_err(|_| span.fail("refused"))?;
+            span.end();
+            outcome.version = self.commit(&author.trace, proposal, planned).await?;
             tracing::info!(version = %outcome.version, origin = author.origin, changes = outcome.changes.len(), "changed");
         }
         Ok(outcome)
@@ -249,7 +267,13 @@ impl Plane {
         Ok(Planned { state: next, push })
     }
 
-    async fn commit(&self, proposal: Proposal<'_>, planned: Planned) -> Result<Version, Refusal> {
+    /// `trace` is the change's span, as `traceparent` names it.
+    async fn commit(
+        &self,
+        trace: &str,
+        proposal: Proposal<'_>,
+        planned: Planned,
+    ) -> Result<Version, Refusal> {
         let write = |(key, touch): (Key, crate::resource::Touch)| -> Result<Write, Refusal> {
             let encoded = touch.document.map(|document| document.encode()).transpose();
             let value = encoded.map_err(|_| Refusal::Internal("a document that is no JSON"))?;
@@ -260,26 +284,33 @@ impl Plane {
         let taken_in: Vec<SecretId> = proposal.secrets.keys().cloned().collect();
         // A document never names a secret that is not there: in before the commit, out after it.
         proposal.secrets.into_iter().for_each(|(id, secret)| self.vault.put(id, secret));
+        let span = self.tracer.child(trace, "journal");
         let revision = match self.store.commit(Batch { writes, entry }).await {
             Ok(revision) => revision,
             Err(error) => {
+                span.fail("store");
                 taken_in.iter().for_each(|id| self.vault.erase(id));
                 return Err(error.into());
             }
         };
+        span.end();
         let Planned { mut state, mut push } = planned;
         if revision != state.revision {
             state.revision = revision;
             push = self::push(&self.base, &state)?;
         }
-        self.publish(state, push);
+        self.publish(trace, state, push);
         proposal.erase.iter().for_each(|id| self.vault.erase(id));
         Ok(self.version())
     }
 
-    fn publish(&self, state: State, push: Push) {
+    fn publish(&self, trace: &str, state: State, push: Push) {
         self.state.store(Arc::new(state));
+        let span = self.tracer.child(trace, "push");
+        let push = push.traced(span.traceparent());
+        let (version, hash) = (push.version, push.hash);
         self.fleet.publish(Arc::new(push));
+        observe::pushed(&self.fleet, span, version, hash);
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
 };
 use keyway_config::{Client, Model, Problem, Provider, Team};
 use keyway_snapshot::{DigestKey, Secret};
+use keyway_telemetry::TraceParent;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -69,7 +70,7 @@ pub struct Author {
     pub action: String,
     /// What it is done to; empty = the whole.
     pub subject: String,
-    /// Trace id, hex; empty = not traced.
+    /// Its span, as W3C `traceparent` names it; empty = not traced.
     pub trace: String,
 }
 
@@ -126,7 +127,7 @@ impl Author {
             action: self.action.clone(),
             subject: self.subject.clone(),
             detail: serde_json::Value::Null,
-            trace: self.trace.clone(),
+            trace: TraceParent::parse(&self.trace).map(|span| span.trace_id()).unwrap_or_default(),
         }
     }
 }

@@ -1,20 +1,26 @@
 //! Begins traces. A worker has one only if a collector is configured.
 
-use super::Trace;
+use super::{Trace, applying::News};
 use crate::ingress::{Asked, endpoint};
 use http::{HeaderMap, Method, request::Parts};
 use keyway_snapshot::Endpoint;
+use keyway_telemetry::Exporting;
 use opentelemetry::{
     Context, KeyValue,
     propagation::{Extractor, TextMapPropagator},
     trace::{Span, SpanBuilder, SpanKind},
 };
 use opentelemetry_sdk::{propagation::TraceContextPropagator, trace::SdkTracer};
+use std::sync::Arc;
 use ulid::Ulid;
 
 /// Makes spans.
 #[derive(Debug, Clone)]
-pub(crate) struct Tracer(SdkTracer);
+pub(crate) struct Tracer {
+    requests: SdkTracer,
+    changes: keyway_telemetry::Tracer,
+    news: Arc<News>,
+}
 
 /// W3C trace context of a caller.
 struct Headers<'a>(&'a HeaderMap);
@@ -22,8 +28,22 @@ struct Headers<'a>(&'a HeaderMap);
 // === impl Tracer ===
 
 impl Tracer {
-    pub(crate) fn new(tracer: SdkTracer) -> Self {
-        Self(tracer)
+    pub(crate) fn new(exporting: &Exporting) -> Self {
+        Self { requests: exporting.sdk(), changes: exporting.tracer(), news: Arc::default() }
+    }
+
+    /// Makes spans of changes of configuration.
+    pub(super) fn changes(&self) -> &keyway_telemetry::Tracer {
+        &self.changes
+    }
+
+    /// Keys that changes brought.
+    pub(super) fn news(&self) -> &News {
+        &self.news
+    }
+
+    pub(super) fn sdk(&self) -> &SdkTracer {
+        &self.requests
     }
 
     /// The server span of a request, under the caller's span if it named one. `None` if the sampler leaves it out.
@@ -49,8 +69,8 @@ impl Tracer {
             attributes: Some(attributes),
             ..SpanBuilder::default()
         };
-        let span = span.start_with_context(&self.0, &parent);
-        span.is_recording().then(|| Box::new(Trace::new(self.0.clone(), span)))
+        let span = span.start_with_context(&self.requests, &parent);
+        span.is_recording().then(|| Box::new(Trace::new(self.clone(), span)))
     }
 }
 

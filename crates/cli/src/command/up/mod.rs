@@ -21,7 +21,8 @@ mod tokens;
 
 use std::net::SocketAddr;
 
-use keyway_controlplane::serve::Tls;
+use keyway_controlplane::{observe::SERVICE, serve::Tls};
+use keyway_telemetry::Exporting;
 
 pub(crate) use args::Up;
 pub(crate) use replica::run as replica;
@@ -43,7 +44,7 @@ use crate::print;
 pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
     let home = Home::new(global.home.clone())?;
     let file = first::read(up.config.as_deref())?;
-    let settings = Settings::new(up, file.server())?;
+    let settings = Settings::new(up, file.server())?.traced(global.otlp.traces());
     settings.ready_file.as_deref().map_or(Ok(()), ready::clear)?;
     logging::start(&settings.serving.log)?;
     no_core_files()?;
@@ -59,6 +60,9 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
             "warning: {api_at} is answered without TLS; give --tls-cert and --tls-key, or let only a proxy reach it"
         ));
     }
+    let instance = format!("{}-{}", data_plane::host(), std::process::id());
+    let exporting = global.otlp.start(SERVICE, &instance);
+    let exporting = exporting.map_err(|error| Failure::Other(error.to_string()))?;
     let control = keyway_controlplane::serve(keyway_controlplane::Settings {
         admin,
         fleet,
@@ -70,6 +74,7 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
             .as_ref()
             .map(|files| Tls { cert: files.cert.clone(), key: files.key.clone() }),
         initial,
+        tracer: exporting.as_ref().map(Exporting::tracer).unwrap_or_default(),
     });
     let control = control.map_err(|error| first.explain(error))?;
     first.report(&control.initial);
@@ -104,6 +109,9 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
         print::line(&announcement.text());
         settings.ready_file.as_deref().map_or(Ok(()), |path| facts.write(path))
     });
+    if let Some(exporting) = exporting {
+        exporting.flush();
+    }
     let cleared = settings.ready_file.as_deref().map_or(Ok(()), ready::clear);
     ended.and(cleared).and(ready::clear(&home.path(ADMIN_URL_FILE)))
 }

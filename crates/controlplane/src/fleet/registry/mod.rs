@@ -2,6 +2,7 @@
 //! stream and read by the admin API.
 
 use super::Order;
+use crate::observe::Answers;
 use keyway_proto::fleet::v1::{Beat, Hello, Nack};
 use keyway_snapshot::{StateHash, Version};
 use schemars::JsonSchema;
@@ -242,6 +243,17 @@ impl Registry {
         let serves =
             |row: &&Row| row.link.is_some() && row.served.is_some_and(|(served, _)| served >= version);
         self.rows.values().filter(serves).count()
+    }
+
+    /// What connected replicas made of one state.
+    pub(super) fn answers(&self, version: Version, hash: StateHash) -> Answers {
+        let refused = |row: &&Row| row.refused.as_ref().is_some_and(|(of, _)| *of == hash);
+        let connected = || self.rows.values().filter(|row| row.link.is_some());
+        Answers {
+            connected: connected().count(),
+            acked: self.serving(version),
+            refused: connected().filter(refused).count(),
+        }
     }
 
     fn forget_lost(&mut self, now: Instant) {
