@@ -64,7 +64,8 @@ impl Trace {
             attributes.push(KeyValue::new("server.address", url.origin.host.to_string()));
             attributes.push(KeyValue::new("server.port", i64::from(url.origin.port)));
         }
-        let brought = self.tracer.news().take(key).map(|change| vec![Link::with_context(change.context())]);
+        let brought =
+            self.tracer.changes().brought(key).map(|change| vec![Link::with_context(change.context())]);
         let span = SpanBuilder {
             name: format!("{operation} {}", target.model).into(),
             span_kind: Some(SpanKind::Client),

@@ -1,6 +1,6 @@
 //! Begins traces. A worker has one only if a collector is configured.
 
-use super::{Trace, applying::News};
+use super::{Trace, applying::Changes};
 use crate::ingress::{Asked, endpoint};
 use http::{HeaderMap, Method, request::Parts};
 use keyway_snapshot::Endpoint;
@@ -18,8 +18,7 @@ use ulid::Ulid;
 #[derive(Debug, Clone)]
 pub(crate) struct Tracer {
     requests: SdkTracer,
-    changes: keyway_telemetry::Tracer,
-    news: Arc<News>,
+    changes: Arc<Changes>,
 }
 
 /// W3C trace context of a caller.
@@ -29,17 +28,12 @@ struct Headers<'a>(&'a HeaderMap);
 
 impl Tracer {
     pub(crate) fn new(exporting: &Exporting) -> Self {
-        Self { requests: exporting.sdk(), changes: exporting.tracer(), news: Arc::default() }
+        Self { requests: exporting.sdk(), changes: Arc::new(Changes::new(exporting.tracer())) }
     }
 
-    /// Makes spans of changes of configuration.
-    pub(super) fn changes(&self) -> &keyway_telemetry::Tracer {
+    /// For changes of configuration.
+    pub(super) fn changes(&self) -> &Changes {
         &self.changes
-    }
-
-    /// Keys that changes brought.
-    pub(super) fn news(&self) -> &News {
-        &self.news
     }
 
     pub(super) fn sdk(&self) -> &SdkTracer {

@@ -60,9 +60,7 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
             "warning: {api_at} is answered without TLS; give --tls-cert and --tls-key, or let only a proxy reach it"
         ));
     }
-    let instance = format!("{}-{}", data_plane::host(), std::process::id());
-    let exporting = global.otlp.start(SERVICE, &instance);
-    let exporting = exporting.map_err(|error| Failure::Other(error.to_string()))?;
+    let exporting = traces(global)?;
     let control = keyway_controlplane::serve(keyway_controlplane::Settings {
         admin,
         fleet,
@@ -114,6 +112,12 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
     }
     let cleared = settings.ready_file.as_deref().map_or(Ok(()), ready::clear);
     ended.and(cleared).and(ready::clear(&home.path(ADMIN_URL_FILE)))
+}
+
+/// The way of the control plane's spans; the data planes have their own.
+fn traces(global: &Global) -> Result<Option<Exporting>, Failure> {
+    let instance = format!("{}-{}", data_plane::host(), std::process::id());
+    global.otlp.start(SERVICE, &instance).map_err(|error| Failure::Other(error.to_string()))
 }
 
 /// Secrets are in memory, and a core file would put them on disk. Child processes inherit it.
