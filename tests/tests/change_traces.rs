@@ -6,6 +6,7 @@ use keyway_e2e::gateway::{CHAT, Gateway, MAIN_KEY, Outcome, SPARE_KEY, TOKEN, ch
 use keyway_testkit::process::Keyway;
 use keyway_testkit::provider::Provider;
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 const REPLICAS: u32 = 2;
 /// Requests after the change: enough that one is a replica's second.
@@ -154,5 +155,26 @@ async fn a_command_without_a_collector_names_the_trace_and_looking_is_not_traced
         .filter(|route| !route.is_empty())
         .collect();
     assert_eq!(routes, BTreeSet::from(["/api/v1/apply".to_owned()]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_collector_keeps_a_command_from_its_work() -> Outcome {
+    let provider = Provider::start()?;
+    let gateway = Gateway::start(&yaml(&provider))?;
+    // Takes connections and never says a word.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let silent = format!("http://{}", silent.local_addr()?);
+    let began = Instant::now();
+    let made = gateway.keyway.cli(&["--otlp-endpoint", &silent, "client", "create", "a"])?;
+    assert_eq!((made.code, made.stdout.lines().count()), (Some(0), 1), "{made:?}");
+    // One second for its span; the rest is a busy machine's.
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    let made = gateway.keyway.cli(&["--otlp-endpoint", "not a url", "client", "create", "b"])?;
+    assert_eq!(made.code, Some(0), "{made:?}");
+    assert!(
+        made.stderr.contains("this command is not traced: OTEL_EXPORTER_OTLP_ENDPOINT not a url"),
+        "{made:?}"
+    );
     Ok(())
 }

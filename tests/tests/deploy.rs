@@ -16,11 +16,11 @@ fn compose() -> Outcome<Value> {
     Ok(serde_json::from_slice(&read.stdout)?)
 }
 
-fn names<'a>(of: &'a Value) -> impl Iterator<Item = &'a str> {
+fn names(of: &Value) -> impl Iterator<Item = &str> {
     of.as_object().into_iter().flat_map(|fields| fields.keys().map(String::as_str))
 }
 
-fn texts<'a>(of: &'a Value) -> impl Iterator<Item = &'a str> {
+fn texts(of: &Value) -> impl Iterator<Item = &str> {
     of.as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 

@@ -89,8 +89,16 @@ impl Exporting {
         // The connection is driven by this runtime; batches are made on a thread of the SDK's.
         let entered = runtime.enter();
         let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint);
-        let exporter = exporter.build().map_err(io::Error::other)?;
+        let exporter = exporter.build().map_err(io::Error::other);
         drop(entered);
+        let exporter = match exporter {
+            Ok(exporter) => exporter,
+            Err(error) => {
+                // As in `drop`: whoever asked may be a task.
+                runtime.shutdown_background();
+                return Err(error);
+            }
+        };
         let spans = Arc::new(Spans::default());
         let counted = Counted { exporter, spans: Arc::clone(&spans), failing: AtomicBool::new(false) };
         let config = BatchConfigBuilder::default().with_max_queue_size(QUEUE).build();

@@ -337,3 +337,17 @@ pub(crate) fn not_found(state: &State, kind: Kind, name: &str) -> Refusal {
     let nearest = keyway_config::nearest(name, state.each(kind).map(|(name, _)| name));
     Refusal::NotFound { kind, name: name.to_owned(), nearest }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Author;
+
+    #[test]
+    fn the_audit_log_names_the_trace_and_no_span() {
+        let of =
+            |trace: &str| Author { trace: trace.to_owned(), ..Author::system("apply", "") }.entry(0).trace;
+        let trace = "0af7651916cd43dd8448eb211c80319c";
+        assert_eq!(of(&format!("00-{trace}-b7ad6b7169203331-01")), trace);
+        assert_eq!((of(""), of("nonsense")), (String::new(), String::new()));
+    }
+}
