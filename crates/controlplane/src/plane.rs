@@ -212,8 +212,8 @@ impl Plane {
         if !outcome.changes.is_empty() {
             let span = self.tracer.child(&author.trace, "compile");
             let planned = self.plan(&proposal).inspect_err(|_| span.fail("refused"))?;
-            span.end();
-            outcome.version = self.commit(&author.trace, proposal, planned).await?;
+            drop(span);
+            outcome.version = self.commit(proposal, planned).await?;
             tracing::info!(version = %outcome.version, origin = author.origin, changes = outcome.changes.len(), "changed");
         }
         Ok(outcome)
@@ -267,13 +267,7 @@ impl Plane {
         Ok(Planned { state: next, push })
     }
 
-    /// `trace` is the change's span, as `traceparent` names it.
-    async fn commit(
-        &self,
-        trace: &str,
-        proposal: Proposal<'_>,
-        planned: Planned,
-    ) -> Result<Version, Refusal> {
+    async fn commit(&self, proposal: Proposal<'_>, planned: Planned) -> Result<Version, Refusal> {
         let write = |(key, touch): (Key, crate::resource::Touch)| -> Result<Write, Refusal> {
             let encoded = touch.document.map(|document| document.encode()).transpose();
             let value = encoded.map_err(|_| Refusal::Internal("a document that is no JSON"))?;
@@ -284,7 +278,7 @@ impl Plane {
         let taken_in: Vec<SecretId> = proposal.secrets.keys().cloned().collect();
         // A document never names a secret that is not there: in before the commit, out after it.
         proposal.secrets.into_iter().for_each(|(id, secret)| self.vault.put(id, secret));
-        let span = self.tracer.child(trace, "journal");
+        let span = self.tracer.child(&proposal.trace, "journal");
         let revision = match self.store.commit(Batch { writes, entry }).await {
             Ok(revision) => revision,
             Err(error) => {
@@ -293,24 +287,16 @@ impl Plane {
                 return Err(error.into());
             }
         };
-        span.end();
+        drop(span);
         let Planned { mut state, mut push } = planned;
         if revision != state.revision {
             state.revision = revision;
             push = self::push(&self.base, &state)?;
         }
-        self.publish(trace, state, push);
+        self.state.store(Arc::new(state));
+        observe::publish(&self.tracer, &self.fleet, &proposal.trace, push);
         proposal.erase.iter().for_each(|id| self.vault.erase(id));
         Ok(self.version())
-    }
-
-    fn publish(&self, trace: &str, state: State, push: Push) {
-        self.state.store(Arc::new(state));
-        let span = self.tracer.child(trace, "push");
-        let push = push.traced(span.traceparent());
-        let (version, hash) = (push.version, push.hash);
-        self.fleet.publish(Arc::new(push));
-        observe::pushed(&self.fleet, span, version, hash);
     }
 }
 

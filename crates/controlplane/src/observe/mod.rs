@@ -1,7 +1,7 @@
 //! What is seen of a change from outside: its spans. A change is traced if whoever asked for it named a trace, or if a
 //! collector is configured; their names and what they say stand in docs/traces.md.
 
-use crate::fleet::Fleet;
+use crate::{fleet::Fleet, push::Push};
 use http::{HeaderMap, Method, StatusCode};
 use keyway_snapshot::{StateHash, Version};
 use keyway_telemetry::{Span, TRACEPARENT, TraceParent, Tracer};
@@ -42,8 +42,17 @@ pub(crate) fn answered(span: &Span, status: StatusCode) {
     span.end();
 }
 
+/// Gives a state to the replicas and names them the change that made it, whose span is `trace`, as `traceparent`.
+pub(crate) fn publish(tracer: &Tracer, fleet: &Arc<Fleet>, trace: &str, push: Push) {
+    let span = tracer.child(trace, "push");
+    let push = push.traced(span.traceparent());
+    let (version, hash) = (push.version, push.hash);
+    fleet.publish(Arc::new(push));
+    pushed(fleet, span, version, hash);
+}
+
 /// Ends the span of a push once every connected replica has answered, and no later than [`ANSWERED`].
-pub(crate) fn pushed(fleet: &Arc<Fleet>, span: Span, version: Version, hash: StateHash) {
+fn pushed(fleet: &Arc<Fleet>, span: Span, version: Version, hash: StateHash) {
     if !span.is_recording() {
         return;
     }

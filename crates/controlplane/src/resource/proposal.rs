@@ -89,6 +89,8 @@ pub struct Proposal<'a> {
     pub warnings: Vec<Problem>,
     /// Tokens that were made.
     pub tokens: Vec<Shown>,
+    /// As [`Author::trace`].
+    pub trace: String,
     vault: &'a Vault,
     digests: &'a DigestKey,
     made: Made,
@@ -145,6 +147,7 @@ impl<'a> Proposal<'a> {
             erase: Vec::new(),
             warnings: Vec::new(),
             tokens: Vec::new(),
+            trace: author.trace.clone(),
             vault,
             digests,
             made: author.made(at),
