@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use keyway_telemetry::Otlp;
 
 use crate::command::{apply, client, explain, fleet, login, model, provider, team, up};
 
@@ -45,6 +46,11 @@ pub(crate) struct Global {
         help_heading = "Connection"
     )]
     pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) otlp: Otlp,
+    /// The words of the verb: `keyway client rotate`.
+    #[arg(skip)]
+    pub(crate) command: String,
 }
 
 /// How results are printed.

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use keyway_config::Problem;
+use keyway_telemetry::TRACEPARENT;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
 
 use crate::connection::{Connection, is_local};
 use crate::failure::Failure;
+use crate::trace::Trace;
 
 /// A control plane that does not accept a connection in this time is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -20,12 +22,13 @@ const ANSWER_LIMIT: usize = 64 << 20;
 pub(crate) struct Server {
     connection: Connection,
     http: Client,
+    trace: Trace,
 }
 
 // === impl Server ===
 
 impl Server {
-    pub(crate) fn new(connection: Connection) -> Result<Self, Failure> {
+    pub(crate) fn new(connection: Connection, trace: Trace) -> Result<Self, Failure> {
         let http = Client::builder();
         // A proxy is for what is far: the token for this machine never goes through one.
         let http = if is_local(&connection.server) { http.no_proxy() } else { http };
@@ -36,7 +39,12 @@ impl Server {
             .user_agent(concat!("keyway/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| Failure::Other(format!("cannot set up HTTP: {}", root_cause(&error))))?;
-        Ok(Self { connection, http })
+        Ok(Self { connection, http, trace })
+    }
+
+    /// Nothing more will be asked; `well`: what was wanted is done.
+    pub(crate) fn end(self, well: bool) {
+        self.trace.end(well);
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -62,7 +70,11 @@ impl Server {
     /// `path` begins with a slash and stands below `/api/v1`. An answer without a body is `null`.
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
         let url = format!("{}/api/v1{path}", self.connection.server);
+        let changes = method != Method::GET;
         let mut request = self.http.request(method, url).bearer_auth(self.connection.token.as_str());
+        if changes {
+            request = request.header(TRACEPARENT, self.trace.parent());
+        }
         if let Some(body) = body {
             request = request.json(body);
         }

@@ -4,6 +4,7 @@ pub mod api;
 pub mod compile;
 pub mod fleet;
 mod members;
+pub mod observe;
 pub(crate) mod plane;
 pub mod push;
 pub mod resource;

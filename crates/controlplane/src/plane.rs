@@ -4,6 +4,7 @@
 use crate::{
     compile::{Compiler, DataPlane, SANDBOX},
     fleet::Fleet,
+    observe,
     push::Push,
     resource::{
         Apply, Author, Body, Change, Document, Held, Kind, Means, Proposal, Refusal, Shown, State, Touch,
@@ -18,6 +19,7 @@ use keyway_catalog::Catalog;
 use keyway_config::{File, Problem};
 use keyway_proto::snapshot::v1::Resource;
 use keyway_snapshot::{DigestKey, Secret, Snapshot, Version};
+use keyway_telemetry::Tracer;
 use std::{
     collections::BTreeSet,
     sync::Arc,
@@ -40,6 +42,7 @@ pub struct Plane {
     writing: Mutex<()>,
     /// Counts changes of keys: rotation looks again.
     keys: watch::Sender<u64>,
+    tracer: Tracer,
     started: Instant,
 }
 
@@ -114,10 +117,23 @@ impl Plane {
             state: ArcSwap::from_pointee(state),
             writing: Mutex::new(()),
             keys: watch::Sender::new(0),
+            tracer: Tracer::default(),
             started: Instant::now(),
         };
         plane.sweep();
         Ok(plane)
+    }
+
+    /// Its changes are traced with it from now on.
+    #[must_use]
+    pub fn traced(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
+    }
+
+    /// Makes spans.
+    #[must_use]
+    pub fn tracer(&self) -> &Tracer {
+        &self.tracer
     }
 
     /// The replicas.
@@ -248,7 +264,9 @@ impl Plane {
             tokens: std::mem::take(&mut proposal.tokens),
         };
         if !outcome.changes.is_empty() || !proposal.secrets.is_empty() {
-            let planned = self.plan(&proposal)?;
+            let span = self.tracer.child(&author.trace, "compile");
+            let planned = self.plan(&proposal).inspect_err(|_| span.fail("refused"))?;
+            drop(span);
             outcome.version = self.commit(proposal, planned).await?;
             tracing::info!(version = %outcome.version, author.action, author.subject, "changed");
         }
@@ -342,6 +360,7 @@ impl Plane {
         // A document never names a secret that is not there: in before the commit, out after it.
         let sealed =
             proposal.secrets.iter().try_for_each(|(id, one)| self.vault.put(id, &one.secret, &one.origins));
+        let span = self.tracer.child(&proposal.trace, "journal");
         let committed = match sealed {
             Ok(()) => self.store.commit(Batch { writes, entry }).await.map_err(Refusal::from),
             Err(error) => Err(error.into()),
@@ -349,10 +368,12 @@ impl Plane {
         let revision = match committed {
             Ok(revision) => revision,
             Err(error) => {
+                span.fail("store");
                 fresh.into_iter().for_each(|id| self.erase(id));
                 return Err(error);
             }
         };
+        drop(span);
         let Planned { mut state, mut push } = planned;
         if revision != state.revision {
             state.revision = revision;
@@ -364,7 +385,7 @@ impl Plane {
         self.fleet.set_lease(lease(&state));
         self.state.store(Arc::new(state));
         if let Some(push) = push {
-            self.fleet.publish(Arc::new(push));
+            observe::publish(&self.tracer, &self.fleet, &proposal.trace, push);
         }
         proposal.erase.iter().for_each(|id| self.erase(id));
         self.keys.send_modify(|count| *count += 1);

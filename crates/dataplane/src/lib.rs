@@ -31,5 +31,4 @@ mod within;
 mod worker;
 
 pub use listen::{TlsError, tls_config};
-pub use observe::Otlp;
 pub use run::{Running, Settings, StartError, start};

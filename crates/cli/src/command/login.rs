@@ -10,6 +10,7 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::print;
 use crate::server::Server;
+use crate::trace::Trace;
 
 /// The token comes from --token, --from-env, --from-file or stdin; the server from --server.
 #[derive(Debug, Args)]
@@ -25,7 +26,7 @@ pub(crate) async fn run(global: &Global, login: Login) -> Result<(), Failure> {
         _ => login.from.read("admin token")?,
     };
     let connection = Connection { server: server.clone(), token: token.clone() };
-    Server::new(connection)?.get("/status").await?;
+    Server::new(connection, Trace::new(global))?.get("/status").await?;
     let home = Home::new(global.home.clone())?;
     home.make()?;
     let kept = connection::Login { server: server.clone(), token: token.to_string() };

@@ -20,6 +20,7 @@ use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::print;
 use crate::server::Server;
+use crate::trace::Trace;
 
 /// Does what was asked.
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
@@ -52,8 +53,10 @@ fn ask(
     global: &Global,
     verb: impl AsyncFnOnce(&Server, Output) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let server = Server::new(Connection::find(global)?)?;
-    block_on(verb(&server, global.output))
+    let server = Server::new(Connection::find(global)?, Trace::new(global))?;
+    let done = block_on(verb(&server, global.output));
+    server.end(done.is_ok());
+    done
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {

@@ -10,6 +10,7 @@ use crate::{
 };
 use bytes::Bytes;
 use keyway_config::Problem;
+use keyway_telemetry::Span;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt, sync::Arc};
@@ -26,6 +27,8 @@ pub(crate) struct Call {
     /// The version that the caller last saw of what it changes.
     pub(super) if_match: Option<u64>,
     pub(super) body: Bytes,
+    /// Of a change: its span, that more may hang below or be said of.
+    pub(super) span: Span,
     /// The route's name in the audit log.
     pub(super) action: &'static str,
 }
@@ -91,7 +94,7 @@ impl Call {
             actor: "bootstrap".to_owned(),
             action: self.action.to_owned(),
             subject: subject.to_owned(),
-            trace: String::new(),
+            trace: self.span.traceparent(),
         }
     }
 

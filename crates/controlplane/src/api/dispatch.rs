@@ -1,19 +1,22 @@
 //! From a request to a route's function and back. Denies first: nothing of a request is read before its token is good.
 
 use super::{
-    Api,
+    Api, PREFIX,
     answer::{Answer, Fault},
     call::Call,
     idempotency::{KEY_LIMIT, RequestKey, Turn},
     route::Route,
 };
+use crate::observe;
 use axum::{
     RequestPartsExt,
+    body::Body,
     extract::{Query, RawPathParams, Request},
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use keyway_telemetry::Span;
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -32,25 +35,44 @@ pub(super) async fn dispatch(
     request: Request,
 ) -> Result<Answer, Fault> {
     admit(&api, request.headers())?;
+    let span = span(&api, route, &request);
+    let answer = answer(api, route, request, span.clone()).await;
+    observe::answered(&span, answer.as_ref().map_or_else(|fault| fault.status, |answer| answer.status));
+    answer
+}
+
+async fn answer(api: Arc<Api>, route: &'static Route, request: Request, span: Span) -> Result<Answer, Fault> {
     let (mut parts, body) = request.into_parts();
-    let limited = Limited::new(body, route.body_limit);
-    let body = match timeout(BODY_DEADLINE, limited.collect()).await {
-        Ok(Ok(collected)) => collected.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let message = format!("the body has more than {} bytes", route.body_limit);
-            return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message));
-        }
-        Ok(Err(_)) => return Err(Fault::malformed("the body broke off")),
-        Err(_) => {
-            let message = "the body did not arrive in time";
-            return Err(Fault::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", message));
-        }
-    };
+    let body = whole(body, route.body_limit).await?;
     let key = request_key(&parts)?;
-    let call = call(api, &mut parts, body, route).await?;
+    let call = Call { span, ..call(api, &mut parts, body, route).await? };
     // A change that has begun is finished whether or not the caller stays.
     let running = tokio::spawn(once(key, call, route));
     running.await.unwrap_or_else(|_| Err(Fault::internal("the request failed")))
+}
+
+/// Only changes are traced: whoever looks, looks often.
+fn span(api: &Api, route: &Route, request: &Request) -> Span {
+    if route.action.is_empty() {
+        return Span::default();
+    }
+    let path = format!("{PREFIX}{}", route.path);
+    observe::called(api.plane.tracer(), request.method(), path, request.headers())
+}
+
+async fn whole(body: Body, limit: usize) -> Result<Bytes, Fault> {
+    match timeout(BODY_DEADLINE, Limited::new(body, limit).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let message = format!("the body has more than {limit} bytes");
+            Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message))
+        }
+        Ok(Err(_)) => Err(Fault::malformed("the body broke off")),
+        Err(_) => {
+            let message = "the body did not arrive in time";
+            Err(Fault::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", message))
+        }
+    }
 }
 
 /// Whether the caller may be here at all.
@@ -79,7 +101,7 @@ async fn call(api: Arc<Api>, parts: &mut Parts, body: Bytes, route: &'static Rou
         .await
         .map_err(|error| Fault::malformed(error.to_string()))?;
     let if_match = if_match(&parts.headers)?;
-    Ok(Call { api, path, query, if_match, body, action: route.action })
+    Ok(Call { api, path, query, if_match, body, span: Span::default(), action: route.action })
 }
 
 fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Fault> {

@@ -3,12 +3,15 @@
 use clap::Parser;
 use keyway_config::{File, Server};
 use keyway_controlplane::{
-    Initial, Running, Settings, private_dir,
+    Initial, Running, Settings,
+    observe::SERVICE,
+    private_dir,
     resource::{Apply, Way},
     serve,
     serve::Tls,
     token_file,
 };
+use keyway_telemetry::{Exporting, Otlp};
 use std::{
     cell::RefCell,
     collections::BTreeSet,
@@ -60,6 +63,8 @@ struct Options {
     /// Written as JSON once requests are answered
     #[arg(long, env = "KEYWAY_READY_FILE", value_name = "FILE")]
     ready_file: Option<PathBuf>,
+    #[command(flatten)]
+    otlp: Otlp,
     /// What is logged: error, warn, info, debug, or by module
     #[arg(long, env = "KEYWAY_LOG", default_value = "info")]
     log: String,
@@ -98,6 +103,7 @@ fn run(options: Options) -> Result<(), Fault> {
     let fleet_token_file = in_home(options.fleet_token_file, "fleet.token");
     let token = |path: &Path| token_file(path).map_err(|error| format!("{}: {error}", path.display()));
     let Server { admin_listen, fleet_listen, .. } = server;
+    let exporting = options.otlp.start(SERVICE, &instance()).map_err(|error| error.to_string())?;
     let settings = Settings {
         admin: bind("--admin-listen", options.admin_listen.or(admin_listen).as_deref().unwrap_or(ADMIN))?,
         fleet: bind("--fleet-listen", options.fleet_listen.or(fleet_listen).as_deref().unwrap_or(FLEET))?,
@@ -105,6 +111,7 @@ fn run(options: Options) -> Result<(), Fault> {
         fleet_token: token(&fleet_token_file)?,
         tls: options.tls_cert.zip(options.tls_key).map(|(cert, key)| Tls { cert, key }),
         initial: initial(file, options.config.as_deref()),
+        tracer: exporting.as_ref().map(Exporting::tracer).unwrap_or_default(),
     };
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
     let running = serve(settings).map_err(|error| error.to_string())?;
@@ -122,7 +129,17 @@ fn run(options: Options) -> Result<(), Fault> {
     }
     until_signal(&running)?;
     running.stop();
-    running.join().map_err(|error| error.to_string())
+    let ended = running.join().map_err(|error| error.to_string());
+    if let Some(exporting) = exporting {
+        exporting.flush();
+    }
+    ended
+}
+
+/// Tells this process from others of its service, in traces.
+fn instance() -> String {
+    let host = rustix::system::uname().nodename().to_str().map_or_else(|_| "unknown".into(), str::to_owned);
+    format!("{host}-{}", std::process::id())
 }
 
 fn log(wanted: &str) -> Result<(), Fault> {

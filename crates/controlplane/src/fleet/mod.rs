@@ -10,9 +10,9 @@ pub use probe::{Asked, ProbeFailed, Probed};
 pub use registry::{Refused, Replica, ReplicaState};
 pub use service::serve;
 
-use crate::{push::Push, token::Token};
+use crate::{observe::Answers, push::Push, token::Token};
 use keyway_proto::fleet::v1::{Probe, ProbeResult};
-use keyway_snapshot::Version;
+use keyway_snapshot::{StateHash, Version};
 use parking_lot::Mutex;
 pub(crate) use registry::Evidence;
 use registry::Registry;
@@ -195,6 +195,11 @@ impl Fleet {
     #[must_use]
     pub fn serving(&self, version: Version) -> usize {
         self.registry.lock().serving(version)
+    }
+
+    /// What connected replicas made of one state.
+    pub(crate) fn answers(&self, version: Version, hash: StateHash) -> Answers {
+        self.registry.lock().answers(version, hash)
     }
 
     /// Wakes whenever something about a replica changed.

@@ -16,6 +16,7 @@ use crate::{
     vault::Vault,
 };
 use keyway_config::Secret;
+use keyway_telemetry::Tracer;
 use std::{
     io,
     net::{SocketAddr, TcpListener},
@@ -43,6 +44,8 @@ pub struct Settings {
     pub tls: Option<Tls>,
     /// In force before anything is answered, in this order.
     pub initial: Vec<Initial>,
+    /// Makes spans of changes; the default makes none.
+    pub tracer: Tracer,
 }
 
 /// A file that is there from the start.
@@ -158,10 +161,9 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
     let tls = settings.tls.as_ref().map(Tls::acceptor).transpose()?;
     let token = |secret: &Secret| Token::new(secret.expose()).map_err(io::Error::other);
     let (admin_token, fleet_token) = (token(&settings.admin_token)?, token(&settings.fleet_token)?);
-    let plane = Arc::new(
-        Plane::open(Arc::new(Memory::default()), Vault::ephemeral().map_err(Refusal::from)?, fleet_token)
-            .await?,
-    );
+    let vault = Vault::ephemeral().map_err(Refusal::from)?;
+    let plane = Plane::open(Arc::new(Memory::default()), vault, fleet_token).await?;
+    let plane = Arc::new(plane.traced(settings.tracer));
     let mut outcomes = Vec::with_capacity(settings.initial.len());
     for Initial { apply, by } in settings.initial {
         let origin = apply.origin.clone();

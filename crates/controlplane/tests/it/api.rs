@@ -344,3 +344,21 @@ async fn a_full_house_does_not_hold_up_the_end() {
     assert!(stopping.elapsed() < keyway_controlplane::serve::STOP_GRACE * 3, "{:?}", stopping.elapsed());
     drop(idle);
 }
+
+#[tokio::test]
+async fn without_a_collector_the_callers_trace_still_reaches_the_replicas() {
+    const CALLER: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let running = start();
+    let mut replica = Replica::connect(&running, FLEET_TOKEN, hello("r1")).await.unwrap();
+    assert_eq!(replica.state().await.traceparent, "", "nobody asked for the first state");
+    let operator = Operator::of(&running);
+    for (path, caller, told) in [("/models/a", CALLER, CALLER), ("/models/b", "00-nonsense", "")] {
+        let headers = [("traceparent", caller)];
+        let alias = json!({ "targets": [{ "provider": "sandbox", "model": "echo" }] });
+        let (status, answer) = operator.send(Method::PUT, path, alias, &headers).await;
+        assert!(status.is_success(), "{answer}");
+        let mut late = Replica::connect(&running, FLEET_TOKEN, hello(path)).await.unwrap();
+        assert_eq!(late.state().await.traceparent, told);
+    }
+    stop(running).await;
+}

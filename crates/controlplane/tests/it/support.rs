@@ -29,6 +29,7 @@ pub(crate) fn start() -> Running {
         fleet_token: secret(FLEET_TOKEN),
         tls: None,
         initial: Vec::new(),
+        tracer: keyway_telemetry::Tracer::default(),
     };
     serve(settings).unwrap()
 }
@@ -55,6 +56,7 @@ pub(crate) struct Replica {
 
 /// A state as it came over the wire.
 pub(crate) struct Received {
+    pub(crate) traceparent: String,
     pub(crate) resources: Vec<Resource>,
     pub(crate) commit: Commit,
 }
@@ -111,7 +113,8 @@ impl Replica {
                     assert_eq!(begin.resources, resources.len() as u64);
                     assert_eq!(commit.version, begin.version);
                     assert_eq!(commit.state_hash, state_hash(&resources).0);
-                    return Received { resources, commit };
+                    let traceparent = begin.traceparent;
+                    return Received { traceparent, resources, commit };
                 }
                 other => panic!("{other:?} inside a state"),
             }

@@ -5,7 +5,7 @@ mod metrics;
 use crate::{
     ingress::BodyBudget,
     meter::Totals,
-    observe::{Faults, Gauges, Spans},
+    observe::{Faults, Gauges},
     sync::{Held, LinkStatus},
 };
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use keyway_snapshot::Meter;
+use keyway_telemetry::Spans;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::{convert::Infallible, net::TcpListener, rc::Rc, sync::Arc, time::Duration};

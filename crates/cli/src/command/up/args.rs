@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use keyway_dataplane::Otlp;
 
 #[derive(Debug, Default, Args)]
 pub(crate) struct Up {
@@ -40,8 +39,6 @@ pub(crate) struct Up {
     /// Seconds that requests in flight get when it stops [file: server.grace] [default: 30]
     #[arg(long, env = "KEYWAY_GRACE", value_name = "S")]
     pub(super) grace: Option<u64>,
-    #[command(flatten)]
-    pub(super) otlp: Otlp,
     /// What is logged to stderr: off, error, warn, info, debug, or by module [file: server.log] [default: warn]
     #[arg(long, env = "KEYWAY_LOG", value_name = "FILTER")]
     pub(super) log: Option<String>,

@@ -21,7 +21,8 @@ mod tokens;
 
 use std::net::SocketAddr;
 
-use keyway_controlplane::serve::Tls;
+use keyway_controlplane::{observe::SERVICE, serve::Tls};
+use keyway_telemetry::Exporting;
 
 pub(crate) use args::Up;
 pub(crate) use replica::run as replica;
@@ -43,7 +44,7 @@ use crate::print;
 pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
     let home = Home::new(global.home.clone())?;
     let file = first::read(up.config.as_deref())?;
-    let settings = Settings::new(up, file.server())?;
+    let settings = Settings::new(up, file.server())?.traced(global.otlp.traces());
     settings.ready_file.as_deref().map_or(Ok(()), ready::clear)?;
     logging::start(&settings.serving.log)?;
     no_core_files()?;
@@ -59,6 +60,7 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
             "warning: {api_at} is answered without TLS; give --tls-cert and --tls-key, or let only a proxy reach it"
         ));
     }
+    let exporting = traces(global)?;
     let control = keyway_controlplane::serve(keyway_controlplane::Settings {
         admin,
         fleet,
@@ -70,6 +72,7 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
             .as_ref()
             .map(|files| Tls { cert: files.cert.clone(), key: files.key.clone() }),
         initial,
+        tracer: exporting.as_ref().map(Exporting::tracer).unwrap_or_default(),
     });
     let control = control.map_err(|error| first.explain(error))?;
     first.report(&control.initial);
@@ -104,8 +107,17 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
         print::line(&announcement.text());
         settings.ready_file.as_deref().map_or(Ok(()), |path| facts.write(path))
     });
+    if let Some(exporting) = exporting {
+        exporting.flush();
+    }
     let cleared = settings.ready_file.as_deref().map_or(Ok(()), ready::clear);
     ended.and(cleared).and(ready::clear(&home.path(ADMIN_URL_FILE)))
+}
+
+/// The way of the control plane's spans; the data planes have their own.
+fn traces(global: &Global) -> Result<Option<Exporting>, Failure> {
+    let instance = format!("{}-{}", data_plane::host(), std::process::id());
+    global.otlp.start(SERVICE, &instance).map_err(|error| Failure::Other(error.to_string()))
 }
 
 /// Secrets are in memory, and a core file would put them on disk. Child processes inherit it.

@@ -92,11 +92,17 @@ impl Settings {
                 upstream_ca: up.upstream_ca.clone().or(file.upstream_ca.map(PathBuf::from)),
                 tls,
                 grace: grace.unwrap_or(DEFAULT_GRACE),
-                otlp: up.otlp.traces(),
+                otlp: None,
                 log: up.log.clone().or(file.log).unwrap_or_else(|| logging::DEFAULT.to_owned()),
             },
             ready_file: up.ready_file.clone(),
         })
+    }
+
+    /// With a collector of traces.
+    pub(super) fn traced(mut self, otlp: Option<String>) -> Self {
+        self.serving.otlp = otlp;
+        self
     }
 }
 

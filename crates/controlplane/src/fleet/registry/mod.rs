@@ -9,6 +9,7 @@ mod evidence;
 pub(crate) use evidence::Evidence;
 
 use super::Order;
+use crate::observe::Answers;
 use keyway_proto::fleet::v1::{Beat, Hello, KeyUse, Nack};
 use keyway_snapshot::{StateHash, Version};
 use schemars::JsonSchema;
@@ -348,6 +349,17 @@ impl Registry {
         let serves =
             |row: &&Row| row.link.is_some() && row.served.is_some_and(|(served, _)| served >= version);
         self.rows.values().filter(serves).count()
+    }
+
+    /// What connected replicas made of one state.
+    pub(super) fn answers(&self, version: Version, hash: StateHash) -> Answers {
+        let refused = |row: &&Row| row.refused.as_ref().is_some_and(|(of, _)| *of == hash);
+        let connected = || self.rows.values().filter(|row| row.link.is_some());
+        Answers {
+            connected: connected().count(),
+            acked: self.serving(version),
+            refused: connected().filter(refused).count(),
+        }
     }
 
     /// Whoever was not heard for a whole lease does not use what it holds any more. `true`: some left the list.

@@ -148,3 +148,23 @@ fn rid_of_a_version_means_served_counted_and_kept_without_it() {
     registry.hello(hello("a", 2), link(), start).unwrap();
     assert!(!rid(&registry), "another process proves nothing until it serves");
 }
+
+#[test]
+fn answers_are_those_of_connected_replicas_to_one_state() {
+    let start = Instant::now();
+    let mut registry = Registry::default();
+    let later = (Version { epoch: 1, counter: 10 }, StateHash([10; 32]));
+    for id in ["acked", "later", "refused", "silent", "gone"] {
+        let stream = registry.hello(hello(id, 1), link(), start).unwrap().stream;
+        match id {
+            "acked" => registry.applied(id, NEWEST, Duration::ZERO, start),
+            "later" => registry.applied(id, later, Duration::ZERO, start),
+            "refused" => registry.refused(id, NEWEST.0, NEWEST.1, nack()),
+            "gone" => registry.ended(id, stream, start),
+            _ => {}
+        }
+    }
+    let of = |(version, hash)| registry.answers(version, hash);
+    assert_eq!(of(NEWEST), Answers { connected: 4, acked: 2, refused: 1 });
+    assert_eq!(of(later), Answers { connected: 4, acked: 1, refused: 0 });
+}

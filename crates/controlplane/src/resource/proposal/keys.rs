@@ -247,7 +247,7 @@ impl Proposal<'_> {
             hold: how.hold,
             overlap_ms: how.overlap_ms.or(millis(section.overlap)).unwrap_or(OVERLAP_MS),
             ack_timeout_ms: how.ack_timeout_ms.or(millis(section.ack_timeout)).unwrap_or(ACK_TIMEOUT_MS),
-            trace: self.entry.trace.clone(),
+            trace: self.trace.clone(),
         }
     }
 

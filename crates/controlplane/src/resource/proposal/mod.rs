@@ -16,6 +16,7 @@ use crate::{
 use keyway_catalog::Catalog;
 use keyway_config::{Client, Model, Problem, Provider, Team};
 use keyway_snapshot::{DigestKey, Secret, Version};
+use keyway_telemetry::TraceParent;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,7 +75,7 @@ pub struct Author {
     pub action: String,
     /// What it is done to; empty = the whole.
     pub subject: String,
-    /// Trace id, hex; empty = not traced.
+    /// Its span, as W3C `traceparent` names it; empty = not traced.
     pub trace: String,
 }
 
@@ -93,6 +94,8 @@ pub struct Proposal<'a> {
     pub warnings: Vec<Problem>,
     /// Tokens that were made.
     pub tokens: Vec<Shown>,
+    /// As [`Author::trace`].
+    pub trace: String,
     /// Providers that are known.
     catalog: &'a Catalog,
     vault: &'a Vault,
@@ -155,7 +158,7 @@ impl Author {
             action: self.action.clone(),
             subject: self.subject.clone(),
             detail: serde_json::Value::Null,
-            trace: self.trace.clone(),
+            trace: TraceParent::parse(&self.trace).map(|span| span.trace_id()).unwrap_or_default(),
         }
     }
 }
@@ -175,6 +178,7 @@ impl<'a> Proposal<'a> {
             warnings: Vec::new(),
             tokens: Vec::new(),
             catalog,
+            trace: author.trace.clone(),
             vault,
             digests,
             made: author.made(at),
@@ -394,4 +398,18 @@ impl<'a> Proposal<'a> {
 pub(crate) fn not_found(state: &State, kind: Kind, name: &str) -> Refusal {
     let nearest = keyway_config::nearest(name, state.each(kind).map(|(name, _)| name));
     Refusal::NotFound { kind, name: name.to_owned(), nearest }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Author;
+
+    #[test]
+    fn the_audit_log_names_the_trace_and_no_span() {
+        let of =
+            |trace: &str| Author { trace: trace.to_owned(), ..Author::system("apply", "") }.entry(0).trace;
+        let trace = "0af7651916cd43dd8448eb211c80319c";
+        assert_eq!(of(&format!("00-{trace}-b7ad6b7169203331-01")), trace);
+        assert_eq!((of(""), of("nonsense")), (String::new(), String::new()));
+    }
 }

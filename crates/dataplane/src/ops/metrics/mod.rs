@@ -1,8 +1,9 @@
 //! Prometheus text. Names, units and labels stand in docs/metrics.md; a test compares the two.
 
 use super::Ops;
-use crate::observe::{BOUNDS_MS, Durations, Endings, Spans, Tried};
+use crate::observe::{BOUNDS_MS, Durations, Endings, Tried};
 use keyway_snapshot::{METERS, Meter};
+use keyway_telemetry::Spans;
 use std::{
     collections::BTreeMap,
     fmt::{Display, Write},
