@@ -131,6 +131,16 @@ impl Clients {
         self.by_name.get(name)
     }
 
+    /// Tokens of `self` that let somebody in, and do not in `newer`: gone, or their client is disabled.
+    pub fn revoked_in<'a>(&'a self, newer: &'a Clients) -> impl Iterator<Item = &'a TokenDigest> {
+        let enabled = |client: &Client| client.state == ClientState::Enabled;
+        let admits = move |digest| newer.by_digest.get(digest).is_some_and(|client| enabled(client));
+        self.by_digest
+            .iter()
+            .filter(move |(digest, client)| enabled(client) && !admits(digest))
+            .map(|(digest, _)| digest)
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
