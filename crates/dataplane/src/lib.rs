@@ -14,6 +14,7 @@ mod listen;
 mod meter;
 mod models;
 mod observe;
+mod open;
 mod ops;
 mod pipeline;
 mod probe;

@@ -208,6 +208,7 @@ fn serving_thread(
             strangers: Strangers::default(),
             epoch: Instant::from_std(epoch),
             anchor: Cell::new((Instant::now(), crate::clock::since_epoch())),
+            open: Rc::default(),
             in_flight: Cell::new(0),
             requests: Cell::new(0),
         });
@@ -221,10 +222,15 @@ fn serving_thread(
                 Err(error) => return tracing::error!(%error, "a core could not listen"),
             };
             let accept = Accept { listener, tls: tls.map(TlsAcceptor::from), connections };
-            let sweep = sweep(Rc::clone(&worker));
+            let (sweep, cutter) = (sweep(Rc::clone(&worker)), Rc::clone(&worker));
+            let cutting = async move {
+                cutter.cut_revoked().await;
+                std::future::pending::<()>().await
+            };
             tokio::select! {
                 () = crate::listen::serve(worker, accept, end) => {}
                 () = sweep => {}
+                () = cutting => {}
             }
         });
     };

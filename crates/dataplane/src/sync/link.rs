@@ -224,7 +224,7 @@ where
                 let before = self.held.pin();
                 applying.holds(
                     self.settings.tracer.as_ref(),
-                    before.as_deref().map(|state| &state.snapshot),
+                    before.as_deref().map(|state| &*state.snapshot),
                     &snapshot,
                 );
                 self.held.swap(snapshot);
