@@ -7,6 +7,9 @@ use keyway_telemetry::Otlp;
 
 use crate::command::{apply, client, explain, fleet, login, model, provider, team, up};
 
+/// A hidden verb.
+pub(crate) const CHECK_INDEX: &str = "check-index";
+
 /// Self-hosted AI gateway: one place for provider keys, many clients.
 #[derive(Debug, Parser)]
 #[command(name = "keyway", version, propagate_version = true, arg_required_else_help = true)]
@@ -70,6 +73,12 @@ pub(crate) enum Verb {
     /// What `up --replicas` runs
     #[command(hide = true)]
     Replica,
+    /// Opens the index of a store and reads it: what `up` does in a process of its own before it opens it
+    #[command(hide = true, name = CHECK_INDEX)]
+    CheckIndex {
+        /// The store's directory
+        store: PathBuf,
+    },
     /// Put a keyway.yaml into effect
     Apply(apply::Apply),
     /// Show what apply would change; changes nothing

@@ -28,6 +28,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     match verb {
         Verb::Up(up) => up::run(&global, &up),
         Verb::Replica => up::replica(),
+        Verb::CheckIndex { store } => up::check_index(&store),
         Verb::Schema => {
             print::json(&keyway_config::schema());
             Ok(())

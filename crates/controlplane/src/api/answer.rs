@@ -189,6 +189,10 @@ impl Fault {
             StoreError::ReadOnly(_) => (StatusCode::SERVICE_UNAVAILABLE, "storage_read_only"),
             StoreError::Failed(_)
             | StoreError::Damaged(_)
+            | StoreError::Locked(_)
+            | StoreError::Unusable(_)
+            | StoreError::BadBackup(_)
+            | StoreError::TooLarge { .. }
             | StoreError::BadBatch { .. }
             | StoreError::Conflict { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "storage_failed"),
         };

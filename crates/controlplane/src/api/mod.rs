@@ -54,6 +54,19 @@ impl Api {
     }
 }
 
+/// While the vault is sealed every path says why, to whoever shows the token.
+pub fn sealed(token: Token, why: String) -> Router {
+    let refuse = move |headers: HeaderMap| async move {
+        let fault = if token.admits(&headers) {
+            Fault::new(StatusCode::SERVICE_UNAVAILABLE, "sealed", why)
+        } else {
+            Fault::unauthorized()
+        };
+        Err::<(), _>(fault)
+    };
+    Router::new().fallback(refuse)
+}
+
 /// All routes of the table, and a plain front page that names them.
 pub fn router(api: Api) -> Router {
     let api = Arc::new(api);

@@ -161,7 +161,11 @@ impl From<StoreError> for Refusal {
             | StoreError::Full
             | StoreError::Failed(_)
             | StoreError::ReadOnly(_)
-            | StoreError::Damaged(_)) => Self::Store(other),
+            | StoreError::Damaged(_)
+            | StoreError::Locked(_)
+            | StoreError::Unusable(_)
+            | StoreError::BadBackup(_)
+            | StoreError::TooLarge { .. }) => Self::Store(other),
         }
     }
 }

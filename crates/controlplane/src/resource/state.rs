@@ -98,6 +98,11 @@ impl State {
         self.documents.iter()
     }
 
+    /// Whether anything was ever configured.
+    pub(crate) fn has_settings(&self) -> bool {
+        self.documents.keys().any(|key| Kind::of(key).is_some_and(|kind| kind != Kind::Replica))
+    }
+
     /// Whether there is no document.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -1,7 +1,6 @@
 //! Operators at the REST API.
 
-use crate::support::{ADMIN_TOKEN, FLEET_TOKEN, Replica, hello, start, stop};
-use keyway_controlplane::Running;
+use crate::support::{ADMIN_TOKEN, FLEET_TOKEN, Replica, Started, hello, start, stop};
 use keyway_proto::fleet::v1::{ProbeResult, from_replica, to_replica};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
@@ -14,7 +13,7 @@ pub(crate) struct Operator {
 }
 
 impl Operator {
-    pub(crate) fn of(running: &Running) -> Self {
+    pub(crate) fn of(running: &Started) -> Self {
         Self { http: Client::new(), base: format!("http://{}/api/v1", running.admin) }
     }
 

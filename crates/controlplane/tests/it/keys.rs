@@ -2,9 +2,8 @@
 
 use crate::{
     api::Operator,
-    support::{FLEET_TOKEN, Replica, hello, start, stop},
+    support::{FLEET_TOKEN, Replica, Started, hello, start, stop},
 };
-use keyway_controlplane::Running;
 use keyway_proto::{
     fleet::v1::{Beat, KeyUse, ProbeResult, from_replica, to_replica},
     snapshot::v1::CredentialState,
@@ -39,7 +38,7 @@ struct Counts {
 }
 
 impl Sim {
-    async fn join(running: &Running, id: &str, status: u32) -> Self {
+    async fn join(running: &Started, id: &str, status: u32) -> Self {
         let mut replica = Replica::connect(running, FLEET_TOKEN, hello(id)).await.unwrap();
         let counts = Arc::new(Mutex::new(Counts { status, ..Counts::default() }));
         let (beats, mut wanted) = mpsc::channel(8);
@@ -112,7 +111,7 @@ fn beat(counts: &Mutex<Counts>) -> from_replica::Message {
     })
 }
 
-async fn with_key(running: &Running) -> Operator {
+async fn with_key(running: &Started) -> Operator {
     let operator = Operator::of(running);
     let file = json!({ "providers": { "openai": { "keys": [{ "name": "main", "secret": FILE }] } } });
     operator.good(Method::POST, "/apply", json!({ "file": file })).await;
@@ -196,8 +195,7 @@ async fn what_the_disk_would_bring_back_is_not_retired() {
     let old = a.counts.lock().served.as_ref().unwrap().version;
     a.counts.lock().kept = Some(old.into());
     operator.good(Method::POST, "/keys/openai/main/rotate", rotate("sk-second-111111111111111")).await;
-    let view = rollout(&operator, "running").await;
-    assert_eq!(view["unconfirmed"], json!(["a"]));
+    until(&operator, |view| view["unconfirmed"] == json!(["a"])).await;
     a.counts.lock().kept = None;
     a.tell().await;
     rollout(&operator, "retired").await;

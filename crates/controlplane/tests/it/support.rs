@@ -1,7 +1,7 @@
 //! A control plane in this process on ports that the system chose, and a replica made of a gRPC client alone.
 
 use keyway_config::{File, Secret};
-use keyway_controlplane::{Running, Settings, resource::Apply, serve};
+use keyway_controlplane::{Plane, Running, Settings, resource::Apply, serve, serve::Storage};
 use keyway_proto::{
     fleet::v1::{
         Ack, Begin, Commit, FromReplica, Hello, Nack, ToReplica, fleet_client::FleetClient, from_replica,
@@ -10,7 +10,8 @@ use keyway_proto::{
     snapshot::v1::Resource,
 };
 use keyway_snapshot::{Snapshot, state_hash};
-use std::{net::TcpListener, time::Duration};
+use std::{net::TcpListener, sync::Arc, time::Duration};
+use tempfile::TempDir;
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status, Streaming, metadata::MetadataValue, transport::Channel};
@@ -19,7 +20,27 @@ pub(crate) const ADMIN_TOKEN: &str = "an-admin-token-for-tests-only";
 pub(crate) const FLEET_TOKEN: &str = "a-fleet-token-for-tests-only";
 const DEADLINE: Duration = Duration::from_secs(10);
 
-pub(crate) fn start() -> Running {
+/// A control plane and its data directory, which goes with it.
+pub(crate) struct Started {
+    pub(crate) running: Running,
+    pub(crate) plane: Arc<Plane>,
+    home: TempDir,
+}
+
+impl std::ops::Deref for Started {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.running
+    }
+}
+
+pub(crate) fn start() -> Started {
+    start_in(TempDir::new().unwrap())
+}
+
+/// Over the data that is there.
+pub(crate) fn start_in(home: TempDir) -> Started {
     let listener = || TcpListener::bind("127.0.0.1:0").unwrap();
     let secret = |text: &str| Secret::new(text.to_owned());
     let settings = Settings {
@@ -28,17 +49,28 @@ pub(crate) fn start() -> Running {
         admin_token: secret(ADMIN_TOKEN),
         fleet_token: secret(FLEET_TOKEN),
         tls: None,
+        storage: Storage {
+            home: home.path().to_owned(),
+            root_key_file: None,
+            credentials: None,
+            index_check: None,
+        },
         initial: Vec::new(),
         tracer: keyway_telemetry::Tracer::default(),
     };
-    serve(settings).unwrap()
+    let running = serve(settings).unwrap();
+    let plane = running.plane.clone().unwrap();
+    Started { running, plane, home }
 }
 
 /// Stops it and waits for its end, which is in order only while clients go on being polled.
-pub(crate) async fn stop(running: Running) {
+pub(crate) async fn stop(started: Started) -> TempDir {
+    let Started { running, plane, home } = started;
+    drop(plane);
     running.stop();
     let ending = tokio::task::spawn_blocking(move || running.join());
     timeout(DEADLINE, ending).await.unwrap().unwrap().unwrap();
+    home
 }
 
 pub(crate) fn file(yaml: &str) -> File {

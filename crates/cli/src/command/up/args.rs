@@ -45,4 +45,10 @@ pub(crate) struct Up {
     /// Write addresses and tokens as JSON to this file (mode 0600) once requests are answered
     #[arg(long, env = "KEYWAY_READY_FILE", value_name = "F")]
     pub(super) ready_file: Option<PathBuf>,
+    /// The root key, which opens every secret; made with mode 0600 at the first start [default: root.key in the data directory]
+    #[arg(long, env = "KEYWAY_ROOT_KEY_FILE", value_name = "FILE")]
+    pub(super) root_key_file: Option<PathBuf>,
+    /// Where systemd puts credentials
+    #[arg(long, env = "CREDENTIALS_DIRECTORY", hide = true)]
+    pub(super) credentials: Option<PathBuf>,
 }

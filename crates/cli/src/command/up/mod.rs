@@ -20,8 +20,13 @@ mod tests;
 mod tokens;
 
 use std::net::SocketAddr;
+use std::path::Path;
 
-use keyway_controlplane::{observe::SERVICE, serve::Tls};
+use keyway_controlplane::{
+    observe::SERVICE,
+    serve::{Storage, Tls},
+    store::IndexCheck,
+};
 use keyway_telemetry::Exporting;
 
 pub(crate) use args::Up;
@@ -34,7 +39,7 @@ use self::ready::Facts;
 use self::serving::Planes;
 use self::settings::Settings;
 use self::tokens::Tokens;
-use crate::args::Global;
+use crate::args::{CHECK_INDEX, Global};
 use crate::connection::{ADMIN_TOKEN_FILE, ADMIN_URL_FILE};
 use crate::failure::Failure;
 use crate::home::Home;
@@ -71,6 +76,7 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
             .tls
             .as_ref()
             .map(|files| Tls { cert: files.cert.clone(), key: files.key.clone() }),
+        storage: storage(&home, &settings)?,
         initial,
         tracer: exporting.as_ref().map(Exporting::tracer).unwrap_or_default(),
     });
@@ -112,6 +118,22 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
     }
     let cleared = settings.ready_file.as_deref().map_or(Ok(()), ready::clear);
     ended.and(cleared).and(ready::clear(&home.path(ADMIN_URL_FILE)))
+}
+
+/// What the hidden verb does.
+pub(crate) fn check_index(store: &Path) -> Result<(), Failure> {
+    keyway_controlplane::store::check_index(store).map_err(|error| Failure::Other(error.to_string()))
+}
+
+fn storage(home: &Home, settings: &Settings) -> Result<Storage, Failure> {
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::Other(format!("this program's own file is not known: {error}")))?;
+    Ok(Storage {
+        home: home.directory().to_owned(),
+        root_key_file: settings.root_key_file.clone(),
+        credentials: settings.credentials.clone(),
+        index_check: Some(IndexCheck { program, args: vec![CHECK_INDEX.into()] }),
+    })
 }
 
 /// The way of the control plane's spans; the data planes have their own.

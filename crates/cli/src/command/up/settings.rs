@@ -35,6 +35,8 @@ pub(crate) struct Settings {
     /// What every data plane is started with.
     pub(super) serving: Serving,
     pub(super) ready_file: Option<PathBuf>,
+    pub(super) root_key_file: Option<PathBuf>,
+    pub(super) credentials: Option<PathBuf>,
 }
 
 /// What every data plane is started with.
@@ -96,6 +98,8 @@ impl Settings {
                 log: up.log.clone().or(file.log).unwrap_or_else(|| logging::DEFAULT.to_owned()),
             },
             ready_file: up.ready_file.clone(),
+            root_key_file: up.root_key_file.clone(),
+            credentials: up.credentials.clone(),
         })
     }
 
