@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use keyway_telemetry::Otlp;
 
-use crate::command::{apply, client, explain, fleet, login, model, provider, team, up};
+use crate::command::{apply, client, explain, fleet, key, login, model, provider, team, up};
 
 /// A hidden verb.
 pub(crate) const CHECK_INDEX: &str = "check-index";
@@ -90,6 +90,9 @@ pub(crate) enum Verb {
     /// Places that serve models
     #[command(subcommand)]
     Provider(provider::Provider),
+    /// Provider keys: their versions, rotated while requests run
+    #[command(subcommand)]
+    Key(key::Key),
     /// Models and aliases
     #[command(subcommand)]
     Model(model::Model),
