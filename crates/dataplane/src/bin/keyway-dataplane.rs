@@ -111,6 +111,7 @@ fn settings(args: Args) -> Result<Settings, String> {
         upstream_ca: args.upstream_ca,
         drain_grace: Duration::from_secs(args.drain_grace),
         otlp: args.otlp.traces(),
+        state: None,
     })
 }
 

@@ -32,6 +32,7 @@ impl DataPlane {
             upstream_ca: serving.upstream_ca,
             drain_grace: serving.grace,
             otlp: serving.otlp,
+            state: None,
         };
         let running = start(settings).map_err(|error| Failure::Other(error.to_string()))?;
         Ok(Self { running: Some(running) })
