@@ -34,7 +34,11 @@ pub(crate) fn client(
 ///
 /// # Errors
 /// As `client`.
-pub(crate) fn admitted(snapshot: &Snapshot, digest: TokenDigest, now_unix: u64) -> Result<Arc<Client>, Refusal> {
+pub(crate) fn admitted(
+    snapshot: &Snapshot,
+    digest: TokenDigest,
+    now_unix: u64,
+) -> Result<Arc<Client>, Refusal> {
     let client = snapshot.clients.by_digest(&digest).ok_or_else(Refusal::unknown_client)?;
     let expired = client.expires_at != 0 && client.expires_at <= now_unix;
     if client.state != ClientState::Enabled || expired {

@@ -9,6 +9,7 @@ mod auth;
 mod call;
 mod clock;
 mod control;
+mod harden;
 mod ingress;
 mod lease;
 mod listen;
@@ -32,6 +33,7 @@ mod upstream;
 mod within;
 mod worker;
 
+pub use harden::harden;
 pub use listen::{TlsError, tls_config};
 pub use observe::Otlp;
 pub use run::{Running, Settings, StartError, start};

@@ -82,9 +82,7 @@ impl Open {
 
     /// Cuts what came with a token that this state does not admit.
     pub(crate) fn cut_clients(&self, snapshot: &Snapshot) -> u64 {
-        self.cut(Cut::Client, |entry| {
-            entry.token.get().is_some_and(|token| !snapshot.clients.admits(&token))
-        })
+        self.cut(Cut::Client, |entry| entry.token.get().is_some_and(|token| !snapshot.clients.admits(&token)))
     }
 
     fn cut(&self, why: Cut, is_meant: impl Fn(&Entry) -> bool) -> u64 {

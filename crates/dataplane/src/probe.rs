@@ -28,7 +28,7 @@ pub(crate) async fn probe(held: Arc<Held>, connector: Connector, mut probe: Prob
     let began = Instant::now();
     // Wiped when the call is over; no part of it is in a text that is made here.
     let secret = Some(std::mem::take(&mut probe.secret)).filter(|secret| !secret.is_empty());
-    let secret = secret.map(|secret| Secret::new(secret.into()));
+    let secret = secret.map(Secret::new);
     let answered = tokio::time::timeout(LIMIT, call(&held, &connector, &probe, secret)).await;
     let (status, key_invalid, reason) = match answered {
         Ok(Ok((status, key_invalid))) => (u32::from(status.as_u16()), key_invalid, String::new()),

@@ -184,7 +184,7 @@ fn last_good(at: &StateDir, shared: &Shared) -> Result<Option<Disk>, StateDirErr
     status.last_good_error = fault;
     if let Some(loaded) = loaded {
         let (now, lease) = (std::time::Instant::now(), loaded.snapshot.settings.lease);
-        status.from_disk(loaded.confirmed_at, crate::clock::since_epoch().as_secs(), now);
+        status.begin_from_disk(loaded.confirmed_at, crate::clock::since_epoch().as_secs(), now);
         tracing::info!(version = %loaded.snapshot.version, "serving from the last good state on disk");
         shared.held.swap(loaded.snapshot);
         shared.held.lapse(status.is_lapsed(lease, now));
@@ -263,7 +263,10 @@ fn serving_thread(
             };
             let accept = Accept { listener, tls: tls.map(TlsAcceptor::from), connections };
             let (sweep, cutter) = (sweep(Rc::clone(&worker)), Rc::clone(&worker));
-            let cutting = async move { cutter.cut_revoked().await; std::future::pending::<()>().await };
+            let cutting = async move {
+                cutter.cut_revoked().await;
+                std::future::pending::<()>().await
+            };
             tokio::select! {
                 () = crate::listen::serve(worker, accept, end) => {}
                 () = sweep => {}

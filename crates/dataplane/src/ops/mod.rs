@@ -193,7 +193,8 @@ impl Ops {
         let mut providers: Vec<&str> = state.snapshot.providers.keys().map(AsRef::as_ref).collect();
         providers.sort_unstable();
         let now = u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let keys: Vec<Value> = state.keyring.uses().iter().map(|key| of_key(key, &state.keyring, now)).collect();
+        let keys: Vec<Value> =
+            state.keyring.uses().iter().map(|key| of_key(key, &state.keyring, now)).collect();
         json!({
             "version": state.snapshot.version.to_string(),
             "hash": state.snapshot.hash.to_string(),

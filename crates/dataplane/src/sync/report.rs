@@ -1,6 +1,6 @@
 //! What this replica says of itself: who it is, what it serves, how its keys are used.
 
-use super::{Held, LinkSettings};
+use super::{Held, dial::LinkSettings};
 use crate::{clock, observe::Gauges};
 use keyway_proto::{
     SCHEMA,

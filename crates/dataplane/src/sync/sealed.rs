@@ -61,11 +61,18 @@ pub(super) enum Bad {
 
 impl NodeKey {
     pub(super) fn new(bytes: &[u8]) -> Result<Self, Bad> {
-        UnboundKey::new(&AES_256_GCM_SIV, bytes).map(|key| Self(LessSafeKey::new(key))).map_err(|_| Bad::Sealed)
+        UnboundKey::new(&AES_256_GCM_SIV, bytes)
+            .map(|key| Self(LessSafeKey::new(key)))
+            .map_err(|_| Bad::Sealed)
     }
 
     /// Head, nonce, body and tag.
-    fn seal(&self, mut head: Vec<u8>, nonce: [u8; NONCE_LEN], mut body: Zeroizing<Vec<u8>>) -> Result<Vec<u8>, Bad> {
+    fn seal(
+        &self,
+        mut head: Vec<u8>,
+        nonce: [u8; NONCE_LEN],
+        mut body: Zeroizing<Vec<u8>>,
+    ) -> Result<Vec<u8>, Bad> {
         head.extend_from_slice(&nonce);
         let nonce = Nonce::assume_unique_for_key(nonce);
         let tag = self.0.seal_in_place_separate_tag(nonce, Aad::from(&head), &mut body);
@@ -203,7 +210,8 @@ mod tests {
     }
 
     fn file() -> Vec<u8> {
-        let resources = vec![Resource { kind: 5, name: "a".to_owned(), body: Bytes::from_static(b"sk-secret") }];
+        let resources =
+            vec![Resource { kind: 5, name: "a".to_owned(), body: Bytes::from_static(b"sk-secret") }];
         let head = Head {
             version: Version { epoch: 1, counter: 7 },
             hash: state_hash(&resources),

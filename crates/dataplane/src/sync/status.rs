@@ -54,7 +54,7 @@ impl Source {
 impl LinkStatus {
     /// Starts from disk, with a state that was confirmed then; both in seconds since 1970. A clock that was set back
     /// meanwhile makes no state younger than new.
-    pub(crate) fn from_disk(&mut self, confirmed_at: u64, now_unix: u64, now: Instant) {
+    pub(crate) fn begin_from_disk(&mut self, confirmed_at: u64, now_unix: u64, now: Instant) {
         self.source = Source::Disk;
         let before = Duration::from_secs(now_unix.saturating_sub(confirmed_at));
         self.word = Some(Word { at: now, before });
@@ -94,7 +94,7 @@ mod tests {
             (0, u64::MAX, 0, true),
         ] {
             let mut status = LinkStatus::default();
-            status.from_disk(confirmed_at, now_unix, now);
+            status.begin_from_disk(confirmed_at, now_unix, now);
             let then = now + Duration::from_secs(passed);
             assert_eq!(status.is_lapsed(lease, then), lapsed, "{confirmed_at} {now_unix} {passed}");
             assert!(!status.is_lapsed(None, then), "no lease, no end");

@@ -1,8 +1,8 @@
 //! Prometheus text. Names, units and labels stand in docs/metrics.md; a test compares the two.
 
 use super::Ops;
-use crate::sync::Source;
 use crate::observe::{BOUNDS_MS, Durations, Endings, Spans, Tried};
+use crate::sync::Source;
 use keyway_proto::fleet::v1::KeyUse;
 use keyway_snapshot::{METERS, Meter};
 use std::{

@@ -150,12 +150,8 @@ fn standby_serves_who_was_refused_everywhere() {
 fn standby_stays_back_while_an_active_version_was_not_refused() {
     let (steps, ring) = plan(&[("a1", ACTIVE), ("a2", ACTIVE), ("a3", RETIRING)]);
     for verdict in [Verdict::Passing, Verdict::Throttled, Verdict::Broken] {
-        let order = play(
-            &steps,
-            &ring,
-            &[("a1", Verdict::Refused), ("a2", verdict), ("b1", Verdict::Broken)],
-            9,
-        );
+        let order =
+            play(&steps, &ring, &[("a1", Verdict::Refused), ("a2", verdict), ("b1", Verdict::Broken)], 9);
         assert!(order.iter().all(|id| !id.contains("a3")), "{order:?}");
     }
 }

@@ -5,20 +5,19 @@
 //! new version beside the old one, then files change places by renaming, and a secret that was withdrawn is replaced
 //! in the older file before `newest` forgets it.
 
+mod files;
+
 use super::sealed::{Head, KEY_LEN, Newest, NodeKey};
+use files::{Unusable, locked, node_key, nonce, private_dir, private_file, write};
 use keyway_proto::{STATE_LIMIT, fleet::v1::Chunk};
 use keyway_snapshot::{CredentialState, Snapshot, Version};
-use rustix::process::geteuid;
 use std::{
     collections::HashSet,
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
-    path::{Path, PathBuf},
-    thread,
-    time::{Duration, Instant},
+    fs::{self, File},
+    io,
+    path::PathBuf,
+    time::Duration,
 };
-use zeroize::Zeroizing;
 
 const CURRENT: &str = "last-good";
 const BEFORE: &str = "last-good.1";
@@ -27,7 +26,8 @@ const LOCK: &str = "lock";
 const COMING: &str = "coming";
 /// A state with its names and seals.
 const FILE_LIMIT: u64 = STATE_LIMIT + (1 << 20);
-const LOCK_LOOK: Duration = Duration::from_millis(20);
+/// A process that was told to end is gone by then.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// Where a replica keeps its last good state.
 #[derive(Debug, Clone)]
@@ -38,6 +38,17 @@ pub struct StateDir {
     pub key_file: PathBuf,
     /// How long to wait for a process that still uses `dir`.
     pub lock_wait: Duration,
+}
+
+impl StateDir {
+    /// With the key in `node-keys` beside it.
+    #[must_use]
+    pub fn at(dir: PathBuf) -> Self {
+        let mut key = dir.file_name().unwrap_or_default().to_owned();
+        key.push(".key");
+        let key_file = dir.parent().unwrap_or(&dir).join("node-keys").join(key);
+        Self { dir, key_file, lock_wait: LOCK_WAIT }
+    }
 }
 
 /// Why a state directory cannot be used.
@@ -254,90 +265,6 @@ impl Disk {
     fn read(&self, name: &str) -> Result<Vec<u8>, Unusable> {
         private_file(&self.dir.join(name), FILE_LIMIT)
     }
-}
-
-/// Why a file is not used.
-#[derive(Debug, thiserror::Error)]
-enum Unusable {
-    #[error("{0}")]
-    Read(#[from] io::Error),
-    #[error("not a file of this user with mode 0600")]
-    Exposed,
-    #[error("{0}")]
-    Bad(#[from] super::sealed::Bad),
-    #[error("version {0} is older than what was served here")]
-    Older(Version),
-    #[error("its cluster is not the one that it names")]
-    Cluster,
-    #[error("{0}")]
-    Invalid(#[from] keyway_snapshot::Invalid),
-}
-
-fn private_dir(path: &Path) -> Result<(), StateDirError> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|error| StateDirError::System(path.to_owned(), error))
-}
-
-/// Held until the file is dropped; the system lets go when a process ends, however it ends.
-fn locked(path: &Path, wait: Duration) -> Result<File, StateDirError> {
-    let system = |error| StateDirError::System(path.to_owned(), error);
-    let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
-    let file = opened.map_err(system)?;
-    let began = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if began.elapsed() < wait => thread::sleep(LOCK_LOOK),
-            Err(TryLockError::WouldBlock) => {
-                return Err(StateDirError::InUse(path.parent().unwrap_or(path).to_owned()));
-            }
-            Err(TryLockError::Error(error)) => return Err(system(error)),
-        }
-    }
-}
-
-fn node_key(path: &Path) -> Result<NodeKey, StateDirError> {
-    let system = |error| StateDirError::System(path.to_owned(), error);
-    if !path.exists() {
-        let mut bytes = Zeroizing::new([0; KEY_LEN]);
-        getrandom::fill(&mut *bytes).map_err(|error| system(io::Error::other(error)))?;
-        // Whole or not at all: half a key would be refused at every start.
-        let coming = path.with_extension("coming");
-        write(&coming, &*bytes).and_then(|()| fs::rename(&coming, path)).map_err(system)?;
-    }
-    let bytes = private_file(path, 2 * KEY_LEN as u64).map_err(|why| match why {
-        Unusable::Read(error) => system(error),
-        _ => StateDirError::Exposed(path.to_owned()),
-    })?;
-    NodeKey::new(&Zeroizing::new(bytes)).map_err(|_| StateDirError::NotAKey(path.to_owned()))
-}
-
-fn private_file(path: &Path, limit: u64) -> Result<Vec<u8>, Unusable> {
-    let file = File::open(path)?;
-    // Of the opened file, not of the name: nobody can change it in between.
-    let found = file.metadata()?;
-    if !found.is_file() || found.mode() & 0o777 != 0o600 || found.uid() != geteuid().as_raw() {
-        return Err(Unusable::Exposed);
-    }
-    let mut bytes = Vec::new();
-    file.take(limit).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-fn nonce<const N: usize>() -> io::Result<[u8; N]> {
-    let mut nonce = [0; N];
-    getrandom::fill(&mut nonce).map_err(io::Error::other)?;
-    Ok(nonce)
 }
 
 #[cfg(test)]

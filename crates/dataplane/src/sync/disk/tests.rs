@@ -5,7 +5,7 @@ use bytes::Bytes;
 use keyway_proto::snapshot::v1::{self as wire, Kind, Resource};
 use keyway_snapshot::state_hash;
 use prost::Message;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use tempfile::TempDir;
 
 fn at(root: &TempDir) -> StateDir {

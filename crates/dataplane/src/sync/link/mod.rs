@@ -3,15 +3,16 @@
 
 use super::{
     Held, Keeper, LinkStatus, Source,
+    dial::{LinkSettings, dial},
     disk::Kept,
     report,
     session::{Session, Taken},
 };
 use crate::{clock, observe::Gauges, random::Random};
 use keyway_proto::fleet::v1::{
-    Ack, Commit, FromReplica, Probe, ProbeResult, ToReplica, fleet_client::FleetClient, from_replica, to_replica,
+    Ack, Commit, FromReplica, Probe, ProbeResult, ToReplica, from_replica, to_replica,
 };
-use keyway_snapshot::{Secret, Version};
+use keyway_snapshot::Version;
 use parking_lot::Mutex;
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::{
@@ -19,37 +20,19 @@ use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval},
 };
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request, Status, Streaming, metadata::MetadataValue, transport::Endpoint};
+use tonic::{Code, Status};
 
-const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// How often a key version that somebody waits for is looked at; it is told of at once when its last attempt is over.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// A control plane sends a life sign a second: one that has sent nothing for so long is gone.
 const SILENCE: Duration = Duration::from_secs(5);
-const KEEPALIVE: Duration = Duration::from_secs(10);
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(15);
 /// Messages that wait for the stream.
 const OUTBOX: usize = 64;
-/// Bytes of one message: a chunk is at most 1 MiB of resources, with room for names.
-const MESSAGE_LIMIT: usize = 4 << 20;
 /// Probes under way at one time.
 const PROBES: usize = 16;
-
-/// Where the control plane is, and who this replica is.
-#[derive(Debug, Clone)]
-pub(crate) struct LinkSettings {
-    pub(crate) url: String,
-    pub(crate) token: Secret,
-    pub(crate) id: String,
-    pub(crate) host: String,
-    pub(crate) listen: String,
-    pub(crate) ops_listen: String,
-    /// Of this process alone.
-    pub(crate) incarnation: String,
-}
 
 /// What a link reads and moves.
 pub(crate) struct Ends {
@@ -158,7 +141,8 @@ where
     /// One stream from Hello to its end; gives why it ended.
     async fn stream(&self, was_heard: &mut bool) -> Option<Status> {
         let (outbox, outgoing) = mpsc::channel(OUTBOX);
-        let mut incoming = match self.open(&outbox, outgoing).await {
+        let hello = report::hello(&self.settings, &self.ends.held, *self.kept.borrow());
+        let mut incoming = match dial(&self.settings, hello, (&outbox, outgoing)).await {
             Ok(incoming) => incoming,
             Err(why) => return Some(why),
         };
@@ -285,36 +269,6 @@ where
         }
     }
 
-    async fn open(
-        &self,
-        outbox: &mpsc::Sender<FromReplica>,
-        outgoing: mpsc::Receiver<FromReplica>,
-    ) -> Result<Streaming<ToReplica>, Status> {
-        let unknown = |error: &dyn std::fmt::Display| Status::unknown(error.to_string());
-        let endpoint = Endpoint::from_shared(self.settings.url.clone()).map_err(|error| unknown(&error))?;
-        let channel = endpoint
-            .connect_timeout(CONNECT_LIMIT)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(KEEPALIVE)
-            .keep_alive_timeout(KEEPALIVE)
-            .connect()
-            .await
-            .map_err(|error| Status::unknown(format!("{}: {error}", self.settings.url)))?;
-        let hello = report::hello(&self.settings, &self.ends.held, *self.kept.borrow());
-        outbox.try_send(hello).map_err(|error| unknown(&error))?;
-        let mut request = Request::new(ReceiverStream::new(outgoing));
-        let token = format!(
-            "Bearer {}",
-            String::from_utf8(self.settings.token.expose().to_vec()).unwrap_or_default()
-        );
-        let mut token =
-            MetadataValue::try_from(token).map_err(|_| Status::unknown("the fleet token is not a header value"))?;
-        token.set_sensitive(true);
-        request.metadata_mut().insert("authorization", token);
-        let mut client = FleetClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT);
-        client.sync(request).await.map(tonic::Response::into_inner)
-    }
-
     fn apply(&self, talk: &mut Talk, commit: &Commit) -> (from_replica::Message, Option<Kept>) {
         match talk.session.commit(commit) {
             Ok(Taken { snapshot, state }) => {
@@ -328,11 +282,8 @@ where
                 }
                 let micros = u64::try_from(talk.began.elapsed().as_micros()).unwrap_or(u64::MAX);
                 self.ends.gauges.applied(micros);
-                let ack = Ack {
-                    version: Some(version.into()),
-                    state_hash: hash.0.to_vec(),
-                    apply_micros: micros,
-                };
+                let ack =
+                    Ack { version: Some(version.into()), state_hash: hash.0.to_vec(), apply_micros: micros };
                 (from_replica::Message::Ack(ack), kept)
             }
             Err(nack) => {
@@ -354,3 +305,6 @@ impl<P> std::fmt::Debug for Link<P> {
         write!(f, "Link({})", self.settings.url)
     }
 }
+
+#[cfg(test)]
+mod tests;
