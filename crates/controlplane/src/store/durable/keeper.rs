@@ -157,6 +157,12 @@ impl Keeper {
     }
 }
 
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}
+
 fn note(notes: &mut Vec<String>, what: String) {
     tracing::warn!("{what}");
     notes.push(what);

@@ -7,7 +7,7 @@ use crate::store::{
 };
 use bytes::Bytes;
 use rustix::io::Errno;
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Instant};
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
@@ -137,6 +137,78 @@ fn a_broken_index_is_made_anew() {
         }
     }
     assert!(rebuilt >= 8, "{rebuilt} of the changes were seen");
+}
+
+#[test]
+fn an_index_that_fails_while_it_is_used_is_opened_again_or_made_anew() {
+    let large = "x".repeat(1 << 20);
+    // sled puts what is large into files of their own: without their folder it fails, for good until it is reopened.
+    for (gone, anew) in [("index/blobs", false), ("index", true)] {
+        let dir = tempfile::tempdir().unwrap();
+        filled(dir.path());
+        let store = open(dir.path()).unwrap();
+        fs::remove_dir_all(dir.path().join(gone)).unwrap();
+        assert_eq!(store.shared.commit(write("large", 0, Some(&large))), Ok(12));
+        assert_eq!(!store.condition().repairs.is_empty(), anew, "{:?}", store.condition());
+        assert_eq!(store.shared.commit(write("large", 1, Some("small"))), Ok(13));
+        let listing = store.shared.list("");
+        drop(store);
+        index::check_index(dir.path()).unwrap();
+        let store = open(dir.path()).unwrap();
+        assert_eq!(store.shared.list(""), listing);
+        assert_eq!(store.condition().repairs, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn an_index_that_its_check_refuses_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let listing = filled(dir.path());
+    for (script, anew) in [("test -d \"$0/index\"", false), ("exit 3", true)] {
+        let args = vec!["-c".into(), script.into()];
+        let check = IndexCheck { program: "/bin/sh".into(), args };
+        let store = Durable::open(dir.path(), Some(check)).unwrap();
+        assert_eq!(store.shared.list(""), listing);
+        assert_eq!(!store.condition().repairs.is_empty(), anew);
+        assert_eq!(dir.path().join("quarantine").exists(), anew);
+    }
+}
+
+#[test]
+fn little_is_kept_of_what_was_put_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path());
+    let check = IndexCheck { program: "/bin/false".into(), args: vec![] };
+    for _ in 0..6 {
+        Durable::open(dir.path(), Some(check.clone())).unwrap();
+    }
+    assert_eq!(fs::read_dir(dir.path().join("quarantine")).unwrap().count(), 4);
+}
+
+#[test]
+#[ignore = "measures"]
+fn commit_latency() {
+    let dir = tempfile::tempdir_in(".").unwrap();
+    let store = open(dir.path()).unwrap();
+    let value = "x".repeat(500);
+    let mut took: Vec<_> = (0..5000)
+        .map(|at: u64| {
+            let begun = Instant::now();
+            store.shared.commit(write(&(at % 500).to_string(), at / 500, Some(&value))).unwrap();
+            begun.elapsed()
+        })
+        .collect();
+    took.sort();
+    let bytes = crate::store::place::bytes(&dir.path().join(index::FOLDER));
+    println!("p50 {:?} p99 {:?} max {:?}; index {bytes} bytes", took[2500], took[4950], took[4999]);
+    drop(store);
+    let begun = Instant::now();
+    open(dir.path()).unwrap();
+    println!("start with an index {:?}", begun.elapsed());
+    fs::remove_dir_all(dir.path().join(index::FOLDER)).unwrap();
+    let begun = Instant::now();
+    open(dir.path()).unwrap();
+    println!("start without {:?}", begun.elapsed());
 }
 
 #[test]
