@@ -103,7 +103,8 @@ impl Journal {
         let (seq, before) = self.head.map_or((0, [0; 32]), |head| (head.seq + 1, head.hash));
         let sealed = Link { seq, epoch, time, before }.seal(payload);
         let (frame, hash) = sealed.ok_or(StoreError::TooLarge { bytes: payload.len() })?;
-        self.leave_reserve(frame.len() as u64)?;
+        // Once here, once in the index.
+        self.leave_reserve((frame.len() as u64).saturating_mul(2))?;
         self.begin_segment_if_due()?;
         if let Err(error) = self.write(&frame) {
             return Err(self.take_back(&error));
