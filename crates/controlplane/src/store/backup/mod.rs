@@ -91,7 +91,7 @@ pub(crate) fn write(
 pub fn verify_backup(from: impl Read) -> Result<BackedUp, StoreError> {
     let mut unpacker = Unpacker::begin(from)?;
     let (mut head, mut cluster) = (None, String::new());
-    let mut journal = Vec::new();
+    let mut segments = 0;
     while let Some((path, length)) = unpacker.next_file()? {
         refuse_foreign(&path)?;
         let mut contents = unpacker.contents(length);
@@ -100,6 +100,10 @@ pub fn verify_backup(from: impl Read) -> Result<BackedUp, StoreError> {
             continue;
         }
         let bad = |why: &dyn std::fmt::Display| StoreError::BadBackup(format!("{path}: {why}"));
+        segments += 1;
+        if Path::new(&path) != segment_path(Path::new(JOURNAL), segments) {
+            return Err(bad(&"it stands where another segment should"));
+        }
         loop {
             match Sealed::read(&mut contents) {
                 Ok(None) => break,
@@ -116,7 +120,6 @@ pub fn verify_backup(from: impl Read) -> Result<BackedUp, StoreError> {
             }
         }
         contents.skip()?;
-        journal.push(path);
     }
     let (files, bytes) = unpacker.end()?;
     let Some(Head { seq, epoch, .. }) = head else {

@@ -10,7 +10,7 @@ use crate::store::{
     documents::Documents,
     index::Applied,
     journal::{
-        Journal, Reach, payload,
+        FLOOR_BYTES, Journal, Reach, payload,
         record::{Fault, Head, Sealed},
         records::damaged,
         scan::scan,
@@ -174,6 +174,13 @@ impl Shared {
             let held = self.held.lock();
             Checkpoint { head: held.head, documents: held.documents.clone() }
         };
+        // What is left free is for those who make room, not for a copy of what the journal has. A checkpoint is at most twice
+        // its documents' bytes, but for many that are tiny.
+        let needed = FLOOR_BYTES.saturating_mul(2).saturating_add(now.documents.bytes().saturating_mul(2));
+        if self.disk.space(&self.dir).is_ok_and(|space| space.free < needed) {
+            tracing::warn!("no checkpoint was made: the disk is nearly full; the journal has everything");
+            return;
+        }
         if let Err(error) = checkpoint::write(&self.dir.join(checkpoint::FOLDER), &now) {
             tracing::warn!(%error, "no checkpoint was made; the journal has everything");
         }

@@ -2,7 +2,7 @@
 
 use super::{super::*, *};
 use crate::store::{
-    disk::faulty::{Call, Faulty, Strike},
+    disk::faulty::{Call, Strike},
     index,
     journal::records::{Place, Records},
 };

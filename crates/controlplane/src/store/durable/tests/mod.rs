@@ -2,6 +2,8 @@ mod crash;
 mod index;
 
 use super::{start::Setup, *};
+use crate::store::disk::{Space, faulty::Faulty};
+use crate::store::journal::FLOOR_BYTES;
 use crate::store::{
     Entry, Write as Change, checkpoint, index as store_index, journal::records::segment_path,
 };
@@ -160,4 +162,18 @@ fn checkpoints_are_made_when_due() {
     assert_eq!(checkpoint::places(&checkpoints).unwrap(), Vec::<u64>::new());
     drop(Durable::open_with(dir.path(), every(3)).unwrap());
     assert_eq!(checkpoint::places(&checkpoints).unwrap(), [7]);
+}
+
+#[test]
+fn no_checkpoint_takes_what_is_left_free() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Arc::new(Faulty::default());
+    let setup = Setup { disk: Arc::<Faulty>::clone(&disk), ..Setup::new(None) };
+    let store = Durable::open_with(dir.path(), setup).unwrap();
+    store.shared.commit(write("a", 0, Some("x"))).unwrap();
+    for (free, made) in [(FLOOR_BYTES * 2, 0), (FLOOR_BYTES * 3, 1)] {
+        *disk.space.lock() = Some(Space { free, total: 1 << 40 });
+        store.shared.checkpoint();
+        assert_eq!(checkpoint::places(&dir.path().join(checkpoint::FOLDER)).unwrap().len(), made);
+    }
 }
