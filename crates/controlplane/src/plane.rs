@@ -111,6 +111,16 @@ impl Plane {
         self.catalog
     }
 
+    /// Where documents and the audit log lie.
+    pub(crate) fn store(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
+    /// What is kept of a token, hex.
+    pub(crate) fn digest(&self, token: &str) -> String {
+        crate::resource::digest(&self.digests, token)
+    }
+
     /// What is in force.
     #[must_use]
     pub fn state(&self) -> Arc<State> {

@@ -7,6 +7,7 @@ mod provider;
 mod references;
 mod unenforced;
 
+pub use names::name as check_name;
 pub use references::references;
 pub use unenforced::warnings;
 

@@ -5,7 +5,10 @@ use crate::{
     resource::{Kind, Refusal},
     store::StoreError,
 };
-use axum::response::{IntoResponse, Response};
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use keyway_config::Problem;
@@ -15,10 +18,11 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 /// A good answer.
-#[derive(Clone)]
 pub(crate) struct Answer {
     pub(super) status: StatusCode,
     pub(super) body: Bytes,
+    /// Bytes that come as they are made, in place of `body`.
+    pub(super) stream: Option<Body>,
     /// Version of the one resource that it shows.
     pub(super) version: Option<u64>,
 }
@@ -80,7 +84,23 @@ impl Answer {
     pub(super) fn json(value: &impl Serialize) -> Result<Self, Fault> {
         let bytes = serde_json::to_vec(value).map_err(|_| Fault::internal("an answer that is no JSON"))?;
         // It may show a made token: wiped once it is sent and forgotten.
-        Ok(Self { status: StatusCode::OK, body: Bytes::from_owner(Zeroizing::new(bytes)), version: None })
+        Ok(Self {
+            status: StatusCode::OK,
+            body: Bytes::from_owner(Zeroizing::new(bytes)),
+            stream: None,
+            version: None,
+        })
+    }
+
+    /// 200 with bytes that come as they are made.
+    pub(super) fn stream(stream: Body) -> Self {
+        Self { status: StatusCode::OK, body: Bytes::new(), stream: Some(stream), version: None }
+    }
+
+    /// The same once more; `None` for a stream.
+    pub(super) fn again(&self) -> Option<Self> {
+        let Self { status, ref body, stream: None, version } = *self else { return None };
+        Some(Self { status, body: body.clone(), stream: None, version })
     }
 
     /// As 201.
@@ -96,6 +116,13 @@ impl Answer {
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
+        if let Some(stream) = self.stream {
+            let headers = [
+                (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
+                (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            ];
+            return (self.status, headers, stream).into_response();
+        }
         let mut response = respond(self.status, self.body);
         let tag = self.version.and_then(|version| HeaderValue::try_from(format!("\"{version}\"")).ok());
         if let Some(tag) = tag {
@@ -125,8 +152,21 @@ impl Fault {
     }
 
     pub(super) fn unauthorized() -> Self {
-        let message = "show the admin token as `authorization: Bearer …`";
+        let message = "show an operator's token as `authorization: Bearer …`";
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+    }
+
+    pub(super) fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
+    /// Something that looks like a secret where it would be shown. What it is, is not repeated.
+    pub(super) fn secret(field: String, pattern: &str) -> Self {
+        let message =
+            format!("looks like a secret ({pattern}); secrets belong into `api_key`, `secret` or `token`");
+        let mut fault = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "secret_in_plain_field", message);
+        fault.error.field = Some(field);
+        fault
     }
 
     pub(super) fn not_found(what: &str, name: &str, nearest: Vec<String>) -> Self {
@@ -178,6 +218,7 @@ impl From<Refusal> for Fault {
                 fault.error.version = Some(found);
                 fault
             }
+            Refusal::Forbidden(_) => Self::forbidden(message),
             Refusal::Store(error) => Self::store(&error),
             Refusal::Internal(_) => Self::internal(&message),
         }

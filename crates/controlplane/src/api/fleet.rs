@@ -60,6 +60,7 @@ pub(super) async fn show(call: Call) -> Result<Answer, Fault> {
 
 pub(super) async fn drain(call: Call) -> Result<Answer, Fault> {
     let id = one(&call)?.id;
+    call.record(&format!("replica/{id}")).await?;
     let ordered = call.plane().fleet().drain(&id, "ordered by an operator");
     let failed = |_| Fault::new(StatusCode::CONFLICT, "not_connected", format!("`{id}` is not connected"));
     ordered.map_err(failed)?;
@@ -75,20 +76,23 @@ pub(super) async fn status(call: Call) -> Result<Answer, Fault> {
         build: env!("CARGO_PKG_VERSION"),
         replicas: connected.count(),
         ready: plane.fleet().serving(version),
-        resources: plane.state().all().count(),
+        resources: plane.state().all().filter(|(key, _)| Kind::of(key) != Some(Kind::Operator)).count(),
         uptime: plane.started().elapsed().as_secs(),
     })
 }
 
 /// One small call for each key, one after the other; one without a key where none is wanted.
 pub(super) async fn test_provider(call: Call) -> Result<Answer, Fault> {
+    let subject = Kind::Provider.key(call.name()).to_string();
     if call.name() == SANDBOX {
+        call.record(&subject).await?;
         return Answer::json(&[tried(&call, KEYLESS, 0).await?]);
     }
     let held = find(&call, Kind::Provider)?;
     let Body::Provider { keys, .. } = &held.document.body else {
         return Err(Fault::internal("a provider of another kind"));
     };
+    call.record(&subject).await?;
     if is_keyless(&held) {
         return Answer::json(&[tried(&call, KEYLESS, 0).await?]);
     }

@@ -74,7 +74,7 @@ impl Compiler<'_> {
             Body::Client { spec, digests } => {
                 vec![resource(Kind::Client, name.to_owned(), &client(name, spec, digests)?)]
             }
-            Body::Team(_) | Body::Section(_) => Vec::new(),
+            Body::Team(_) | Body::Section(_) | Body::Operator(_) => Vec::new(),
         })
     }
 

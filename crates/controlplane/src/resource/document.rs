@@ -1,6 +1,7 @@
 //! What the store holds: one document per provider, model, team, client and open section. No secret is in a document;
 //! of keys and tokens it holds versions, digests and what may be shown.
 
+use super::Operator;
 use crate::store::Key;
 use bytes::Bytes;
 use keyway_config::{Client, Model, Provider, Team};
@@ -22,6 +23,8 @@ pub enum Kind {
     Client,
     /// A section of the file that is kept but not enforced yet.
     Section,
+    /// Who uses the admin API; in no file.
+    Operator,
 }
 
 /// Where a document came from. Set when it is made and never changed: `--prune` deletes only what a file made.
@@ -78,6 +81,8 @@ pub enum Body {
     },
     /// A section that is kept as it is.
     Section(Value),
+    /// An operator.
+    Operator(Operator),
 }
 
 /// A provider's key.
@@ -130,13 +135,14 @@ impl Kind {
             Self::Team => "team",
             Self::Client => "client",
             Self::Section => "section",
+            Self::Operator => "operator",
         }
     }
 
     /// The kind of a stored key.
     #[must_use]
     pub fn of(key: &Key) -> Option<Self> {
-        let all = [Self::Provider, Self::Model, Self::Team, Self::Client, Self::Section];
+        let all = [Self::Provider, Self::Model, Self::Team, Self::Client, Self::Section, Self::Operator];
         all.into_iter().find(|kind| kind.word() == key.kind())
     }
 
@@ -155,6 +161,7 @@ impl Kind {
             Self::Team => format!("teams.{name}"),
             Self::Client => format!("clients.{name}"),
             Self::Section => name.to_owned(),
+            Self::Operator => format!("operators.{name}"),
         }
     }
 }

@@ -4,15 +4,19 @@
 mod apply;
 mod document;
 mod keys;
+mod operator;
 mod proposal;
 mod refusal;
+mod scope;
 mod state;
 mod tokens;
 
 pub use apply::{Apply, file_proposal};
 pub use document::{Body, Document, KeyDocument, KeyState, KeyVersion, Kind, Made, Way};
+pub use operator::{Operator, Rights};
 pub use proposal::{Author, Change, Op, Proposal, Shown, Touch};
 pub use refusal::Refusal;
+pub use scope::{Scope, Scopes};
 pub use state::{Held, State};
 pub use tokens::TokenText;
 
