@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::command::{apply, client, explain, fleet, login, model, provider, team, up};
+use crate::command::{
+    apply, audit, backup, client, explain, fleet, login, model, operator, provider, restore, team, up,
+};
 
 /// Self-hosted AI gateway: one place for provider keys, many clients.
 #[derive(Debug, Parser)]
@@ -89,6 +91,16 @@ pub(crate) enum Verb {
     /// Running data planes
     #[command(subcommand)]
     Fleet(fleet::Fleet),
+    /// Who uses the admin API, and what each may
+    #[command(subcommand)]
+    Operator(operator::Operator),
+    /// Who changed what
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Write a copy of everything into a file; secrets stay sealed in it
+    Backup(backup::Backup),
+    /// Put a backup in place of what the data directory holds; no control plane may run there
+    Restore(restore::Restore),
     /// Keep server and token for later commands
     Login(login::Login),
     /// Print a completion script for a shell
