@@ -70,24 +70,53 @@ pub fn secret_pattern(text: &str) -> Option<&'static str> {
 /// kind it is.
 #[must_use]
 pub fn plain_secret(value: &Value) -> Option<(String, &'static str)> {
-    below(value, "")
+    below(value, "", Inside::Fields)
 }
 
-fn below(value: &Value, at: &str) -> Option<(String, &'static str)> {
+/// What the names of an object are.
+#[derive(Clone, Copy, PartialEq)]
+enum Inside {
+    /// Fields that this product knows, those for secrets among them.
+    Fields,
+    /// Names that the user gave.
+    Names,
+    /// Anything: no field is there for a secret.
+    Open,
+}
+
+fn below(value: &Value, at: &str, inside: Inside) -> Option<(String, &'static str)> {
     match value {
         Value::String(text) => secret_pattern(text).map(|pattern| (at.to_owned(), pattern)),
         Value::Array(items) => {
-            items.iter().enumerate().find_map(|(place, item)| below(item, &path::item(at, place)))
+            items.iter().enumerate().find_map(|(place, item)| below(item, &path::item(at, place), inside))
         }
         Value::Object(fields) => fields.iter().find_map(|(name, value)| {
             let field = path::field(at, name);
             if let Some(pattern) = secret_pattern(name) {
                 return Some((field, pattern));
             }
-            let takes_it = value.is_string() && SECRET_FIELDS.contains(&name.as_str());
-            if takes_it { None } else { below(value, &field) }
+            let takes_it =
+                inside == Inside::Fields && value.is_string() && SECRET_FIELDS.contains(&name.as_str());
+            if takes_it { None } else { below(value, &field, inside.of(name)) }
         }),
         Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
+}
+
+// === impl Inside ===
+
+impl Inside {
+    /// What the names are in the object that has this name.
+    fn of(self, name: &str) -> Self {
+        match (self, name) {
+            (Self::Open, _) => Self::Open,
+            (Self::Fields, "providers" | "models" | "teams" | "clients") => Self::Names,
+            (
+                Self::Fields,
+                "headers" | "limits" | "passthrough" | "policies" | "prices" | "rotation" | "telemetry",
+            ) => Self::Open,
+            (Self::Fields | Self::Names, _) => Self::Fields,
+        }
     }
 }
 
@@ -180,6 +209,13 @@ mod tests {
             ),
             (json!({ "models": { key: {} } }), Some("models.(withheld)")),
             (json!({ "token": { "deep": key } }), Some("token.deep")),
+            (json!({ "headers": { "token": key } }), Some("headers.token")),
+            (json!({ "file": { "policies": { "a": { "secret": key } } } }), Some("file.policies.a.secret")),
+            (
+                json!({ "providers": { "headers": { "api_key": key } }, "clients": { "limits": { "token": key } } }),
+                None,
+            ),
+            (json!({ "clients": { "token": key } }), Some("clients.token")),
             (json!({ "policies": { "any": [[key]] } }), Some("policies.any[0][0]")),
         ];
         for (value, field) in cases {

@@ -98,6 +98,22 @@ async fn each_change_has_a_key_of_its_own() {
 }
 
 #[test]
+fn login_takes_whatever_token_the_server_knows() {
+    let answers = [
+        ("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", 0, true),
+        ("HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", 4, false),
+    ];
+    for (answer, code, kept) in answers {
+        let home = tempfile::tempdir().expect("a directory");
+        let (url, peer) = peer(vec![answer]);
+        let ended = keyway(&url, &["--home", home.path().to_str().expect("text"), "login"]);
+        assert_eq!(ended, format!("{:?}", ExitCode::from(code)));
+        assert_eq!(home.path().join("login.json").exists(), kept);
+        peer.join().expect("served");
+    }
+}
+
+#[test]
 fn a_backup_is_whole_and_replaces_nothing_unasked() {
     const WHOLE: &str =
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n3\r\nabc\r\n0\r\n\r\n";

@@ -2,17 +2,18 @@
 //! are few and are looked at one by one.
 
 use super::Findings;
+use crate::File;
 use crate::problem::Problem;
 use crate::secrets::plain_secret;
-use crate::{File, path};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 pub(super) fn check(findings: &mut Findings, file: &File) {
     for (name, provider) in &file.providers {
-        look(findings, &path::field("providers", name), provider);
+        look(findings, json!({ "providers": { name: shown(provider) } }));
     }
     for (name, model) in &file.models {
-        look(findings, &path::field("models", name), model);
+        look(findings, json!({ "models": { name: shown(model) } }));
     }
     let open = [
         ("limits", &file.limits),
@@ -21,18 +22,17 @@ pub(super) fn check(findings: &mut Findings, file: &File) {
         ("telemetry", &file.telemetry),
     ];
     for (name, section) in open {
-        look(findings, name, section);
+        look(findings, json!({ name: section }));
     }
 }
 
-/// What serialises is what is shown: it holds no field that is there for a secret.
-fn look(findings: &mut Findings, at: &str, part: &impl Serialize) {
-    let Some((field, pattern)) = serde_json::to_value(part).ok().and_then(|shown| plain_secret(&shown))
-    else {
-        return;
-    };
-    let dot = if field.is_empty() || field.starts_with('[') { "" } else { "." };
-    let field = format!("{at}{dot}{field}");
+/// What serialises is what is shown: no secret that stands where it belongs.
+fn shown(part: &impl Serialize) -> Value {
+    serde_json::to_value(part).unwrap_or_default()
+}
+
+fn look(findings: &mut Findings, part: Value) {
+    let Some((field, pattern)) = plain_secret(&part) else { return };
     // A check of that very field says it in its own words.
     if !findings.problems.iter().any(|problem| problem.field == field) {
         let reason =

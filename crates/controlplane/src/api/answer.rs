@@ -1,5 +1,6 @@
 //! What goes back: JSON, or one error in one shape. No answer is kept by anyone on the way.
 
+use super::route::BYTES;
 use crate::{
     fleet::ProbeFailed,
     resource::{Kind, Refusal},
@@ -118,7 +119,7 @@ impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         if let Some(stream) = self.stream {
             let headers = [
-                (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
+                (header::CONTENT_TYPE, HeaderValue::from_static(BYTES)),
                 (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
             ];
             return (self.status, headers, stream).into_response();

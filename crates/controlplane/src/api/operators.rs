@@ -88,9 +88,8 @@ pub(super) async fn create(mut call: Call) -> Result<Answer, Fault> {
     within(&call, &rights)?;
     call.path.insert("name".to_owned(), name.clone());
     let operator = Operator { digest: String::new(), rights, disabled: false };
-    // It is not there yet, so it is nobody's: what it may was looked at above.
-    let author = call.author(&Kind::Operator.key(&name).to_string());
-    let outcome = call.plane().change(&author, |proposal| proposal.new_operator(&name, operator)).await?;
+    let outcome =
+        call.change(Kind::Operator, &name, |proposal| proposal.new_operator(&name, operator)).await?;
     Ok(made(&call, &outcome)?.created())
 }
 

@@ -19,6 +19,9 @@ const BODY_LIMIT: usize = 1 << 20;
 /// Bytes that a whole file may have as JSON: 100,000 clients take about 20 MB.
 const FILE_LIMIT: usize = 64 << 20;
 
+/// The media type of what is no JSON.
+pub(super) const BYTES: &str = "application/octet-stream";
+
 /// Whose a route's subject is, for tokens that are bound to one team.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owner {
@@ -61,6 +64,8 @@ pub(super) struct Route {
     pub(super) query: &'static [&'static str],
     pub(super) takes: Option<SchemaOf>,
     pub(super) gives: SchemaOf,
+    /// Media type of what it gives.
+    pub(super) media: &'static str,
     pub(super) body_limit: usize,
     pub(super) answer: fn(Call) -> Answering,
 }
@@ -115,6 +120,11 @@ impl Route {
         Self { action, ..self }
     }
 
+    /// The same route giving bytes.
+    const fn in_bytes(self) -> Self {
+        Self { media: BYTES, ..self }
+    }
+
     /// The same route for tokens of one team too.
     const fn for_teams(self) -> Self {
         Self { for_teams: true, ..self }
@@ -149,6 +159,7 @@ macro_rules! route {
             query: &[],
             takes: route!(@takes $takes),
             gives: schema_of::<$gives>,
+            media: "application/json",
             body_limit: BODY_LIMIT,
             answer: |call| Box::pin($answer(call)),
         }
@@ -214,5 +225,5 @@ pub(super) static ROUTES: &[Route] = &[
     route!(Get "/audit", AuditRead, Everyone, nothing => audit::Page, audit::list, "Who did what, oldest first").with_query(&["after", "limit", "subject", "actor"]),
     route!(Post "/audit/verify", AuditRead, Everyone, nothing => audit::Sound, audit::verify, "Read the whole log and check that nothing in it was changed"),
 
-    route!(Get "/backup", BackupCreate, Everyone, nothing => Json, backup::stream, "A copy of everything, secrets sealed, as bytes").audited("backup"),
+    route!(Get "/backup", BackupCreate, Everyone, nothing => Json, backup::stream, "A copy of everything, secrets sealed").in_bytes().audited("backup"),
 ];
