@@ -69,6 +69,7 @@ def show(resource, span) -> None:
         "end": span.end_time_unix_nano,
         "error": span.status.code == 2,
         "attributes": plain(span.attributes),
+        "links": [{"trace": link.trace_id.hex(), "id": link.span_id.hex()} for link in span.links],
         "events": {event.name: event.time_unix_nano for event in span.events},
         # Every field there is, for tests that look for what must not be there.
         "whole": MessageToDict(span),

@@ -1,104 +1,19 @@
-//! Traces and metrics as an operator sees them. The collector is rotel, which nobody here wrote; what it took is
-//! decoded by `tests/telemetry/receiver.py`.
+//! Traces of requests and metrics, as an operator sees them.
 
+use keyway_e2e::collector::{Collector, Span};
 use keyway_e2e::gateway::{CHAT, Gateway, MAIN_KEY, Outcome, TOKEN, chat, streamed};
 use keyway_testkit::caller::{Answer, Caller};
-use keyway_testkit::process::{Keyway, Process, root};
+use keyway_testkit::process::Keyway;
 use keyway_testkit::provider::{Ending, Provider, Reply, Stream, USAGE};
-use keyway_testkit::sdk;
-use serde_json::Value;
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Until rotel listens, and until what was sent has come out at the other end.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// A span of the caller's, and all but the end of its traces' ids.
 const TRACE: &str = "0af7651916cd43dd8448eb211c8031";
 const CALLERS_SPAN: &str = "b7ad6b7169203331";
 /// Words of prompts and answers, which no span may hold.
 const PROMPT: &str = "tell-nobody-of-this-prompt";
 const WORD: &str = "tell-nobody-of-this-answer ";
-
-/// A running collector.
-struct Collector {
-    process: Process,
-    port: u16,
-}
-
-/// One span as the collector got it.
-#[derive(Debug, Clone)]
-struct Span(Value);
-
-// === impl Collector ===
-
-impl Collector {
-    fn start() -> Outcome<Self> {
-        let mut command = Command::new(sdk::python()?);
-        command.arg("-u").arg(root().join("tests/telemetry/receiver.py")).env_clear();
-        let mut process = Process::start("rotel", &mut command)?;
-        let port = process.until(PATIENCE, "printed its port", |process| {
-            process.stdout().split_once('\n').and_then(|(port, _)| port.trim().parse().ok())
-        })?;
-        Ok(Self { process, port })
-    }
-
-    fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
-    }
-
-    /// All spans of `trace`, once there are so many.
-    fn spans(&mut self, trace: &str, count: usize) -> Outcome<Vec<Span>> {
-        let found = |process: &Process| {
-            let spans: Vec<Span> = lines(process).filter(|span| span.text("trace") == trace).collect();
-            (spans.len() >= count).then_some(spans)
-        };
-        Ok(self.process.until(PATIENCE, &format!("printed {count} spans of {trace}"), found)?)
-    }
-}
-
-fn lines(process: &Process) -> impl Iterator<Item = Span> {
-    let spans: Vec<Span> =
-        process.stdout().lines().filter_map(|line| serde_json::from_str(line).ok()).map(Span).collect();
-    spans.into_iter().filter(|span| span.0.is_object())
-}
-
-// === impl Span ===
-
-impl Span {
-    /// Null where there is none.
-    fn at(&self, place: &str) -> &Value {
-        self.0.pointer(place).unwrap_or(&Value::Null)
-    }
-
-    fn text(&self, field: &str) -> &str {
-        self.at(&format!("/{field}")).as_str().unwrap_or_default()
-    }
-
-    fn nanos(&self, field: &str) -> u64 {
-        self.at(&format!("/{field}")).as_u64().unwrap_or_default()
-    }
-
-    fn is_error(&self) -> bool {
-        *self.at("/error") == true
-    }
-
-    /// `text` of a text, digits of a number, empty where there is none.
-    fn attribute(&self, name: &str) -> String {
-        match self.at(&format!("/attributes/{name}")) {
-            Value::Null => String::new(),
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        }
-    }
-
-    #[track_caller]
-    fn assert(&self, expected: &[(&str, &str)]) {
-        for (name, value) in expected {
-            assert_eq!(self.attribute(name), *value, "{name} of {self:?}");
-        }
-    }
-}
 
 /// The server's span and the `N` attempts under it, oldest first.
 fn tree<const N: usize>(spans: &[Span]) -> Outcome<(Span, [Span; N])> {
@@ -174,7 +89,7 @@ async fn one_request_is_one_trace_and_holds_no_secret() -> Outcome {
     for request in &seen {
         assert_eq!(request.header("traceparent"), None, "a provider learnt of the caller's trace");
     }
-    let printed = collector.process.stdout();
+    let printed = collector.printed();
     for secret in [TOKEN, MAIN_KEY, PROMPT, WORD.trim()] {
         assert!(!printed.contains(secret), "{secret} stands in a span");
     }
@@ -285,7 +200,7 @@ async fn the_last_spans_are_sent_before_the_end_and_the_samplers_word_counts() -
     let ended = gateway.keyway.process().stop()?;
     assert_eq!(ended.and_then(|status| status.code()), Some(0), "{}", gateway.keyway.log());
     assert_eq!(collector.spans(&trace(1), 2)?.len(), 2);
-    assert_eq!(lines(&collector.process).filter(|span| span.text("trace") == trace(2)).count(), 0);
+    assert_eq!(collector.all().filter(|span| span.text("trace") == trace(2)).count(), 0);
     Ok(())
 }
 

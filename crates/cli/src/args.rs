@@ -3,10 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use keyway_telemetry::Otlp;
 
 use crate::command::{
     apply, audit, backup, client, explain, fleet, login, model, operator, provider, restore, team, up,
 };
+
+/// A hidden verb.
+pub(crate) const CHECK_INDEX: &str = "check-index";
 
 /// Self-hosted AI gateway: one place for provider keys, many clients.
 #[derive(Debug, Parser)]
@@ -47,6 +51,11 @@ pub(crate) struct Global {
         help_heading = "Connection"
     )]
     pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) otlp: Otlp,
+    /// The words of the verb: `keyway client rotate`.
+    #[arg(skip)]
+    pub(crate) command: String,
 }
 
 /// How results are printed.
@@ -66,6 +75,12 @@ pub(crate) enum Verb {
     /// What `up --replicas` runs
     #[command(hide = true)]
     Replica,
+    /// Opens the index of a store and reads it: what `up` does in a process of its own before it opens it
+    #[command(hide = true, name = CHECK_INDEX)]
+    CheckIndex {
+        /// The store's directory
+        store: PathBuf,
+    },
     /// Put a keyway.yaml into effect
     Apply(apply::Apply),
     /// Show what apply would change; changes nothing

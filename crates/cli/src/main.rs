@@ -10,14 +10,15 @@ mod print;
 mod server;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 fn main() -> ExitCode {
-    let cli = args::Cli::try_parse().unwrap_or_else(|error| explain(&error));
+    let cli = parse().unwrap_or_else(|error| explain(&error));
     match command::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -25,6 +26,25 @@ fn main() -> ExitCode {
             failure.code()
         }
     }
+}
+
+fn parse() -> Result<args::Cli, clap::Error> {
+    let matches = args::Cli::command().try_get_matches()?;
+    let mut cli =
+        args::Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut args::Cli::command()))?;
+    cli.global.command = command(&matches);
+    Ok(cli)
+}
+
+/// The words of the verb that was given: `keyway client rotate`.
+fn command(matches: &ArgMatches) -> String {
+    let (mut words, mut at) = ("keyway".to_owned(), matches);
+    while let Some((word, below)) = at.subcommand() {
+        words.push(' ');
+        words.push_str(word);
+        at = below;
+    }
+    words
 }
 
 /// Without a verb all of them are shown, whether or not a variable was set (clap takes one for an argument).

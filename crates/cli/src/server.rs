@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use keyway_config::Problem;
+use keyway_telemetry::TRACEPARENT;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::connection::{Connection, is_local};
 use crate::failure::Failure;
+use crate::trace::Trace;
 
 /// A control plane that does not accept a connection in this time is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,12 +31,13 @@ const ANSWER_LIMIT: usize = 64 << 20;
 pub(crate) struct Server {
     connection: Connection,
     http: Client,
+    trace: Trace,
 }
 
 // === impl Server ===
 
 impl Server {
-    pub(crate) fn new(connection: Connection) -> Result<Self, Failure> {
+    pub(crate) fn new(connection: Connection, trace: Trace) -> Result<Self, Failure> {
         let http = Client::builder();
         // A proxy is for what is far: the token for this machine never goes through one.
         let http = if is_local(&connection.server) { http.no_proxy() } else { http };
@@ -45,7 +48,12 @@ impl Server {
             .user_agent(concat!("keyway/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| Failure::Other(format!("cannot set up HTTP: {}", root_cause(&error))))?;
-        Ok(Self { connection, http })
+        Ok(Self { connection, http, trace })
+    }
+
+    /// Nothing more will be asked; `well`: what was wanted is done.
+    pub(crate) fn end(self, well: bool) {
+        self.trace.end(well);
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -118,6 +126,8 @@ impl Server {
         let key = if method == Method::GET { None } else { Some(idempotency_key()?) };
         let request = || {
             let request = self.request(method.clone(), path);
+            let request =
+                if key.is_some() { request.header(TRACEPARENT, self.trace.parent()) } else { request };
             let request = body.into_iter().fold(request, RequestBuilder::json);
             key.iter().fold(request, |request, key| request.header("idempotency-key", key))
         };

@@ -1,7 +1,10 @@
-//! Copies of everything, and putting one in place: the seams behind which the store that lasts does it.
+//! Copies of everything: the store together with the vault that belongs to it.
 
-use crate::store::StoreError;
-use std::{fmt::Debug, io::Write, path::PathBuf};
+use crate::store::{Durable, StoreError};
+use std::{fmt::Debug, io::Write, path::PathBuf, sync::Arc};
+
+/// The vault's place in a copy.
+const VAULT: &str = "vault";
 
 /// What can copy all of a control plane's data.
 pub trait Backup: Debug + Send + Sync + 'static {
@@ -9,43 +12,29 @@ pub trait Backup: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// When something cannot be read, or `out` does not take it; what was written until then is no backup.
-    fn write(&self, out: &mut dyn Write) -> Result<(), StoreError> {
-        let _ = out;
-        Err(StoreError::ReadOnly("this store has no backup".to_owned()))
-    }
+    fn write(&self, out: &mut dyn Write) -> Result<(), StoreError>;
 }
 
 /// A store that nothing is copied of: what it holds is gone with the process anyway.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoBackup;
 
-impl Backup for NoBackup {}
-
-/// Which copy to put where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Restore {
-    /// The backup.
-    pub from: PathBuf,
-    /// The data directory, in which no control plane may be running.
-    pub into: PathBuf,
-    /// The life of the data that begins; left out: one more than the backup's.
-    pub epoch: Option<u64>,
+/// A store on a disk and the vault beside it.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    pub(crate) store: Arc<Durable>,
+    /// The vault's directory.
+    pub(crate) vault: PathBuf,
 }
 
-/// What was put in place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Restored {
-    /// The life of the data that has begun.
-    pub epoch: u64,
-    /// The last commit that the backup holds.
-    pub revision: u64,
+impl Backup for NoBackup {
+    fn write(&self, _: &mut dyn Write) -> Result<(), StoreError> {
+        Err(StoreError::ReadOnly("this store has no backup".to_owned()))
+    }
 }
 
-/// Puts a backup in place of the data in a directory.
-///
-/// # Errors
-/// When the backup is not whole, or the directory is in use or cannot be written.
-pub fn restore(restore: &Restore) -> Result<Restored, StoreError> {
-    let Restore { .. } = restore;
-    Err(StoreError::ReadOnly("this build keeps nothing on disk to restore".to_owned()))
+impl Backup for Whole {
+    fn write(&self, out: &mut dyn Write) -> Result<(), StoreError> {
+        self.store.backup(&[(VAULT.to_owned(), self.vault.clone())], out).map(drop)
+    }
 }

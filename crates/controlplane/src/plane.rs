@@ -2,11 +2,13 @@
 //! replica would check it, committed, and only then published. Refused anywhere, nothing has happened.
 
 use crate::{
-    compile::{Compiler, SANDBOX},
+    compile::{Compiler, DataPlane, SANDBOX},
     fleet::Fleet,
+    observe,
     push::Push,
     resource::{
-        Apply, Author, Change, Held, Kind, Proposal, Refusal, Shown, State, Way, add_to_file, file_proposal,
+        Apply, Author, Body, Change, Document, Held, Kind, Means, Proposal, Refusal, Shown, State, Touch,
+        Way, add_to_file, file_proposal,
     },
     store::{Batch, Key, Store, Write},
     token::Token,
@@ -17,14 +19,16 @@ use keyway_catalog::Catalog;
 use keyway_config::{File, Problem};
 use keyway_proto::snapshot::v1::Resource;
 use keyway_snapshot::{DigestKey, Secret, Snapshot, Version};
+use keyway_telemetry::Tracer;
 use std::{
+    collections::BTreeSet,
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
-/// Rises when a backup is restored.
-const EPOCH: u64 = 1;
+/// How long replicas use secrets without word from here, unless the file says otherwise.
+const LEASE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The control plane.
 #[derive(Debug)]
@@ -34,10 +38,11 @@ pub struct Plane {
     vault: Vault,
     digests: DigestKey,
     fleet: Arc<Fleet>,
-    /// Settings and sandbox.
-    base: Vec<Resource>,
     state: ArcSwap<State>,
     writing: Mutex<()>,
+    /// Counts changes of keys: rotation looks again.
+    keys: watch::Sender<u64>,
+    tracer: Tracer,
     started: Instant,
 }
 
@@ -57,7 +62,8 @@ pub struct Outcome {
 /// A proposal that holds: what comes into force if it is committed.
 struct Planned {
     state: State,
-    push: Push,
+    /// Absent: replicas are sent nothing new.
+    push: Option<Push>,
 }
 
 // === impl Plane ===
@@ -67,36 +73,67 @@ impl Plane {
     ///
     /// # Errors
     /// When the store cannot be read, or holds what this build cannot compile.
-    pub async fn open(store: Arc<dyn Store>, fleet_token: Token) -> Result<Self, Refusal> {
-        let (mut digest_key, mut fingerprint_key) = ([0; 32], [0; 32]);
-        for key in [&mut digest_key, &mut fingerprint_key] {
-            getrandom::fill(key).map_err(|_| Refusal::Internal("the system gives no randomness"))?;
-        }
-        let catalog = Catalog::embedded();
-        let vault = Vault::new(fingerprint_key);
-        let compiler = Compiler { catalog, secrets: &|id| vault.open(id) };
-        let base = compiler.base(&digest_key)?;
-        let mut state = State::default();
-        for (key, stored) in store.list("").await?.entries {
-            let document = crate::resource::Document::decode(&stored.value)
+    pub async fn open(store: Arc<dyn Store>, vault: Vault, fleet_token: Token) -> Result<Self, Refusal> {
+        let (catalog, identity) = (Catalog::embedded(), store.identity());
+        let open = |id: &SecretId, origins: &BTreeSet<String>| vault.open(id, origins);
+        let secrets = |id: &SecretId, origins: &BTreeSet<String>| -> Option<Secret> {
+            let opened = open(id, origins);
+            opened.inspect_err(|error| tracing::error!(%id, %error, "a secret is withheld")).ok()
+        };
+        let compiler = Compiler { catalog, secrets: &secrets };
+        let mut state = State::new(identity.epoch);
+        let listing = store.list("").await?;
+        for (key, stored) in listing.entries {
+            let document = Document::decode(&stored.value)
                 .map_err(|_| Refusal::Internal("the store holds what is no document"))?;
             let resources = compiler.document(key.name(), &document.body)?;
             state.put(key, Held { version: stored.version, document, resources });
         }
         let entry = Author::system("start", "").entry(unix_millis());
-        state.revision = store.commit(Batch { writes: Vec::new(), entry }).await?;
-        let first = Arc::new(push(&base, &state)?);
-        Ok(Self {
+        // A new program may compile the same documents to something else: no version ever stands for two states.
+        state.revision = match store.commit(Batch { writes: Vec::new(), entry }).await {
+            Ok(revision) => revision,
+            Err(error) => {
+                tracing::error!(%error, "the store takes no writes; what it holds is served");
+                listing.revision
+            }
+        };
+        state.published = state.revision;
+        let digests = DigestKey::new(*vault.digest_key());
+        let first = Arc::new(push(&base(catalog, &vault, &identity.cluster, &state)?, &state)?);
+        let fleet = Arc::new(Fleet::new(fleet_token, identity.cluster, first));
+        fleet.set_lease(lease(&state));
+        for (name, held) in state.each(Kind::Replica) {
+            if let Body::Replica(replica) = &held.document.body {
+                fleet.remember(name, &replica.host, replica.evicted);
+            }
+        }
+        let plane = Self {
             catalog,
             store,
             vault,
-            digests: DigestKey::new(digest_key),
-            fleet: Arc::new(Fleet::new(fleet_token, first)),
-            base,
+            digests,
+            fleet,
             state: ArcSwap::from_pointee(state),
             writing: Mutex::new(()),
+            keys: watch::Sender::new(0),
+            tracer: Tracer::default(),
             started: Instant::now(),
-        })
+        };
+        plane.sweep();
+        Ok(plane)
+    }
+
+    /// Its changes are traced with it from now on.
+    #[must_use]
+    pub fn traced(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
+    }
+
+    /// Makes spans.
+    #[must_use]
+    pub fn tracer(&self) -> &Tracer {
+        &self.tracer
     }
 
     /// The replicas.
@@ -105,15 +142,22 @@ impl Plane {
         &self.fleet
     }
 
+    /// Where documents and the audit log are.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Where secrets are.
+    #[must_use]
+    pub fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
     /// Providers and models that this build knows.
     #[must_use]
     pub fn catalog(&self) -> &'static Catalog {
         self.catalog
-    }
-
-    /// Where documents and the audit log lie.
-    pub(crate) fn store(&self) -> &dyn Store {
-        self.store.as_ref()
     }
 
     /// What is kept of a token, hex.
@@ -127,15 +171,17 @@ impl Plane {
         self.state.load_full()
     }
 
-    /// The version in force.
+    /// The version that replicas are sent.
     #[must_use]
     pub fn version(&self) -> Version {
-        version(&self.state.load())
+        self.state.load().version()
     }
 
     /// What the built-in provider compiles to.
-    pub(crate) fn sandbox(&self) -> Option<&Resource> {
-        self.base.iter().find(|resource| resource.name == SANDBOX)
+    pub(crate) fn sandbox(&self) -> Option<Resource> {
+        let compiler = Compiler { catalog: self.catalog, secrets: &|_, _| None };
+        let base = compiler.base(&DataPlane { digest_key: &[0; 32], cluster: "", lease: 0 }).ok()?;
+        base.into_iter().find(|resource| resource.name == SANDBOX)
     }
 
     /// Since when it runs.
@@ -144,13 +190,32 @@ impl Plane {
         self.started
     }
 
+    /// Wakes when some key changed.
+    pub(crate) fn key_changes(&self) -> watch::Receiver<u64> {
+        self.keys.subscribe()
+    }
+
+    /// A secret in clear, for a replica that tries it.
+    pub(crate) fn secret_of(
+        &self,
+        (provider, key): &(String, String),
+        version: u32,
+    ) -> Result<Secret, Refusal> {
+        let state = self.state.load();
+        let keys = state.provider(provider).map(|(_, keys)| keys).unwrap_or_default();
+        let found = keys.iter().find(|one| one.name == *key).and_then(|key| key.version(version));
+        let found = found.ok_or(Refusal::Internal("a key version that is not there"))?;
+        Ok(self.vault.open(&found.secret_id(provider, key), &found.origins)?)
+    }
+
     /// The typed state in force, as a replica holds it.
     ///
     /// # Errors
     /// Never for a state that was committed.
     pub fn snapshot(&self) -> Result<Snapshot, Refusal> {
         let state = self.state.load();
-        Ok(Snapshot::build(version(&state), &resources(&self.base, &state))?)
+        let base = base(self.catalog, &self.vault, self.fleet.cluster(), &state)?;
+        Ok(Snapshot::build(state.version(), &resources(&base, &state))?)
     }
 
     /// Applies a file.
@@ -174,14 +239,14 @@ impl Plane {
         let Apply { file, prune, origin } = apply;
         let mut warnings = self.check(&file)?;
         let state = self.state.load();
-        let mut proposal =
-            self.proposal(&state, &Author { by: Way::File, origin, ..Author::system("diff", "") });
+        let author = Author { by: Way::File, origin, ..Author::system("diff", "") };
+        let mut proposal = self.proposal(&state, &author);
         file_proposal(&mut proposal, file, prune)?;
         self.plan(&proposal)?;
         warnings.append(&mut proposal.warnings);
         let changes = proposal.changes();
         // Tokens would be made by `apply`: those of a mere question are thrown away.
-        Ok(Outcome { version: version(&state), changes, warnings, tokens: Vec::new() })
+        Ok(Outcome { version: state.version(), changes, warnings, tokens: Vec::new() })
     }
 
     /// Makes one change, after all changes that were begun before it.
@@ -198,21 +263,37 @@ impl Plane {
         let mut proposal = self.proposal(&state, author);
         propose(&mut proposal)?;
         let mut outcome = Outcome {
-            version: version(&state),
+            version: state.version(),
             changes: proposal.changes(),
             warnings: std::mem::take(&mut proposal.warnings),
             tokens: std::mem::take(&mut proposal.tokens),
         };
-        if !outcome.changes.is_empty() {
-            let planned = self.plan(&proposal)?;
+        if !outcome.changes.is_empty() || !proposal.secrets.is_empty() {
+            let span = self.tracer.child(&author.trace, "compile");
+            let planned = self.plan(&proposal).inspect_err(|_| span.fail("refused"))?;
+            drop(span);
             outcome.version = self.commit(proposal, planned).await?;
-            tracing::info!(version = %outcome.version, origin = author.origin, changes = outcome.changes.len(), "changed");
+            tracing::info!(version = %outcome.version, author.action, author.subject, "changed");
         }
         Ok(outcome)
     }
 
+    /// Writes a line into the audit log that goes with no change.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub async fn note(&self, author: &Author) -> Result<(), Refusal> {
+        let _one_at_a_time = self.writing.lock().await;
+        let mut state = State::clone(&self.state.load());
+        let entry = author.entry(unix_millis());
+        state.revision = self.store.commit(Batch { writes: Vec::new(), entry }).await?;
+        self.state.store(Arc::new(state));
+        Ok(())
+    }
+
     fn proposal<'a>(&'a self, state: &'a State, author: &Author) -> Proposal<'a> {
-        Proposal::new(state, &self.vault, &self.digests, author, unix_millis())
+        let means = Means { catalog: self.catalog, vault: &self.vault, digests: &self.digests };
+        Proposal::new(state, means, author, unix_millis())
     }
 
     /// A file by itself; what it refers to is looked at with the state that it would make.
@@ -225,15 +306,16 @@ impl Plane {
     fn plan(&self, proposal: &Proposal<'_>) -> Result<Planned, Refusal> {
         let mut next = proposal.state.clone();
         next.revision += 1;
-        let secrets = |id: &SecretId| -> Option<Secret> {
-            proposal.secrets.get(id).cloned().or_else(|| self.vault.open(id))
+        let secrets = |id: &SecretId, origins: &BTreeSet<String>| -> Option<Secret> {
+            let sealing = proposal.secrets.get(id).map(|sealing| sealing.secret.clone());
+            sealing.or_else(|| self.vault.open(id, origins).ok())
         };
         let compiler = Compiler { catalog: self.catalog, secrets: &secrets };
-        let mut touched = File::default();
-        let mut deletes = false;
+        let (mut touched, mut deletes, mut sends) = (File::default(), false, false);
         for (key, touch) in &proposal.touches {
             let Some(document) = touch.document.clone() else {
                 deletes = true;
+                sends |= Kind::of(key).is_some_and(Kind::is_sent);
                 next.remove(key);
                 continue;
             };
@@ -245,6 +327,10 @@ impl Plane {
             }
             add_to_file(&mut touched, key.name(), &document.body);
             let resources = compiler.document(key.name(), &document.body)?;
+            let before = proposal.state.held(key);
+            moved(key.name(), before, &document, &resources)?;
+            sends |= document.body.is_settings()
+                || before.map_or(!resources.is_empty(), |before| before.resources != resources);
             next.put(key.clone(), Held { version: touch.expected + 1, document, resources });
         }
         let dangling = if deletes {
@@ -255,46 +341,121 @@ impl Plane {
         if !dangling.is_empty() {
             return Err(Refusal::Invalid(dangling));
         }
-        let push = push(&self.base, &next)?;
-        Ok(Planned { state: next, push })
+        if !sends {
+            return Ok(Planned { state: next, push: None });
+        }
+        next.published = next.revision;
+        let push = self.push(&next)?;
+        Ok(Planned { state: next, push: Some(push) })
+    }
+
+    fn push(&self, state: &State) -> Result<Push, Refusal> {
+        push(&base(self.catalog, &self.vault, self.fleet.cluster(), state)?, state)
     }
 
     async fn commit(&self, proposal: Proposal<'_>, planned: Planned) -> Result<Version, Refusal> {
-        let write = |(key, touch): (Key, crate::resource::Touch)| -> Result<Write, Refusal> {
+        let write = |(key, touch): (Key, Touch)| -> Result<Write, Refusal> {
             let encoded = touch.document.map(|document| document.encode()).transpose();
             let value = encoded.map_err(|_| Refusal::Internal("a document that is no JSON"))?;
             Ok(Write { key, expected: touch.expected, value })
         };
         let entry = proposal.entry();
         let writes = proposal.touches.into_iter().map(write).collect::<Result<_, _>>()?;
-        let taken_in: Vec<SecretId> = proposal.secrets.keys().cloned().collect();
+        let fresh: Vec<&SecretId> = proposal.secrets.keys().filter(|id| !proposal.state.names(id)).collect();
         // A document never names a secret that is not there: in before the commit, out after it.
-        proposal.secrets.into_iter().for_each(|(id, secret)| self.vault.put(id, secret));
-        let revision = match self.store.commit(Batch { writes, entry }).await {
+        let sealed =
+            proposal.secrets.iter().try_for_each(|(id, one)| self.vault.put(id, &one.secret, &one.origins));
+        let span = self.tracer.child(&proposal.trace, "journal");
+        let committed = match sealed {
+            Ok(()) => self.store.commit(Batch { writes, entry }).await.map_err(Refusal::from),
+            Err(error) => Err(error.into()),
+        };
+        let revision = match committed {
             Ok(revision) => revision,
             Err(error) => {
-                taken_in.iter().for_each(|id| self.vault.erase(id));
-                return Err(error.into());
+                span.fail("store");
+                fresh.into_iter().for_each(|id| self.erase(id));
+                return Err(error);
             }
         };
+        drop(span);
         let Planned { mut state, mut push } = planned;
         if revision != state.revision {
             state.revision = revision;
-            push = self::push(&self.base, &state)?;
+            if push.is_some() {
+                state.published = revision;
+                push = Some(self.push(&state)?);
+            }
         }
-        self.publish(state, push);
-        proposal.erase.iter().for_each(|id| self.vault.erase(id));
+        self.fleet.set_lease(lease(&state));
+        self.state.store(Arc::new(state));
+        if let Some(push) = push {
+            observe::publish(&self.tracer, &self.fleet, &proposal.trace, push);
+        }
+        proposal.erase.iter().for_each(|id| self.erase(id));
+        self.keys.send_modify(|count| *count += 1);
         Ok(self.version())
     }
 
-    fn publish(&self, state: State, push: Push) {
-        self.state.store(Arc::new(state));
-        self.fleet.publish(Arc::new(push));
+    /// An error leaves the file for the next start to sweep.
+    fn erase(&self, id: &SecretId) {
+        if let Err(error) = self.vault.erase(id) {
+            tracing::error!(%id, %error, "a secret could not be erased; the next start tries again");
+        }
+    }
+
+    /// Erases what an interrupted change left behind.
+    fn sweep(&self) {
+        let state = self.state.load();
+        if let Err(error) = self.vault.sweep(&state.secrets().collect()) {
+            tracing::error!(%error, "secrets that no key names could not be erased");
+        }
     }
 }
 
-fn version(state: &State) -> Version {
-    Version { epoch: EPOCH, counter: state.revision }
+/// A change must not take a secret along to where it was not entered for. Where a provider moved by itself (its row in the
+/// catalogue), its secrets are withheld instead.
+fn moved(
+    name: &str,
+    before: Option<&Arc<Held>>,
+    document: &Document,
+    now: &[Resource],
+) -> Result<(), Refusal> {
+    let (Some(Body::Provider { spec: old, .. }), Body::Provider { spec, keys }) =
+        (before.map(|held| &held.document.body), &document.body)
+    else {
+        return Ok(());
+    };
+    let same = serde_json::to_value(old).ok() == serde_json::to_value(spec).ok();
+    if same {
+        return Ok(());
+    }
+    let origins = crate::compile::origins_in(now);
+    for key in keys {
+        for version in key.versions.iter().filter(|version| version.state.is_served()) {
+            if let Some(origin) = origins.difference(&version.origins).next() {
+                let allowed = version.origins.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+                return Err(Refusal::Origin {
+                    key: format!("{name}/{}", key.name),
+                    origin: origin.clone(),
+                    allowed,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What is in every state beside documents.
+fn base(catalog: &Catalog, vault: &Vault, cluster: &str, state: &State) -> Result<Vec<Resource>, Refusal> {
+    let lease = lease(state).map_or(0, |lease| lease.as_secs());
+    let compiler = Compiler { catalog, secrets: &|_, _| None };
+    compiler.base(&DataPlane { digest_key: vault.digest_key(), cluster, lease })
+}
+
+fn lease(state: &State) -> Option<Duration> {
+    let set = state.rotation().lease.map(|span| Duration::from_millis(span.millis()));
+    Some(set.unwrap_or(LEASE)).filter(|lease| !lease.is_zero())
 }
 
 fn resources(base: &[Resource], state: &State) -> Vec<Resource> {
@@ -304,7 +465,7 @@ fn resources(base: &[Resource], state: &State) -> Vec<Resource> {
 /// Checks a state as a replica would, and encodes it.
 fn push(base: &[Resource], state: &State) -> Result<Push, Refusal> {
     let resources = resources(base, state);
-    let snapshot = Snapshot::build(version(state), &resources)?;
+    let snapshot = Snapshot::build(state.version(), &resources)?;
     Ok(Push::encode(snapshot.version, snapshot.hash, &resources)?)
 }
 

@@ -5,6 +5,7 @@ use crate::{
     call::Call,
     lease::Lease,
     meter::{Outcome, Tally},
+    open::Place,
     pipeline::ending,
     refusal::Refusal,
     reply::{Answer, Events, Passing, ReplyBody},
@@ -33,6 +34,8 @@ pub(crate) struct Parts {
     state: Arc<crate::sync::State>,
     /// Held until the reply has ended.
     lease: Option<Lease>,
+    /// Where it is found when it must be cut.
+    held: Option<Place>,
     attempts: usize,
     upstream: Duration,
     place: (Dialect, Endpoint),
@@ -44,12 +47,13 @@ impl Parts {
     pub(crate) fn new(
         call: &Call,
         answer: Answer,
-        lease: Lease,
+        (lease, held): (Lease, Place),
         attempts: usize,
         upstream: Duration,
     ) -> Self {
         let place = (call.dialect, call.endpoint);
-        Self { answer, state: Arc::clone(&call.state), lease: Some(lease), attempts, upstream, place }
+        let (lease, held) = (Some(lease), Some(held));
+        Self { answer, state: Arc::clone(&call.state), lease, held, attempts, upstream, place }
     }
 
     /// A provider's refusal that the caller can use.
@@ -64,6 +68,7 @@ impl Parts {
             answer,
             state: Arc::clone(&call.state),
             lease: None,
+            held: None,
             attempts,
             upstream: Duration::ZERO,
             place,
@@ -90,7 +95,7 @@ pub(crate) fn answer(worker: &Rc<Worker>, parts: Parts, mut tally: Tally) -> Res
         Answer::Passing { mut head, source, usage } => {
             tally.status = head.status;
             mark(&mut head.headers, &tally);
-            tally.lease = parts.lease;
+            (tally.lease, tally.place) = (parts.lease, parts.held);
             let length = source.length();
             (head, ReplyBody::Passing(Box::new(Passing { source, length, usage: Some(usage), tally })))
         }
@@ -98,7 +103,7 @@ pub(crate) fn answer(worker: &Rc<Worker>, parts: Parts, mut tally: Tally) -> Res
             tally.status = head.status;
             head.headers.remove(header::CONTENT_LENGTH);
             mark(&mut head.headers, &tally);
-            tally.lease = parts.lease;
+            (tally.lease, tally.place) = (parts.lease, parts.held);
             let events = Events::new(Rc::clone(worker), (source, relay, gathered), idle, tally, parts.place);
             (head, ReplyBody::Events(Box::new(events)))
         }

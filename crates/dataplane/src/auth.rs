@@ -2,7 +2,7 @@
 
 use crate::refusal::Refusal;
 use http::{HeaderMap, HeaderName, Uri, header};
-use keyway_snapshot::{Client, ClientState, Snapshot};
+use keyway_snapshot::{Client, ClientState, Snapshot, TokenDigest};
 use std::{borrow::Cow, sync::Arc};
 
 /// Headers whose whole value is a token.
@@ -14,7 +14,7 @@ static TOKEN_HEADERS: [HeaderName; 3] = [
 /// Longer than any token that is made or may be set; bounds what is digested.
 const TOKEN_LIMIT: usize = 512;
 
-/// The client whose token the request carries.
+/// The client whose token the request carries, and the token's digest.
 ///
 /// # Errors
 /// One and the same refusal for no, malformed, unknown and differing tokens; another for a disabled client.
@@ -23,10 +23,22 @@ pub(crate) fn client(
     headers: &HeaderMap,
     uri: &Uri,
     now_unix: u64,
-) -> Result<Arc<Client>, Refusal> {
+) -> Result<(Arc<Client>, TokenDigest), Refusal> {
     // Digested even when it cannot be right, so that all three wrong cases take as long.
     let token = token(headers, uri).unwrap_or_default();
     let digest = snapshot.settings.digest_key.digest(token.get(..TOKEN_LIMIT).unwrap_or(&token));
+    admitted(snapshot, digest, now_unix).map(|client| (client, digest))
+}
+
+/// The client of a token that was read before.
+///
+/// # Errors
+/// As `client`.
+pub(crate) fn admitted(
+    snapshot: &Snapshot,
+    digest: TokenDigest,
+    now_unix: u64,
+) -> Result<Arc<Client>, Refusal> {
     let client = snapshot.clients.by_digest(&digest).ok_or_else(Refusal::unknown_client)?;
     let expired = client.expires_at != 0 && client.expires_at <= now_unix;
     if client.state != ClientState::Enabled || expired {

@@ -6,7 +6,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::HeaderMap;
-use keyway_snapshot::{Dialect, Endpoint, Timeouts};
+use keyway_snapshot::{Dialect, Endpoint, Timeouts, TokenDigest};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -21,7 +21,8 @@ pub(crate) struct Call {
     pub(crate) started: Instant,
     /// Pinned from the first byte to the last.
     pub(crate) state: Arc<State>,
-
+    /// With which it came.
+    pub(crate) token: TokenDigest,
     pub(crate) endpoint: Endpoint,
     pub(crate) dialect: Dialect,
     /// As the caller sent them.

@@ -14,6 +14,7 @@ mod listen;
 mod meter;
 mod models;
 mod observe;
+mod open;
 mod ops;
 mod pipeline;
 mod probe;
@@ -31,5 +32,4 @@ mod within;
 mod worker;
 
 pub use listen::{TlsError, tls_config};
-pub use observe::Otlp;
 pub use run::{Running, Settings, StartError, start};

@@ -6,9 +6,11 @@ use crate::{
     auth,
     call::Call,
     ingress::{self, Asked},
+    lease::Key,
     listen::Caller,
     meter::{Outcome, Tally},
     models,
+    open::Cut,
     refusal::{Attempted, Refusal},
     reply::ReplyBody,
     route::{self, Step, Tried, choose},
@@ -71,7 +73,7 @@ async fn stages(
     }
     // Before the body is read: a stranger costs us a head.
     let now_unix = worker.since_epoch(tally.started).as_secs();
-    let client = match auth::client(&state.snapshot, &head.headers, &head.uri, now_unix) {
+    let (client, token) = match auth::client(&state.snapshot, &head.headers, &head.uri, now_unix) {
         Ok(client) => client,
         Err(refusal) => {
             worker.strangers.delay(peer, worker.millis(tally.started)).await;
@@ -107,6 +109,7 @@ async fn stages(
         _held: held,
         shape,
         state,
+        token,
     };
     // Last before the wire: which targets, in which order.
     let (mut steps, retries) = route::steps(&call.state.snapshot, &resolved, &worker.random);
@@ -129,12 +132,23 @@ async fn attempts(
     let mut tried: Vec<Tried> = Vec::new();
     let mut last: Option<Failure> = None;
     let mut left = retries;
+    let place = worker.open.enter(call.token, std::rc::Rc::clone(tally.caller.beat.pulse()));
     while tried.len() < ATTEMPTS {
         // The newest keys, not the pinned ones: a key that was withdrawn meanwhile must not be used.
         let Some(state) = worker.held.pin() else { break };
+        // A client that was revoked while its body came in, or between two attempts, gets no answer.
+        if !std::sync::Arc::ptr_eq(&state, &call.state) || place.is_cut() == Some(Cut::Client) {
+            auth::admitted(&state.snapshot, call.token, worker.since_epoch(tally.started).as_secs())?;
+        }
         let sent = Instant::now();
         let now = worker.millis(sent);
-        let Some(chosen) = choose(steps, &tried, &state.keyring, now, worker.random.next()) else { break };
+        let Some(chosen) = choose(steps, &tried, &state.keyring, now, worker.random.next()) else {
+            // Keys that a swap takes away in this moment are closed in the old state and replaced in the new one.
+            if worker.held.is_newest(&state) {
+                break;
+            }
+            continue;
+        };
         let other_key = last.as_ref().is_some_and(|failure| failure.verdict == Some(route::Verdict::Refused));
         if !tried.is_empty() && !other_key {
             if left == 0 || (chosen.again && !worker.retries.take(now)) {
@@ -142,15 +156,18 @@ async fn attempts(
             }
             left -= 1;
         }
-        let (Some(step), Some(lease)) = (steps.get(chosen.step), chosen.key.lease()) else { continue };
+        let (Some(step), Some(lease)) = (steps.get(chosen.step), chosen.key.lease(chosen.take)) else {
+            continue;
+        };
+        place.uses(chosen.key.number);
         tally.attempt_begins(call, step, &chosen.key.id);
-        let answered = attempt(worker, call, step, &lease).await;
+        let answered = attempt(worker, call, step, (&lease, &place)).await;
         tally.attempt_ended(answered.as_ref().err());
         match answered {
             Ok(answer) => {
                 tally.served_by =
                     Some((std::sync::Arc::clone(&step.target), std::sync::Arc::clone(&chosen.key.id)));
-                return Ok(answer::Parts::new(call, answer, lease, tried.len() + 1, sent.elapsed()));
+                return Ok(answer::Parts::new(call, answer, (lease, place), tried.len() + 1, sent.elapsed()));
             }
             Err(failure) => {
                 tally.served_by =
@@ -161,6 +178,7 @@ async fn attempts(
                     reason: failure.reason,
                 });
                 let verdict = failure.verdict;
+                count_refusal(&chosen.key, &failure);
                 let better =
                     last.as_ref().is_none_or(|last| failure.passed.is_some() || last.passed.is_none());
                 if better {
@@ -171,7 +189,18 @@ async fn attempts(
             }
         }
     }
+    if let Some(Tried { key, verdict: route::Verdict::Refused, .. }) = tried.last() {
+        key.failed();
+    }
     give_up(worker, call, steps, (last, tried.len()), tally)
+}
+
+/// What the control plane learns of a key that its provider does not take.
+fn count_refusal(key: &Key, failure: &Failure) {
+    let said_no = failure.status.is_some_and(|status| matches!(status.as_u16(), 401 | 403));
+    if said_no && failure.verdict == Some(route::Verdict::Refused) {
+        key.refused();
+    }
 }
 
 /// Every target failed: the provider's own refusal where the caller can use it, else ours.

@@ -1,7 +1,7 @@
 //! One small real call to a provider with one version of one of its keys: what `provider test` and rotation ask for.
 
 use crate::{
-    lease::{Lease, Presented},
+    lease::{Lease, Presented, Take},
     sync::Held,
     upstream::{Connector, RequestBody},
 };
@@ -38,7 +38,7 @@ async fn call(held: &Held, connector: &Connector, probe: &Probe) -> Result<u32, 
     }
     let id = format!("{}/{}/{}", probe.provider, probe.key, probe.version);
     let key = state.keyring.find(&probe.provider, &id).ok_or("no such key version here")?;
-    let lease = key.lease().ok_or("the key version was withdrawn")?;
+    let lease = key.lease(Take::Probe).ok_or("the key version was withdrawn")?;
     let (request, origin) = request(provider, &lease)?;
     let mut link = connector.connect(&origin, LIMIT).await.map_err(|error| error.to_string())?;
     let reply = link.send(request).await.map_err(|_| "the connection broke".to_owned())?;

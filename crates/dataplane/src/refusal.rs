@@ -156,6 +156,12 @@ impl Refusal {
             "server_draining" => {
                 (Code::Overloaded, "the gateway is shutting down; this answer is incomplete")
             }
+            "credential_revoked" => {
+                (Code::UpstreamError, "the key of this answer was revoked; it is incomplete")
+            }
+            "client_revoked" => {
+                (Code::ClientDisabled, "the client or its token was revoked; this answer is incomplete")
+            }
             _ => (Code::UpstreamError, "the provider's stream broke; this answer is incomplete"),
         };
         Self::new(StatusCode::BAD_GATEWAY, code, message).because(reason)

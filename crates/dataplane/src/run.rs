@@ -4,7 +4,7 @@ use crate::{
     ingress::BodyBudget,
     listen::{Accept, Strangers},
     meter::Totals,
-    observe::{Core, Exporting, Faults, Gauges, Spans, Tracer},
+    observe::{Core, Faults, Gauges, Tracer},
     ops::{self, Ops},
     probe::probe,
     random::Random,
@@ -14,6 +14,7 @@ use crate::{
     worker::Worker,
 };
 use keyway_snapshot::Secret;
+use keyway_telemetry::{Exporting, Spans, Unusable};
 use parking_lot::Mutex;
 use std::{
     cell::Cell,
@@ -36,6 +37,8 @@ use tokio_rustls::TlsAcceptor;
 const DRAIN_LOOK: Duration = Duration::from_millis(5);
 /// What streams get to write their last event once the grace is over.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+/// Of its traces.
+const SERVICE: &str = "keyway-dataplane";
 /// What a replica is started with.
 #[derive(Debug)]
 pub struct Settings {
@@ -59,7 +62,7 @@ pub struct Settings {
     pub upstream_ca: Option<PathBuf>,
     /// What running requests get when the replica drains.
     pub drain_grace: Duration,
-    /// Collector for traces, OTLP over gRPC; `None` = no traces. See `Otlp`.
+    /// Collector for traces, OTLP over gRPC; `None` = no traces. See `keyway_telemetry::Otlp`.
     pub otlp: Option<String>,
 }
 
@@ -73,8 +76,8 @@ pub enum StartError {
     #[error("--upstream-ca {0}: {1}; give a PEM file with certificates")]
     UpstreamCa(String, String),
     /// Spans cannot be sent there.
-    #[error("OTEL_EXPORTER_OTLP_ENDPOINT {0}: {1}; give one like http://127.0.0.1:4317, or unset it")]
-    Otlp(String, io::Error),
+    #[error(transparent)]
+    Otlp(#[from] Unusable),
 }
 
 /// A running replica.
@@ -114,12 +117,11 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
     settings.ops.set_nonblocking(true)?;
     let count =
         settings.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)).max(1);
-    let exporting = settings.otlp.as_deref().map(|endpoint| {
-        Exporting::start(endpoint, &settings.id).map_err(|error| StartError::Otlp(endpoint.to_owned(), error))
-    });
-    let exporting = exporting.transpose()?;
+    let exporting = settings.otlp.as_deref();
+    let exporting =
+        exporting.map(|endpoint| Exporting::start(endpoint, SERVICE, &settings.id)).transpose()?;
     let shared = Shared {
-        tracer: exporting.as_ref().map(Exporting::tracer),
+        tracer: exporting.as_ref().map(Tracer::new),
         spans: exporting.as_ref().map(Exporting::spans),
         held: Arc::new(Held::default()),
         budget: Arc::new(BodyBudget::default()),
@@ -206,6 +208,7 @@ fn serving_thread(
             strangers: Strangers::default(),
             epoch: Instant::from_std(epoch),
             anchor: Cell::new((Instant::now(), crate::clock::since_epoch())),
+            open: Rc::default(),
             in_flight: Cell::new(0),
             requests: Cell::new(0),
         });
@@ -219,10 +222,15 @@ fn serving_thread(
                 Err(error) => return tracing::error!(%error, "a core could not listen"),
             };
             let accept = Accept { listener, tls: tls.map(TlsAcceptor::from), connections };
-            let sweep = sweep(Rc::clone(&worker));
+            let (sweep, cutter) = (sweep(Rc::clone(&worker)), Rc::clone(&worker));
+            let cutting = async move {
+                cutter.cut_revoked().await;
+                std::future::pending::<()>().await
+            };
             tokio::select! {
                 () = crate::listen::serve(worker, accept, end) => {}
                 () = sweep => {}
+                () = cutting => {}
             }
         });
     };
@@ -261,6 +269,7 @@ fn control_thread(
                 host: settings.host,
                 listen: listen.to_string(),
                 ops_listen: ops_listen.to_string(),
+                tracer: shared.tracer,
             };
             let held = Arc::clone(&shared.held);
             let asked = move |one| probe(Arc::clone(&held), connector.clone(), one);

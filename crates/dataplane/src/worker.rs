@@ -4,6 +4,7 @@ use crate::{
     ingress::BodyBudget,
     meter::Totals,
     observe::{Core, Faults, Tracer},
+    open::{LAST_READ, Open},
     random::Random,
     sync::Held,
     upstream::{Connector, Pool},
@@ -39,6 +40,8 @@ pub(crate) struct Worker {
     pub(crate) cutting: watch::Receiver<bool>,
     /// What the calendar said at one moment of the monotonic clock.
     pub(crate) anchor: Cell<(Instant, Duration)>,
+    /// Requests that use keys.
+    pub(crate) open: std::rc::Rc<Open>,
     pub(crate) in_flight: Cell<u64>,
     pub(crate) requests: Cell<u64>,
 }
@@ -74,6 +77,38 @@ impl Worker {
     pub(crate) fn request_id(&self, now: Instant) -> Ulid {
         let millis = u64::try_from(self.since_epoch(now).as_millis()).unwrap_or(u64::MAX);
         Ulid::from_parts(millis, u128::from(self.random.next()) << 64 | u128::from(self.random.next()))
+    }
+
+    /// Cuts what new states revoke, until dropped.
+    pub(crate) async fn cut_revoked(&self) {
+        let mut revoked = self.held.revoked();
+        let mut cutting = self.cutting.clone();
+        let mut before = *revoked.borrow_and_update();
+        loop {
+            tokio::select! {
+                changed = revoked.changed() => if changed.is_err() { return },
+                // Streams that wait say their last words now, not with their next event.
+                ended = cutting.wait_for(|cutting| *cutting) => {
+                    if ended.is_ok() {
+                        self.open.wake_all();
+                    }
+                    return;
+                }
+            }
+            let now = *revoked.borrow_and_update();
+            let Some(state) = self.held.pin() else { continue };
+            let keys = if now.keys == before.keys { 0 } else { self.open.cut_keys(&state) };
+            let tokens = if now.tokens == before.tokens { 0 } else { self.open.cut_clients(&state.snapshot) };
+            before = now;
+            self.core.cut(keys, tokens);
+            if keys + tokens > 0 {
+                let open = std::rc::Rc::clone(&self.open);
+                tokio::task::spawn_local(async move {
+                    tokio::time::sleep(LAST_READ).await;
+                    open.close_unread();
+                });
+            }
+        }
     }
 
     pub(crate) fn is_cutting(&self) -> bool {

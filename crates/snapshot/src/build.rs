@@ -81,6 +81,8 @@ fn settings(from: &wire::Settings) -> Result<Settings, Invalid> {
         body_limit: size("body_limit", from.body_limit)?,
         bodies_in_flight_limit: size("bodies_in_flight_limit", from.bodies_in_flight_limit)?,
         timeouts: from.timeouts.map(Timeouts::from).unwrap_or_default(),
+        cluster: from.cluster.as_str().into(),
+        lease: (from.lease_seconds > 0).then(|| Duration::from_secs(from.lease_seconds)),
     })
 }
 
@@ -166,6 +168,9 @@ fn credentials(
         }
         if from.state() == CredentialState::Unspecified {
             return Err(Invalid::new(Kind::Credential, &name, "state", "unknown state"));
+        }
+        if from.state() == CredentialState::Revoked && !from.secret.is_empty() {
+            return Err(Invalid::new(Kind::Credential, &name, "secret", "a revoked version must have none"));
         }
         let credential = Credential {
             state: from.state(),

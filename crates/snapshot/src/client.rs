@@ -13,7 +13,7 @@ use std::{
 pub struct TokenDigest(pub [u8; 32]);
 
 /// The key under which tokens are digested.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct DigestKey(pub(crate) zeroize::Zeroizing<[u8; 32]>);
 
 /// Who calls the gateway.
@@ -129,6 +129,18 @@ impl Clients {
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<&Arc<Client>> {
         self.by_name.get(name)
+    }
+
+    /// Tokens of `self` that let somebody in, and do not in `newer`: gone, or their client is disabled.
+    pub fn revoked_in<'a>(&'a self, newer: &'a Clients) -> impl Iterator<Item = &'a TokenDigest> {
+        let held = self.by_digest.iter().filter(|(_, client)| client.state == ClientState::Enabled);
+        held.map(|(digest, _)| digest).filter(|digest| !newer.admits(digest))
+    }
+
+    /// Whether this token lets somebody in, as far as it does not depend on the time.
+    #[must_use]
+    pub fn admits(&self, digest: &TokenDigest) -> bool {
+        self.by_digest.get(digest).is_some_and(|client| client.state == ClientState::Enabled)
     }
 
     /// How many there are.

@@ -42,6 +42,10 @@ pub struct Settings {
     pub bodies_in_flight_limit: usize,
     /// What applies where neither provider nor model says otherwise.
     pub timeouts: Timeouts,
+    /// Whose state this is; empty = not said.
+    pub cluster: Box<str>,
+    /// How long secrets are used without word from the control plane; `None` = without limit.
+    pub lease: Option<Duration>,
 }
 
 /// Waits; `None` leaves the next wider setting in force.
@@ -70,7 +74,7 @@ pub struct Credential {
     pub state: CredentialState,
     /// Share of requests among the provider's keys.
     pub weight: u32,
-    /// What the provider checks.
+    /// What the provider checks; empty where the version is revoked.
     pub secret: Secret,
 }
 

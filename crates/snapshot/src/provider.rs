@@ -23,6 +23,8 @@ pub struct Provider {
     pub timeouts: Timeouts,
     /// Answered by the data plane itself, with no network.
     pub built_in: bool,
+    /// Why none of its keys may be used, as `error.reason`; `None` = they may.
+    pub withheld: Option<&'static str>,
 }
 
 /// One wire format at a provider.
@@ -128,13 +130,29 @@ impl Provider {
             headers,
             timeouts: from.timeouts.map(Timeouts::from).unwrap_or_default(),
             built_in: from.built_in,
+            withheld: withheld(&from.withheld),
         })
+    }
+
+    /// Whether requests to it carry no key.
+    #[must_use]
+    pub fn is_keyless(&self) -> bool {
+        self.built_in || matches!(self.auth, Auth::None)
     }
 
     /// Where this dialect is spoken here.
     #[must_use]
     pub fn surface(&self, dialect: Dialect) -> Option<&Surface> {
         self.surfaces.iter().find(|surface| surface.dialect == dialect)
+    }
+}
+
+/// Reasons that callers see are fixed texts: one of a newer control plane becomes the general one.
+fn withheld(reason: &str) -> Option<&'static str> {
+    match reason {
+        "" => None,
+        "secret_integrity" => Some("secret_integrity"),
+        _ => Some("secrets_unavailable"),
     }
 }
 

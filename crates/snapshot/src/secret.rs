@@ -3,7 +3,24 @@
 use std::{fmt, sync::Arc};
 use zeroize::Zeroizing;
 
-/// Secret text.
+/// Secret text. `Debug` prints a fixed word:
+/// ```
+/// fn takes(_: impl std::fmt::Debug) {}
+/// takes(keyway_snapshot::Secret::new(vec![1]));
+/// ```
+/// Nothing else shows it, or tells by its time how much of a guess was right:
+/// ```compile_fail,E0277
+/// fn takes(_: impl std::fmt::Display) {}
+/// takes(keyway_snapshot::Secret::new(vec![1]));
+/// ```
+/// ```compile_fail,E0277
+/// fn takes(_: impl PartialEq) {}
+/// takes(keyway_snapshot::Secret::new(vec![1]));
+/// ```
+/// ```compile_fail,E0277
+/// fn takes(_: impl AsRef<[u8]>) {}
+/// takes(keyway_snapshot::Secret::new(vec![1]));
+/// ```
 #[derive(Clone)]
 pub struct Secret(Arc<Zeroizing<Vec<u8>>>);
 

@@ -136,3 +136,63 @@ fn urls_are_put_together_once() {
     assert_eq!((url.origin.tls, &*url.origin.host, url.origin.port), (true, "h.example", 8443));
     assert_eq!(url.origin.authority, "h.example:8443");
 }
+
+#[test]
+fn tokens_that_no_longer_let_anybody_in() {
+    let client = |name: &str, state: wire::ClientState, tokens: &[u8]| {
+        let body = wire::Client {
+            name: name.to_owned(),
+            state: state as i32,
+            token_digests: tokens.iter().map(|byte| vec![*byte; 32]).collect(),
+            ..wire::Client::default()
+        };
+        resource(Kind::Client, name, &body)
+    };
+    let (on, off) = (wire::ClientState::Enabled, wire::ClientState::Disabled);
+    let old = build(&[client("a", on, &[1, 2]), client("b", on, &[3]), client("c", off, &[4])]).unwrap();
+    for (newer, revoked) in [
+        (vec![client("a", on, &[1, 2]), client("b", on, &[3])], vec![]),
+        (vec![client("a", on, &[2, 5]), client("b", on, &[3])], vec![1]),
+        (vec![client("a", on, &[1, 2]), client("b", off, &[3])], vec![3]),
+        (vec![client("renamed", on, &[1, 2, 3])], vec![]),
+        (vec![], vec![1, 2, 3]),
+    ] {
+        let newer = build(&newer).unwrap();
+        let mut found: Vec<u8> = old.clients.revoked_in(&newer.clients).map(|digest| digest.0[0]).collect();
+        found.sort_unstable();
+        assert_eq!(found, revoked);
+    }
+}
+
+#[test]
+fn a_revoked_version_travels_without_its_secret() {
+    let version = |state: wire::CredentialState, secret: &str| {
+        let body = wire::Credential {
+            provider: "p".to_owned(),
+            key: "main".to_owned(),
+            version: 1,
+            state: state as i32,
+            weight: 1,
+            secret: secret.as_bytes().to_vec(),
+        };
+        build(&[provider("p", "http://localhost:1/v1", &[]), resource(Kind::Credential, "p/main/1", &body)])
+    };
+    assert!(version(wire::CredentialState::Revoked, "").is_ok());
+    assert!(version(wire::CredentialState::Active, "sk-1").is_ok());
+    let refused = version(wire::CredentialState::Revoked, "sk-1").unwrap_err();
+    assert_eq!(refused.to_string(), "credential/p/main/1: secret: a revoked version must have none");
+}
+
+#[test]
+fn why_keys_are_withheld_is_a_fixed_text() {
+    for (said, shown) in
+        [("", None), ("secret_integrity", Some("secret_integrity")), ("<b>", Some("secrets_unavailable"))]
+    {
+        let body = wire::Provider {
+            withheld: said.to_owned(),
+            ..wire::Provider::decode(provider("p", "http://localhost:1/v1", &[]).body).unwrap()
+        };
+        let snapshot = build(&[resource(Kind::Provider, "p", &body)]).unwrap();
+        assert_eq!(snapshot.providers["p"].withheld, shown);
+    }
+}

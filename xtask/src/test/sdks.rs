@@ -17,11 +17,11 @@ pub(crate) fn install() -> Outcome {
     Outcome::one(python().and_then(|()| node()).and_then(|()| openclaw()))
 }
 
-/// The Python SDKs, which the strict provider needs too, and a collector of traces.
+/// The Python SDKs, which the strict provider needs too, a collector of traces, and a reader of YAML.
 fn python() -> Result<(), String> {
     let folder = sdk::folder().join("python");
-    let pins = ["tests/strict_provider/requirements.txt", "tests/telemetry/requirements.txt"]
-        .map(|pins| root().join(pins));
+    let pins = ["strict_provider", "telemetry", "deploy"]
+        .map(|name| root().join("tests").join(name).join("requirements.txt"));
     install_once(&folder, &pins, || {
         let mut venv = Command::new("python3");
         venv.args(["-m", "venv", "--clear"]).arg(&folder);

@@ -9,17 +9,28 @@ use serde::Deserialize;
 use super::step::{self, cargo};
 
 /// What each crate of the workspace may name of the others.
-const MAY: [(&str, &[&str]); 12] = [
+const MAY: [(&str, &[&str]); 13] = [
     ("keyway-proto", &[]),
     ("keyway-snapshot", &["keyway-proto"]),
     ("keyway-dialect", &["keyway-proto", "keyway-snapshot"]),
     ("keyway-catalog", &["keyway-proto", "keyway-snapshot"]),
     ("keyway-config", &["keyway-catalog", "keyway-proto", "keyway-snapshot"]),
-    ("keyway-dataplane", &["keyway-dialect", "keyway-proto", "keyway-snapshot"]),
-    ("keyway-controlplane", &["keyway-catalog", "keyway-config", "keyway-proto", "keyway-snapshot"]),
+    ("keyway-telemetry", &[]),
+    ("keyway-dataplane", &["keyway-dialect", "keyway-proto", "keyway-snapshot", "keyway-telemetry"]),
+    (
+        "keyway-controlplane",
+        &["keyway-catalog", "keyway-config", "keyway-proto", "keyway-snapshot", "keyway-telemetry"],
+    ),
     (
         "keyway-cli",
-        &["keyway-catalog", "keyway-config", "keyway-controlplane", "keyway-dataplane", "keyway-snapshot"],
+        &[
+            "keyway-catalog",
+            "keyway-config",
+            "keyway-controlplane",
+            "keyway-dataplane",
+            "keyway-snapshot",
+            "keyway-telemetry",
+        ],
     ),
     ("keyway-testkit", &[]),
     ("keyway-e2e", &["keyway-testkit"]),

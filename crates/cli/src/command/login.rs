@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::print;
 use crate::server::Server;
+use crate::trace::Trace;
 
 /// The token comes from --token, --from-env, --from-file or stdin; the server from --server.
 #[derive(Debug, Args)]
@@ -26,7 +27,7 @@ pub(crate) async fn run(global: &Global, login: Login) -> Result<(), Failure> {
         _ => login.from.read("admin token")?,
     };
     let connection = Connection { server: server.clone(), token: token.clone() };
-    match Server::new(connection)?.get("/status").await {
+    match Server::new(connection, Trace::new(global))?.get("/status").await {
         // The token is good, for other things than this.
         Ok(_) | Err(Failure::Answered { status: StatusCode::FORBIDDEN, .. }) => {}
         Err(failure) => return Err(failure),

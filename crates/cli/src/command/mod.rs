@@ -24,6 +24,7 @@ use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::print;
 use crate::server::Server;
+use crate::trace::Trace;
 
 /// Does what was asked.
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
@@ -31,6 +32,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     match verb {
         Verb::Up(up) => up::run(&global, &up),
         Verb::Replica => up::replica(),
+        Verb::CheckIndex { store } => up::check_index(&store),
         Verb::Schema => {
             print::json(&keyway_config::schema());
             Ok(())
@@ -62,8 +64,10 @@ fn ask(
     global: &Global,
     verb: impl AsyncFnOnce(&Server, Output) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let server = Server::new(Connection::find(global)?)?;
-    block_on(verb(&server, global.output))
+    let server = Server::new(Connection::find(global)?, Trace::new(global))?;
+    let done = block_on(verb(&server, global.output));
+    server.end(done.is_ok());
+    done
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {

@@ -1,9 +1,11 @@
 //! `keyway restore`: puts a backup in place of what the data directory holds. Local: no control plane runs meanwhile.
 
+use std::fs::File;
+use std::io::BufReader;
 use std::path::PathBuf;
 
 use clap::Args;
-use keyway_controlplane::backup;
+use keyway_controlplane::store::{Restored, restore};
 use serde_json::json;
 
 use crate::args::{Global, Output};
@@ -22,17 +24,22 @@ pub(crate) struct Restore {
 
 pub(crate) fn run(global: &Global, verb: Restore) -> Result<(), Failure> {
     let home = Home::new(global.home.clone())?;
-    std::fs::File::open(&verb.file).map_err(|error| Failure::read(&verb.file, error))?;
+    let file = File::open(&verb.file).map_err(|error| Failure::read(&verb.file, error))?;
     home.make()?;
-    let wanted = backup::Restore { from: verb.file, into: home.directory().to_owned(), epoch: verb.epoch };
-    let restored = backup::restore(&wanted).map_err(|error| Failure::Other(error.to_string()))?;
-    let backup::Restored { epoch, revision } = restored;
-    match global.output {
-        Output::Json => print::json(&json!({ "epoch": epoch, "revision": revision })),
-        Output::Table => print::note(&format!(
-            "{} holds the backup's state of revision {revision}, as epoch {epoch}.",
-            home.directory().display()
-        )),
+    let restored = restore(BufReader::new(file), home.directory(), verb.epoch);
+    let Restored { cluster, epoch, revision, put_aside } =
+        restored.map_err(|error| Failure::Other(error.to_string()))?;
+    if global.output == Output::Json {
+        print::json(
+            &json!({ "cluster": cluster, "epoch": epoch, "revision": revision, "put_aside": put_aside }),
+        );
+        return Ok(());
+    }
+    let at = home.directory().display();
+    print::note(&format!("{at} holds the backup's state, as epoch {epoch}; start the control plane."));
+    print::note("It opens with the root key that the backup was made under.");
+    if let Some(aside) = put_aside {
+        print::note(&format!("What was there before is in {}.", aside.display()));
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use crate::args::Cli;
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::server::Server;
+use crate::trace::Trace;
 
 const GOOD: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
 
@@ -55,7 +56,8 @@ fn line<'t>(request: &'t str, name: &str) -> Option<&'t str> {
 
 fn server(url: &str) -> Server {
     let token = Zeroizing::new("a-token-of-this-test".to_owned());
-    Server::new(Connection { server: url.to_owned(), token }).expect("a server")
+    let global = Cli::try_parse_from(["keyway", "export"]).expect("parses").global;
+    Server::new(Connection { server: url.to_owned(), token }, Trace::new(&global)).expect("a server")
 }
 
 fn keyway(url: &str, arguments: &[&str]) -> String {

@@ -15,12 +15,7 @@ pub(super) fn check(findings: &mut Findings, file: &File) {
     for (name, model) in &file.models {
         look(findings, json!({ "models": { name: shown(model) } }));
     }
-    let open = [
-        ("limits", &file.limits),
-        ("policies", &file.policies),
-        ("rotation", &file.rotation),
-        ("telemetry", &file.telemetry),
-    ];
+    let open = [("limits", &file.limits), ("policies", &file.policies), ("telemetry", &file.telemetry)];
     for (name, section) in open {
         look(findings, json!({ name: section }));
     }

@@ -10,7 +10,8 @@ pub fn warnings(file: &File) -> Vec<Problem> {
         ("cache", file.cache.is_some()),
         ("limits", file.limits.is_some()),
         ("policies", file.policies.is_some()),
-        ("rotation", file.rotation.is_some()),
+        ("rotation.every", file.rotation.as_ref().is_some_and(|rotation| rotation.every.is_some())),
+        ("rotation.source", file.rotation.as_ref().is_some_and(|rotation| rotation.source.is_some())),
         ("telemetry", file.telemetry.is_some()),
     ];
     let sections = sections

@@ -52,9 +52,9 @@ pub struct File {
     /// Checks of prompts and answers. Not enforced yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policies: Option<Open>,
-    /// How key changes roll out. Not enforced yet.
+    /// How key changes roll out.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rotation: Option<Open>,
+    pub rotation: Option<Rotation>,
     /// Traces and metrics. Not enforced yet: set OTEL_EXPORTER_OTLP_ENDPOINT.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub telemetry: Option<Open>,
@@ -108,6 +108,27 @@ pub struct Cache {
     /// How long an answer may be reused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl: Option<Span>,
+}
+
+/// How key changes roll out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rotation {
+    /// How long old versions stay as standby; 10m if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<Span>,
+    /// After this a replica that has not acknowledged is named silent; 2s if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ack_timeout: Option<Span>,
+    /// How long replicas use secrets without word from the control plane; 7d if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Span>,
+    /// How often keys are replaced by themselves. Not enforced yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub every: Option<Span>,
+    /// Where new secrets come from. Not enforced yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<serde_json::Value>,
 }
 
 /// A field that is left out of what is shown because it holds its default.

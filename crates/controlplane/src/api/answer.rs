@@ -1,10 +1,10 @@
 //! What goes back: JSON, or one error in one shape. No answer is kept by anyone on the way.
 
-use super::route::BYTES;
 use crate::{
     fleet::ProbeFailed,
-    resource::{Kind, Refusal},
+    resource::{Barred, Kind, Refusal},
     store::StoreError,
+    vault::VaultError,
 };
 use axum::{
     body::Body,
@@ -13,19 +13,23 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use keyway_config::Problem;
+use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::fmt;
+use std::{fmt, sync::Arc};
 use zeroize::Zeroizing;
 
+const JSON: &str = "application/json";
+
 /// A good answer.
+#[derive(Clone)]
 pub(crate) struct Answer {
     pub(super) status: StatusCode,
     pub(super) body: Bytes,
-    /// Bytes that come as they are made, in place of `body`.
-    pub(super) stream: Option<Body>,
     /// Version of the one resource that it shows.
     pub(super) version: Option<u64>,
+    /// In place of the body, of that type; taken by whoever sends it.
+    stream: Option<(&'static str, Arc<Mutex<Body>>)>,
 }
 
 /// A refusal.
@@ -88,20 +92,15 @@ impl Answer {
         Ok(Self {
             status: StatusCode::OK,
             body: Bytes::from_owner(Zeroizing::new(bytes)),
-            stream: None,
             version: None,
+            stream: None,
         })
     }
 
-    /// 200 with bytes that come as they are made.
-    pub(super) fn stream(stream: Body) -> Self {
-        Self { status: StatusCode::OK, body: Bytes::new(), stream: Some(stream), version: None }
-    }
-
-    /// The same once more; `None` for a stream.
-    pub(super) fn again(&self) -> Option<Self> {
-        let Self { status, ref body, stream: None, version } = *self else { return None };
-        Some(Self { status, body: body.clone(), stream: None, version })
+    /// 200 with what comes bit by bit.
+    pub(super) fn stream(kind: &'static str, body: Body) -> Self {
+        let stream = Some((kind, Arc::new(Mutex::new(body))));
+        Self { status: StatusCode::OK, body: Bytes::new(), version: None, stream }
     }
 
     /// As 201.
@@ -117,14 +116,11 @@ impl Answer {
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
-        if let Some(stream) = self.stream {
-            let headers = [
-                (header::CONTENT_TYPE, HeaderValue::from_static(BYTES)),
-                (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-            ];
-            return (self.status, headers, stream).into_response();
-        }
-        let mut response = respond(self.status, self.body);
+        let (kind, body) = match self.stream {
+            Some((kind, body)) => (kind, std::mem::take(&mut *body.lock())),
+            None => (JSON, self.body.into()),
+        };
+        let mut response = respond(self.status, kind, body);
         let tag = self.version.and_then(|version| HeaderValue::try_from(format!("\"{version}\"")).ok());
         if let Some(tag) = tag {
             response.headers_mut().insert(header::ETAG, tag);
@@ -183,12 +179,33 @@ impl Fault {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", message)
     }
 
+    fn vault(error: &VaultError) -> Self {
+        let (status, code) = match error {
+            VaultError::Sealed(_) => (StatusCode::SERVICE_UNAVAILABLE, "sealed"),
+            VaultError::Integrity { .. } | VaultError::Missing { .. } => {
+                (StatusCode::CONFLICT, "secret_integrity")
+            }
+            VaultError::Full { .. } => (StatusCode::INSUFFICIENT_STORAGE, "storage_full"),
+            VaultError::TooLarge { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_config"),
+            VaultError::TooManyVersions
+            | VaultError::Permissions { .. }
+            | VaultError::Exists { .. }
+            | VaultError::Io { .. }
+            | VaultError::System => (StatusCode::INTERNAL_SERVER_ERROR, "storage_failed"),
+        };
+        Self::new(status, code, error.to_string())
+    }
+
     fn store(error: &StoreError) -> Self {
         let (status, code) = match error {
             StoreError::Full => (StatusCode::INSUFFICIENT_STORAGE, "storage_full"),
             StoreError::ReadOnly(_) => (StatusCode::SERVICE_UNAVAILABLE, "storage_read_only"),
             StoreError::Failed(_)
             | StoreError::Damaged(_)
+            | StoreError::Locked(_)
+            | StoreError::Unusable(_)
+            | StoreError::BadBackup(_)
+            | StoreError::TooLarge { .. }
             | StoreError::BadBatch { .. }
             | StoreError::Conflict { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "storage_failed"),
         };
@@ -220,6 +237,18 @@ impl From<Refusal> for Fault {
                 fault
             }
             Refusal::Forbidden(_) => Self::forbidden(message),
+            Refusal::NoKey { name, nearest } => Self::not_found("key", &name, nearest),
+            Refusal::Barred { barred, .. } => {
+                let (status, code) = match barred {
+                    Barred::UnderWay { .. } => (StatusCode::CONFLICT, "rotation_in_progress"),
+                    Barred::NoSecret(_) => (StatusCode::UNPROCESSABLE_ENTITY, "missing_secrets"),
+                    Barred::NoVersion(_) => (StatusCode::NOT_FOUND, "not_found"),
+                    Barred::State(..) | Barred::Nothing => (StatusCode::CONFLICT, "wrong_state"),
+                };
+                Self::new(status, code, message)
+            }
+            Refusal::Origin { .. } => Self::new(StatusCode::CONFLICT, "secret_integrity", message),
+            Refusal::Vault(error) => Self::vault(&error),
             Refusal::Store(error) => Self::store(&error),
             Refusal::Internal(_) => Self::internal(&message),
         }
@@ -236,7 +265,7 @@ impl IntoResponse for Fault {
     fn into_response(self) -> Response {
         let status = self.status;
         let body = serde_json::to_vec(&Failed { error: *self.error }).unwrap_or_default();
-        let mut response = respond(status, body.into());
+        let mut response = respond(status, JSON, body.into());
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -252,9 +281,9 @@ impl From<&Problem> for Note {
     }
 }
 
-fn respond(status: StatusCode, body: Bytes) -> Response {
+fn respond(status: StatusCode, kind: &'static str, body: Body) -> Response {
     let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     ];

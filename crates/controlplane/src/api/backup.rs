@@ -4,6 +4,7 @@
 use super::{
     answer::{Answer, Fault},
     call::Call,
+    route::BYTES,
 };
 use crate::{resource::Refusal, store::StoreError};
 use axum::body::Body;
@@ -41,7 +42,7 @@ pub(super) async fn stream(call: Call) -> Result<Answer, Fault> {
         None => return Err(Fault::internal("the backup is empty")),
     };
     let all = tokio_stream::once(Ok(first)).chain(ReceiverStream::new(pieces));
-    Ok(Answer::stream(Body::from_stream(all)))
+    Ok(Answer::stream(BYTES, Body::from_stream(all)))
 }
 
 // === impl Pipe ===

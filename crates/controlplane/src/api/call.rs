@@ -14,6 +14,7 @@ use crate::{
 };
 use bytes::Bytes;
 use keyway_config::Problem;
+use keyway_telemetry::Span;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt, sync::Arc};
@@ -32,6 +33,8 @@ pub(crate) struct Call {
     pub(super) if_match: Option<u64>,
     pub(super) body: Bytes,
     pub(super) route: &'static Route,
+    /// Of a change: its span, that more may hang below or be said of.
+    pub(super) span: Span,
 }
 
 // === impl Call ===
@@ -109,7 +112,7 @@ impl Call {
             actor: self.who.name.clone(),
             action: self.route.action.to_owned(),
             subject: subject.to_owned(),
-            trace: String::new(),
+            trace: self.span.traceparent(),
         }
     }
 

@@ -1,19 +1,23 @@
 //! From a request to a route's function and back. Denies first: no body is read before its caller may be here.
 
 use super::{
-    Api,
+    Api, PREFIX,
     admission::{Denial, Identity, admit, owned, permit},
     answer::{Answer, Fault},
     call::Call,
     idempotency::{KEY_LIMIT, RequestKey, Turn},
     route::Route,
 };
+use crate::observe;
 use axum::{
     RequestPartsExt,
+    body::Body,
     extract::{Query, RawPathParams, Request},
 };
+use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use keyway_telemetry::Span;
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -39,30 +43,34 @@ pub(super) async fn dispatch(
             return Err(denial.fault);
         }
     };
-    let limited = Limited::new(body, route.body_limit);
-    let body = match timeout(BODY_DEADLINE, limited.collect()).await {
-        Ok(Ok(collected)) => collected.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let message = format!("the body has more than {} bytes", route.body_limit);
-            return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message));
-        }
-        Ok(Err(_)) => return Err(Fault::malformed("the body broke off")),
-        Err(_) => {
-            let message = "the body did not arrive in time";
-            return Err(Fault::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", message));
-        }
-    };
-    let key = request_key(&parts, &who)?;
-    let if_match = if_match(&parts.headers)?;
+    let span = span(&api, route, &parts);
     let actor = who.name.clone();
-    let call = Call { api: Arc::clone(&api), who, path, query, if_match, body, route };
-    // A change that has begun is finished whether or not the caller stays.
-    let running = tokio::spawn(once(key, call, route));
-    let answer = running.await.unwrap_or_else(|_| Err(Fault::internal("the request failed")));
+    let call = Call {
+        api: Arc::clone(&api),
+        who,
+        path,
+        query,
+        if_match: None,
+        body: Bytes::new(),
+        span: span.clone(),
+        route,
+    };
+    let answer = answer(call, &parts, body).await;
+    observe::answered(&span, answer.as_ref().map_or_else(|fault| fault.status, |answer| answer.status));
     if let Err(fault) = &answer {
         api.denied.note(&api.plane, route.action, &Denial { actor, fault: fault.clone() }).await;
     }
     answer
+}
+
+async fn answer(mut call: Call, parts: &Parts, body: Body) -> Result<Answer, Fault> {
+    let route = call.route;
+    call.body = whole(body, route.body_limit).await?;
+    call.if_match = if_match(&parts.headers)?;
+    let key = request_key(parts, &call.who)?;
+    // A change that has begun is finished whether or not the caller stays.
+    let running = tokio::spawn(once(key, call, route));
+    running.await.unwrap_or_else(|_| Err(Fault::internal("the request failed")))
 }
 
 type Names = BTreeMap<String, String>;
@@ -94,6 +102,30 @@ async fn names(parts: &mut Parts) -> Result<(Names, Names), Fault> {
         }
     }
     Ok((path, query))
+}
+
+/// Only changes are traced: whoever looks, looks often.
+fn span(api: &Api, route: &Route, parts: &Parts) -> Span {
+    if route.action.is_empty() {
+        return Span::default();
+    }
+    let path = format!("{PREFIX}{}", route.path);
+    observe::called(api.plane.tracer(), &parts.method, path, &parts.headers)
+}
+
+async fn whole(body: Body, limit: usize) -> Result<Bytes, Fault> {
+    match timeout(BODY_DEADLINE, Limited::new(body, limit).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let message = format!("the body has more than {limit} bytes");
+            Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message))
+        }
+        Ok(Err(_)) => Err(Fault::malformed("the body broke off")),
+        Err(_) => {
+            let message = "the body did not arrive in time";
+            Err(Fault::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", message))
+        }
+    }
 }
 
 async fn once(key: Option<RequestKey>, call: Call, route: &'static Route) -> Result<Answer, Fault> {

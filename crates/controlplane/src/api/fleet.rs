@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     compile::SANDBOX,
-    fleet::Replica,
-    resource::{Body, Held, Kind},
+    fleet::{Asked, Replica},
+    resource::{Body, Held, Kind, ReplicaDocument},
 };
 use http::StatusCode;
 use keyway_proto::snapshot::v1 as wire;
@@ -67,6 +67,30 @@ pub(super) async fn drain(call: Call) -> Result<Answer, Fault> {
     Answer::json(&one(&call).ok())
 }
 
+/// A replica that may not come back, and what it could see.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Evicted {
+    id: String,
+    /// Key versions that it may still hold: rotate them.
+    keys: Vec<String>,
+}
+
+pub(super) async fn evict(call: Call) -> Result<Answer, Fault> {
+    let Replica { id, host, .. } = one(&call)?;
+    let author = call.author(&format!("replica/{id}"));
+    let evicted = |proposal: &mut crate::resource::Proposal<'_>| {
+        proposal.put(Kind::Replica, &id, Body::Replica(ReplicaDocument { host, evicted: true }))
+    };
+    call.plane().change(&author, evicted).await?;
+    call.plane().fleet().evict(&id);
+    let state = call.plane().state();
+    let held = state.keys().flat_map(|(provider, key)| {
+        let served = key.versions.iter().filter(|version| version.state.is_served());
+        served.map(move |version| format!("{provider}/{}/{}", key.name, version.version))
+    });
+    Answer::json(&Evicted { id, keys: held.collect() })
+}
+
 pub(super) async fn status(call: Call) -> Result<Answer, Fault> {
     let plane = call.plane();
     let (version, replicas) = (plane.version(), plane.fleet().list());
@@ -112,7 +136,8 @@ fn is_keyless(held: &Held) -> bool {
 }
 
 async fn tried(call: &Call, key: &str, version: u32) -> Result<Tried, Fault> {
-    let probed = call.plane().fleet().probe(call.name(), key, version).await?;
+    let probed =
+        call.plane().fleet().probe(&Asked { provider: call.name(), key, version, secret: None }).await?;
     Ok(Tried {
         key: key.to_owned(),
         version,

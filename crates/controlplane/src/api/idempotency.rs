@@ -70,10 +70,8 @@ impl Kept {
                 let message = "this idempotency key came with another body before";
                 Err(Fault::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_conflict", message))
             }
-            Some(entry) => {
-                if let Some(answer) = entry.answer.as_ref().and_then(Answer::again) {
-                    return Ok(Turn::Done(answer));
-                }
+            Some(Entry { answer: Some(answer), .. }) => Ok(Turn::Done(answer.clone())),
+            Some(Entry { answer: None, .. }) => {
                 let message = "the same request is under way";
                 Err(Fault::new(StatusCode::CONFLICT, "idempotency_in_progress", message))
             }
@@ -93,12 +91,12 @@ impl Kept {
 
 impl Held {
     fn finish(&mut self, key: RequestKey, answer: &Answer, now: Instant) {
-        let Some(again) = answer.again().filter(|answer| answer.body.len() <= BYTE_LIMIT) else {
+        if answer.body.len() > BYTE_LIMIT {
             self.entries.remove(&key);
             return;
-        };
+        }
         if let Some(entry) = self.entries.get_mut(&key) {
-            entry.answer = Some(again);
+            entry.answer = Some(answer.clone());
             self.bytes += answer.body.len();
             self.order.push_back((key, now));
         }

@@ -11,9 +11,11 @@ mod clients;
 mod configuration;
 mod denied;
 mod dispatch;
+mod events;
 mod explain;
 mod fleet;
 mod idempotency;
+mod keys;
 mod openapi;
 mod operators;
 mod resources;
@@ -26,6 +28,7 @@ mod tests;
 use crate::{
     Plane, Token,
     backup::{Backup, NoBackup},
+    rotation::Counts,
 };
 use admission::Used;
 use answer::Fault;
@@ -47,6 +50,7 @@ Every call shows an operator's token as `authorization: Bearer …`. The command
 #[derive(Debug)]
 pub struct Api {
     plane: Arc<Plane>,
+    counts: Arc<Counts>,
     token: Token,
     kept: Arc<Kept>,
     used: Used,
@@ -59,9 +63,10 @@ pub struct Api {
 impl Api {
     /// Answers with that plane whoever shows that token, which may everything, or an operator's.
     #[must_use]
-    pub fn new(plane: Arc<Plane>, token: Token) -> Self {
+    pub fn new(plane: Arc<Plane>, counts: Arc<Counts>, token: Token) -> Self {
         Self {
             plane,
+            counts,
             token,
             kept: Arc::default(),
             used: Used::default(),
@@ -75,6 +80,19 @@ impl Api {
     pub fn backing_up(self, backup: Arc<dyn Backup>) -> Self {
         Self { backup, ..self }
     }
+}
+
+/// While the vault is sealed every path says why, to whoever shows the token.
+pub fn sealed(token: Token, why: String) -> Router {
+    let refuse = move |headers: HeaderMap| async move {
+        let fault = if token.admits(&headers) {
+            Fault::new(StatusCode::SERVICE_UNAVAILABLE, "sealed", why)
+        } else {
+            Fault::unauthorized()
+        };
+        Err::<(), _>(fault)
+    };
+    Router::new().fallback(refuse)
 }
 
 /// All routes of the table, and a plain front page that names them.

@@ -5,10 +5,10 @@ use super::{
     answer::{Answer, Fault},
     audit, backup,
     call::Call,
-    catalog, clients, configuration, explain, fleet, openapi, operators, resources,
+    catalog, clients, configuration, events, explain, fleet, keys, openapi, operators, resources,
     view::{ClientView, Done, Json, ModelView, ProviderView, TeamView, Written},
 };
-use crate::{fleet::Replica, resource::Scope};
+use crate::{fleet::Replica, resource::Scope, rotation::RolloutView};
 use axum::routing::MethodFilter;
 use keyway_config::{Client, File, Model, Provider, Team};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -186,6 +186,20 @@ pub(super) static ROUTES: &[Route] = &[
     route!(Delete "/providers/{name}", ConfigWrite, Everyone, nothing => Done, resources::delete_provider, "Delete a provider with its keys").audited("provider.delete"),
     route!(Post "/providers/{name}/test", ConfigRead, Everyone, nothing => Vec<fleet::Tried>, fleet::test_provider, "Try each key with one small call from a replica").audited("provider.test"),
 
+    route!(Get "/keys", KeysRead, Everyone, nothing => Vec<keys::KeyDetail>, keys::list, "Provider keys with their versions and use"),
+    route!(Get "/keys/{provider}/{key}", KeysRead, Everyone, nothing => keys::KeyDetail, keys::show, "One key"),
+    route!(Post "/keys/{provider}/{key}", SecretsWrite, Everyone, (keys::NewSecret) => RolloutView, keys::add, "Make a key; its provider too, if the catalogue knows it").audited("key.add"),
+    route!(Post "/keys/{provider}/{key}/rotate", SecretsWrite, Everyone, (keys::NewSecret) => RolloutView, keys::rotate, "Bring a new secret into use; answers once it is, and goes on until the old one is retired").audited("key.rotate"),
+    route!(Post "/keys/{provider}/{key}/promote", KeysWrite, Everyone, (keys::Which) => RolloutView, keys::promote, "Bring a version into use that is there").audited("key.promote"),
+    route!(Post "/keys/{provider}/{key}/rollback", KeysWrite, Everyone, (keys::Which) => RolloutView, keys::rollback, "Bring the version before back into use").audited("key.rollback"),
+    route!(Post "/keys/{provider}/{key}/revoke", KeysWrite, Everyone, (keys::Which) => RolloutView, keys::revoke, "Take versions out of use at once").audited("key.revoke"),
+    route!(Post "/keys/{provider}/{key}/destroy", KeysWrite, Everyone, (keys::Which) => keys::KeyDetail, keys::destroy, "Erase the secret of a version that is not in use").audited("key.destroy"),
+    route!(Post "/keys/{provider}/{key}/allow-origin", KeysWrite, Everyone, (keys::NewOrigin) => keys::KeyDetail, keys::allow_origin, "Let the secrets go to one more address").audited("key.allow-origin"),
+    route!(Get "/keys/{provider}/{key}/rollout", KeysRead, Everyone, nothing => RolloutView, keys::rollout, "The newest change of versions"),
+    route!(Get "/keys/{provider}/{key}/events", KeysRead, Everyone, nothing => RolloutView, events::follow, "The same as server-sent events, until it has ended"),
+    route!(Get "/keys/{provider}/{key}/history", KeysRead, Everyone, nothing => keys::History, keys::history, "What happened to the key, and how each replica uses it"),
+    route!(Get "/keys/{provider}/{key}/report", KeysRead, Everyone, nothing => keys::Report, keys::report, "The same, signed by the control plane"),
+
     route!(Get "/models", ConfigRead, Everyone, nothing => Vec<ModelView>, resources::list_models, "Aliases"),
     route!(Get "/models/{name}", ConfigRead, Everyone, nothing => explain::Alias, resources::show_model, "One alias, each target with its state and why"),
     route!(Put "/models/{name}", ConfigWrite, Everyone, (Model) => Written<ModelView>, resources::put_model, "Make or change an alias").audited("model.put"),
@@ -212,6 +226,7 @@ pub(super) static ROUTES: &[Route] = &[
 
     route!(Get "/fleet", NodesRead, Everyone, nothing => Vec<Replica>, fleet::list, "Replicas"),
     route!(Get "/fleet/{id}", NodesRead, Everyone, nothing => Replica, fleet::show, "One replica"),
+    route!(Post "/fleet/{id}/evict", NodesWrite, Everyone, nothing => fleet::Evicted, fleet::evict, "Close a replica's books and never let it in again under its name").audited("fleet.evict"),
     route!(Post "/fleet/{id}/drain", NodesWrite, Everyone, nothing => Option<Replica>, fleet::drain, "Tell a replica to end in order").audited("fleet.drain"),
 
     route!(Get "/operators", OperatorsRead, Everyone, nothing => Vec<operators::OperatorView>, operators::list, "Operators").for_teams(),

@@ -3,7 +3,7 @@
 use super::answer::Note;
 use crate::{
     Outcome, Plane,
-    resource::{Body, Change, Held, KeyDocument, KeyState, KeyVersion, Made, Shown},
+    resource::{Body, Change, Held, KeyDocument, KeyState, KeyVersion, Made, Proof, Shown},
     vault::short,
 };
 use keyway_config::{Client, Model, Provider, Team};
@@ -13,7 +13,10 @@ use prost::Message;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 use zeroize::Zeroize;
 
 /// What is known of a resource beside what it says.
@@ -66,7 +69,7 @@ pub(super) struct KeyView {
     /// Share of the requests.
     weight: u32,
     made: Made,
-    versions: Vec<KeyVersionView>,
+    pub(super) versions: Vec<KeyVersionView>,
 }
 
 /// One version of a key.
@@ -78,8 +81,14 @@ pub(super) struct KeyVersionView {
     secret: String,
     /// The first eight hex digits of a keyed hash: tells keys apart.
     fingerprint: String,
-    /// Seconds since 1970.
+    /// When it was taken in, seconds since 1970.
     at: u64,
+    /// When its state began, milliseconds since 1970.
+    since: u64,
+    /// What the provider said before it was used.
+    proof: Proof,
+    /// Where it may be sent.
+    origins: BTreeSet<String>,
 }
 
 /// An alias.
@@ -211,7 +220,7 @@ impl ProviderView {
 
     /// What is always there.
     pub(super) fn built_in(plane: &Plane) -> Option<Self> {
-        let provider = wire::Provider::decode(plane.sandbox()?.body.clone()).ok()?;
+        let provider = wire::Provider::decode(plane.sandbox()?.body).ok()?;
         Some(Self::of(&provider, &[], Provider::default()).named(&provider.name))
     }
 
@@ -264,6 +273,9 @@ impl From<&KeyVersion> for KeyVersionView {
             secret: version.shown.clone(),
             fingerprint: short(&version.fingerprint).to_owned(),
             at: version.at,
+            since: version.since,
+            proof: version.proof,
+            origins: version.origins.clone(),
         }
     }
 }

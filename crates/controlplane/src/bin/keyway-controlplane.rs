@@ -3,12 +3,16 @@
 use clap::Parser;
 use keyway_config::{File, Server};
 use keyway_controlplane::{
-    Initial, Running, Settings, private_dir,
+    Initial, Running, Settings,
+    observe::SERVICE,
+    private_dir,
     resource::{Apply, Way},
     serve,
-    serve::Tls,
+    serve::{Storage, Tls},
+    store::{IndexCheck, check_index},
     token_file,
 };
+use keyway_telemetry::{Exporting, Otlp};
 use std::{
     cell::RefCell,
     collections::BTreeSet,
@@ -57,9 +61,20 @@ struct Options {
     /// Key of that certificate, PEM
     #[arg(long, env = "KEYWAY_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    /// The root key, which opens every secret; made with mode 0600 at the first start [default: root.key in the data directory, or the systemd credential keyway-root-key]
+    #[arg(long, env = "KEYWAY_ROOT_KEY_FILE", value_name = "FILE")]
+    root_key_file: Option<PathBuf>,
+    /// Where systemd puts credentials
+    #[arg(long, env = "CREDENTIALS_DIRECTORY", hide = true)]
+    credentials: Option<PathBuf>,
+    /// Only opens the index of the store in that directory and reads it: what a start does in a process of its own
+    #[arg(long, hide = true, value_name = "DIR")]
+    check_index: Option<PathBuf>,
     /// Written as JSON once requests are answered
     #[arg(long, env = "KEYWAY_READY_FILE", value_name = "FILE")]
     ready_file: Option<PathBuf>,
+    #[command(flatten)]
+    otlp: Otlp,
     /// What is logged: error, warn, info, debug, or by module
     #[arg(long, env = "KEYWAY_LOG", default_value = "info")]
     log: String,
@@ -88,6 +103,9 @@ fn no_core_files() -> Result<(), Fault> {
 }
 
 fn run(options: Options) -> Result<(), Fault> {
+    if let Some(store) = &options.check_index {
+        return check_index(store).map_err(|error| error.to_string());
+    }
     log(&options.log)?;
     no_core_files()?;
     let file = options.config.as_deref().map(load).transpose()?;
@@ -98,13 +116,16 @@ fn run(options: Options) -> Result<(), Fault> {
     let fleet_token_file = in_home(options.fleet_token_file, "fleet.token");
     let token = |path: &Path| token_file(path).map_err(|error| format!("{}: {error}", path.display()));
     let Server { admin_listen, fleet_listen, .. } = server;
+    let exporting = options.otlp.start(SERVICE, &instance()).map_err(|error| error.to_string())?;
     let settings = Settings {
         admin: bind("--admin-listen", options.admin_listen.or(admin_listen).as_deref().unwrap_or(ADMIN))?,
         fleet: bind("--fleet-listen", options.fleet_listen.or(fleet_listen).as_deref().unwrap_or(FLEET))?,
         admin_token: token(&admin_token_file)?,
         fleet_token: token(&fleet_token_file)?,
         tls: options.tls_cert.zip(options.tls_key).map(|(cert, key)| Tls { cert, key }),
+        storage: storage(home.clone(), options.root_key_file, options.credentials)?,
         initial: initial(file, options.config.as_deref()),
+        tracer: exporting.as_ref().map(Exporting::tracer).unwrap_or_default(),
     };
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
     let running = serve(settings).map_err(|error| error.to_string())?;
@@ -122,7 +143,27 @@ fn run(options: Options) -> Result<(), Fault> {
     }
     until_signal(&running)?;
     running.stop();
-    running.join().map_err(|error| error.to_string())
+    let ended = running.join().map_err(|error| error.to_string());
+    if let Some(exporting) = exporting {
+        exporting.flush();
+    }
+    ended
+}
+
+/// Tells this process from others of its service, in traces.
+fn instance() -> String {
+    let host = rustix::system::uname().nodename().to_str().map_or_else(|_| "unknown".into(), str::to_owned);
+    format!("{host}-{}", std::process::id())
+}
+
+fn storage(
+    home: PathBuf,
+    root_key_file: Option<PathBuf>,
+    credentials: Option<PathBuf>,
+) -> Result<Storage, Fault> {
+    let program = std::env::current_exe().map_err(|error| format!("this program's own file: {error}"))?;
+    let index_check = Some(IndexCheck { program, args: vec!["--check-index".into()] });
+    Ok(Storage { home, root_key_file, credentials, index_check })
 }
 
 fn log(wanted: &str) -> Result<(), Fault> {
@@ -201,6 +242,9 @@ fn announce(running: &Running, admin_url: &str, token: &Path) -> Result<(), Faul
     let mut out = io::stdout().lock();
     let mut say = |line: String| writeln!(out, "{line}").map_err(|error| format!("stdout: {error}"));
     say(format!("admin API  {admin_url} (token in {})", token.display()))?;
+    if running.plane.is_none() {
+        return say("sealed     see the message above; replicas serve what they have".to_owned());
+    }
     say(format!("fleet      {}", running.fleet))?;
     for shown in running.initial.iter().flat_map(|outcome| &outcome.tokens) {
         say(format!("client {} has the token {} (shown once)", shown.client, shown.token.expose()))?;

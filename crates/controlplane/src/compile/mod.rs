@@ -1,6 +1,7 @@
 //! Documents and catalogue to the resources of a snapshot. Pure: the same input gives the same bytes. Secrets are
 //! asked for at the last moment and stand in credentials only.
 
+mod origins;
 mod provider;
 #[cfg(test)]
 mod tests;
@@ -9,16 +10,21 @@ use crate::{
     resource::{Body, KeyDocument, KeyState, Refusal},
     vault::SecretId,
 };
+pub(crate) use origins::{origin, origins, origins_in};
+
 use bytes::Bytes;
 use keyway_catalog::Catalog;
-use keyway_config::{Client, Model, Strategy, Timeouts};
+use keyway_config::{Client, Model, Provider, Strategy, Timeouts};
 use keyway_proto::snapshot::v1::{self as wire, Kind, Resource};
 use keyway_snapshot::Secret;
 use prost::Message;
+use std::collections::BTreeSet;
 use zeroize::{Zeroize, Zeroizing};
 
 /// The provider that is always there and needs no network.
 pub const SANDBOX: &str = "sandbox";
+/// Why no key of a provider may be used, as replicas say it.
+pub(crate) const SECRET_INTEGRITY: &str = "secret_integrity";
 /// Bytes that one request's body may have.
 pub const BODY_LIMIT: u64 = 32 << 20;
 /// Bytes of request bodies that a replica holds at one time.
@@ -29,28 +35,52 @@ pub struct Compiler<'a> {
     /// Providers and models that are known.
     pub catalog: &'a Catalog,
     /// Where a secret is had.
-    pub secrets: &'a dyn Fn(&SecretId) -> Option<Secret>,
+    pub secrets: &'a dyn Fn(&SecretId, &BTreeSet<String>) -> Option<Secret>,
+}
+
+/// Settings of a whole data plane.
+#[derive(Debug)]
+pub struct DataPlane<'a> {
+    /// The key of token digests.
+    pub digest_key: &'a [u8; 32],
+    /// Whose state it is.
+    pub cluster: &'a str,
+    /// Seconds that secrets are used without word from the control plane.
+    pub lease: u64,
+}
+
+/// Where a provider's secrets would be sent.
+///
+/// # Errors
+/// When the provider cannot be compiled.
+pub(crate) fn origins_of(
+    catalog: &Catalog,
+    name: &str,
+    spec: &Provider,
+    has_keys: bool,
+) -> Result<BTreeSet<String>, Refusal> {
+    Ok(origins(&provider::provider(catalog, name, spec, has_keys)?))
 }
 
 // === impl Compiler ===
 
 impl Compiler<'_> {
-    /// What is in every state: settings and the sandbox.
+    /// What is in every state beside documents: settings and the sandbox.
     ///
     /// # Errors
     /// When the catalogue has no row for the sandbox.
-    pub fn base(&self, digest_key: &[u8; 32]) -> Result<Vec<Resource>, Refusal> {
+    pub fn base(&self, plane: &DataPlane<'_>) -> Result<Vec<Resource>, Refusal> {
         let mut settings = wire::Settings {
-            digest_key: digest_key.to_vec(),
+            digest_key: plane.digest_key.to_vec(),
             body_limit: BODY_LIMIT,
             bodies_in_flight_limit: BODIES_IN_FLIGHT_LIMIT,
             timeouts: None,
-            cluster: String::new(),
-            lease_seconds: 0,
+            cluster: plane.cluster.to_owned(),
+            lease_seconds: plane.lease,
         };
         let resource = secret_resource(Kind::Settings, "settings".to_owned(), &settings);
         settings.digest_key.zeroize();
-        let sandbox = provider::provider(self.catalog, SANDBOX, &keyway_config::Provider::default(), false)?;
+        let sandbox = provider::provider(self.catalog, SANDBOX, &Provider::default(), false)?;
         Ok(vec![resource, self::resource(Kind::Provider, SANDBOX.to_owned(), &sandbox)])
     }
 
@@ -61,52 +91,61 @@ impl Compiler<'_> {
     pub fn document(&self, name: &str, body: &Body) -> Result<Vec<Resource>, Refusal> {
         Ok(match body {
             Body::Provider { spec, keys } => {
-                let provider = provider::provider(self.catalog, name, spec, !keys.is_empty())?;
+                let mut provider = provider::provider(self.catalog, name, spec, !keys.is_empty())?;
                 let sends_key =
                     provider.auth.as_ref().is_some_and(|auth| auth.scheme() != wire::AuthScheme::None);
-                let mut all = vec![resource(Kind::Provider, name.to_owned(), &provider)];
-                if sends_key {
-                    self.credentials(name, keys, &mut all)?;
+                let mut credentials = Vec::new();
+                if sends_key && !self.credentials(&provider, keys, &mut credentials) {
+                    SECRET_INTEGRITY.clone_into(&mut provider.withheld);
                 }
+                let mut all = vec![resource(Kind::Provider, name.to_owned(), &provider)];
+                all.append(&mut credentials);
                 all
             }
             Body::Model(spec) => vec![resource(Kind::Model, name.to_owned(), &model(name, spec))],
             Body::Client { spec, digests } => {
                 vec![resource(Kind::Client, name.to_owned(), &client(name, spec, digests)?)]
             }
-            Body::Team(_) | Body::Section(_) | Body::Operator(_) => Vec::new(),
+            Body::Team(_) | Body::Section(_) | Body::Operator(_) | Body::Replica(_) => Vec::new(),
         })
     }
 
-    fn credentials(
-        &self,
-        provider: &str,
-        keys: &[KeyDocument],
-        all: &mut Vec<Resource>,
-    ) -> Result<(), Refusal> {
+    /// Every version that replicas are to know. `false`: a secret was withheld, because it was not entered for where
+    /// this provider is now, or because it is not what was sealed.
+    fn credentials(&self, provider: &wire::Provider, keys: &[KeyDocument], all: &mut Vec<Resource>) -> bool {
+        let origins = origins(provider);
+        let mut whole = true;
         for key in keys {
-            for version in key.versions.iter().filter(|version| version.state == KeyState::Active) {
-                let id = SecretId {
-                    provider: provider.to_owned(),
-                    key: key.name.clone(),
-                    version: version.version,
+            for version in &key.versions {
+                let (state, secret) = match version.state {
+                    KeyState::Active => (wire::CredentialState::Active, true),
+                    KeyState::Retiring => (wire::CredentialState::Retiring, true),
+                    _ if version.is_cut() => (wire::CredentialState::Revoked, false),
+                    _ => continue,
                 };
-                let secret =
-                    (self.secrets)(&id).ok_or(Refusal::Internal("a key's secret is not in the vault"))?;
+                let id = version.secret_id(&provider.name, &key.name);
+                let allowed = origins.is_subset(&version.origins);
+                let opened = || (self.secrets)(&id, &version.origins).filter(|_| allowed);
+                let secret = if secret { opened() } else { Some(Secret::new(Vec::new())) };
+                let Some(secret) = secret else {
+                    whole = false;
+                    continue;
+                };
+                let weight = key.weight.unwrap_or(1);
                 let mut credential = wire::Credential {
-                    provider: provider.to_owned(),
-                    key: key.name.clone(),
-                    version: version.version,
-                    state: wire::CredentialState::Active.into(),
-                    weight: key.weight.unwrap_or(1),
+                    provider: id.provider,
+                    key: id.key,
+                    version: id.version,
+                    state: state.into(),
+                    weight,
                     secret: secret.expose().to_vec(),
                 };
-                let name = format!("{provider}/{}/{}", key.name, version.version);
+                let name = format!("{}/{}/{}", provider.name, key.name, version.version);
                 all.push(secret_resource(Kind::Credential, name, &credential));
                 credential.secret.zeroize();
             }
         }
-        Ok(())
+        whole
     }
 }
 

@@ -110,7 +110,7 @@ fn private_only_where_said() {
 }
 
 #[test]
-fn only_active_versions_travel_and_a_missing_secret_is_no_state() {
+fn only_active_versions_travel_and_a_missing_secret_is_withheld() {
     let made = Made { by: Way::Hand, origin: String::new(), at: 0 };
     let version = |version, state| crate::resource::KeyVersion {
         version,
@@ -118,24 +118,48 @@ fn only_active_versions_travel_and_a_missing_secret_is_no_state() {
         fingerprint: String::new(),
         shown: String::new(),
         at: 0,
+        since: 0,
+        proof: crate::resource::Proof::None,
+        origins: BTreeSet::from(["https://api.openai.com:443".to_owned()]),
+        seal: 0,
+        leaving: None,
     };
     let versions = vec![version(1, KeyState::Retired), version(2, KeyState::Active)];
-    let key = KeyDocument { name: "main".to_owned(), made, weight: Some(3), versions };
+    let key = KeyDocument { name: "main".to_owned(), made, weight: Some(3), versions, rollout: None };
     let body = Body::Provider { spec: Box::new(spec("openai", "{}")), keys: vec![key] };
-    let held = |id: &SecretId| (id.version == 2).then(|| Secret::new(b"two".to_vec()));
+    let held = |id: &SecretId, _: &BTreeSet<String>| (id.version == 2).then(|| Secret::new(b"two".to_vec()));
     let all = Compiler { catalog: Catalog::embedded(), secrets: &held }.document("openai", &body).unwrap();
     assert_eq!(all.len(), 2);
     assert_eq!(all[1].name, "openai/main/2");
     let credential = wire::Credential::decode(all[1].body.clone()).unwrap();
     assert_eq!((credential.weight, credential.secret.as_slice()), (3, &b"two"[..]));
-    let empty = Compiler { catalog: Catalog::embedded(), secrets: &|_| None };
-    assert!(matches!(empty.document("openai", &body), Err(Refusal::Internal(_))));
+    let empty = Compiler { catalog: Catalog::embedded(), secrets: &|_, _| None };
+    let withheld = empty.document("openai", &body).unwrap();
+    let provider = wire::Provider::decode(withheld[0].body.clone()).unwrap();
+    assert_eq!((withheld.len(), provider.withheld.as_str()), (1, SECRET_INTEGRITY));
+    let moved = Body::Provider {
+        spec: Box::new(spec("openai", "{ base_url: 'https://other.example/v1' }")),
+        keys: keys_of(&body),
+    };
+    let elsewhere =
+        Compiler { catalog: Catalog::embedded(), secrets: &held }.document("openai", &moved).unwrap();
+    let provider = wire::Provider::decode(elsewhere[0].body.clone()).unwrap();
+    assert_eq!(
+        (elsewhere.len(), provider.withheld.as_str()),
+        (1, SECRET_INTEGRITY),
+        "a key does not move along"
+    );
+}
+
+fn keys_of(body: &Body) -> Vec<KeyDocument> {
+    let Body::Provider { keys, .. } = body else { panic!("a provider") };
+    keys.clone()
 }
 
 #[test]
 fn the_same_input_gives_the_same_bytes() {
     let body = Body::Provider { spec: Box::new(spec("openai", "{ headers: { b: x, a: y } }")), keys: vec![] };
-    let compiler = Compiler { catalog: Catalog::embedded(), secrets: &|_| None };
+    let compiler = Compiler { catalog: Catalog::embedded(), secrets: &|_, _| None };
     assert_eq!(compiler.document("openai", &body).unwrap(), compiler.document("openai", &body).unwrap());
 }
 
@@ -162,8 +186,9 @@ fn every_row_that_needs_no_setting_makes_a_state() {
     for row in Catalog::embedded().providers() {
         let spec = Provider { region: Some("us-east-1".to_owned()), ..Provider::default() };
         let Ok(provider) = provider::provider(Catalog::embedded(), &row.id, &spec, true) else { continue };
-        let compiler = Compiler { catalog: Catalog::embedded(), secrets: &|_| None };
-        let mut all: Vec<Resource> = compiler.base(&[7; 32]).unwrap();
+        let compiler = Compiler { catalog: Catalog::embedded(), secrets: &|_, _| None };
+        let mut all: Vec<Resource> =
+            compiler.base(&DataPlane { digest_key: &[7; 32], cluster: "c", lease: 1 }).unwrap();
         if row.id != SANDBOX {
             all.push(resource(Kind::Provider, row.id.clone(), &provider));
         }

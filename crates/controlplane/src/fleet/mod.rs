@@ -6,21 +6,24 @@ mod registry;
 mod service;
 mod stream;
 
-pub use probe::{ProbeFailed, Probed};
+pub use probe::{Asked, ProbeFailed, Probed};
 pub use registry::{Refused, Replica, ReplicaState};
 pub use service::serve;
 
-use crate::{push::Push, token::Token};
+use crate::{observe::Answers, push::Push, token::Token};
 use keyway_proto::fleet::v1::{Probe, ProbeResult};
-use keyway_snapshot::Version;
+use keyway_snapshot::{StateHash, Version};
 use parking_lot::Mutex;
+pub(crate) use registry::Evidence;
 use registry::Registry;
 use std::{
     sync::{Arc, atomic::AtomicU64},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
+/// A replica waits so long for the store to know it.
+const RECORD_LIMIT: Duration = Duration::from_secs(2);
 /// Orders that wait for a replica's stream task.
 const ORDER_QUEUE: usize = 16;
 
@@ -28,9 +31,12 @@ const ORDER_QUEUE: usize = 16;
 #[derive(Debug)]
 pub struct Fleet {
     token: Token,
+    cluster: String,
     registry: Mutex<Registry>,
     newest: watch::Sender<Arc<Push>>,
     changed: watch::Sender<u64>,
+    /// Counts replicas that came or whose books were closed.
+    members: watch::Sender<u64>,
     stopping: watch::Sender<bool>,
     probes: AtomicU64,
 }
@@ -47,9 +53,11 @@ pub(crate) enum Order {
 impl Fleet {
     /// A fleet without replicas; `first` is what they will be sent.
     #[must_use]
-    pub fn new(token: Token, first: Arc<Push>) -> Self {
+    pub fn new(token: Token, cluster: String, first: Arc<Push>) -> Self {
         Self {
             token,
+            cluster,
+            members: watch::Sender::new(0),
             registry: Mutex::default(),
             newest: watch::Sender::new(first),
             changed: watch::Sender::new(0),
@@ -100,8 +108,77 @@ impl Fleet {
     /// Takes a replica whose process has ended and been reaped off the list.
     pub fn forget(&self, id: &str) -> bool {
         let known = self.registry.lock().forget(id);
-        self.touch();
+        self.touch_members();
         known
+    }
+
+    /// Closes a replica's books by an operator's word and never lets it in again under its name. `false`: not known.
+    pub fn evict(&self, id: &str) -> bool {
+        let known = self.registry.lock().evict(id);
+        self.touch_members();
+        known
+    }
+
+    /// Whose states are sent.
+    pub(crate) fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
+    /// What rotation needs to know of every replica whose books are open.
+    pub(crate) fn evidence(&self) -> Vec<Evidence> {
+        self.registry.lock().evidence(Instant::now())
+    }
+
+    /// A replica that the store remembers.
+    pub(crate) fn remember(&self, id: &str, host: &str, evicted: bool) {
+        self.registry.lock().remember(id, host, evicted, Instant::now());
+    }
+
+    /// How long secrets are used without word from here; absent = without limit.
+    pub(crate) fn set_lease(&self, lease: Option<Duration>) {
+        self.registry.lock().set_lease(lease);
+    }
+
+    /// Wakes when a replica came or its books were closed.
+    pub(crate) fn membership(&self) -> watch::Receiver<u64> {
+        self.members.subscribe()
+    }
+
+    /// Every replica whose books are open, with its host, and whether the store knows it.
+    pub(crate) fn members(&self) -> Vec<(String, String, bool)> {
+        let mut registry = self.registry.lock();
+        registry.close_books(Instant::now());
+        let own = |(id, host, recorded): (&str, &str, bool)| (id.to_owned(), host.to_owned(), recorded);
+        registry.members().map(own).collect()
+    }
+
+    /// The store knows these now.
+    pub(crate) fn recorded(&self, ids: &[String]) {
+        self.registry.lock().recorded(ids);
+        self.members.send_modify(|count| *count += 1);
+    }
+
+    /// Waits until the store knows this replica; a store that takes no writes does not keep it waiting for long.
+    async fn record(&self, id: &str) {
+        let mut members = self.membership();
+        self.touch_members();
+        let known = async {
+            let is_recorded =
+                || self.registry.lock().members().any(|(one, _, recorded)| one == id && recorded);
+            while !is_recorded() {
+                if members.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(RECORD_LIMIT, known).await.is_err() {
+            tracing::warn!(replica = id, "it could not be written down that this replica holds secrets");
+        }
+    }
+
+    fn touch_members(&self) {
+        self.members.send_modify(|count| *count += 1);
+        self.touch();
     }
 
     /// Ends once that many connected replicas serve that version or a later one. The caller sets the deadline.
@@ -118,6 +195,11 @@ impl Fleet {
     #[must_use]
     pub fn serving(&self, version: Version) -> usize {
         self.registry.lock().serving(version)
+    }
+
+    /// What connected replicas made of one state.
+    pub(crate) fn answers(&self, version: Version, hash: StateHash) -> Answers {
+        self.registry.lock().answers(version, hash)
     }
 
     /// Wakes whenever something about a replica changed.

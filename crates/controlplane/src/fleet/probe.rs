@@ -2,6 +2,7 @@
 
 use super::{Fleet, Order};
 use keyway_proto::fleet::v1::{Probe, ProbeResult};
+use keyway_snapshot::Secret;
 use std::{
     sync::atomic::Ordering,
     time::{Duration, Instant},
@@ -25,6 +26,10 @@ pub struct Probed {
     pub latency: Duration,
     /// Why there was no answer, or what the replica makes of it.
     pub reason: String,
+    /// The answer names the key as the fault, whatever the status.
+    pub key_invalid: bool,
+    /// Who asked.
+    pub replica: String,
 }
 
 /// No replica gave an answer.
@@ -38,23 +43,38 @@ pub enum ProbeFailed {
     NoAnswer,
 }
 
+/// What is to be tried.
+#[derive(Debug)]
+pub struct Asked<'a> {
+    /// At which provider.
+    pub provider: &'a str,
+    /// Which key.
+    pub key: &'a str,
+    /// Which version of it.
+    pub version: u32,
+    /// Its secret, where no replica holds it yet.
+    pub secret: Option<&'a Secret>,
+}
+
 impl Fleet {
     /// Tries one version of a key with one real call to its provider, made by a replica.
     ///
     /// # Errors
     /// When no replica answers.
-    pub async fn probe(&self, provider: &str, key: &str, version: u32) -> Result<Probed, ProbeFailed> {
+    pub async fn probe(&self, asked: &Asked<'_>) -> Result<Probed, ProbeFailed> {
         let links = self.registry.lock().askable(Instant::now());
         if links.is_empty() {
             return Err(ProbeFailed::NoReplica);
         }
-        for link in links {
+        for (replica, link) in links {
             let id = self.probes.fetch_add(1, Ordering::Relaxed) + 1;
-            let (provider, key) = (provider.to_owned(), key.to_owned());
-            let probe = Probe { id, provider, key, version, secret: Vec::new() };
+            let secret = asked.secret.map(|secret| secret.expose().to_vec()).unwrap_or_default();
+            let (provider, key) = (asked.provider.to_owned(), asked.key.to_owned());
+            let probe = Probe { id, provider, key, version: asked.version, secret };
             if let Some(result) = ask(&link, probe).await {
                 let latency = Duration::from_micros(result.latency_micros);
-                return Ok(Probed { status: result.status, latency, reason: result.reason });
+                let ProbeResult { status, reason, key_invalid, .. } = result;
+                return Ok(Probed { status, latency, reason, key_invalid, replica });
             }
         }
         Err(ProbeFailed::NoAnswer)

@@ -1,8 +1,14 @@
 //! One replica's stream: waits for whatever happens next and tells the session. Nothing here waits for the replica
 //! alone, so a frozen one holds up nobody, itself included.
 
-use super::{Fleet, Order, registry::Known};
-use crate::push::{Heard, Push, Session};
+use super::{
+    Fleet, Order,
+    registry::{Known, Turned},
+};
+use crate::{
+    plane::unix_millis,
+    push::{Heard, Push, Session},
+};
 use bytes::Bytes;
 use keyway_proto::fleet::v1::{Drain, FromReplica, Hello, ProbeResult, from_replica, to_replica};
 use keyway_snapshot::Version;
@@ -50,7 +56,7 @@ pub(super) async fn run(fleet: Arc<Fleet>, mut from: Streaming<FromReplica>, out
         Ok(Err(_)) => return,
         Err(_) => return refuse(&out, Status::deadline_exceeded("no Hello")),
     };
-    if let Err(status) = check(&hello, fleet.version()) {
+    if let Err(status) = check(&hello, fleet.version(), fleet.cluster()) {
         return refuse(&out, status);
     }
     let (link, orders) = Fleet::link_pair();
@@ -58,9 +64,18 @@ pub(super) async fn run(fleet: Arc<Fleet>, mut from: Streaming<FromReplica>, out
     let serving = hello.serving.map(Version::from);
     // Subscribed before the session is made, so that no state can be published in between.
     let newest = fleet.newest.subscribe();
-    let Some(known) = fleet.registry.lock().hello(hello, link, Instant::now()) else {
-        return refuse(&out, Status::resource_exhausted("too many replicas"));
+    let known = fleet.registry.lock().hello(hello, link, Instant::now());
+    let known = match known {
+        Ok(known) => known,
+        Err(Turned::Full) => return refuse(&out, Status::resource_exhausted("too many replicas")),
+        Err(Turned::Evicted) => {
+            return refuse(&out, Status::failed_precondition("evicted: start it under another name"));
+        }
     };
+    if !known.recorded {
+        // It is remembered on disk before it gets secrets: a restart must not forget who holds them.
+        fleet.record(&id).await;
+    }
     tracing::info!(replica = id, serving = serving.map(|v| v.to_string()), "replica connected");
     // Whatever it serves, only a higher version is sent: the replica would refuse any other.
     let session = Session::new(Arc::clone(&newest.borrow()), serving, known.refused);
@@ -79,13 +94,18 @@ pub(super) async fn run(fleet: Arc<Fleet>, mut from: Streaming<FromReplica>, out
     refuse(&out, end);
 }
 
-fn check(hello: &Hello, newest: Version) -> Result<(), Status> {
+fn check(hello: &Hello, newest: Version, cluster: &str) -> Result<(), Status> {
     if hello.id.is_empty() {
         return Err(Status::invalid_argument("Hello without id"));
     }
     if hello.schema != keyway_proto::SCHEMA {
         let ours = keyway_proto::SCHEMA;
         let text = format!("the replica reads schema {}, the control plane writes {ours}", hello.schema);
+        return Err(Status::failed_precondition(text));
+    }
+    if !hello.cluster.is_empty() && hello.cluster != cluster {
+        let text =
+            "the replica holds a state of another cluster: give it an empty state directory to join this one";
         return Err(Status::failed_precondition(text));
     }
     if hello.serving.is_some_and(|serving| serving.epoch > newest.epoch) {
@@ -156,7 +176,7 @@ impl Link {
         let heard = match message.message.ok_or("an empty message")? {
             Message::Hello(_) => return Err("a second Hello"),
             Message::Beat(beat) => {
-                self.fleet.registry.lock().beat(&self.id, &beat, now);
+                self.fleet.registry.lock().beat(&self.id, beat, now, unix_millis());
                 self.fleet.touch();
                 return Ok(());
             }
@@ -183,7 +203,7 @@ impl Link {
         match heard {
             Heard::Applied { version, hash, took } => {
                 tracing::debug!(replica = self.id, %version, took_us = took.as_micros(), "state applied");
-                self.fleet.registry.lock().applied(&self.id, (version, hash), took);
+                self.fleet.registry.lock().applied(&self.id, (version, hash), took, now);
             }
             Heard::Refused { .. } => {}
             Heard::Broken(why) => return Err(why),

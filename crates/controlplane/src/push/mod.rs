@@ -16,7 +16,7 @@ use prost::{
     Message as _,
     encoding::{self, WireType},
 };
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// `ToReplica.chunk`.
 const CHUNK_FIELD: u32 = 2;
@@ -27,6 +27,7 @@ pub struct Push {
     pub version: Version,
     /// Root over its resources.
     pub hash: StateHash,
+    begin: Begin,
     frames: Vec<Bytes>,
     bytes: u64,
 }
@@ -72,10 +73,20 @@ impl Push {
         };
         let commit = Commit { version: Some(version.into()), state_hash: hash.0.to_vec() };
         let mut frames = Vec::with_capacity(chunks.len() + 2);
-        frames.push(frame(Message::Begin(begin)));
+        frames.push(frame(Message::Begin(begin.clone())));
         frames.extend(chunks.into_iter().map(chunk_frame));
         frames.push(frame(Message::Commit(commit)));
-        Ok(Self { version, hash, frames, bytes })
+        Ok(Self { version, hash, begin, frames, bytes })
+    }
+
+    /// Tells replicas of which change it is, as `traceparent`; empty = not traced.
+    #[must_use]
+    pub fn traced(mut self, traceparent: String) -> Self {
+        self.begin.traceparent = traceparent;
+        if let Some(first) = self.frames.first_mut() {
+            *first = frame(Message::Begin(self.begin.clone()));
+        }
+        self
     }
 
     /// The frame at that place; `None` after the last.
@@ -93,7 +104,12 @@ impl std::fmt::Debug for Push {
 
 /// One message as it goes over the wire.
 pub(crate) fn frame(message: Message) -> Bytes {
-    Bytes::from_owner(Zeroizing::new(ToReplica { message: Some(message) }.encode_to_vec()))
+    let mut whole = ToReplica { message: Some(message) };
+    let bytes = Bytes::from_owner(Zeroizing::new(whole.encode_to_vec()));
+    if let Some(Message::Probe(probe)) = &mut whole.message {
+        probe.secret.zeroize();
+    }
+    bytes
 }
 
 /// As `frame(Message::Chunk(…))`, without a copy of every resource.
@@ -170,6 +186,16 @@ mod tests {
         let resources = [resource("a", 10), resource("", 0), resource("b", 300)];
         let generated = frame(Message::Chunk(Chunk { resources: resources.to_vec() }));
         assert_eq!(chunk_frame(&resources), generated);
+    }
+
+    #[test]
+    fn only_its_beginning_names_the_change() {
+        let resources = [resource("a", 10)];
+        let plain = encode(Version::default(), &resources).unwrap();
+        let (before, traced) = (decoded(&plain), decoded(&plain.traced("00-t-s-01".to_owned())));
+        let Message::Begin(begin) = &traced[0] else { panic!("begins with Begin") };
+        assert_eq!(begin.traceparent, "00-t-s-01");
+        assert_eq!(before[1..], traced[1..]);
     }
 
     #[test]

@@ -77,8 +77,8 @@ fn doomed(state: &State, file: &File) -> Doomed {
         Kind::Team => file.teams.contains_key(name),
         Kind::Client => file.clients.contains_key(name),
         Kind::Section => sections.contains(name),
-        // No file names operators, and none takes them away.
-        Kind::Operator => true,
+        // No file names these, and none takes them away.
+        Kind::Operator | Kind::Replica => true,
     };
     let mut doomed = Doomed::default();
     for (key, held) in state.all() {

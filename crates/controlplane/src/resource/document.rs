@@ -1,7 +1,7 @@
 //! What the store holds: one document per provider, model, team, client and open section. No secret is in a document;
 //! of keys and tokens it holds versions, digests and what may be shown.
 
-use super::Operator;
+use super::{KeyDocument, Operator};
 use crate::store::Key;
 use bytes::Bytes;
 use keyway_config::{Client, Model, Provider, Team};
@@ -21,10 +21,12 @@ pub enum Kind {
     Team,
     /// Who calls the gateway.
     Client,
-    /// A section of the file that is kept but not enforced yet.
+    /// A section of the file.
     Section,
     /// Who uses the admin API; in no file.
     Operator,
+    /// A replica that may hold secrets.
+    Replica,
 }
 
 /// Where a document came from. Set when it is made and never changed: `--prune` deletes only what a file made.
@@ -83,49 +85,28 @@ pub enum Body {
     Section(Value),
     /// An operator.
     Operator(Operator),
+    /// A replica that was sent a state and is not proven ended.
+    Replica(ReplicaDocument),
 }
 
-/// A provider's key.
+/// A replica that may hold secrets: the reason why a restart of the control plane does not forget it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyDocument {
-    /// Unique in its provider.
-    pub name: String,
-    /// Where it came from.
-    pub made: Made,
-    /// Share of the requests; 1 if absent.
-    pub weight: Option<u32>,
-    /// Oldest first; never removed, so that a secret that was ever there is known again.
-    pub versions: Vec<KeyVersion>,
-}
-
-/// One version of a key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyVersion {
-    /// From 1.
-    pub version: u32,
-    /// Where it is in its life.
-    pub state: KeyState,
-    /// Keyed BLAKE3 of the secret, hex.
-    pub fingerprint: String,
-    /// What may be seen of the secret.
-    pub shown: String,
-    /// Seconds since 1970.
-    pub at: u64,
-}
-
-/// Where a key version is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum KeyState {
-    /// In snapshots, used for new requests.
-    Active,
-    /// In no snapshot; its secret is erased.
-    Retired,
+pub struct ReplicaDocument {
+    /// Where it runs.
+    pub host: String,
+    /// It may not come back under this name.
+    #[serde(default)]
+    pub evicted: bool,
 }
 
 // === impl Kind ===
 
 impl Kind {
+    /// Whether replicas are sent it.
+    pub(crate) fn is_sent(self) -> bool {
+        matches!(self, Self::Provider | Self::Model | Self::Client)
+    }
+
     /// As it stands in keys of the store and in answers.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -136,13 +117,22 @@ impl Kind {
             Self::Client => "client",
             Self::Section => "section",
             Self::Operator => "operator",
+            Self::Replica => "replica",
         }
     }
 
     /// The kind of a stored key.
     #[must_use]
     pub fn of(key: &Key) -> Option<Self> {
-        let all = [Self::Provider, Self::Model, Self::Team, Self::Client, Self::Section, Self::Operator];
+        let all = [
+            Self::Provider,
+            Self::Model,
+            Self::Team,
+            Self::Client,
+            Self::Section,
+            Self::Operator,
+            Self::Replica,
+        ];
         all.into_iter().find(|kind| kind.word() == key.kind())
     }
 
@@ -162,7 +152,17 @@ impl Kind {
             Self::Client => format!("clients.{name}"),
             Self::Section => name.to_owned(),
             Self::Operator => format!("operators.{name}"),
+            Self::Replica => format!("replica {name}"),
         }
+    }
+}
+
+// === impl Body ===
+
+impl Body {
+    /// Whether settings that replicas are sent are made of it.
+    pub(crate) fn is_settings(&self) -> bool {
+        matches!(self, Self::Section(_))
     }
 }
 
@@ -183,15 +183,5 @@ impl Document {
     /// When the bytes are no document.
     pub fn decode(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(bytes)
-    }
-}
-
-// === impl KeyDocument ===
-
-impl KeyDocument {
-    /// The version that new requests use.
-    #[must_use]
-    pub fn active(&self) -> Option<&KeyVersion> {
-        self.versions.iter().rev().find(|version| version.state == KeyState::Active)
     }
 }

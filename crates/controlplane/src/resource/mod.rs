@@ -3,7 +3,7 @@
 
 mod apply;
 mod document;
-mod keys;
+mod key;
 mod operator;
 mod proposal;
 mod refusal;
@@ -12,9 +12,13 @@ mod state;
 mod tokens;
 
 pub use apply::{Apply, file_proposal};
-pub use document::{Body, Document, KeyDocument, KeyState, KeyVersion, Kind, Made, Way};
+pub use document::{Body, Document, Kind, Made, ReplicaDocument, Way};
+pub use key::{
+    Barred, Begin, Figures, KeyDocument, KeyState, KeyVersion, Leaving, Probing, Proof, Rollout, Step, Verb,
+    Verdict,
+};
 pub use operator::{Operator, Rights};
-pub use proposal::{Author, Change, Op, Proposal, Shown, Touch};
+pub use proposal::{Author, Change, How, Means, Op, Proposal, Sealing, Shown, Touch};
 pub use refusal::Refusal;
 pub use scope::{Scope, Scopes};
 pub use state::{Held, State};

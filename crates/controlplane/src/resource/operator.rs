@@ -57,25 +57,15 @@ impl State {
     /// An operator.
     #[must_use]
     pub fn operator(&self, name: &str) -> Option<&Operator> {
-        match &self.get(Kind::Operator, name)?.document.body {
-            Body::Operator(operator) => Some(operator),
-            Body::Provider { .. }
-            | Body::Model(_)
-            | Body::Team(_)
-            | Body::Client { .. }
-            | Body::Section(_) => None,
-        }
+        let Body::Operator(operator) = &self.get(Kind::Operator, name)?.document.body else { return None };
+        Some(operator)
     }
 
     /// The team of a client; `None` if there is no such client or it has none.
     #[must_use]
     pub fn team_of_client(&self, name: &str) -> Option<&str> {
-        match &self.get(Kind::Client, name)?.document.body {
-            Body::Client { spec, .. } => spec.team.as_deref(),
-            Body::Provider { .. } | Body::Model(_) | Body::Team(_) | Body::Section(_) | Body::Operator(_) => {
-                None
-            }
-        }
+        let Body::Client { spec, .. } = &self.get(Kind::Client, name)?.document.body else { return None };
+        spec.team.as_deref()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Why a change was refused. Nothing happened then.
 
-use super::Kind;
-use crate::{push::TooLarge, store::StoreError};
+use super::{Barred, Kind};
+use crate::{push::TooLarge, store::StoreError, vault::VaultError};
 use keyway_config::Problem;
 use keyway_snapshot::Invalid;
 
@@ -42,6 +42,38 @@ pub enum Refusal {
     /// Whoever wants it may not; says what is missing.
     #[error("{0}")]
     Forbidden(String),
+    /// There is no such key.
+    #[error("no key is named `{name}`{}", hint(nearest))]
+    NoKey {
+        /// As asked, `provider/key`.
+        name: String,
+        /// What was perhaps meant.
+        nearest: Vec<String>,
+    },
+    /// The key's versions do not allow it.
+    #[error("{}", barred.words(key))]
+    Barred {
+        /// `provider/key`.
+        key: String,
+        /// Why.
+        barred: Barred,
+    },
+    /// A secret would go where it was not entered for.
+    #[error(
+        "the secret of `{key}` was entered for {allowed} and would go to {origin}; enter the secret again with this \
+         change, or allow it first: keyway key allow-origin {key} {origin}"
+    )]
+    Origin {
+        /// `provider/key`.
+        key: String,
+        /// Where it would go.
+        origin: String,
+        /// Where it may go.
+        allowed: String,
+    },
+    /// The vault failed.
+    #[error("{0}")]
+    Vault(#[source] VaultError),
     /// The store failed.
     #[error("{0}")]
     Store(#[source] StoreError),
@@ -61,6 +93,30 @@ impl Refusal {
     #[must_use]
     pub fn field(field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Invalid(vec![Problem::new(field, reason)])
+    }
+}
+
+impl Barred {
+    fn words(&self, key: &str) -> String {
+        match self {
+            Self::UnderWay { verb, step } => format!(
+                "a {} of `{key}` is under way ({}); wait for it, or undo it: keyway key rollback {key}",
+                verb.word(),
+                step.word(),
+            ),
+            Self::NoVersion(version) => {
+                format!("`{key}` has no version {version}; see keyway key show {key}")
+            }
+            Self::NoSecret(gone) => {
+                let gone: Vec<String> = gone.iter().map(ToString::to_string).collect();
+                let versions = gone.join(", ");
+                format!("the secret of `{key}` version {versions} is erased; rotate to a new one instead")
+            }
+            Self::State(version, state) => {
+                format!("`{key}` version {version} is {}; see keyway key show {key}", state.word())
+            }
+            Self::Nothing => format!("`{key}` has no version for that; see keyway key show {key}"),
+        }
     }
 }
 
@@ -91,6 +147,12 @@ impl From<TooLarge> for Refusal {
     }
 }
 
+impl From<VaultError> for Refusal {
+    fn from(error: VaultError) -> Self {
+        Self::Vault(error)
+    }
+}
+
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         match error {
@@ -102,7 +164,11 @@ impl From<StoreError> for Refusal {
             | StoreError::Full
             | StoreError::Failed(_)
             | StoreError::ReadOnly(_)
-            | StoreError::Damaged(_)) => Self::Store(other),
+            | StoreError::Damaged(_)
+            | StoreError::Locked(_)
+            | StoreError::Unusable(_)
+            | StoreError::BadBackup(_)
+            | StoreError::TooLarge { .. }) => Self::Store(other),
         }
     }
 }

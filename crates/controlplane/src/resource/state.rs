@@ -2,9 +2,13 @@
 //! and shares whatever it did not touch.
 
 use super::{Body, Document, KeyDocument, Kind};
-use crate::store::{Key, Revision};
-use keyway_config::{Client, File, Key as FileKey, Model, Provider, Team};
+use crate::{
+    store::{Key, Revision},
+    vault::SecretId,
+};
+use keyway_config::{Client, File, Key as FileKey, Model, Provider, Rotation, Team};
 use keyway_proto::snapshot::v1::Resource;
+use keyway_snapshot::Version;
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 /// A document in force.
@@ -21,18 +25,65 @@ pub struct Held {
 /// All documents.
 #[derive(Debug, Clone, Default)]
 pub struct State {
+    /// In which life of the data.
+    pub epoch: u64,
     /// Of the commit that made it.
     pub revision: Revision,
+    /// Of the commit that last changed what replicas are sent.
+    pub published: Revision,
     documents: BTreeMap<Key, Arc<Held>>,
 }
 
 // === impl State ===
 
 impl State {
+    /// No document yet.
+    pub(crate) fn new(epoch: u64) -> Self {
+        Self { epoch, ..Self::default() }
+    }
+
     /// The document of that kind and name.
     #[must_use]
     pub fn get(&self, kind: Kind, name: &str) -> Option<&Arc<Held>> {
         self.documents.get(&kind.key(name))
+    }
+
+    /// The document under that key of the store.
+    pub(crate) fn held(&self, key: &Key) -> Option<&Arc<Held>> {
+        self.documents.get(key)
+    }
+
+    /// Every key with its provider.
+    pub fn keys(&self) -> impl Iterator<Item = (&str, &KeyDocument)> {
+        self.each(Kind::Provider).flat_map(|(provider, held)| {
+            let keys = match &held.document.body {
+                Body::Provider { keys, .. } => keys.as_slice(),
+                _ => &[],
+            };
+            keys.iter().map(move |key| (provider, key))
+        })
+    }
+
+    /// Every secret that some key version needs.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = SecretId> {
+        self.each(Kind::Provider).flat_map(|(provider, held)| {
+            let keys = match &held.document.body {
+                Body::Provider { keys, .. } => keys.as_slice(),
+                _ => &[],
+            };
+            keys.iter().flat_map(move |key| {
+                let kept = key.versions.iter().filter(|version| version.state.has_secret());
+                kept.map(move |version| version.secret_id(provider, &key.name))
+            })
+        })
+    }
+
+    /// Whether some key version needs this secret.
+    pub(crate) fn names(&self, id: &SecretId) -> bool {
+        let keys = self.provider(&id.provider).map(|(_, keys)| keys).unwrap_or_default();
+        let key = keys.iter().find(|key| key.name == id.key);
+        key.and_then(|key| key.version(id.version))
+            .is_some_and(|version| version.state.has_secret() && version.seal == id.seal)
     }
 
     /// All documents of one kind with their names, in order.
@@ -45,6 +96,11 @@ impl State {
     /// All documents.
     pub fn all(&self) -> impl Iterator<Item = (&Key, &Arc<Held>)> {
         self.documents.iter()
+    }
+
+    /// Whether anything was ever configured.
+    pub(crate) fn has_settings(&self) -> bool {
+        self.documents.keys().any(|key| Kind::of(key).is_some_and(|kind| kind != Kind::Replica))
     }
 
     /// Whether there is no document.
@@ -68,14 +124,32 @@ impl State {
         self.documents.remove(key);
     }
 
+    /// The version that replicas are sent.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        Version { epoch: self.epoch, counter: self.published }
+    }
+
+    /// How key changes roll out.
+    #[must_use]
+    pub fn rotation(&self) -> Rotation {
+        let held = self.get(Kind::Section, "rotation").map(|held| &held.document.body);
+        let Some(Body::Section(value)) = held else { return Rotation::default() };
+        // It was written from the same type.
+        serde_json::from_value(value.clone()).unwrap_or_default()
+    }
+
     /// A provider's configuration and keys.
     #[must_use]
     pub fn provider(&self, name: &str) -> Option<(&Provider, &[KeyDocument])> {
         match &self.get(Kind::Provider, name)?.document.body {
             Body::Provider { spec, keys } => Some((spec, keys)),
-            Body::Model(_) | Body::Team(_) | Body::Client { .. } | Body::Section(_) | Body::Operator(_) => {
-                None
-            }
+            Body::Model(_)
+            | Body::Team(_)
+            | Body::Client { .. }
+            | Body::Section(_)
+            | Body::Operator(_)
+            | Body::Replica(_) => None,
         }
     }
 
@@ -106,8 +180,8 @@ pub(crate) fn add(file: &mut File, name: &str, body: &Body) {
     let name = name.to_owned();
     match body {
         Body::Provider { spec, keys } => {
-            let keys =
-                keys.iter().map(|key| FileKey { name: key.name.clone(), secret: None, weight: key.weight });
+            let shown = keys.iter().filter(|key| key.active().is_some());
+            let keys = shown.map(|key| FileKey { name: key.name.clone(), secret: None, weight: key.weight });
             let provider = Provider { keys: keys.collect(), ..Provider::clone(spec) };
             file.providers.insert(name, provider);
         }
@@ -115,7 +189,7 @@ pub(crate) fn add(file: &mut File, name: &str, body: &Body) {
         Body::Team(team) => drop::<Option<Team>>(file.teams.insert(name, team.clone())),
         Body::Client { spec, .. } => drop::<Option<Client>>(file.clients.insert(name, Client::clone(spec))),
         Body::Section(value) => section(file, &name, value),
-        Body::Operator(_) => {}
+        Body::Operator(_) | Body::Replica(_) => {}
     }
 }
 
@@ -126,7 +200,7 @@ fn section(file: &mut File, name: &str, value: &serde_json::Value) {
         "cache" => file.cache = serde_json::from_value(value.clone()).ok(),
         "limits" => file.limits = open(),
         "policies" => file.policies = open(),
-        "rotation" => file.rotation = open(),
+        "rotation" => file.rotation = serde_json::from_value(value.clone()).ok(),
         "telemetry" => file.telemetry = open(),
         _ => {}
     }

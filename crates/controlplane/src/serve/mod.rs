@@ -2,6 +2,7 @@
 //! caller, so that a taken port is its own error line.
 
 mod accept;
+mod storage;
 mod tls;
 
 pub use tls::{Tls, TlsError};
@@ -9,18 +10,23 @@ pub use tls::{Tls, TlsError};
 use crate::{
     Outcome, Plane, Token,
     api::{self, Api},
-    fleet,
+    fleet, members,
     resource::{Apply, Author, Refusal, Way, file_proposal},
-    store::Memory,
+    rotation::{self, Counts},
+    store::{IndexCheck, StoreError},
+    vault::VaultError,
 };
-use keyway_config::Secret;
+use keyway_config::{Problem, Secret};
+use keyway_telemetry::Tracer;
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    path::PathBuf,
     sync::{Arc, mpsc},
     thread::JoinHandle,
     time::Duration,
 };
+use storage::Opened;
 use tokio::{runtime::Handle, sync::watch};
 
 /// Connections get this long to finish what they answer when the control plane stops.
@@ -39,8 +45,25 @@ pub struct Settings {
     pub fleet_token: Secret,
     /// Certificate of the admin listener.
     pub tls: Option<Tls>,
+    /// Where data lies.
+    pub storage: Storage,
     /// In force before anything is answered, in this order.
     pub initial: Vec<Initial>,
+    /// Makes spans of changes; the default makes none.
+    pub tracer: Tracer,
+}
+
+/// Where data lies, and what opens it.
+#[derive(Debug, Clone)]
+pub struct Storage {
+    /// The data directory: `store`, `vault`, and the root key unless it is elsewhere.
+    pub home: PathBuf,
+    /// The root key's file, if it is not `root.key` in the data directory.
+    pub root_key_file: Option<PathBuf>,
+    /// systemd's `$CREDENTIALS_DIRECTORY`.
+    pub credentials: Option<PathBuf>,
+    /// Opens the index in another process first.
+    pub index_check: Option<IndexCheck>,
 }
 
 /// A file that is there from the start.
@@ -55,8 +78,8 @@ pub struct Initial {
 /// A control plane that answers.
 #[derive(Debug)]
 pub struct Running {
-    /// In-process access to everything that the API does.
-    pub plane: Arc<Plane>,
+    /// In-process access to everything that the API does; absent while the vault is sealed.
+    pub plane: Option<Arc<Plane>>,
     /// What the initial files did, in their order: tokens that were made are shown here only.
     pub initial: Vec<Outcome>,
     /// Where the admin API answers.
@@ -91,6 +114,12 @@ pub enum ServeError {
     /// The certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The store.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The vault does not open: nothing can be served without its keys.
+    #[error("{0}")]
+    Vault(#[from] VaultError),
     /// An initial file does not hold.
     #[error("{origin}: {refusal}")]
     Initial {
@@ -150,27 +179,65 @@ pub fn serve(settings: Settings) -> Result<Running, ServeError> {
     Ok(Running { plane, initial, admin, fleet, runtime, stop, thread })
 }
 
-type Started = (Arc<Plane>, Vec<Outcome>, std::pin::Pin<Box<dyn Future<Output = io::Result<()>>>>);
+type Started = (Option<Arc<Plane>>, Vec<Outcome>, std::pin::Pin<Box<dyn Future<Output = io::Result<()>>>>);
 
 async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Started, ServeError> {
     let tls = settings.tls.as_ref().map(Tls::acceptor).transpose()?;
     let token = |secret: &Secret| Token::new(secret.expose()).map_err(io::Error::other);
     let (admin_token, fleet_token) = (token(&settings.admin_token)?, token(&settings.fleet_token)?);
-    let plane = Arc::new(Plane::open(Arc::new(Memory::default()), fleet_token).await?);
+    let opened = storage::open(settings.storage).await?;
+    let (store, vault, backup) = match opened {
+        Opened::Ready { store, vault, backup } => (store, vault, backup),
+        Opened::Sealed { why } => {
+            tracing::error!("{why}");
+            let router = api::sealed(admin_token, why.to_string());
+            let admin = accept::serve(settings.admin, tls, router, wait(stopped))?;
+            // Nothing listens there: replicas are told so at once and serve what they have.
+            drop(settings.fleet);
+            return Ok((None, Vec::new(), Box::pin(admin)));
+        }
+    };
+    let plane = Plane::open(store, vault, fleet_token).await?;
+    let plane = Arc::new(plane.traced(settings.tracer));
     let mut outcomes = Vec::with_capacity(settings.initial.len());
     for Initial { apply, by } in settings.initial {
         let origin = apply.origin.clone();
-        let refused = |refusal| ServeError::Initial { origin: origin.clone(), refusal };
-        outcomes.push(initial(&plane, apply, by).await.map_err(refused)?);
+        match initial(&plane, apply, by).await {
+            Ok(outcome) => outcomes.push(outcome),
+            // What is in force goes on: a full disk or a rotation under way is no reason not to serve.
+            Err(refusal) if may_wait(&refusal) && plane.state().has_settings() => {
+                tracing::error!(origin, %refusal, "not applied at this start");
+                let warning = Problem::new("", format!("{origin} was not applied: {refusal}"));
+                let (changes, tokens) = (Vec::new(), Vec::new());
+                outcomes.push(Outcome { version: plane.version(), changes, warnings: vec![warning], tokens });
+            }
+            Err(refusal) => return Err(ServeError::Initial { origin, refusal }),
+        }
     }
-    let router = api::router(Api::new(Arc::clone(&plane), admin_token));
+    let counts = Arc::new(Counts::default());
+    let api = Api::new(Arc::clone(&plane), Arc::clone(&counts), admin_token).backing_up(backup);
+    let router = api::router(api);
+    let rotating = tokio::spawn(rotation::run(Arc::clone(&plane), counts, stopped.clone()));
+    let keeping = tokio::spawn(members::run(Arc::clone(&plane), stopped.clone()));
     let admin = accept::serve(settings.admin, tls, router, wait(stopped.clone()))?;
     let fleet = fleet::serve(Arc::clone(plane.fleet()), settings.fleet, wait(stopped));
     let serving = Box::pin(async move {
-        let (admin, fleet) = tokio::join!(admin, fleet);
+        let (admin, fleet, ..) = tokio::join!(admin, fleet, rotating, keeping);
         admin.and(fleet)
     });
-    Ok((plane, outcomes, serving))
+    Ok((Some(plane), outcomes, serving))
+}
+
+/// Whether a file that was refused so may be applied later, by hand.
+fn may_wait(refusal: &Refusal) -> bool {
+    match refusal {
+        Refusal::Barred { .. } => true,
+        Refusal::Store(error) => {
+            matches!(error, StoreError::Full | StoreError::Failed(_) | StoreError::ReadOnly(_))
+        }
+        Refusal::Vault(error) => matches!(error, VaultError::Full { .. } | VaultError::Io { .. }),
+        _ => false,
+    }
 }
 
 async fn initial(plane: &Plane, apply: Apply, by: Way) -> Result<Outcome, Refusal> {
@@ -184,9 +251,14 @@ async fn initial(plane: &Plane, apply: Apply, by: Way) -> Result<Outcome, Refusa
     }
 }
 
-async fn wait(mut stopped: watch::Receiver<bool>) {
+async fn wait(mut stop: watch::Receiver<bool>) {
+    stopped(&mut stop).await;
+}
+
+/// Ends with the control plane.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     // Whoever could stop it being gone is a stop too.
-    let _ = stopped.wait_for(|stopped| *stopped).await;
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 // === impl Running ===

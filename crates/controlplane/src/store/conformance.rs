@@ -78,19 +78,79 @@ async fn watchers_see_commits_in_order(store: &dyn Store) {
     assert!(changes.try_recv().is_err());
 }
 
+fn entry(action: &str) -> Entry {
+    Entry {
+        at: 7,
+        actor: "operator/ops".to_owned(),
+        action: action.to_owned(),
+        detail: serde_json::json!({ "b": 1, "a": ["é"] }),
+        ..Entry::default()
+    }
+}
+
+async fn every_commit_is_audited_in_order(store: &dyn Store) {
+    assert_eq!(store.audit(0, 10).await, Ok(vec![]));
+    let both = vec![write("b", 0, Some("1")), write("a", 0, Some("1"))];
+    store.commit(Batch { writes: both, entry: entry("apply") }).await.unwrap();
+    store.commit(batch(vec![write("a", 9, None)])).await.unwrap_err();
+    store.commit(Batch { writes: vec![], entry: entry("login") }).await.unwrap();
+    store.commit(Batch { writes: vec![write("a", 1, None)], entry: entry("delete") }).await.unwrap();
+    let all = store.audit(0, 10).await.unwrap();
+    let seen = all.iter().map(|record| (record.revision, record.entry.clone(), record.keys.len()));
+    let expected = [(1, entry("apply"), 2), (2, entry("login"), 0), (3, entry("delete"), 1)];
+    assert_eq!(seen.collect::<Vec<_>>(), expected);
+    assert_eq!(all[0].keys, [Key::new("client", "b"), Key::new("client", "a")]);
+    assert!(all.iter().all(|record| record.epoch == store.identity().epoch));
+    assert_eq!(store.audit(1, 1).await.unwrap(), all[1..2]);
+    assert_eq!(store.audit(3, 10).await.unwrap(), []);
+    assert_eq!(store.audit(u64::MAX, 10).await.unwrap(), []);
+    assert_eq!(store.audit(0, 0).await.unwrap(), []);
+}
+
+async fn a_good_log_verifies(store: &dyn Store) {
+    assert_eq!(store.verify().await.unwrap().records, 0);
+    for _ in 0..3 {
+        store.commit(Batch::default()).await.unwrap();
+    }
+    let last = store.audit(2, 1).await.unwrap()[0].hash;
+    assert_eq!(store.verify().await, Ok(Verified { records: 3, head: (3, last) }));
+    assert_eq!(store.condition().read_only, None);
+}
+
+async fn one_of_many_writers_wins(store: &dyn Store) {
+    let tries = (0..8).map(|_| store.commit(batch(vec![write("a", 0, Some("x"))])));
+    let mut won = 0;
+    for outcome in tries.collect::<Vec<_>>() {
+        match outcome.await {
+            Ok(revision) => won += revision,
+            Err(error) => assert!(matches!(error, StoreError::Conflict { found: 1, .. }), "{error}"),
+        }
+    }
+    assert_eq!(won, 1);
+}
+
 macro_rules! conforms {
     ($backend:ident, $open:expr) => {
         mod $backend {
             conforms!(@each $open; reads_what_was_committed lists_by_prefix_in_order a_conflict_changes_nothing
-                a_key_stands_once_in_a_batch revisions_only_grow watchers_see_commits_in_order);
+                a_key_stands_once_in_a_batch revisions_only_grow watchers_see_commits_in_order
+                every_commit_is_audited_in_order a_good_log_verifies one_of_many_writers_wins);
         }
     };
     (@each $open:expr; $($case:ident)*) => { $(
         #[tokio::test]
         async fn $case() {
-            super::$case(&$open).await;
+            // The second is what the store needs to be there: its directory.
+            let (store, _kept) = $open;
+            super::$case(&store).await;
         }
     )* };
 }
 
-conforms!(memory, crate::store::Memory::default());
+fn durable() -> (Durable, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    (Durable::open(dir.path(), None).unwrap(), dir)
+}
+
+conforms!(memory, (crate::store::Memory::default(), ()));
+conforms!(durable, super::durable());

@@ -1,11 +1,10 @@
 //! Documents in memory: gone with the process. The truth for tests and for `keyway up` without a journal.
 
 use super::{
-    BATCH_LIMIT, Batch, Change, Changes, Condition, Entry, Identity, Key, Listing, Pending, Record, Revision,
-    Store, StoreError, Verified, Versioned, WATCH_BACKLOG, Write,
+    Batch, Change, Changes, Condition, Entry, Identity, Key, Listing, Pending, Record, Revision, Store,
+    Verified, Versioned, WATCH_BACKLOG, documents::Documents,
 };
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashSet};
 use tokio::sync::broadcast;
 
 /// The memory backend.
@@ -17,7 +16,7 @@ pub struct Memory {
 
 #[derive(Debug, Default)]
 struct Held {
-    entries: BTreeMap<Key, Versioned>,
+    documents: Documents,
     records: Vec<Record>,
     revision: Revision,
 }
@@ -32,27 +31,25 @@ impl Default for Memory {
 
 impl Store for Memory {
     fn get<'a>(&'a self, key: &'a Key) -> Pending<'a, Option<Versioned>> {
-        Box::pin(async move { Ok(self.held.lock().entries.get(key).cloned()) })
+        Box::pin(async move { Ok(self.held.lock().documents.get(key).cloned()) })
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> Pending<'a, Listing> {
         Box::pin(async move {
             let held = self.held.lock();
-            let with_prefix = held.entries.iter().filter(|(key, _)| key.as_str().starts_with(prefix));
-            let entries = with_prefix.map(|(key, value)| (key.clone(), value.clone())).collect();
-            Ok(Listing { revision: held.revision, entries })
+            Ok(held.documents.list(prefix, held.revision))
         })
     }
 
     fn commit(&self, batch: Batch) -> Pending<'_, Revision> {
         Box::pin(async move {
             let mut held = self.held.lock();
-            held.check(&batch)?;
+            held.documents.check(&batch)?;
             let revision = held.revision + 1;
             held.revision = revision;
             let keys: Vec<Key> = batch.writes.iter().map(|write| write.key.clone()).collect();
             held.record(batch.entry, keys.clone());
-            batch.writes.into_iter().for_each(|write| held.write(write));
+            batch.writes.into_iter().for_each(|write| held.documents.write(write));
             // Sent under the lock, so that watchers see commits in their order; without watchers nobody is told.
             let _ = self.changes.send(Change { revision, keys });
             Ok(revision)
@@ -90,20 +87,6 @@ impl Store for Memory {
 // === impl Held ===
 
 impl Held {
-    fn check(&self, batch: &Batch) -> Result<(), StoreError> {
-        let mut seen = HashSet::with_capacity(batch.writes.len());
-        if batch.writes.len() > BATCH_LIMIT || !batch.writes.iter().all(|write| seen.insert(&write.key)) {
-            return Err(StoreError::BadBatch { writes: batch.writes.len() });
-        }
-        for write in &batch.writes {
-            let found = self.entries.get(&write.key).map_or(0, |entry| entry.version);
-            if found != write.expected {
-                return Err(StoreError::Conflict { key: write.key.clone(), expected: write.expected, found });
-            }
-        }
-        Ok(())
-    }
-
     fn record(&mut self, entry: Entry, keys: Vec<Key>) {
         let before = self.records.last().map_or([0; 32], |last| last.hash);
         let mut hasher = blake3::Hasher::new();
@@ -111,16 +94,5 @@ impl Held {
         hasher.update(format!("{entry:?} {keys:?}").as_bytes());
         let hash = *hasher.finalize().as_bytes();
         self.records.push(Record { revision: self.revision, epoch: 1, entry, keys, hash });
-    }
-
-    fn write(&mut self, write: Write) {
-        match write.value {
-            Some(value) => {
-                self.entries.insert(write.key, Versioned { version: write.expected + 1, value });
-            }
-            None => {
-                self.entries.remove(&write.key);
-            }
-        }
     }
 }

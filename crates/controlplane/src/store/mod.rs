@@ -1,16 +1,28 @@
 //! Where documents live: a few calls that a backend fills in one file. A commit is all or nothing and checks the
 //! versions that the caller read. Knows nothing of what the documents mean.
 
+mod backup;
+mod checkpoint;
+mod cut;
+mod disk;
+mod documents;
+mod durable;
+mod index;
+mod journal;
 mod memory;
+mod place;
 
 #[cfg(test)]
 mod conformance;
 
+pub use backup::{BackedUp, Restored, restore, verify_backup};
+pub use durable::Durable;
+pub use index::{IndexCheck, check_index};
 pub use memory::Memory;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, io, path::Path, pin::Pin, sync::Arc};
 use tokio::sync::broadcast;
 
 /// Revisions that a slow watcher may fall behind before it has to list again.
@@ -189,12 +201,35 @@ pub enum StoreError {
     /// What it holds is not what was written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
+    /// Another process has it.
+    #[error("{0} is in use by another process; end that one first")]
+    Locked(String),
+    /// It, or a backup of it, cannot be read or written.
+    #[error("the store cannot be used: {0}")]
+    Unusable(String),
+    /// What was given is no backup, or not all of one.
+    #[error("this backup cannot be used: {0}")]
+    BadBackup(String),
+    /// The batch is larger than a record may be.
+    #[error("a batch of {bytes} bytes is over the limit of 256 MiB")]
+    TooLarge {
+        /// How large it would be.
+        bytes: usize,
+    },
     /// The batch itself is at fault.
     #[error("a batch of {writes} writes is over the limit of {BATCH_LIMIT} or names a key twice")]
     BadBatch {
         /// How many it had.
         writes: usize,
     },
+}
+
+// === impl StoreError ===
+
+impl StoreError {
+    fn unusable(path: &Path, error: &io::Error) -> Self {
+        Self::Unusable(format!("{}: {error}", path.display()))
+    }
 }
 
 // === impl Key ===

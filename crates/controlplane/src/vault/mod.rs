@@ -1,16 +1,41 @@
-//! The only room that sees provider secrets in clear. For now they are held in memory; sealing them on disk is a
-//! matter of this room alone. `compile` asks it at the last moment.
+//! The only room that sees provider secrets in clear. On disk each lies in a file of its own, encrypted with its own
+//! data key, which a key of the keyring wraps, which the root key opens. What is not for the right key, version,
+//! cluster and addresses does not open. Never in the store, never in a backup of it.
 
+mod envelope;
+mod fault;
+mod fields;
+mod files;
+mod key;
+mod keyring;
+mod root;
+mod seen;
+mod sign;
+mod start;
+#[cfg(test)]
+mod tests;
+
+pub use fault::{Sealed, Unfit, VaultError};
+pub use root::{CREDENTIAL, RootKey, Sources};
+pub(crate) use seen::{short, shown};
+pub use sign::verify;
+pub use start::{Opened, start};
+
+use aws_lc_rs::signature::Ed25519KeyPair;
+use envelope::Envelope;
+use files::{Files, Over};
+use keyring::Keyring;
 use keyway_snapshot::Secret;
-use parking_lot::Mutex;
-use std::{collections::BTreeMap, fmt};
-use zeroize::Zeroizing;
+use parking_lot::RwLock;
+use std::{collections::BTreeSet, fmt, path::Path};
 
-/// Hex digits of a fingerprint that people see.
-const SHOWN_FINGERPRINT: usize = 8;
-/// Characters of a secret that people see, at its end, and the length below which they see none.
-const SHOWN_END: usize = 4;
-const SHOWN_FROM: usize = 12;
+/// The vault's directory in the data directory.
+const DIR: &str = "vault";
+/// The folder of sealed secrets in it, and how their names end.
+const FOLDER: &str = "secrets";
+const SEALED: &str = ".sealed";
+/// Hex digits of a secret's file name.
+const NAME: usize = 32;
 
 /// One version of one key of one provider.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,96 +46,212 @@ pub struct SecretId {
     pub key: String,
     /// The key's version.
     pub version: u32,
+    /// Which sealing of it, from 0: sealed anew for other addresses it lies in another file until the change is
+    /// committed, so that a change that is cut short leaves the old one whole.
+    pub seal: u32,
 }
 
-/// Secrets by id.
+/// Secrets by id, sealed. Its calls read and write small files and wait for the disk.
+///
+/// What it gives out cannot be written by a serialiser, as all else can:
+/// ```
+/// fn takes<T: serde::Serialize>() {}
+/// takes::<Vec<u8>>();
+/// ```
+/// ```compile_fail,E0277
+/// fn takes<T: serde::Serialize>() {}
+/// takes::<keyway_snapshot::Secret>();
+/// ```
 pub struct Vault {
-    fingerprint_key: Zeroizing<[u8; 32]>,
-    held: Mutex<BTreeMap<SecretId, Secret>>,
+    files: Files,
+    /// Only the wrapping keys in it change.
+    keyring: RwLock<Keyring>,
+    digest: key::Key,
+    fingerprint: key::Key,
+    signing: Ed25519KeyPair,
+}
+
+// === impl SecretId ===
+
+impl SecretId {
+    /// A name that says nothing and fits every file system.
+    fn file(&self) -> String {
+        let mut id = fields::Fields::with_room(0);
+        id.put(self.provider.as_bytes()).put(self.key.as_bytes());
+        id.number(self.version.into()).number(self.seal.into());
+        let hash = blake3::hash(id.bytes()).to_hex();
+        format!("{FOLDER}/{}{SEALED}", hash.get(..NAME).unwrap_or_default())
+    }
+}
+
+impl fmt::Display for SecretId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} version {}", self.provider, self.key, self.version)
+    }
 }
 
 // === impl Vault ===
 
 impl Vault {
-    /// An empty vault; the same fingerprint key gives the same fingerprints.
+    /// Opens the vault that is in the data directory `dir`. [`start`] decides whether to.
+    ///
+    /// # Errors
+    /// [`Sealed`] with a keyring that is not there, of another root key or cluster, or damaged.
+    pub fn unlock(dir: &Path, root: &RootKey, cluster: &str) -> Result<Self, VaultError> {
+        let files = Self::files(dir);
+        let keyring = Keyring::read(&files, root, cluster)?;
+        keyring.at_least(files.list(FOLDER)?.len());
+        Self::over(files, keyring)
+    }
+
+    /// Makes one in the data directory `dir`. [`start`] decides whether to.
+    ///
+    /// # Errors
+    /// [`VaultError::Exists`] over another keyring.
+    pub fn create(dir: &Path, root: &RootKey, cluster: &str, now: u64) -> Result<Self, VaultError> {
+        let files = Self::files(dir);
+        files.make_dir(FOLDER)?;
+        let keyring = Keyring::random(cluster, now)?;
+        keyring.write(&files, root, Over::Nothing)?;
+        Self::over(files, keyring)
+    }
+
+    /// One that is gone with the process, for tests: the same seals, in memory.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn ephemeral() -> Result<Self, VaultError> {
+        Self::over(Files::Memory(parking_lot::Mutex::default()), Keyring::random("ephemeral", 0)?)
+    }
+
+    fn files(dir: &Path) -> Files {
+        Files::Disk(dir.join(DIR))
+    }
+
+    fn over(files: Files, keyring: Keyring) -> Result<Self, VaultError> {
+        let (digest, fingerprint) = (keyring.digest.clone(), keyring.fingerprint.clone());
+        let signing = sign::pair(&keyring.signing)?;
+        Ok(Self { files, keyring: RwLock::new(keyring), digest, fingerprint, signing })
+    }
+
+    /// The key of clients' token digests.
     #[must_use]
-    pub fn new(fingerprint_key: [u8; 32]) -> Self {
-        Self { fingerprint_key: Zeroizing::new(fingerprint_key), held: Mutex::default() }
+    pub fn digest_key(&self) -> &[u8; 32] {
+        self.digest.expose()
     }
 
     /// Tells whether two secrets are the same without keeping either: 64 hex digits.
     #[must_use]
     pub fn fingerprint(&self, secret: &[u8]) -> String {
-        blake3::keyed_hash(&self.fingerprint_key, secret).to_hex().to_string()
+        blake3::keyed_hash(self.fingerprint.expose(), secret).to_hex().to_string()
     }
 
-    /// Takes a secret in.
-    pub(crate) fn put(&self, id: SecretId, secret: Secret) {
-        self.held.lock().insert(id, secret);
+    /// Takes a secret in, to be sent to these addresses and no others. One that was there is replaced, by one step.
+    ///
+    /// # Errors
+    /// When it is not on disk; what was there before then still is.
+    pub fn put(&self, id: &SecretId, secret: &Secret, origins: &BTreeSet<String>) -> Result<(), VaultError> {
+        let (cluster, kek) = {
+            let keyring = self.keyring.read();
+            (keyring.cluster.clone(), keyring.active()?.clone())
+        };
+        let envelope = Envelope::seal(&cluster, &kek, id, origins, secret)?;
+        self.files.write(&id.file(), &envelope.encode()?, Over::Anything)
     }
 
-    /// The secret in clear, for a snapshot and nothing else.
-    pub(crate) fn open(&self, id: &SecretId) -> Option<Secret> {
-        self.held.lock().get(id).cloned()
+    /// The secret in clear, for a snapshot or a probe and nothing else. `origins` must be those that it was put for.
+    ///
+    /// # Errors
+    /// [`VaultError::Missing`], [`VaultError::Integrity`].
+    pub fn open(&self, id: &SecretId, origins: &BTreeSet<String>) -> Result<Secret, VaultError> {
+        let unfit = |why| VaultError::Integrity { id: id.clone(), why };
+        self.envelope(id)?.open(&self.keyring.read(), id, origins).map_err(unfit)
     }
 
-    /// Forgets a secret; it is wiped when its last user lets go.
-    pub(crate) fn erase(&self, id: &SecretId) {
-        self.held.lock().remove(id);
+    /// Seals a secret anew, for other addresses or under the newest key, from those that its file is sealed for.
+    ///
+    /// # Errors
+    /// As [`Self::open`] and [`Self::put`].
+    pub fn reseal(&self, id: &SecretId, origins: &BTreeSet<String>) -> Result<(), VaultError> {
+        let sealed_for = self.envelope(id)?.origins;
+        self.put(id, &self.open(id, &sealed_for)?, origins)
+    }
+
+    /// Forgets a secret. What was given out is wiped when its last user lets go.
+    ///
+    /// # Errors
+    /// When its file cannot be removed. One that is not there is forgotten already.
+    pub fn erase(&self, id: &SecretId) -> Result<(), VaultError> {
+        self.files.remove(&id.file())
+    }
+
+    /// Whose secrets are here, by what their files say. Files that say nothing are left out.
+    ///
+    /// # Errors
+    /// When the files cannot be read.
+    pub fn ids(&self) -> Result<Vec<SecretId>, VaultError> {
+        let mut ids = Vec::new();
+        for name in self.files.list(FOLDER)? {
+            let file = self.files.read(&name)?;
+            ids.extend(file.and_then(|file| Envelope::decode(&file)).map(|envelope| envelope.id));
+        }
+        Ok(ids)
+    }
+
+    /// Erases what no document names: leftovers of changes that were cut short. Returns how many files. Only while
+    /// nothing is being changed: a secret comes in before its document. When nothing is known, nothing is erased:
+    /// more likely the store is lost than every secret a leftover.
+    ///
+    /// # Errors
+    /// When a file cannot be removed; the others may be.
+    pub fn sweep(&self, known: &BTreeSet<SecretId>) -> Result<usize, VaultError> {
+        let named: BTreeSet<String> = known.iter().map(SecretId::file).collect();
+        let leftover = |name: &&String| !named.contains(*name) && !named.is_empty();
+        let all = self.files.list(FOLDER)?;
+        let leftovers: Vec<&String> = all.iter().filter(leftover).collect();
+        leftovers.iter().try_for_each(|name| self.files.remove(name))?;
+        Ok(leftovers.len())
+    }
+
+    /// Whether [`Self::add_kek`] should be called: a year is over, or very many secrets came in.
+    #[must_use]
+    pub fn kek_is_due(&self, now: u64) -> bool {
+        self.keyring.read().active().is_ok_and(|kek| kek.is_due(now))
+    }
+
+    /// Makes the next version of the key that wraps data keys; secrets that are put from now on are under it.
+    ///
+    /// # Errors
+    /// When the keyring cannot be written; the old one then stays in force.
+    pub fn add_kek(&self, root: &RootKey, now: u64) -> Result<(), VaultError> {
+        let mut keyring = self.keyring.write();
+        let next = keyring.with_next(now)?;
+        next.write(&self.files, root, Over::Anything)?;
+        *keyring = next;
+        Ok(())
+    }
+
+    /// Signs in the name of this control plane.
+    #[must_use]
+    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
+        self.signing.sign(message).as_ref().to_vec()
+    }
+
+    /// What [`verify`] needs: 32 bytes that may be known.
+    #[must_use]
+    pub fn public_key(&self) -> Vec<u8> {
+        sign::public_key(&self.signing)
+    }
+
+    fn envelope(&self, id: &SecretId) -> Result<Envelope, VaultError> {
+        let file = self.files.read(&id.file())?.ok_or_else(|| VaultError::Missing { id: id.clone() })?;
+        let damaged = || VaultError::Integrity { id: id.clone(), why: Unfit::Damaged };
+        Envelope::decode(&file).ok_or_else(damaged)
     }
 }
 
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Vault({} secrets)", self.held.lock().len())
-    }
-}
-
-/// What of a secret may be seen: `sk-…` and its last four characters; of a short one nothing.
-#[must_use]
-pub(crate) fn shown(secret: &str) -> String {
-    let characters: Vec<char> = secret.chars().collect();
-    let prefix = secret.split_once('-').map(|(head, _)| head).filter(|head| head.len() <= SHOWN_END);
-    let prefix = prefix.map(|head| format!("{head}-")).unwrap_or_default();
-    match characters.len().checked_sub(SHOWN_END).and_then(|start| characters.get(start..)) {
-        Some(end) if characters.len() >= SHOWN_FROM => format!("{prefix}…{}", end.iter().collect::<String>()),
-        _ => "…".to_owned(),
-    }
-}
-
-/// The first digits of a fingerprint.
-#[must_use]
-pub(crate) fn short(fingerprint: &str) -> &str {
-    fingerprint.get(..SHOWN_FINGERPRINT).unwrap_or(fingerprint)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shows_little() {
-        assert_eq!(shown("sk-proj-0123456789abcdef"), "sk-…cdef");
-        assert_eq!(shown("AIzaSy0123456789"), "…6789");
-        assert_eq!(shown("short-one"), "…");
-        assert_eq!(shown("ключ-длинный-ключ"), "…ключ");
-    }
-
-    #[test]
-    fn same_secret_same_fingerprint() {
-        let vault = Vault::new([1; 32]);
-        assert_eq!(vault.fingerprint(b"a"), vault.fingerprint(b"a"));
-        assert_ne!(vault.fingerprint(b"a"), vault.fingerprint(b"b"));
-        assert_ne!(vault.fingerprint(b"a"), Vault::new([2; 32]).fingerprint(b"a"));
-    }
-
-    #[test]
-    fn erased_is_gone() {
-        let vault = Vault::new([1; 32]);
-        let id = SecretId { provider: "p".to_owned(), key: "k".to_owned(), version: 1 };
-        vault.put(id.clone(), Secret::new(b"x".to_vec()));
-        assert!(vault.open(&id).is_some());
-        vault.erase(&id);
-        assert!(vault.open(&id).is_none());
+        f.write_str("Vault(..)")
     }
 }

@@ -1,20 +1,19 @@
 //! Operators at the REST API.
 
-use crate::support::{ADMIN_TOKEN, FLEET_TOKEN, Replica, hello, start, stop};
-use keyway_controlplane::Running;
+use crate::support::{ADMIN_TOKEN, FLEET_TOKEN, Replica, Started, hello, start, stop};
 use keyway_proto::fleet::v1::{ProbeResult, from_replica, to_replica};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 
 const SECRET: &str = "sk-live-marker-0123456789abcdef";
 
-struct Operator {
+pub(crate) struct Operator {
     http: Client,
     base: String,
 }
 
 impl Operator {
-    fn of(running: &Running) -> Self {
+    pub(crate) fn of(running: &Started) -> Self {
         Self { http: Client::new(), base: format!("http://{}/api/v1", running.admin) }
     }
 
@@ -35,19 +34,24 @@ impl Operator {
         (status, response.json().await.unwrap())
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let (status, body) = self.send(Method::GET, path, Value::Null, &[]).await;
         assert_eq!(status, StatusCode::OK, "{path}: {body}");
         body
     }
 
-    async fn good(&self, method: Method, path: &str, body: Value) -> Value {
+    pub(crate) async fn text(&self, path: &str) -> String {
+        let request = self.http.get(format!("{}{path}", self.base)).bearer_auth(ADMIN_TOKEN);
+        request.send().await.unwrap().text().await.unwrap()
+    }
+
+    pub(crate) async fn good(&self, method: Method, path: &str, body: Value) -> Value {
         let (status, answer) = self.send(method.clone(), path, body, &[]).await;
         assert!(status.is_success(), "{method} {path}: {answer}");
         answer
     }
 
-    async fn bad(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
+    pub(crate) async fn bad(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
         let (status, answer) = self.send(method, path, body, &[]).await;
         (status.as_u16(), answer["error"].clone())
     }
@@ -338,4 +342,22 @@ async fn a_full_house_does_not_hold_up_the_end() {
     stop(running).await;
     assert!(stopping.elapsed() < keyway_controlplane::serve::STOP_GRACE * 3, "{:?}", stopping.elapsed());
     drop(idle);
+}
+
+#[tokio::test]
+async fn without_a_collector_the_callers_trace_still_reaches_the_replicas() {
+    const CALLER: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let running = start();
+    let mut replica = Replica::connect(&running, FLEET_TOKEN, hello("r1")).await.unwrap();
+    assert_eq!(replica.state().await.traceparent, "", "nobody asked for the first state");
+    let operator = Operator::of(&running);
+    for (path, caller, told) in [("/models/a", CALLER, CALLER), ("/models/b", "00-nonsense", "")] {
+        let headers = [("traceparent", caller)];
+        let alias = json!({ "targets": [{ "provider": "sandbox", "model": "echo" }] });
+        let (status, answer) = operator.send(Method::PUT, path, alias, &headers).await;
+        assert!(status.is_success(), "{answer}");
+        let mut late = Replica::connect(&running, FLEET_TOKEN, hello(path)).await.unwrap();
+        assert_eq!(late.state().await.traceparent, told);
+    }
+    stop(running).await;
 }

@@ -1,13 +1,14 @@
 //! A replica made of a gRPC client sees what a file brings about.
 
 use crate::support::{ADMIN_TOKEN, FLEET_TOKEN, Replica, apply, author, hello, start, stop, until};
-use keyway_controlplane::fleet::ReplicaState;
+use keyway_controlplane::fleet::{Asked, ReplicaState};
 use keyway_proto::fleet::v1::{Beat, Hello, ProbeResult, from_replica, to_replica};
 use keyway_snapshot::Dialect;
 use std::time::Duration;
 use tokio::time::timeout;
 use tonic::Code;
 
+const ASKED: Asked<'static> = Asked { provider: "openai", key: "default", version: 1, secret: None };
 const FILE: &str = "
 providers:
   openai: { api_key: sk-test-000000000000000000000001 }
@@ -99,7 +100,7 @@ async fn drain_and_probe_go_down_the_stream() {
     let mut replica = connect(&running, "r1").await;
     replica.take().await;
     let plane = std::sync::Arc::clone(&running.plane);
-    let probing = tokio::spawn(async move { plane.fleet().probe("openai", "default", 1).await });
+    let probing = tokio::spawn(async move { plane.fleet().probe(&ASKED).await });
     let to_replica::Message::Probe(probe) = replica.hear().await else { panic!("a probe was asked for") };
     assert_eq!((probe.provider.as_str(), probe.key.as_str(), probe.version), ("openai", "default", 1));
     let result = ProbeResult {
@@ -120,9 +121,11 @@ async fn drain_and_probe_go_down_the_stream() {
     replica.say(from_replica::Message::Beat(beat)).await;
     until("in flight", || running.plane.fleet().list()[0].in_flight == 3).await;
     assert_eq!(running.plane.fleet().list()[0].state, ReplicaState::Draining);
+    replica.say(from_replica::Message::Beat(Beat { draining: true, ended: true, ..Beat::default() })).await;
+    until("ended", || running.plane.fleet().list()[0].in_flight == 0).await;
     drop(replica);
     until("gone", || running.plane.fleet().list().is_empty()).await;
-    running.plane.fleet().probe("openai", "default", 1).await.unwrap_err();
+    running.plane.fleet().probe(&ASKED).await.unwrap_err();
     stop(running).await;
 }
 

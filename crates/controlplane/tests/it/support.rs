@@ -1,15 +1,17 @@
 //! A control plane in this process on ports that the system chose, and a replica made of a gRPC client alone.
 
 use keyway_config::{File, Secret};
-use keyway_controlplane::{Running, Settings, resource::Apply, serve};
+use keyway_controlplane::{Plane, Running, Settings, resource::Apply, serve, serve::Storage};
 use keyway_proto::{
     fleet::v1::{
-        Ack, Commit, FromReplica, Hello, Nack, ToReplica, fleet_client::FleetClient, from_replica, to_replica,
+        Ack, Begin, Commit, FromReplica, Hello, Nack, ToReplica, fleet_client::FleetClient, from_replica,
+        to_replica,
     },
     snapshot::v1::Resource,
 };
 use keyway_snapshot::{Snapshot, state_hash};
-use std::{net::TcpListener, time::Duration};
+use std::{net::TcpListener, sync::Arc, time::Duration};
+use tempfile::TempDir;
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status, Streaming, metadata::MetadataValue, transport::Channel};
@@ -18,7 +20,27 @@ pub(crate) const ADMIN_TOKEN: &str = "an-admin-token-for-tests-only";
 pub(crate) const FLEET_TOKEN: &str = "a-fleet-token-for-tests-only";
 const DEADLINE: Duration = Duration::from_secs(10);
 
-pub(crate) fn start() -> Running {
+/// A control plane and its data directory, which goes with it.
+pub(crate) struct Started {
+    pub(crate) running: Running,
+    pub(crate) plane: Arc<Plane>,
+    home: TempDir,
+}
+
+impl std::ops::Deref for Started {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.running
+    }
+}
+
+pub(crate) fn start() -> Started {
+    start_in(TempDir::new().unwrap())
+}
+
+/// Over the data that is there.
+pub(crate) fn start_in(home: TempDir) -> Started {
     let listener = || TcpListener::bind("127.0.0.1:0").unwrap();
     let secret = |text: &str| Secret::new(text.to_owned());
     let settings = Settings {
@@ -27,16 +49,28 @@ pub(crate) fn start() -> Running {
         admin_token: secret(ADMIN_TOKEN),
         fleet_token: secret(FLEET_TOKEN),
         tls: None,
+        storage: Storage {
+            home: home.path().to_owned(),
+            root_key_file: None,
+            credentials: None,
+            index_check: None,
+        },
         initial: Vec::new(),
+        tracer: keyway_telemetry::Tracer::default(),
     };
-    serve(settings).unwrap()
+    let running = serve(settings).unwrap();
+    let plane = running.plane.clone().unwrap();
+    Started { running, plane, home }
 }
 
 /// Stops it and waits for its end, which is in order only while clients go on being polled.
-pub(crate) async fn stop(running: Running) {
+pub(crate) async fn stop(started: Started) -> TempDir {
+    let Started { running, plane, home } = started;
+    drop(plane);
     running.stop();
     let ending = tokio::task::spawn_blocking(move || running.join());
     timeout(DEADLINE, ending).await.unwrap().unwrap().unwrap();
+    home
 }
 
 pub(crate) fn file(yaml: &str) -> File {
@@ -54,6 +88,7 @@ pub(crate) struct Replica {
 
 /// A state as it came over the wire.
 pub(crate) struct Received {
+    pub(crate) traceparent: String,
     pub(crate) resources: Vec<Resource>,
     pub(crate) commit: Commit,
 }
@@ -88,11 +123,20 @@ impl Replica {
         }
     }
 
+    /// The next message, however late; `None` at the end. Safe to be given up and called again.
+    pub(crate) async fn next(&mut self) -> Option<to_replica::Message> {
+        self.from.message().await.ok()??.message
+    }
+
     /// A whole state, checked for what it says of itself, not yet answered.
     pub(crate) async fn state(&mut self) -> Received {
         let to_replica::Message::Begin(begin) = self.hear().await else {
             panic!("a state begins with Begin")
         };
+        self.rest(begin).await
+    }
+
+    async fn rest(&mut self, begin: Begin) -> Received {
         let mut resources = Vec::new();
         loop {
             match self.hear().await {
@@ -101,7 +145,8 @@ impl Replica {
                     assert_eq!(begin.resources, resources.len() as u64);
                     assert_eq!(commit.version, begin.version);
                     assert_eq!(commit.state_hash, state_hash(&resources).0);
-                    return Received { resources, commit };
+                    let traceparent = begin.traceparent;
+                    return Received { traceparent, resources, commit };
                 }
                 other => panic!("{other:?} inside a state"),
             }
@@ -111,6 +156,16 @@ impl Replica {
     /// Takes the next state in as a data plane does and acknowledges it.
     pub(crate) async fn take(&mut self) -> Snapshot {
         let received = self.state().await;
+        self.acknowledge(received).await
+    }
+
+    /// The same for a state whose beginning was heard.
+    pub(crate) async fn take_begun(&mut self, begin: Begin) -> Snapshot {
+        let received = self.rest(begin).await;
+        self.acknowledge(received).await
+    }
+
+    async fn acknowledge(&mut self, received: Received) -> Snapshot {
         let snapshot = Snapshot::build(received.commit.version.unwrap().into(), &received.resources).unwrap();
         let (version, state_hash) = (received.commit.version, received.commit.state_hash);
         self.say(from_replica::Message::Ack(Ack { version, state_hash, apply_micros: 100 })).await;

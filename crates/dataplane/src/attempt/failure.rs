@@ -1,6 +1,6 @@
 //! Why an attempt brought no answer, what that says of the key, and what the caller gets if nothing else works.
 
-use crate::{lease::Lease, reply::Source, route::Verdict, worker::Worker};
+use crate::{lease::Lease, open::Cut, reply::Source, route::Verdict, worker::Worker};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header, response::Parts};
 use memchr::memmem;
@@ -53,6 +53,11 @@ impl Failure {
     pub(crate) fn too_slow(stream: bool) -> Self {
         let reason = if stream { "first_token_timeout" } else { "upstream_timeout" };
         Self { verdict: None, status: Some(StatusCode::GATEWAY_TIMEOUT), reason, passed: None }
+    }
+
+    /// Its key or its client was revoked under way: the key will not be chosen again.
+    pub(crate) fn cut(why: Cut) -> Self {
+        Self { verdict: Some(Verdict::Refused), status: None, reason: why.reason(), passed: None }
     }
 
     /// This machine cannot open another connection: no other target would fare better.

@@ -11,13 +11,19 @@ pub(crate) use failure::{Failure, NO_ROOM, Passed};
 use crate::{
     call::{Call, Waits},
     lease::Lease,
+    open::Place,
     reply::Answer,
     route::Step,
     worker::Worker,
 };
 use http::{HeaderMap, StatusCode, header, response::Parts};
 use keyway_snapshot::{Endpoint, Surface};
-use std::rc::Rc;
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    rc::Rc,
+    task::Poll,
+};
 use tokio::time::timeout_at;
 
 /// Tries.
@@ -28,7 +34,7 @@ pub(crate) async fn attempt(
     worker: &Rc<Worker>,
     call: &Call,
     step: &Step,
-    lease: &Lease,
+    (lease, place): (&Lease, &Place),
 ) -> Result<Answer, Failure> {
     let provider = &step.target.provider;
     if provider.built_in {
@@ -37,8 +43,19 @@ pub(crate) async fn attempt(
     let surface = provider.surface(call.dialect).ok_or_else(|| Failure::broken("dialect"))?;
     let waits = call.waits(provider.timeouts, step.timeouts);
     let deadline = call.started + waits.answer;
-    let answered = timeout_at(deadline, answer(worker, call, step, (surface, waits), lease)).await;
-    answered.unwrap_or_else(|_| Err(Failure::too_slow(call.stream)))
+    let mut answered = pin!(timeout_at(deadline, answer(worker, call, step, (surface, waits), lease)));
+    // Not a future of its own around the other: that would be moved with every request.
+    poll_fn(|cx| {
+        if let Some(cut) = place.is_cut() {
+            return Poll::Ready(Err(Failure::cut(cut)));
+        }
+        let Poll::Ready(answered) = answered.as_mut().poll(cx) else {
+            place.wait(cx);
+            return Poll::Pending;
+        };
+        Poll::Ready(answered.unwrap_or_else(|_| Err(Failure::too_slow(call.stream))))
+    })
+    .await
 }
 
 fn sandbox(worker: &Worker, call: &Call, step: &Step) -> Result<Answer, Failure> {

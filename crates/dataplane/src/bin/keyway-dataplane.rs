@@ -1,7 +1,8 @@
 //! The program `keyway-dataplane`: one replica of the stateless proxy.
 
 use clap::Parser;
-use keyway_dataplane::{Otlp, Running, Settings, start, tls_config};
+use keyway_dataplane::{Running, Settings, start, tls_config};
+use keyway_telemetry::Otlp;
 use std::{
     io::IsTerminal,
     net::{SocketAddr, TcpListener},

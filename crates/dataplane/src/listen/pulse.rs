@@ -1,7 +1,10 @@
 //! Signs of life of one connection. One timer a connection watches it; requests only note when they begin and end.
 
 use std::{cell::Cell, rc::Rc, time::Duration};
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
 
 /// A connection without a whole head for this long is closed, be it idle or slow: longer than SDKs keep idle ones.
 const QUIET_LIMIT: Duration = Duration::from_secs(75);
@@ -12,6 +15,7 @@ pub(crate) struct Pulse {
     requests: Cell<usize>,
     quiet_since: Cell<Instant>,
     unread: Cell<bool>,
+    stop: Notify,
 }
 
 /// A request on the connection, its reply included.
@@ -21,11 +25,12 @@ pub(crate) struct Beat(Rc<Pulse>);
 // === impl Pulse ===
 
 impl Pulse {
-    pub(super) fn new() -> Rc<Self> {
+    pub(crate) fn new() -> Rc<Self> {
         Rc::new(Self {
             requests: Cell::new(0),
             quiet_since: Cell::new(Instant::now()),
             unread: Cell::new(false),
+            stop: Notify::new(),
         })
     }
 
@@ -40,7 +45,12 @@ impl Pulse {
         self.unread.get()
     }
 
-    /// Ends when the connection has been quiet for too long.
+    /// Ends the connection, whatever is on it.
+    pub(crate) fn stop(&self) {
+        self.stop.notify_one();
+    }
+
+    /// Ends when the connection has been quiet for too long, or is stopped.
     pub(super) async fn stopped(&self) {
         loop {
             let due = match self.requests.get() {
@@ -50,12 +60,20 @@ impl Pulse {
             if due <= Instant::now() {
                 return;
             }
-            sleep_until(due).await;
+            tokio::select! {
+                () = sleep_until(due) => {}
+                () = self.stop.notified() => return,
+            }
         }
     }
 }
 
 impl Beat {
+    /// Of its connection.
+    pub(crate) fn pulse(&self) -> &Rc<Pulse> {
+        &self.0
+    }
+
     /// Part of the request's body was left unread: nothing else can come over this connection.
     pub(crate) fn leave_unread(&self) {
         self.0.unread.set(true);

@@ -7,6 +7,7 @@ use crate::{
     lease::Lease,
     listen::Caller,
     observe::{End, Trace},
+    open::{Cut, Place},
     refusal::{Attempted, Refusal},
     route::Step,
     worker::{InFlight, Worker},
@@ -14,7 +15,7 @@ use crate::{
 use http::StatusCode;
 use keyway_dialect::{fault::Fault, usage::Usage};
 use keyway_snapshot::{Client, NanoDollars, Target};
-use std::{rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc, task::Context};
 use tokio::time::Instant;
 use ulid::Ulid;
 
@@ -47,6 +48,8 @@ pub(crate) struct Tally {
     pub(crate) attempts: Vec<Attempted>,
     /// Held until the reply has ended.
     pub(crate) lease: Option<Lease>,
+    /// While it uses a key: where it is found when it must be cut.
+    pub(crate) place: Option<Place>,
     /// `None` without a collector, and where the sampler leaves the request out.
     pub(crate) trace: Option<Box<Trace>>,
     tries: u32,
@@ -72,6 +75,7 @@ impl Tally {
             status: StatusCode::OK,
             attempts: Vec::new(),
             lease: None,
+            place: None,
             trace: None,
             tries: 0,
             begun: false,
@@ -83,6 +87,22 @@ impl Tally {
     /// Whether anything of a stream has gone out.
     pub(crate) fn has_begun(&self) -> bool {
         self.begun
+    }
+
+    /// Whether its answer must end now. Counted for the key that is the reason.
+    pub(crate) fn is_cut(&self) -> Option<Cut> {
+        let cut = self.place.as_ref()?.is_cut()?;
+        if let (Cut::Credential, Some(lease)) = (cut, &self.lease) {
+            lease.key().failed();
+        }
+        Some(cut)
+    }
+
+    /// To be woken when it must end.
+    pub(crate) fn wait_for_cut(&self, cx: &Context<'_>) {
+        if let Some(place) = &self.place {
+            place.wait(cx);
+        }
     }
 
     /// The first event of a stream goes out.
@@ -143,6 +163,7 @@ impl Tally {
         }
         // Only an answer that is under way holds a lease here.
         let answered = self.lease.take().is_some() || outcome != Outcome::Cancelled;
+        self.place = None;
         self.worker.faults.ended(self.status, outcome, self.started.elapsed());
         if let (Some(client), Some((target, key))) = (&self.client, &self.served_by) {
             let cost = self.cost();

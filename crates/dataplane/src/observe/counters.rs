@@ -14,6 +14,8 @@ pub(crate) struct Core {
     pub(crate) requests: AtomicU64,
     pub(crate) in_flight: AtomicU64,
     pub(crate) connections: AtomicU64,
+    cut_by_key: AtomicU64,
+    cut_by_client: AtomicU64,
 }
 
 /// All of a replica's.
@@ -26,6 +28,16 @@ pub(crate) struct Gauges {
     applied_at: AtomicU64,
     apply_micros: AtomicU64,
     refused: AtomicU64,
+}
+
+// === impl Core ===
+
+impl Core {
+    /// So many requests were cut since their key was revoked, and so many since their client was.
+    pub(crate) fn cut(&self, by_key: u64, by_client: u64) {
+        self.cut_by_key.fetch_add(by_key, Relaxed);
+        self.cut_by_client.fetch_add(by_client, Relaxed);
+    }
 }
 
 // === impl Gauges ===
@@ -54,6 +66,11 @@ impl Gauges {
     /// Requests that have begun since the start.
     pub(crate) fn requests(&self) -> u64 {
         self.sum(|core| &core.requests)
+    }
+
+    /// Requests that were cut since their key was revoked, and since their client was.
+    pub(crate) fn cuts(&self) -> (u64, u64) {
+        (self.sum(|core| &core.cut_by_key), self.sum(|core| &core.cut_by_client))
     }
 
     /// Connections from callers.

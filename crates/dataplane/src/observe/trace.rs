@@ -1,15 +1,16 @@
 //! One request's spans: the server's, and one for each upstream attempt. They hold names, counts and reasons; never
 //! prompts, completions, tokens of clients or keys of providers.
 
+use super::Tracer;
 use crate::{attempt::Failure, call::Call, meter::Outcome, route::Step};
 use http::StatusCode;
 use keyway_dialect::usage::Usage;
 use keyway_snapshot::{Client, Endpoint, NanoDollars};
 use opentelemetry::{
     Context, KeyValue,
-    trace::{Span as _, SpanBuilder, SpanKind, Status, TraceContextExt},
+    trace::{Link, Span as _, SpanBuilder, SpanKind, Status, TraceContextExt},
 };
-use opentelemetry_sdk::trace::{SdkTracer, Span};
+use opentelemetry_sdk::trace::Span;
 
 const ERROR: &str = "error.type";
 const STATUS: &str = "http.response.status_code";
@@ -17,7 +18,7 @@ const STATUS: &str = "http.response.status_code";
 /// Open spans of one request.
 #[derive(Debug)]
 pub(crate) struct Trace {
-    tracer: SdkTracer,
+    tracer: Tracer,
     server: Span,
     /// Open until its answer has ended.
     attempt: Option<Span>,
@@ -39,7 +40,7 @@ pub(crate) struct End<'a> {
 // === impl Trace ===
 
 impl Trace {
-    pub(super) fn new(tracer: SdkTracer, server: Span) -> Self {
+    pub(super) fn new(tracer: Tracer, server: Span) -> Self {
         Self { tracer, server, attempt: None, refused: None }
     }
 
@@ -63,14 +64,17 @@ impl Trace {
             attributes.push(KeyValue::new("server.address", url.origin.host.to_string()));
             attributes.push(KeyValue::new("server.port", i64::from(url.origin.port)));
         }
+        let brought =
+            self.tracer.changes().brought(key).map(|change| vec![Link::with_context(change.context())]);
         let span = SpanBuilder {
             name: format!("{operation} {}", target.model).into(),
             span_kind: Some(SpanKind::Client),
             attributes: Some(attributes),
+            links: brought,
             ..SpanBuilder::default()
         };
         let within = Context::new().with_remote_span_context(self.server.span_context().clone());
-        self.attempt = Some(span.start_with_context(&self.tracer, &within));
+        self.attempt = Some(span.start_with_context(self.tracer.sdk(), &within));
     }
 
     /// The attempt brought no answer.

@@ -1,20 +1,25 @@
 //! Begins traces. A worker has one only if a collector is configured.
 
-use super::Trace;
+use super::{Trace, applying::Changes};
 use crate::ingress::{Asked, endpoint};
 use http::{HeaderMap, Method, request::Parts};
 use keyway_snapshot::Endpoint;
+use keyway_telemetry::Exporting;
 use opentelemetry::{
     Context, KeyValue,
     propagation::{Extractor, TextMapPropagator},
     trace::{Span, SpanBuilder, SpanKind},
 };
 use opentelemetry_sdk::{propagation::TraceContextPropagator, trace::SdkTracer};
+use std::sync::Arc;
 use ulid::Ulid;
 
 /// Makes spans.
 #[derive(Debug, Clone)]
-pub(crate) struct Tracer(SdkTracer);
+pub(crate) struct Tracer {
+    requests: SdkTracer,
+    changes: Arc<Changes>,
+}
 
 /// W3C trace context of a caller.
 struct Headers<'a>(&'a HeaderMap);
@@ -22,8 +27,17 @@ struct Headers<'a>(&'a HeaderMap);
 // === impl Tracer ===
 
 impl Tracer {
-    pub(crate) fn new(tracer: SdkTracer) -> Self {
-        Self(tracer)
+    pub(crate) fn new(exporting: &Exporting) -> Self {
+        Self { requests: exporting.sdk(), changes: Arc::new(Changes::new(exporting.tracer())) }
+    }
+
+    /// For changes of configuration.
+    pub(super) fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    pub(super) fn sdk(&self) -> &SdkTracer {
+        &self.requests
     }
 
     /// The server span of a request, under the caller's span if it named one. `None` if the sampler leaves it out.
@@ -49,8 +63,8 @@ impl Tracer {
             attributes: Some(attributes),
             ..SpanBuilder::default()
         };
-        let span = span.start_with_context(&self.0, &parent);
-        span.is_recording().then(|| Box::new(Trace::new(self.0.clone(), span)))
+        let span = span.start_with_context(&self.requests, &parent);
+        span.is_recording().then(|| Box::new(Trace::new(self.clone(), span)))
     }
 }
 

@@ -4,9 +4,11 @@ use keyway_dialect::fault::Code;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Every way in which an attempt ends; the last stands for what a version to come may add.
-pub(crate) const REASONS: [&str; 23] = [
+pub(crate) const REASONS: [&str; 25] = [
     "answered",
+    "client_revoked",
     "connect_timeout",
+    "credential_revoked",
     "credential_unusable",
     "dialect",
     "endpoint",

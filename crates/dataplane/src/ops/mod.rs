@@ -4,8 +4,9 @@ mod metrics;
 
 use crate::{
     ingress::BodyBudget,
+    lease::{self, Keyring},
     meter::Totals,
-    observe::{Faults, Gauges, Spans},
+    observe::{Faults, Gauges},
     sync::{Held, LinkStatus},
 };
 use bytes::Bytes;
@@ -16,7 +17,9 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use keyway_snapshot::Meter;
+use keyway_proto::fleet::v1::KeyUse;
+use keyway_snapshot::{CredentialState, Meter};
+use keyway_telemetry::Spans;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::{convert::Infallible, net::TcpListener, rc::Rc, sync::Arc, time::Duration};
@@ -104,6 +107,22 @@ fn reply(status: StatusCode, kind: &'static str, body: String) -> Response<Full<
     response
 }
 
+/// One key version, without its secret.
+fn of_key(key: &KeyUse, keyring: &Keyring, now: u64) -> Value {
+    json!({
+        "id": key.id,
+        "state": lease::word(key.state()),
+        "active": key.state() == CredentialState::Active,
+        "benched": keyring.named(&key.id).is_some_and(|key| key.health.is_benched(now)),
+        "in_flight": key.in_flight,
+        "uses": key.started,
+        "standby": key.standby,
+        "refused": key.refused,
+        "failed": key.failed,
+        "last_use_unix_millis": key.last_use_unix_millis,
+    })
+}
+
 // === impl Ops ===
 
 impl Ops {
@@ -154,19 +173,8 @@ impl Ops {
         let mut providers: Vec<&str> = state.snapshot.providers.keys().map(AsRef::as_ref).collect();
         providers.sort_unstable();
         let now = u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let keys: Vec<Value> = state
-            .keyring
-            .all()
-            .map(|key| {
-                json!({
-                    "id": &*key.id,
-                    "active": key.is_active(),
-                    "benched": key.health.is_benched(now),
-                    "in_flight": key.in_flight(),
-                    "uses": key.uses(),
-                })
-            })
-            .collect();
+        let keys: Vec<Value> =
+            state.keyring.uses().iter().map(|key| of_key(key, &state.keyring, now)).collect();
         json!({
             "version": state.snapshot.version.to_string(),
             "hash": state.snapshot.hash.to_string(),

@@ -36,7 +36,7 @@ pub(crate) struct Passing {
     pub(crate) tally: Tally,
 }
 
-/// The provider's reply was cut; the caller's connection is cut too, since its length was promised.
+/// The provider's reply was cut, by it or by us; the caller's connection is cut too, since its length was promised.
 #[derive(Debug, thiserror::Error)]
 #[error("the provider's reply was cut")]
 pub(crate) struct Cut;
@@ -87,7 +87,15 @@ impl Body for ReplyBody {
 
 impl Passing {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
-        match std::task::ready!(self.source.poll_piece(cx)) {
+        if let Some(cut) = self.tally.is_cut() {
+            self.tally.close(Outcome::Broken(cut.reason()));
+            return Poll::Ready(Some(Err(Cut)));
+        }
+        let Poll::Ready(piece) = self.source.poll_piece(cx) else {
+            self.tally.wait_for_cut(cx);
+            return Poll::Pending;
+        };
+        match piece {
             Some(Ok(piece)) => {
                 if let Some(usage) = &mut self.usage {
                     usage.push(&piece);

@@ -75,6 +75,10 @@ impl Events {
                 self.cut("server_draining");
                 break;
             }
+            if let Some(cut) = self.tally.is_cut() {
+                self.cut(cut.reason());
+                break;
+            }
             match source.poll_piece(cx) {
                 Poll::Ready(Some(Ok(piece))) => {
                     let gathered = &mut self.gathered;
@@ -111,6 +115,7 @@ impl Events {
             }
             self.alarm.as_mut().reset(due);
         }
+        self.tally.wait_for_cut(cx);
         Poll::Pending
     }
 

@@ -6,37 +6,89 @@ use arc_swap::ArcSwapOption;
 use http::HeaderValue;
 use keyway_snapshot::Snapshot;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// One state: configuration and keys that belong together.
 #[derive(Debug)]
 pub(crate) struct State {
-    pub(crate) snapshot: Snapshot,
+    pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) keyring: Keyring,
     /// The version as a header.
     pub(crate) version: HeaderValue,
 }
 
+/// How often something was revoked under running requests. What it was stands in the newest state, so that a core
+/// which sees two at once misses none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Revoked {
+    pub(crate) keys: u64,
+    pub(crate) tokens: u64,
+}
+
 /// The newest state; none before the first was applied.
-#[derive(Debug, Default)]
-pub(crate) struct Held(ArcSwapOption<State>);
+#[derive(Debug)]
+pub(crate) struct Held {
+    newest: ArcSwapOption<State>,
+    revoked: watch::Sender<Revoked>,
+}
 
 // === impl Held ===
+
+impl Default for Held {
+    fn default() -> Self {
+        Self { newest: ArcSwapOption::default(), revoked: watch::channel(Revoked::default()).0 }
+    }
+}
 
 impl Held {
     /// The state to serve a request from, or the newest keys for an attempt.
     pub(crate) fn pin(&self) -> Option<Arc<State>> {
-        self.0.load_full()
+        self.newest.load_full()
     }
 
-    /// Serves from this snapshot from now on.
+    /// Whether no newer state has come since this one was pinned.
+    pub(crate) fn is_newest(&self, state: &Arc<State>) -> bool {
+        self.newest.load().as_ref().is_some_and(|newest| Arc::ptr_eq(newest, state))
+    }
+
+    /// Serves from this snapshot from now on. When it returns, no attempt can begin with a key that the snapshot took
+    /// away, so that counts which are read from here on are counts at this version.
     pub(crate) fn swap(&self, snapshot: Snapshot) {
-        let before = self.0.load_full();
-        let keyring = match &before {
-            Some(before) => Keyring::build(&snapshot, &before.keyring),
-            None => Keyring::build(&snapshot, &Keyring::default()),
-        };
+        let before = self.newest.load_full();
+        let none = Keyring::default();
+        let old = before.as_ref().map_or(&none, |before| &before.keyring);
+        let (keyring, changes) = Keyring::build(&snapshot, old);
         let version = HeaderValue::from_str(&snapshot.version.to_string())
             .unwrap_or_else(|_| HeaderValue::from_static("0.0"));
-        self.0.store(Some(Arc::new(State { snapshot, keyring, version })));
+        let state = Arc::new(State { snapshot: Arc::new(snapshot), keyring, version });
+        changes.grant();
+        self.newest.store(Some(Arc::clone(&state)));
+        let keys = changes.take_away();
+        let tokens = before.is_some_and(|before| {
+            let (old, new) = (&before.snapshot, &state.snapshot);
+            let same_digests = old.settings.digest_key == new.settings.digest_key;
+            !same_digests || old.clients.revoked_in(&new.clients).next().is_some()
+        });
+        if keys || tokens {
+            self.revoked.send_modify(|revoked| {
+                revoked.keys += u64::from(keys);
+                revoked.tokens += u64::from(tokens);
+            });
+        }
+    }
+
+    /// Whether secrets may be used, by what was heard of the control plane. Requests under way go on.
+    pub(crate) fn lapse(&self, lapsed: bool) {
+        let Some(now) = self.newest.load_full().filter(|now| now.keyring.is_lapsed() != lapsed) else {
+            return;
+        };
+        let keyring = now.keyring.lapse(lapsed);
+        let (snapshot, version) = (Arc::clone(&now.snapshot), now.version.clone());
+        self.newest.store(Some(Arc::new(State { snapshot, keyring, version })));
+    }
+
+    /// Tells when running requests must look at the newest state.
+    pub(crate) fn revoked(&self) -> watch::Receiver<Revoked> {
+        self.revoked.subscribe()
     }
 }

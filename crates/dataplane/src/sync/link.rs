@@ -2,11 +2,14 @@
 //! breaks. Requests go on from what is held, whatever happens here.
 
 use super::{Held, session::Session};
-use crate::{observe::Gauges, random::Random};
+use crate::{
+    observe::{Applying, Gauges, Tracer},
+    random::Random,
+};
 use keyway_proto::{
     SCHEMA,
     fleet::v1::{
-        Ack, Beat, FromReplica, Hello, Probe, ProbeResult, fleet_client::FleetClient, from_replica,
+        Ack, Beat, Begin, FromReplica, Hello, Probe, ProbeResult, fleet_client::FleetClient, from_replica,
         to_replica,
     },
 };
@@ -42,6 +45,8 @@ pub(crate) struct LinkSettings {
     pub(crate) host: String,
     pub(crate) listen: String,
     pub(crate) ops_listen: String,
+    /// `None` without a collector.
+    pub(crate) tracer: Option<Tracer>,
 }
 
 /// What `/readyz` tells of the link.
@@ -118,6 +123,7 @@ where
         self.status.lock().connected = true;
         let mut session = Session::new(self.held.pin().map(|state| state.snapshot.version));
         let mut began = Instant::now();
+        let mut applying = Applying::default();
         let mut beat = tokio::time::interval(BEAT_EVERY);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut probes = JoinSet::new();
@@ -127,11 +133,12 @@ where
                     Ok(Some(message)) => match message.message {
                         Some(to_replica::Message::Begin(begin)) => {
                             began = Instant::now();
+                            applying = self.applying(&begin);
                             session.begin(begin);
                         }
                         Some(to_replica::Message::Chunk(chunk)) => session.chunk(chunk),
                         Some(to_replica::Message::Commit(commit)) => {
-                            let answer = self.apply(&mut session, &commit, began);
+                            let answer = self.apply(&mut session, &commit, (began, std::mem::take(&mut applying)));
                             outbox.send(FromReplica { message: Some(answer) }).await.ok()?;
                         }
                         Some(to_replica::Message::Drain(_)) => {
@@ -209,12 +216,19 @@ where
         &self,
         session: &mut Session,
         commit: &keyway_proto::fleet::v1::Commit,
-        began: Instant,
+        (began, applying): (Instant, Applying),
     ) -> from_replica::Message {
         match session.commit(commit) {
             Ok(snapshot) => {
                 let (version, hash) = (snapshot.version, snapshot.hash);
+                let before = self.held.pin();
+                applying.holds(
+                    self.settings.tracer.as_ref(),
+                    before.as_deref().map(|state| &*state.snapshot),
+                    &snapshot,
+                );
                 self.held.swap(snapshot);
+                applying.applied();
                 self.status.lock().refused = None;
                 let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
                 self.gauges.applied(micros);
@@ -230,11 +244,16 @@ where
                     reason = nack.reason,
                     "a state was refused; the last good one stays"
                 );
+                applying.refused(&nack);
                 self.gauges.refused();
                 self.status.lock().refused = Some(format!("{}: {}", nack.field, nack.reason));
                 from_replica::Message::Nack(nack)
             }
         }
+    }
+
+    fn applying(&self, begin: &Begin) -> Applying {
+        Applying::begin(self.settings.tracer.as_ref(), begin, &self.settings.id)
     }
 
     fn beat(&self) -> FromReplica {

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use keyway_dataplane::Otlp;
 
 #[derive(Debug, Default, Args)]
 pub(crate) struct Up {
@@ -40,12 +39,16 @@ pub(crate) struct Up {
     /// Seconds that requests in flight get when it stops [file: server.grace] [default: 30]
     #[arg(long, env = "KEYWAY_GRACE", value_name = "S")]
     pub(super) grace: Option<u64>,
-    #[command(flatten)]
-    pub(super) otlp: Otlp,
     /// What is logged to stderr: off, error, warn, info, debug, or by module [file: server.log] [default: warn]
     #[arg(long, env = "KEYWAY_LOG", value_name = "FILTER")]
     pub(super) log: Option<String>,
     /// Write addresses and tokens as JSON to this file (mode 0600) once requests are answered
     #[arg(long, env = "KEYWAY_READY_FILE", value_name = "F")]
     pub(super) ready_file: Option<PathBuf>,
+    /// The root key, which opens every secret; made with mode 0600 at the first start [default: root.key in the data directory]
+    #[arg(long, env = "KEYWAY_ROOT_KEY_FILE", value_name = "FILE")]
+    pub(super) root_key_file: Option<PathBuf>,
+    /// Where systemd puts credentials
+    #[arg(long, env = "CREDENTIALS_DIRECTORY", hide = true)]
+    pub(super) credentials: Option<PathBuf>,
 }

@@ -56,6 +56,6 @@ impl DataPlane {
 }
 
 /// This machine's name, for `keyway fleet list`.
-fn host() -> String {
+pub(super) fn host() -> String {
     rustix::system::uname().nodename().to_str().map_or_else(|_| "unknown".into(), str::to_owned)
 }

@@ -20,8 +20,14 @@ mod tests;
 mod tokens;
 
 use std::net::SocketAddr;
+use std::path::Path;
 
-use keyway_controlplane::serve::Tls;
+use keyway_controlplane::{
+    observe::SERVICE,
+    serve::{Storage, Tls},
+    store::IndexCheck,
+};
+use keyway_telemetry::Exporting;
 
 pub(crate) use args::Up;
 pub(crate) use replica::run as replica;
@@ -33,7 +39,7 @@ use self::ready::Facts;
 use self::serving::Planes;
 use self::settings::Settings;
 use self::tokens::Tokens;
-use crate::args::Global;
+use crate::args::{CHECK_INDEX, Global};
 use crate::connection::{ADMIN_TOKEN_FILE, ADMIN_URL_FILE};
 use crate::failure::Failure;
 use crate::home::Home;
@@ -43,7 +49,7 @@ use crate::print;
 pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
     let home = Home::new(global.home.clone())?;
     let file = first::read(up.config.as_deref())?;
-    let settings = Settings::new(up, file.server())?;
+    let settings = Settings::new(up, file.server())?.traced(global.otlp.traces());
     settings.ready_file.as_deref().map_or(Ok(()), ready::clear)?;
     logging::start(&settings.serving.log)?;
     no_core_files()?;
@@ -59,6 +65,7 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
             "warning: {api_at} is answered without TLS; give --tls-cert and --tls-key, or let only a proxy reach it"
         ));
     }
+    let exporting = traces(global)?;
     let control = keyway_controlplane::serve(keyway_controlplane::Settings {
         admin,
         fleet,
@@ -69,7 +76,9 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
             .tls
             .as_ref()
             .map(|files| Tls { cert: files.cert.clone(), key: files.key.clone() }),
+        storage: storage(&home, &settings)?,
         initial,
+        tracer: exporting.as_ref().map(Exporting::tracer).unwrap_or_default(),
     });
     let control = control.map_err(|error| first.explain(error))?;
     first.report(&control.initial);
@@ -104,8 +113,33 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
         print::line(&announcement.text());
         settings.ready_file.as_deref().map_or(Ok(()), |path| facts.write(path))
     });
+    if let Some(exporting) = exporting {
+        exporting.flush();
+    }
     let cleared = settings.ready_file.as_deref().map_or(Ok(()), ready::clear);
     ended.and(cleared).and(ready::clear(&home.path(ADMIN_URL_FILE)))
+}
+
+/// What the hidden verb does.
+pub(crate) fn check_index(store: &Path) -> Result<(), Failure> {
+    keyway_controlplane::store::check_index(store).map_err(|error| Failure::Other(error.to_string()))
+}
+
+fn storage(home: &Home, settings: &Settings) -> Result<Storage, Failure> {
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::Other(format!("this program's own file is not known: {error}")))?;
+    Ok(Storage {
+        home: home.directory().to_owned(),
+        root_key_file: settings.root_key_file.clone(),
+        credentials: settings.credentials.clone(),
+        index_check: Some(IndexCheck { program, args: vec![CHECK_INDEX.into()] }),
+    })
+}
+
+/// The way of the control plane's spans; the data planes have their own.
+fn traces(global: &Global) -> Result<Option<Exporting>, Failure> {
+    let instance = format!("{}-{}", data_plane::host(), std::process::id());
+    global.otlp.start(SERVICE, &instance).map_err(|error| Failure::Other(error.to_string()))
 }
 
 /// Secrets are in memory, and a core file would put them on disk. Child processes inherit it.

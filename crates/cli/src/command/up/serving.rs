@@ -49,15 +49,21 @@ impl Planes {
             let started = Started::Inside(Box::new(DataPlane::start(api, ops, orders)?));
             return block_on(serve(started, 1, control, std::future::pending(), ready));
         };
-        let fleet = Arc::clone(control.plane.fleet());
-        fleet.supervise();
-        let common = Common { fleet: Arc::clone(&fleet), fleet_url, fleet_token, serving };
+        let fleet = control.plane.as_ref().map(|plane| Arc::clone(plane.fleet()));
+        fleet.iter().for_each(|fleet| fleet.supervise());
+        let common = Common { fleet: fleet.clone(), fleet_url, fleet_token, serving };
         block_on(async {
             let started = Started::Outside(Children::start(count, &api, common)?);
             // Whoever keeps a replica keeps a copy, for the next life and not beyond the end of serving.
             drop(api);
             let count = usize::try_from(count).unwrap_or(1);
-            serve(started, count, control, aggregate::serve(ops, fleet), ready).await
+            let aggregate = async {
+                match fleet {
+                    Some(fleet) => aggregate::serve(ops, fleet).await,
+                    None => std::future::pending().await,
+                }
+            };
+            serve(started, count, control, aggregate, ready).await
         })
     }
 }
@@ -72,15 +78,18 @@ async fn serve(
 ) -> Result<(), Failure> {
     let mut signals =
         Signals::new().map_err(|error| Failure::Other(format!("cannot catch signals: {error}")))?;
-    let fleet = Arc::clone(control.plane.fleet());
+    let Some(plane) = control.plane.clone() else {
+        return sealed(started, control, signals).await;
+    };
+    let (fleet, first) = (Arc::clone(plane.fleet()), plane.version());
     tokio::pin!(aggregate);
-    let acknowledged = timeout(READY_LIMIT, fleet.acknowledged(count, control.plane.version()));
+    let acknowledged = timeout(READY_LIMIT, fleet.acknowledged(count, first));
     let result = tokio::select! {
         in_time = acknowledged => match in_time {
             Ok(()) => ready(),
             Err(_) => Err(Failure::TimedOut(format!(
                 "{} of {count} data plane(s) serve the first state after {} s; see the messages above",
-                fleet.serving(control.plane.version()), READY_LIMIT.as_secs(),
+                fleet.serving(first), READY_LIMIT.as_secs(),
             ))),
         },
         failed = &mut aggregate => failed,
@@ -100,6 +109,19 @@ async fn serve(
     };
     stop(started, control, signals).await?;
     failed.map_or(Ok(()), Err)
+}
+
+/// Without its keys the control plane changes nothing, and data planes serve what they keep on disk.
+async fn sealed(mut started: Started, control: Running, mut signals: Signals) -> Result<(), Failure> {
+    print::note(
+        "keyway: the vault is sealed (see the message above): nothing can be changed, and data planes serve the last \
+         state that they have; put the root key back and start again",
+    );
+    tokio::select! {
+        () = signals.next() => {}
+        () = started.ended() => {}
+    }
+    stop(started, control, signals).await
 }
 
 /// Data planes first, so that whatever they still do finds its control plane; a second signal ends at once.

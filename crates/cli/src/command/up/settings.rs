@@ -35,6 +35,8 @@ pub(crate) struct Settings {
     /// What every data plane is started with.
     pub(super) serving: Serving,
     pub(super) ready_file: Option<PathBuf>,
+    pub(super) root_key_file: Option<PathBuf>,
+    pub(super) credentials: Option<PathBuf>,
 }
 
 /// What every data plane is started with.
@@ -92,11 +94,19 @@ impl Settings {
                 upstream_ca: up.upstream_ca.clone().or(file.upstream_ca.map(PathBuf::from)),
                 tls,
                 grace: grace.unwrap_or(DEFAULT_GRACE),
-                otlp: up.otlp.traces(),
+                otlp: None,
                 log: up.log.clone().or(file.log).unwrap_or_else(|| logging::DEFAULT.to_owned()),
             },
             ready_file: up.ready_file.clone(),
+            root_key_file: up.root_key_file.clone(),
+            credentials: up.credentials.clone(),
         })
+    }
+
+    /// With a collector of traces.
+    pub(super) fn traced(mut self, otlp: Option<String>) -> Self {
+        self.serving.otlp = otlp;
+        self
     }
 }
 

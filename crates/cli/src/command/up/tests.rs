@@ -77,12 +77,21 @@ fn the_control_plane_starts_with_every_key_that_can_be_found() {
     let file = File { providers: found::providers(&found), ..File::default() };
     let apply = Apply { file, prune: false, origin: "test".into() };
     let bind = || TcpListener::bind("127.0.0.1:0").expect("a port");
+    let home = tempfile::TempDir::new().expect("a directory");
+    let storage = keyway_controlplane::serve::Storage {
+        home: home.path().to_owned(),
+        root_key_file: None,
+        credentials: None,
+        index_check: None,
+    };
     let running = serve(Control {
+        storage,
         admin: bind(),
         fleet: bind(),
         admin_token: Secret::new("a".repeat(24)),
         fleet_token: Secret::new("f".repeat(24)),
         tls: None,
+        tracer: keyway_telemetry::Tracer::default(),
         initial: vec![Initial { apply, by: Way::Hand }],
     });
     let running = running.expect("starts");

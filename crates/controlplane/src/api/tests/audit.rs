@@ -158,11 +158,12 @@ impl Backup for Breaks {
 
 #[tokio::test]
 async fn a_backup_is_whole_or_breaks_off() {
-    let plane = Arc::new(Plane::open(Arc::new(Memory::default()), Token::new(FLEET).unwrap()).await.unwrap());
+    let (plane, _) = on(Arc::new(Memory::default())).await;
     let bearer = format!("Bearer {TOKEN}");
     let mut ends = Vec::new();
     for backup in [Arc::new(OneWord) as Arc<dyn Backup>, Arc::new(Breaks), Arc::new(NoBackup)] {
-        let router = router(Api::new(Arc::clone(&plane), Token::new(TOKEN).unwrap()).backing_up(backup));
+        let api = Api::new(Arc::clone(&plane), Arc::default(), Token::new(TOKEN).unwrap());
+        let router = router(api.backing_up(backup));
         let headers = [("authorization", bearer.as_str())];
         let response = call(&router, "GET", &format!("{PREFIX}/backup"), &headers, Body::empty()).await;
         let status = response.status().as_u16();

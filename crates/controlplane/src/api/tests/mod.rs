@@ -37,8 +37,9 @@ async fn api() -> Router {
 }
 
 async fn on(store: Arc<dyn Store>) -> (Arc<Plane>, Router) {
-    let plane = Arc::new(Plane::open(store, Token::new(FLEET).unwrap()).await.unwrap());
-    let api = Api::new(Arc::clone(&plane), Token::new(TOKEN).unwrap());
+    let vault = crate::vault::Vault::ephemeral().unwrap();
+    let plane = Arc::new(Plane::open(store, vault, Token::new(FLEET).unwrap()).await.unwrap());
+    let api = Api::new(Arc::clone(&plane), Arc::default(), Token::new(TOKEN).unwrap());
     (plane, router(api.backing_up(Arc::new(OneWord))))
 }
 

@@ -1,21 +1,31 @@
 //! What is known of each replica. Pure but for the map: time is passed in. Rows are written by the replica's own
-//! stream and read by the admin API.
+//! stream and read by the admin API and by rotation.
+//!
+//! A row stays until its books are closed: the replica said that it ended, whoever started it reaped it, it came back as
+//! another process, its lease on secrets ran out, or an operator evicted it.
+
+mod evidence;
+
+pub(crate) use evidence::Evidence;
 
 use super::Order;
-use keyway_proto::fleet::v1::{Beat, Hello, Nack};
+use crate::observe::Answers;
+use keyway_proto::fleet::v1::{Beat, Hello, KeyUse, Nack};
 use keyway_snapshot::{StateHash, Version};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 use tokio::sync::mpsc;
 
 /// A replica that said nothing for so long is silent; it beats once a second.
 pub(super) const SILENT_AFTER: Duration = Duration::from_secs(3);
-/// A lost replica leaves the list after this time.
-pub(super) const LOST_KEPT: Duration = Duration::from_secs(3600);
+/// Acknowledgements of one replica whose times are remembered.
+const ACKS: usize = 64;
+/// Key versions of one replica whose use is remembered.
+const USES: usize = 16_384;
 /// Replicas in the list, lost ones included.
 pub(super) const REPLICA_LIMIT: usize = 4096;
 /// Bytes of a replica's words (id, host, addresses, reasons) that are kept.
@@ -35,8 +45,10 @@ pub enum ReplicaState {
     Silent,
     /// Finishes what runs.
     Draining,
-    /// Its stream ended without a drain.
+    /// Its stream ended without a word, or it was not seen since the control plane started.
     Lost,
+    /// It holds a state that this control plane never made: of another backup, or of data that was lost here.
+    Ahead,
 }
 
 /// One replica as the admin API shows it.
@@ -72,6 +84,10 @@ pub struct Replica {
     pub ack_micros: Option<u64>,
     /// What it refused last; absent = nothing.
     pub refused: Option<Refused>,
+    /// What would be served after a restart, from its disk; absent = nothing, or it keeps nothing.
+    pub kept: Option<String>,
+    /// Milliseconds that its clock is ahead of ours; absent = it did not say.
+    pub clock_ahead_ms: Option<i64>,
 }
 
 /// A state that a replica refused.
@@ -100,6 +116,16 @@ struct Row {
     requests: u64,
     counted: Instant,
     rps: f64,
+    /// Its store document is written: a restart of the control plane does not forget it.
+    recorded: bool,
+    /// It said that it has ended.
+    ended: bool,
+    /// The state in force when its key use was counted.
+    used_at: Option<Version>,
+    uses: BTreeMap<String, KeyUse>,
+    kept: Option<Version>,
+    acks: VecDeque<(Version, Instant)>,
+    clock_ahead_ms: Option<i64>,
 }
 
 /// All replicas by id.
@@ -107,6 +133,9 @@ struct Row {
 pub(super) struct Registry {
     rows: BTreeMap<String, Row>,
     streams: u64,
+    evicted: BTreeSet<String>,
+    /// How long secrets are used without word from here.
+    lease: Option<Duration>,
     /// Whoever started the replicas reaps them, and says so by `forget`.
     supervised: bool,
 }
@@ -118,39 +147,106 @@ pub(super) struct Known {
     pub(super) stream: u64,
     /// What the same process refused last.
     pub(super) refused: Option<StateHash>,
+    /// Whether its document is written.
+    pub(super) recorded: bool,
+}
+
+/// Why a replica is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turned {
+    /// The list is full.
+    Full,
+    /// An operator evicted it.
+    Evicted,
 }
 
 // === impl Registry ===
 
 impl Registry {
-    /// A replica says hello. `None`: the list is full.
+    /// A replica says hello.
+    ///
+    /// # Errors
+    /// Why it is not let in.
     pub(super) fn hello(
         &mut self,
         mut hello: Hello,
         link: mpsc::Sender<Order>,
         now: Instant,
-    ) -> Option<Known> {
-        self.forget_lost(now);
-        if self.rows.len() >= REPLICA_LIMIT && !self.rows.contains_key(&hello.id) {
-            return None;
+    ) -> Result<Known, Turned> {
+        self.close_books(now);
+        if self.evicted.contains(&hello.id) {
+            return Err(Turned::Evicted);
         }
-        for word in
-            [&mut hello.id, &mut hello.host, &mut hello.build, &mut hello.listen, &mut hello.ops_listen]
-        {
+        if self.rows.len() >= REPLICA_LIMIT && !self.rows.contains_key(&hello.id) {
+            return Err(Turned::Full);
+        }
+        for word in [
+            &mut hello.id,
+            &mut hello.host,
+            &mut hello.build,
+            &mut hello.listen,
+            &mut hello.ops_listen,
+            &mut hello.incarnation,
+        ] {
             shorten(word);
         }
         self.streams += 1;
         let stream = self.streams;
-        let mut row = Row::new(hello, stream, link, now);
-        if let Some(old) = self.rows.remove(&row.hello.id).filter(|old| old.hello.pid == row.hello.pid) {
-            let serving = row.hello.serving.map(Version::from);
-            row.served = old.served.filter(|(version, _)| Some(*version) == serving);
-            (row.refused, row.draining) = (old.refused, old.draining);
-            (row.requests, row.counted) = (old.requests, old.counted);
+        let mut row = Row::new(hello, Some((stream, link)), now);
+        row.kept = row.hello.kept.map(Version::from);
+        if let Some(old) = self.rows.remove(&row.hello.id) {
+            row.recorded = old.recorded;
+            row.go_on_from(old);
         }
-        let known = Known { stream, refused: row.refused.as_ref().map(|(hash, _)| *hash) };
+        let refused = row.refused.as_ref().map(|(hash, _)| *hash);
+        let known = Known { stream, refused, recorded: row.recorded };
         self.rows.insert(row.hello.id.clone(), row);
-        Some(known)
+        Ok(known)
+    }
+
+    /// A replica that an earlier life of the control plane knew.
+    pub(super) fn remember(&mut self, id: &str, host: &str, evicted: bool, now: Instant) {
+        if evicted {
+            self.evicted.insert(id.to_owned());
+            return;
+        }
+        let hello = Hello { id: id.to_owned(), host: host.to_owned(), ..Hello::default() };
+        let mut row = Row::new(hello, None, now);
+        row.recorded = true;
+        self.rows.insert(id.to_owned(), row);
+    }
+
+    /// Their documents are written.
+    pub(super) fn recorded(&mut self, ids: &[String]) {
+        for id in ids {
+            if let Some(row) = self.rows.get_mut(id) {
+                row.recorded = true;
+            }
+        }
+    }
+
+    /// Every replica whose books are open, with its host and whether its document is written.
+    pub(super) fn members(&self) -> impl Iterator<Item = (&str, &str, bool)> {
+        self.rows.values().map(|row| (row.hello.id.as_str(), row.hello.host.as_str(), row.recorded))
+    }
+
+    /// Its books are closed by an operator's word, and it may not come back. `false`: it is not known.
+    pub(super) fn evict(&mut self, id: &str) -> bool {
+        let known = self.rows.remove(id).is_some();
+        if known {
+            self.evicted.insert(id.to_owned());
+        }
+        known
+    }
+
+    /// How long secrets are used without word from here; absent = without limit.
+    pub(super) fn set_lease(&mut self, lease: Option<Duration>) {
+        self.lease = lease;
+    }
+
+    /// What rotation needs to know of each replica.
+    pub(super) fn evidence(&self, now: Instant) -> Vec<Evidence> {
+        self.rows.values().map(|row| row.evidence(now)).collect()
     }
 
     /// Any message came.
@@ -160,7 +256,7 @@ impl Registry {
         }
     }
 
-    pub(super) fn beat(&mut self, id: &str, beat: &Beat, now: Instant) {
+    pub(super) fn beat(&mut self, id: &str, beat: Beat, now: Instant, unix_millis: u64) {
         let Some(row) = self.rows.get_mut(id) else { return };
         let seconds = now.saturating_duration_since(row.counted).as_secs_f64();
         if seconds > 0.0 {
@@ -170,11 +266,21 @@ impl Registry {
         (row.requests, row.counted) = (beat.requests_total, now);
         row.in_flight = beat.requests_in_flight;
         row.draining |= beat.draining;
+        row.ended |= beat.ended;
+        row.used_at = beat.version.map(Version::from);
+        row.kept = beat.kept.map(Version::from);
+        let signed = |millis: u64| i64::try_from(millis).unwrap_or(i64::MAX);
+        row.clock_ahead_ms = (beat.unix_millis > 0).then(|| signed(beat.unix_millis) - signed(unix_millis));
+        row.uses = beat.keys.into_iter().take(USES).map(|one| (one.id.clone(), one)).collect();
     }
 
-    pub(super) fn applied(&mut self, id: &str, state: (Version, StateHash), took: Duration) {
+    pub(super) fn applied(&mut self, id: &str, state: (Version, StateHash), took: Duration, now: Instant) {
         if let Some(row) = self.rows.get_mut(id) {
             (row.served, row.ack, row.refused) = (Some(state), Some(took), None);
+            if row.acks.len() >= ACKS {
+                row.acks.pop_front();
+            }
+            row.acks.push_back((state.0, now));
         }
     }
 
@@ -191,10 +297,11 @@ impl Registry {
         self.supervised = true;
     }
 
-    /// A stream ended. A drained replica leaves the list unless somebody will reap it, any other is lost.
+    /// A stream ended. A replica that said that it has ended leaves the list unless somebody will reap it; any other is
+    /// lost, and what it may hold stays in the books.
     pub(super) fn ended(&mut self, id: &str, stream: u64, now: Instant) {
         let Some(row) = self.rows.get_mut(id).filter(|row| row.stream == stream) else { return };
-        if row.draining && !self.supervised {
+        if row.ended && !self.supervised {
             self.rows.remove(id);
         } else {
             (row.link, row.heard) = (None, now);
@@ -224,17 +331,17 @@ impl Registry {
     }
 
     /// Connected replicas that talk, those that serve something first: whom to ask for a probe.
-    pub(super) fn askable(&self, now: Instant) -> Vec<mpsc::Sender<Order>> {
+    pub(super) fn askable(&self, now: Instant) -> Vec<(String, mpsc::Sender<Order>)> {
         let talks = |row: &&Row| !row.draining && now.saturating_duration_since(row.heard) < SILENT_AFTER;
         let (ready, other): (Vec<_>, Vec<_>) =
             self.rows.values().filter(talks).partition(|row| row.served.is_some());
-        ready.into_iter().chain(other).filter_map(|row| row.link.clone()).collect()
+        let named = |row: &Row| Some((row.hello.id.clone(), row.link.clone()?));
+        ready.into_iter().chain(other).filter_map(named).collect()
     }
 
     /// All replicas as the API shows them.
     pub(super) fn list(&self, newest: (Version, StateHash), now: Instant) -> Vec<Replica> {
-        let kept = |row: &&Row| row.link.is_some() || now.saturating_duration_since(row.heard) < LOST_KEPT;
-        self.rows.values().filter(kept).map(|row| row.view(newest, now)).collect()
+        self.rows.values().map(|row| row.view(newest, now)).collect()
     }
 
     /// How many replicas are connected and serve at least that version.
@@ -244,19 +351,36 @@ impl Registry {
         self.rows.values().filter(serves).count()
     }
 
-    fn forget_lost(&mut self, now: Instant) {
-        self.rows.retain(|_, row| row.link.is_some() || now.saturating_duration_since(row.heard) < LOST_KEPT);
+    /// What connected replicas made of one state.
+    pub(super) fn answers(&self, version: Version, hash: StateHash) -> Answers {
+        let refused = |row: &&Row| row.refused.as_ref().is_some_and(|(of, _)| *of == hash);
+        let connected = || self.rows.values().filter(|row| row.link.is_some());
+        Answers {
+            connected: connected().count(),
+            acked: self.serving(version),
+            refused: connected().filter(refused).count(),
+        }
+    }
+
+    /// Whoever was not heard for a whole lease does not use what it holds any more. `true`: some left the list.
+    pub(super) fn close_books(&mut self, now: Instant) -> bool {
+        let Some(lease) = self.lease else { return false };
+        let before = self.rows.len();
+        let owes = |row: &Row| row.link.is_some() || now.saturating_duration_since(row.heard) < lease;
+        self.rows.retain(|_, row| owes(row));
+        before != self.rows.len()
     }
 }
 
 // === impl Row ===
 
 impl Row {
-    fn new(hello: Hello, stream: u64, link: mpsc::Sender<Order>, now: Instant) -> Self {
+    fn new(hello: Hello, link: Option<(u64, mpsc::Sender<Order>)>, now: Instant) -> Self {
+        let (stream, link) = link.map_or((0, None), |(stream, link)| (stream, Some(link)));
         Self {
             hello,
             stream,
-            link: Some(link),
+            link,
             draining: false,
             served: None,
             refused: None,
@@ -266,7 +390,26 @@ impl Row {
             requests: 0,
             counted: now,
             rps: 0.0,
+            recorded: false,
+            ended: false,
+            used_at: None,
+            uses: BTreeMap::new(),
+            kept: None,
+            acks: VecDeque::new(),
+            clock_ahead_ms: None,
         }
+    }
+
+    /// The same process on another stream goes on; another process starts anew, which closes the old one's books.
+    fn go_on_from(&mut self, old: Self) {
+        if old.hello.pid != self.hello.pid || old.hello.incarnation != self.hello.incarnation {
+            return;
+        }
+        let serving = self.hello.serving.map(Version::from);
+        self.served = old.served.filter(|(version, _)| Some(*version) == serving);
+        (self.refused, self.draining) = (old.refused, old.draining);
+        (self.requests, self.counted) = (old.requests, old.counted);
+        (self.used_at, self.uses, self.acks) = (old.used_at, old.uses, old.acks);
     }
 
     fn state(&self, newest: (Version, StateHash), now: Instant) -> ReplicaState {
@@ -279,6 +422,8 @@ impl Row {
             ReplicaState::Silent
         } else if self.refused.as_ref().is_some_and(|(hash, _)| *hash == newest.1) {
             ReplicaState::Rejected
+        } else if self.serving().is_some_and(|version| version > newest.0) {
+            ReplicaState::Ahead
         } else if self.served.is_some_and(|(version, _)| version >= newest.0) {
             ReplicaState::Ready
         } else {
@@ -286,10 +431,14 @@ impl Row {
         }
     }
 
+    /// What it says to serve counts until it acknowledges something on this stream.
+    fn serving(&self) -> Option<Version> {
+        self.served.map(|(version, _)| version).or_else(|| self.hello.serving.map(Version::from))
+    }
+
     fn view(&self, newest: (Version, StateHash), now: Instant) -> Replica {
         let hello = &self.hello;
-        // What it says to serve counts until it acknowledges something on this stream.
-        let serving = self.served.map(|(version, _)| version).or_else(|| hello.serving.map(Version::from));
+        let serving = self.serving();
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         Replica {
             id: hello.id.clone(),
@@ -307,6 +456,8 @@ impl Row {
             last_heard_ms: micros(now.saturating_duration_since(self.heard)) / 1000,
             ack_micros: self.ack.map(micros),
             refused: self.refused.as_ref().map(|(_, refused)| refused.clone()),
+            kept: self.kept.map(|version| version.to_string()),
+            clock_ahead_ms: self.clock_ahead_ms,
         }
     }
 }

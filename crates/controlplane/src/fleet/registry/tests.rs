@@ -23,7 +23,7 @@ fn states_by_what_happened_last() {
     assert_eq!(state(&registry, start), ReplicaState::Syncing);
     registry.refused("a", NEWEST.0, NEWEST.1, nack());
     assert_eq!(state(&registry, start), ReplicaState::Rejected);
-    registry.applied("a", NEWEST, Duration::from_micros(700));
+    registry.applied("a", NEWEST, Duration::from_micros(700), start);
     assert_eq!(state(&registry, start), ReplicaState::Ready);
     assert_eq!(registry.serving(NEWEST.0), 1);
     assert_eq!(state(&registry, start + SILENT_AFTER), ReplicaState::Silent);
@@ -32,18 +32,27 @@ fn states_by_what_happened_last() {
     registry.ended("a", stream, start);
     assert_eq!(state(&registry, start), ReplicaState::Lost);
     assert_eq!(registry.serving(NEWEST.0), 0);
-    assert!(registry.list(NEWEST, start + LOST_KEPT).is_empty());
+    let later = start + Duration::from_secs(100);
+    registry.close_books(later);
+    assert_eq!(
+        state(&registry, later),
+        ReplicaState::Lost,
+        "it may hold secrets as long as they are not leased"
+    );
+    registry.set_lease(Some(Duration::from_secs(100)));
+    registry.close_books(later);
+    assert!(registry.list(NEWEST, later).is_empty());
 }
 
 #[test]
-fn a_drained_replica_leaves_and_an_old_stream_says_nothing() {
+fn an_ended_replica_leaves_and_an_old_stream_says_nothing() {
     let start = Instant::now();
     let mut registry = Registry::default();
     let old = registry.hello(hello("a", 1), link(), start).unwrap().stream;
     let new = registry.hello(hello("a", 1), link(), start).unwrap().stream;
     registry.ended("a", old, start);
     assert_eq!(registry.list(NEWEST, start)[0].state, ReplicaState::Syncing);
-    registry.beat("a", &Beat { draining: true, ..Beat::default() }, start);
+    registry.beat("a", Beat { draining: true, ended: true, ..Beat::default() }, start, 0);
     assert_eq!(registry.list(NEWEST, start)[0].state, ReplicaState::Draining);
     registry.ended("a", new, start);
     assert!(registry.list(NEWEST, start).is_empty());
@@ -66,8 +75,8 @@ fn where_processes_are_reaped_a_drained_replica_stays_until_its_own_was() {
 fn the_same_process_is_remembered_and_a_new_one_is_not() {
     let start = Instant::now();
     let mut registry = Registry::default();
-    registry.hello(hello("a", 1), link(), start);
-    registry.applied("a", NEWEST, Duration::ZERO);
+    registry.hello(hello("a", 1), link(), start).unwrap();
+    registry.applied("a", NEWEST, Duration::ZERO, start);
     registry.refused("a", NEWEST.0, StateHash([3; 32]), nack());
     let serving = Some(NEWEST.0.into());
     let again = registry.hello(Hello { serving, ..hello("a", 1) }, link(), start).unwrap();
@@ -80,9 +89,9 @@ fn the_same_process_is_remembered_and_a_new_one_is_not() {
 fn rate_from_totals() {
     let start = Instant::now();
     let mut registry = Registry::default();
-    registry.hello(hello("a", 1), link(), start);
+    registry.hello(hello("a", 1), link(), start).unwrap();
     let beat = Beat { requests_total: 300, requests_in_flight: 4, ..Beat::default() };
-    registry.beat("a", &beat, start + Duration::from_secs(2));
+    registry.beat("a", beat, start + Duration::from_secs(2), 0);
     let seen = registry.list(NEWEST, start).remove(0);
     assert_eq!((seen.rps, seen.in_flight, seen.requests), (150.0, 4, 300));
 }
@@ -92,8 +101,70 @@ fn the_list_is_bounded() {
     let start = Instant::now();
     let mut registry = Registry::default();
     for n in 0..REPLICA_LIMIT {
-        assert!(registry.hello(hello(&n.to_string(), 1), link(), start).is_some());
+        assert!(registry.hello(hello(&n.to_string(), 1), link(), start).is_ok());
     }
-    assert!(registry.hello(hello("one more", 1), link(), start).is_none());
-    assert!(registry.hello(hello("7", 1), link(), start).is_some());
+    assert_eq!(registry.hello(hello("one more", 1), link(), start).err(), Some(Turned::Full));
+    assert!(registry.hello(hello("7", 1), link(), start).is_ok());
+}
+
+#[test]
+fn whoever_was_evicted_stays_out() {
+    let start = Instant::now();
+    let mut registry = Registry::default();
+    registry.hello(hello("a", 1), link(), start).unwrap();
+    assert!(registry.evict("a") && !registry.evict("b"));
+    assert!(registry.list(NEWEST, start).is_empty());
+    assert_eq!(registry.hello(hello("a", 2), link(), start).err(), Some(Turned::Evicted));
+    registry.remember("c", "h", true, start);
+    assert_eq!(registry.hello(hello("c", 2), link(), start).err(), Some(Turned::Evicted));
+}
+
+#[test]
+fn rid_of_a_version_means_served_counted_and_kept_without_it() {
+    let start = Instant::now();
+    let mut registry = Registry::default();
+    registry.remember("a", "h", false, start);
+    let ids = ["p/k/1".to_owned()];
+    let rid = |registry: &Registry| registry.evidence(start)[0].is_rid_of(NEWEST.0, &ids);
+    assert!(!rid(&registry), "nothing is known of it in this life");
+    registry.hello(hello("a", 1), link(), start).unwrap();
+    registry.applied("a", NEWEST, Duration::ZERO, start);
+    assert!(!rid(&registry), "nothing was counted since");
+    let beat = |counter, in_flight, kept: Option<u64>| {
+        let at = |counter| Some(Version { epoch: 1, counter }.into());
+        let one = KeyUse { id: ids[0].clone(), in_flight, ..KeyUse::default() };
+        Beat { version: at(counter), kept: kept.and_then(at), keys: vec![one], ..Beat::default() }
+    };
+    for (counted_at, in_flight, kept, is_rid) in [
+        (8, 0, None, false),
+        (9, 1, None, false),
+        (9, 0, Some(8), false),
+        (9, 0, Some(9), true),
+        (10, 0, None, true),
+    ] {
+        registry.beat("a", beat(counted_at, in_flight, kept), start, 0);
+        assert_eq!(rid(&registry), is_rid, "{counted_at} {in_flight} {kept:?}");
+    }
+    registry.hello(hello("a", 2), link(), start).unwrap();
+    assert!(!rid(&registry), "another process proves nothing until it serves");
+}
+
+#[test]
+fn answers_are_those_of_connected_replicas_to_one_state() {
+    let start = Instant::now();
+    let mut registry = Registry::default();
+    let later = (Version { epoch: 1, counter: 10 }, StateHash([10; 32]));
+    for id in ["acked", "later", "refused", "silent", "gone"] {
+        let stream = registry.hello(hello(id, 1), link(), start).unwrap().stream;
+        match id {
+            "acked" => registry.applied(id, NEWEST, Duration::ZERO, start),
+            "later" => registry.applied(id, later, Duration::ZERO, start),
+            "refused" => registry.refused(id, NEWEST.0, NEWEST.1, nack()),
+            "gone" => registry.ended(id, stream, start),
+            _ => {}
+        }
+    }
+    let of = |(version, hash)| registry.answers(version, hash);
+    assert_eq!(of(NEWEST), Answers { connected: 4, acked: 2, refused: 1 });
+    assert_eq!(of(later), Answers { connected: 4, acked: 1, refused: 0 });
 }

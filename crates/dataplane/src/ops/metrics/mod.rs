@@ -1,8 +1,10 @@
 //! Prometheus text. Names, units and labels stand in docs/metrics.md; a test compares the two.
 
 use super::Ops;
-use crate::observe::{BOUNDS_MS, Durations, Endings, Spans, Tried};
+use crate::observe::{BOUNDS_MS, Durations, Endings, Tried};
+use keyway_proto::fleet::v1::KeyUse;
 use keyway_snapshot::{METERS, Meter};
+use keyway_telemetry::Spans;
 use std::{
     collections::BTreeMap,
     fmt::{Display, Write},
@@ -29,6 +31,7 @@ pub(super) fn text(ops: &Ops) -> String {
     tries(&mut out, ops);
     models(&mut out, ops);
     keys(&mut out, ops);
+    cuts(&mut out, ops);
     spans(&mut out, ops);
     out
 }
@@ -225,25 +228,38 @@ const KINDS: [(&str, Meter); 7] = [
 fn keys(out: &mut String, ops: &Ops) {
     let state = ops.held.pin();
     let now = u64::try_from(ops.epoch.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let mut keys: Vec<_> = state.iter().flat_map(|state| state.keyring.all()).collect();
+    let mut keys = state.as_ref().map(|state| state.keyring.uses()).unwrap_or_default();
     keys.sort_by(|a, b| a.id.cmp(&b.id));
-    family(out, "keyway_key_uses_total", "counter", "Attempts with a key version since the start.");
-    for key in &keys {
-        let _ = writeln!(out, "keyway_key_uses_total{{key=\"{}\"}} {}", label(&key.id), key.uses());
-    }
-    family(out, "keyway_key_in_flight", "gauge", "Attempts that hold a key version now.");
-    for key in &keys {
-        let _ = writeln!(out, "keyway_key_in_flight{{key=\"{}\"}} {}", label(&key.id), key.in_flight());
-    }
-    family(
-        out,
-        "keyway_key_benched",
-        "gauge",
-        "1 while a key version rests because its provider refused it.",
-    );
-    for key in &keys {
-        let benched = u8::from(key.health.is_benched(now));
-        let _ = writeln!(out, "keyway_key_benched{{key=\"{}\"}} {benched}", label(&key.id));
+    let mut of = |name: &str, kind: &str, help: &str, count: &dyn Fn(&KeyUse) -> u64| {
+        family(out, name, kind, help);
+        for key in &keys {
+            let _ = writeln!(out, "{name}{{key=\"{}\"}} {}", label(&key.id), count(key));
+        }
+    };
+    let help = "Attempts with a key version since the start.";
+    of("keyway_key_uses_total", "counter", help, &|key| key.started);
+    let help = "Attempts that hold a key version now.";
+    of("keyway_key_in_flight", "gauge", help, &|key| key.in_flight);
+    let help = "Attempts that took a retiring key version, since all active ones were refused.";
+    of("keyway_key_standby_uses_total", "counter", help, &|key| key.standby);
+    let help = "Attempts that the provider answered with 401 or 403.";
+    of("keyway_key_refused_total", "counter", help, &|key| key.refused);
+    let help = "Requests that failed since a key version was refused, withdrawn or cut.";
+    of("keyway_key_failed_requests_total", "counter", help, &|key| key.failed);
+    let help = "1 while a key version rests because its provider refused it.";
+    let benched = |key: &KeyUse| {
+        let key = state.as_ref().and_then(|state| state.keyring.named(&key.id));
+        u64::from(key.is_some_and(|key| key.health.is_benched(now)))
+    };
+    of("keyway_key_benched", "gauge", help, &benched);
+}
+
+fn cuts(out: &mut String, ops: &Ops) {
+    let (by_key, by_client) = ops.gauges.cuts();
+    let help = "Requests that were cut since what they used was revoked.";
+    family(out, "keyway_cuts_total", "counter", help);
+    for (reason, count) in [("credential_revoked", by_key), ("client_revoked", by_client)] {
+        let _ = writeln!(out, "keyway_cuts_total{{reason=\"{reason}\"}} {count}");
     }
 }
 

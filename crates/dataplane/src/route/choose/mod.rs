@@ -2,7 +2,7 @@
 //! shortest; then what failed in passing, again.
 
 use super::order::{Step, pick};
-use crate::lease::{Due, Key, Keyring};
+use crate::lease::{Due, Key, Keyring, Take};
 use std::sync::Arc;
 
 /// How an attempt failed, as far as the next choice needs it.
@@ -31,6 +31,7 @@ pub(crate) struct Tried {
 pub(crate) struct Chosen {
     pub(crate) step: usize,
     pub(crate) key: Arc<Key>,
+    pub(crate) take: Take,
     /// The same target and key again: needs the retry budget's consent.
     pub(crate) again: bool,
 }
@@ -49,7 +50,7 @@ pub(crate) fn choose(
             Arc::ptr_eq(&one.key, key) && (one.step == at || one.verdict == Verdict::Refused)
         })
     };
-    let mut coolest: Option<(u64, usize, &Arc<Key>)> = None;
+    let mut coolest: Option<(u64, usize, &Arc<Key>, Take)> = None;
     for (at, step) in steps.iter().enumerate() {
         let keys = keyring.of(&step.target.provider.name);
         if let [key] = keys
@@ -57,46 +58,55 @@ pub(crate) fn choose(
             && tried.is_empty()
             && key.health.due(&step.target.model, now) == Due::Ready
         {
-            return Some(Chosen { step: at, key: Arc::clone(key), again: false });
+            return Some(Chosen { step: at, key: Arc::clone(key), take: Take::Active, again: false });
         }
+        // Where a provider has no active version at all, those that wait to go are what it has.
+        let none_active = keys.iter().all(|key| !key.is_active());
+        let may = |key: &Arc<Key>| key.is_active() || (none_active && key.is_standby());
+        let take = if none_active { Take::Standby } else { Take::Active };
         let due = |key: &Arc<Key>| key.health.due(&step.target.model, now);
-        let ready = |key: &&Arc<Key>| key.is_active() && untried(at, key) && due(key) == Due::Ready;
-        let weights = keys.iter().map(|key| if ready(&key) { key.weight.max(1) } else { 0 });
+        let ready = |key: &&Arc<Key>| may(key) && untried(at, key) && due(key) == Due::Ready;
+        let weights = keys.iter().map(|key| if ready(&key) { key.weight().max(1) } else { 0 });
         if keys.iter().any(|key| ready(&key)) {
             return keys.get(pick(weights, random)).map(|key| Chosen {
                 step: at,
                 key: Arc::clone(key),
+                take,
                 again: false,
             });
         }
-        for key in keys.iter().filter(|key| key.is_active() && untried(at, key)) {
+        for key in keys.iter().filter(|key| may(key) && untried(at, key)) {
             if let Due::Cooling(until) = due(key)
                 && coolest.is_none_or(|(least, ..)| until < least)
             {
-                coolest = Some((until, at, key));
+                coolest = Some((until, at, key, take));
             }
         }
     }
-    let waited = |key: &Arc<Key>, step: usize| Chosen { step, key: Arc::clone(key), again: false };
-    if let Some((_, step, key)) = coolest
+    if let Some((_, step, key, take)) = coolest
         && tried.iter().all(|one| one.verdict != Verdict::Throttled)
     {
-        return Some(waited(key, step));
+        return Some(Chosen { step, key: Arc::clone(key), take, again: false });
     }
-    standby(steps, tried, keyring).or_else(|| again(tried))
+    standby(steps, tried, keyring, now).or_else(|| again(tried))
 }
 
-/// Keys that are being retired serve only requests whose active versions were all refused.
-fn standby(steps: &[Step], tried: &[Tried], keyring: &Keyring) -> Option<Chosen> {
-    if tried.is_empty() || tried.iter().any(|one| one.verdict != Verdict::Refused) {
-        return None;
-    }
+/// A key that is being retired serves a request whose active versions at that provider were all refused: to this
+/// request, or so lately that they rest.
+fn standby(steps: &[Step], tried: &[Tried], keyring: &Keyring, now: u64) -> Option<Chosen> {
     steps.iter().enumerate().find_map(|(at, step)| {
         let keys = keyring.of(&step.target.provider.name);
-        let key = keys
-            .iter()
-            .find(|key| key.is_standby() && !tried.iter().any(|one| Arc::ptr_eq(&one.key, key)))?;
-        Some(Chosen { step: at, key: Arc::clone(key), again: false })
+        let was = |key: &Arc<Key>| tried.iter().find(|one| Arc::ptr_eq(&one.key, key));
+        let benched = |key: &Arc<Key>| key.health.due(&step.target.model, now) == Due::Benched;
+        let refused = |key: &Arc<Key>| match was(key) {
+            Some(one) => one.verdict == Verdict::Refused,
+            None => benched(key),
+        };
+        if !keys.iter().filter(|key| key.is_active()).all(refused) {
+            return None;
+        }
+        let key = keys.iter().find(|key| key.is_standby() && was(key).is_none() && !benched(key))?;
+        Some(Chosen { step: at, key: Arc::clone(key), take: Take::Standby, again: false })
     })
 }
 
@@ -108,6 +118,7 @@ fn again(tried: &[Tried]) -> Option<Chosen> {
     passing.min_by_key(|one| times(one)).map(|one| Chosen {
         step: one.step,
         key: Arc::clone(&one.key),
+        take: Take::Active,
         again: true,
     })
 }

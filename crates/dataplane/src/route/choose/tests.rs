@@ -2,7 +2,7 @@
 
 use super::{Tried, Verdict, choose};
 use crate::{
-    lease::Keyring,
+    lease::{Keyring, Take},
     random::Random,
     route::{Step, steps},
 };
@@ -82,7 +82,7 @@ fn plan(keys_of_a: &[(&str, wire::CredentialState)]) -> (Vec<Step>, Keyring) {
     all.extend(keys_of_a.iter().map(|(name, state)| key("a", name, *state)));
     let snapshot = Snapshot::build(Version { epoch: 1, counter: 1 }, &all).unwrap();
     let resolved = snapshot.lookup("fast").unwrap();
-    let keyring = Keyring::build(&snapshot, &Keyring::default());
+    let (keyring, _) = Keyring::build(&snapshot, &Keyring::default());
     (steps(&snapshot, &resolved, &Random::new()).0, keyring)
 }
 
@@ -94,7 +94,8 @@ fn play(steps: &[Step], keyring: &Keyring, verdicts: &[(&str, Verdict)], most: u
         let Some(chosen) = choose(steps, &tried, keyring, 0, 0) else { break };
         let id = chosen.key.id.to_string();
         let again = if chosen.again { " again" } else { "" };
-        order.push(format!("{id}{again}"));
+        let take = if chosen.take == Take::Standby { " standby" } else { "" };
+        order.push(format!("{id}{again}{take}"));
         let verdict =
             verdicts.iter().find(|(name, _)| id.contains(name)).map_or(Verdict::Broken, |(_, v)| *v);
         tried.push(Tried { step: chosen.step, key: chosen.key, verdict });
@@ -122,10 +123,11 @@ fn throttled_and_broken_targets_are_not_tried_again() {
 }
 
 #[test]
-fn a_refused_key_gives_way_to_the_providers_other_key_and_never_to_standby_while_one_works() {
+fn a_refused_key_gives_way_to_the_providers_other_key_then_to_other_targets_then_to_standby() {
     let (steps, ring) = plan(&[("a1", ACTIVE), ("a2", ACTIVE), ("a3", RETIRING)]);
     let order = play(&steps, &ring, &[("a/", Verdict::Refused), ("b1", Verdict::Broken)], 9);
-    assert_eq!(order.len(), 3, "{order:?}");
+    assert_eq!(order.len(), 4, "{order:?}");
+    assert_eq!(order[3], "a/a3/1 standby");
     assert!(
         order[..2].iter().all(|id| id == "a/a1/1" || id == "a/a2/1") && order[2] == "b/b1/1",
         "{order:?}"
@@ -141,7 +143,38 @@ fn standby_serves_who_was_refused_everywhere() {
         &[("a1", Verdict::Refused), ("b1", Verdict::Refused), ("a3", Verdict::Refused)],
         9,
     );
-    assert_eq!(order, ["a/a1/1", "b/b1/1", "a/a3/1"]);
+    assert_eq!(order, ["a/a1/1", "b/b1/1", "a/a3/1 standby"]);
+}
+
+#[test]
+fn standby_stays_back_while_an_active_version_was_not_refused() {
+    let (steps, ring) = plan(&[("a1", ACTIVE), ("a2", ACTIVE), ("a3", RETIRING)]);
+    for verdict in [Verdict::Passing, Verdict::Throttled, Verdict::Broken] {
+        let order =
+            play(&steps, &ring, &[("a1", Verdict::Refused), ("a2", verdict), ("b1", Verdict::Broken)], 9);
+        assert!(order.iter().all(|id| !id.contains("a3")), "{order:?}");
+    }
+}
+
+#[test]
+fn standby_serves_at_once_while_the_new_version_rests_since_it_was_refused() {
+    let (steps, ring) = plan(&[("a1", ACTIVE), ("a3", RETIRING)]);
+    let find = |id: &str| ring.find("a", id).unwrap();
+    find("a/a1/1").health.bench(0);
+    assert_eq!(play(&steps[..1], &ring, &[], 2), ["a/a3/1 standby"]);
+    find("a/a3/1").health.bench(0);
+    assert!(play(&steps[..1], &ring, &[], 2).is_empty(), "both are refused");
+}
+
+#[test]
+fn where_no_version_is_active_standby_is_what_there_is() {
+    let (steps, ring) = plan(&[("a2", RETIRING), ("a3", RETIRING)]);
+    let order = play(&steps, &ring, &[("a/", Verdict::Refused), ("b1", Verdict::Broken)], 9);
+    assert_eq!(order, ["a/a2/1 standby", "a/a3/1 standby", "b/b1/1"], "before other targets");
+    let cool = ring.find("a", "a/a2/1").unwrap();
+    cool.health.cool("m", 0, Some(Duration::from_secs(9)));
+    ring.find("a", "a/a3/1").unwrap().health.bench(0);
+    assert_eq!(play(&steps[..1], &ring, &[], 1), ["a/a2/1 standby"], "also while it cools");
 }
 
 #[test]

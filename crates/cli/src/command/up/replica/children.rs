@@ -31,10 +31,20 @@ const KEPT: &[&str] = &["OTEL_", "RUST_BACKTRACE", "SSL_CERT_FILE", "SSL_CERT_DI
 
 /// What all replicas have in common.
 pub(crate) struct Common {
-    pub(crate) fleet: Arc<Fleet>,
+    /// Absent while the vault is sealed.
+    pub(crate) fleet: Option<Arc<Fleet>>,
     pub(crate) fleet_url: String,
     pub(crate) fleet_token: Secret,
     pub(crate) serving: Serving,
+}
+
+impl Common {
+    /// Its process was reaped: nobody there holds a key any more.
+    fn forget(&self, id: &str) {
+        if let Some(fleet) = &self.fleet {
+            fleet.forget(id);
+        }
+    }
 }
 
 /// What the replicas are to do.
@@ -153,11 +163,11 @@ async fn keep(
                 // Else the system goes on taking connections that nobody will accept.
                 drop(listener);
                 end(&mut replica, wanted, &common, &mut wish).await;
-                common.fleet.forget(&replica.id);
+                common.forget(&replica.id);
                 return;
             }
         };
-        common.fleet.forget(&replica.id);
+        common.forget(&replica.id);
         if ended.as_ref().is_ok_and(ExitStatus::success) {
             print::note(&format!("keyway: data plane {} was drained and has ended", replica.id));
             return;

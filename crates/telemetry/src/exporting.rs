@@ -1,14 +1,14 @@
-//! Where spans go: OTLP over gRPC, from threads of its own and never from a core's. What the collector does not take in
-//! time is dropped and counted; no request ever waits for it.
+//! Where spans go: OTLP over gRPC, from threads of its own and never from those that work. What the collector does not take in
+//! time is dropped and counted; nobody ever waits for it.
 
-use super::Tracer;
+use crate::Tracer;
 use opentelemetry::{Context, Key, KeyValue, trace::TracerProvider};
 use opentelemetry_otlp::WithExportConfig;
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkResult,
     trace::{
-        BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider, Span, SpanData, SpanExporter,
+        BatchConfigBuilder, BatchSpanProcessor, SdkTracer, SdkTracerProvider, Span, SpanData, SpanExporter,
         SpanProcessor,
     },
 };
@@ -24,35 +24,32 @@ use tokio::runtime::Runtime;
 
 /// Ended spans that wait for the collector.
 const QUEUE: usize = 8192;
-/// What the end of a replica waits for the collector to take the last spans.
+/// What the end of a plane waits for the collector to take the last spans.
 const LAST_SPANS: Duration = Duration::from_secs(2);
-/// Unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` name another.
-const SERVICE: &str = "keyway-dataplane";
-
-/// Where traces go. Without an endpoint there are none, and nothing is made for them.
-#[derive(Debug, Clone, Default, clap::Args)]
-pub struct Otlp {
-    /// Collector that takes OTLP over gRPC, such as http://127.0.0.1:4317; without one there are no traces
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
-    pub otlp_endpoint: Option<String>,
-    /// Collector for traces where it is another than for the rest
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", value_name = "URL")]
-    pub otlp_traces_endpoint: Option<String>,
-}
 
 /// What became of spans.
 #[derive(Debug, Default)]
-pub(crate) struct Spans {
+pub struct Spans {
     queued: AtomicU64,
-    pub(crate) exported: AtomicU64,
+    /// Taken by the collector.
+    pub exported: AtomicU64,
     /// Sent and not taken.
-    pub(crate) failed: AtomicU64,
+    pub failed: AtomicU64,
     /// Never sent, since the queue was full.
-    pub(crate) dropped: AtomicU64,
+    pub dropped: AtomicU64,
+}
+
+/// The collector's address cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("OTEL_EXPORTER_OTLP_ENDPOINT {endpoint}: {source}; give one like http://127.0.0.1:4317, or unset it")]
+pub struct Unusable {
+    endpoint: String,
+    source: io::Error,
 }
 
 /// The way of spans to the collector.
-pub(crate) struct Exporting {
+#[derive(Debug)]
+pub struct Exporting {
     provider: SdkTracerProvider,
     runtime: Option<Runtime>,
     spans: Arc<Spans>,
@@ -73,56 +70,72 @@ struct Counted {
     failing: AtomicBool,
 }
 
-// === impl Otlp ===
-
-impl Otlp {
-    /// The collector for traces; a variable that is set and empty counts as not set.
-    #[must_use]
-    pub fn traces(&self) -> Option<String> {
-        let ways = [&self.otlp_traces_endpoint, &self.otlp_endpoint];
-        ways.into_iter().flatten().map(|url| url.trim()).find(|url| !url.is_empty()).map(str::to_owned)
-    }
-}
-
 // === impl Exporting ===
 
 impl Exporting {
     /// Makes it ready to send to `endpoint`; the collector need not be there yet. Headers, timeout, batches and sampler
-    /// are read by the SDK from its standard variables.
+    /// are read by the SDK from its standard variables, which may name another service too.
     ///
     /// # Errors
     /// An address that cannot be used.
-    pub(crate) fn start(endpoint: &str, replica: &str) -> io::Result<Self> {
+    pub fn start(endpoint: &str, service: &'static str, instance: &str) -> Result<Self, Unusable> {
+        let unusable = |source| Unusable { endpoint: endpoint.to_owned(), source };
+        Self::towards(endpoint, resource(service, instance)).map_err(unusable)
+    }
+
+    fn towards(endpoint: &str, resource: Resource) -> io::Result<Self> {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(1).thread_name("keyway-traces").enable_all().build()?;
         // The connection is driven by this runtime; batches are made on a thread of the SDK's.
         let entered = runtime.enter();
         let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint);
-        let exporter = exporter.build().map_err(io::Error::other)?;
+        let exporter = exporter.build().map_err(io::Error::other);
         drop(entered);
+        let exporter = match exporter {
+            Ok(exporter) => exporter,
+            Err(error) => {
+                // As in `drop`: whoever asked may be a task.
+                runtime.shutdown_background();
+                return Err(error);
+            }
+        };
         let spans = Arc::new(Spans::default());
         let counted = Counted { exporter, spans: Arc::clone(&spans), failing: AtomicBool::new(false) };
         let config = BatchConfigBuilder::default().with_max_queue_size(QUEUE).build();
         let batches = BatchSpanProcessor::new(counted, config);
         let provider = SdkTracerProvider::builder()
-            .with_resource(resource(replica))
+            .with_resource(resource)
             .with_span_processor(Bounded { batches, spans: Arc::clone(&spans) })
             .build();
         Ok(Self { provider, runtime: Some(runtime), spans })
     }
 
     /// Makes spans that go this way.
-    pub(crate) fn tracer(&self) -> Tracer {
-        Tracer::new(self.provider.tracer("keyway"))
+    #[must_use]
+    pub fn tracer(&self) -> Tracer {
+        Tracer::new(self.sdk())
     }
 
-    pub(crate) fn spans(&self) -> Arc<Spans> {
+    /// As [`Self::tracer`], for a path so hot that it uses the SDK itself.
+    #[must_use]
+    pub fn sdk(&self) -> SdkTracer {
+        self.provider.tracer("keyway")
+    }
+
+    /// What became of them.
+    #[must_use]
+    pub fn spans(&self) -> Arc<Spans> {
         Arc::clone(&self.spans)
     }
 
-    /// Sends what is left, within `LAST_SPANS`. Blocks.
-    pub(crate) fn flush(self) {
-        if let Err(error) = self.provider.shutdown_with_timeout(LAST_SPANS) {
+    /// Sends what is left, within 2 s. Blocks.
+    pub fn flush(self) {
+        self.flush_within(LAST_SPANS);
+    }
+
+    /// As [`Self::flush`], within another time.
+    pub fn flush_within(self, limit: Duration) {
+        if let Err(error) = self.provider.shutdown_with_timeout(limit) {
             tracing::warn!(%error, "the last spans did not reach the collector");
         }
     }
@@ -137,16 +150,16 @@ impl Drop for Exporting {
     }
 }
 
-fn resource(replica: &str) -> Resource {
+fn resource(service: &'static str, instance: &str) -> Resource {
     let unnamed = Resource::builder()
         .build()
         .get(&Key::from_static_str("service.name"))
         .is_none_or(|name| name.as_str().starts_with("unknown_service"));
     let resource = Resource::builder().with_attributes([
-        KeyValue::new("service.instance.id", replica.to_owned()),
+        KeyValue::new("service.instance.id", instance.to_owned()),
         KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
     ]);
-    if unnamed { resource.with_service_name(SERVICE) } else { resource }.build()
+    if unnamed { resource.with_service_name(service) } else { resource }.build()
 }
 
 // === impl Bounded ===
@@ -216,24 +229,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_endpoint_for_traces_wins_and_empty_is_unset() {
-        let of = |all: Option<&str>, traces: Option<&str>| Otlp {
-            otlp_endpoint: all.map(str::to_owned),
-            otlp_traces_endpoint: traces.map(str::to_owned),
-        };
-        assert_eq!(of(None, None).traces(), None);
-        assert_eq!(of(Some(""), Some(" ")).traces(), None);
-        assert_eq!(of(Some("http://a"), Some("")).traces().as_deref(), Some("http://a"));
-        assert_eq!(of(Some("http://a"), Some("http://b")).traces().as_deref(), Some("http://b"));
-    }
-
-    #[test]
     fn a_full_queue_drops_and_counts() {
         // Nothing listens on port 9 of this machine, and nothing is sent before the test ends.
-        let exporting = Exporting::start("http://127.0.0.1:9", "r").unwrap();
+        let exporting = Exporting::start("http://127.0.0.1:9", "test", "i").unwrap();
         exporting.spans.queued.store(QUEUE as u64, Relaxed);
-        let head = http::Request::post("/v1/messages").body(()).unwrap().into_parts().0;
-        drop(exporting.tracer().begin(&head, &ulid::Ulid::nil()).unwrap());
+        drop(exporting.tracer().root("one too many", None));
         assert_eq!(exporting.spans.dropped.load(Relaxed), 1);
         assert_eq!(exporting.spans.queued.load(Relaxed), QUEUE as u64);
     }

@@ -1,19 +1,25 @@
 //! A change in the making: documents to write, secrets to take in or erase, tokens to show once. It is built against
 //! one state and knows which versions it read.
 
+mod keys;
+
+pub use keys::How;
+
 use super::{
-    Body, Document, Kind, Made, Refusal, State, TokenText, Way, digest,
-    keys::{self, NoSecret},
+    Begin, Body, Document, KeyDocument, Kind, Made, Refusal, State, TokenText, Verb, Way, digest,
+    key::{Merging, Unmerged, merge},
 };
 use crate::{
     store::{Entry, Key},
     vault::{SecretId, Vault},
 };
+use keyway_catalog::Catalog;
 use keyway_config::{Client, Model, Problem, Provider, Team};
-use keyway_snapshot::{DigestKey, Secret};
+use keyway_snapshot::{DigestKey, Secret, Version};
+use keyway_telemetry::TraceParent;
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a change does to one document.
 #[derive(Debug)]
@@ -69,7 +75,7 @@ pub struct Author {
     pub action: String,
     /// What it is done to; empty = the whole.
     pub subject: String,
-    /// Trace id, hex; empty = not traced.
+    /// Its span, as W3C `traceparent` names it; empty = not traced.
     pub trace: String,
 }
 
@@ -80,18 +86,44 @@ pub struct Proposal<'a> {
     pub state: &'a State,
     /// Documents to write or delete.
     pub touches: BTreeMap<Key, Touch>,
-    /// Secrets to take in before the commit.
-    pub secrets: BTreeMap<SecretId, Secret>,
+    /// Secrets to seal before the commit.
+    pub secrets: BTreeMap<SecretId, Sealing>,
     /// Secrets to erase after it.
     pub erase: Vec<SecretId>,
     /// What is accepted without effect.
     pub warnings: Vec<Problem>,
     /// Tokens that were made.
     pub tokens: Vec<Shown>,
+    /// As [`Author::trace`].
+    pub trace: String,
+    /// Providers that are known.
+    catalog: &'a Catalog,
     vault: &'a Vault,
     digests: &'a DigestKey,
     made: Made,
+    /// Milliseconds since 1970.
+    now: u64,
     entry: Entry,
+}
+
+/// A secret on its way into the vault.
+#[derive(Debug, Clone)]
+pub struct Sealing {
+    /// What is sealed.
+    pub secret: Secret,
+    /// Where it may be sent.
+    pub origins: BTreeSet<String>,
+}
+
+/// What proposals are made with.
+#[derive(Debug, Clone, Copy)]
+pub struct Means<'a> {
+    /// Providers that are known.
+    pub catalog: &'a Catalog,
+    /// Where secrets are.
+    pub vault: &'a Vault,
+    /// How tokens are digested.
+    pub digests: &'a DigestKey,
 }
 
 // === impl Author ===
@@ -126,7 +158,7 @@ impl Author {
             action: self.action.clone(),
             subject: self.subject.clone(),
             detail: serde_json::Value::Null,
-            trace: self.trace.clone(),
+            trace: TraceParent::parse(&self.trace).map(|span| span.trace_id()).unwrap_or_default(),
         }
     }
 }
@@ -136,7 +168,8 @@ impl Author {
 impl<'a> Proposal<'a> {
     /// Changes nothing yet. What it makes is marked as made so.
     #[must_use]
-    pub fn new(state: &'a State, vault: &'a Vault, digests: &'a DigestKey, author: &Author, at: u64) -> Self {
+    pub fn new(state: &'a State, means: Means<'a>, author: &Author, at: u64) -> Self {
+        let Means { catalog, vault, digests } = means;
         Self {
             state,
             touches: BTreeMap::new(),
@@ -144,11 +177,20 @@ impl<'a> Proposal<'a> {
             erase: Vec::new(),
             warnings: Vec::new(),
             tokens: Vec::new(),
+            catalog,
+            trace: author.trace.clone(),
             vault,
             digests,
             made: author.made(at),
+            now: at,
             entry: author.entry(at),
         }
+    }
+
+    /// The version of the state that it makes.
+    #[must_use]
+    pub fn next(&self) -> Version {
+        Version { epoch: self.state.epoch, counter: self.state.revision + 1 }
     }
 
     /// Makes or changes a provider. Keys that it does not name stay.
@@ -157,14 +199,13 @@ impl<'a> Proposal<'a> {
     /// When it names a key that is not there and has no secret.
     pub fn provider(&mut self, name: &str, mut spec: Provider) -> Result<(), Refusal> {
         let mut keys = self.state.provider(name).map(|(_, keys)| keys.to_vec()).unwrap_or_default();
+        let has_keys = !keys.is_empty() || spec.credentials().next().is_some();
+        let origins = crate::compile::origins_of(self.catalog, name, &spec, has_keys)?;
         for (place, offered) in spec.credentials().enumerate() {
-            let merged =
-                keys::merge(&mut keys, name, &offered, self.vault, &self.made).map_err(|NoSecret| {
-                    let place = place - usize::from(spec.api_key.is_some());
-                    let field = format!("{}.keys[{place}].secret", Kind::Provider.path(name));
-                    Refusal::field(field, "is missing; a key that is not there yet needs one")
-                })?;
-            self.secrets.extend(merged.secret);
+            let place = place.saturating_sub(usize::from(spec.api_key.is_some()));
+            let merged = self.merged(name, &origins, &mut keys, &offered);
+            let merged = merged.map_err(|unmerged| unmerged.refusal(name, &offered.name, place))?;
+            self.seal(merged.secret, &origins);
             self.erase.extend(merged.erase);
             if merged.seen_before {
                 let field = format!("{}.keys.{}", Kind::Provider.path(name), offered.name);
@@ -174,6 +215,32 @@ impl<'a> Proposal<'a> {
         }
         (spec.api_key, spec.keys) = (None, Vec::new());
         self.put(Kind::Provider, name, Body::Provider { spec: Box::new(spec), keys })
+    }
+
+    fn merged(
+        &self,
+        provider: &str,
+        origins: &BTreeSet<String>,
+        keys: &mut Vec<KeyDocument>,
+        offered: &keyway_config::Key,
+    ) -> Result<super::key::Merged, Unmerged> {
+        let begin = |verb: Verb| Begin { probe: false, ..self.begin(verb, &How::default()) };
+        merge(keys, offered, &self.merging(provider, origins, &begin))
+    }
+
+    fn merging<'b>(
+        &'b self,
+        provider: &'b str,
+        origins: &'b BTreeSet<String>,
+        begin: &'b dyn Fn(Verb) -> Begin,
+    ) -> Merging<'b> {
+        let (vault, made, now, next) = (self.vault, &self.made, self.now, self.next());
+        Merging { provider, origins, vault, made, now, next, begin }
+    }
+
+    fn seal(&mut self, secret: Option<(SecretId, Secret)>, origins: &BTreeSet<String>) {
+        let sealing = |(id, secret)| (id, Sealing { secret, origins: origins.clone() });
+        self.secrets.extend(secret.map(sealing));
     }
 
     /// Makes or changes an alias.
@@ -301,17 +368,13 @@ impl<'a> Proposal<'a> {
         Ok(kept)
     }
 
-    fn drop_key(&mut self, provider: &str, key: &super::KeyDocument) {
-        let id = |version: &super::KeyVersion| SecretId {
-            provider: provider.to_owned(),
-            key: key.name.clone(),
-            version: version.version,
-        };
-        self.erase.extend(key.versions.iter().map(id));
+    fn drop_key(&mut self, provider: &str, key: &KeyDocument) {
+        let kept = key.versions.iter().filter(|version| version.state.has_secret());
+        self.erase.extend(kept.map(|version| version.secret_id(provider, &key.name)));
     }
 
     /// Writes a document unless it says what is there already.
-    pub(super) fn put(&mut self, kind: Kind, name: &str, body: Body) -> Result<(), Refusal> {
+    pub(crate) fn put(&mut self, kind: Kind, name: &str, body: Body) -> Result<(), Refusal> {
         let key = kind.key(name);
         let there = self.state.get(kind, name);
         let made = there.map_or_else(|| self.made.clone(), |held| held.document.made.clone());
@@ -338,4 +401,18 @@ impl<'a> Proposal<'a> {
 pub(crate) fn not_found(state: &State, kind: Kind, name: &str) -> Refusal {
     let nearest = keyway_config::nearest(name, state.each(kind).map(|(name, _)| name));
     Refusal::NotFound { kind, name: name.to_owned(), nearest }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Author;
+
+    #[test]
+    fn the_audit_log_names_the_trace_and_no_span() {
+        let of =
+            |trace: &str| Author { trace: trace.to_owned(), ..Author::system("apply", "") }.entry(0).trace;
+        let trace = "0af7651916cd43dd8448eb211c80319c";
+        assert_eq!(of(&format!("00-{trace}-b7ad6b7169203331-01")), trace);
+        assert_eq!((of(""), of("nonsense")), (String::new(), String::new()));
+    }
 }

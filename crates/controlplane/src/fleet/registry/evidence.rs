@@ -1,0 +1,65 @@
+//! What rotation needs to know of one replica: what it acknowledged and when, and how it uses each key version.
+
+use super::{Row, SILENT_AFTER};
+use keyway_proto::fleet::v1::KeyUse;
+use keyway_snapshot::Version;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Instant,
+};
+
+/// One replica whose books are open.
+#[derive(Debug, Clone)]
+pub(crate) struct Evidence {
+    pub(crate) id: String,
+    /// It is connected and said something lately.
+    pub(crate) answers: bool,
+    /// It refused the newest state that it was sent: field and reason.
+    pub(crate) refused: Option<(String, String)>,
+    /// What it serves.
+    pub(crate) serves: Option<Version>,
+    /// What it would serve after a restart; absent = nothing.
+    pub(crate) kept: Option<Version>,
+    /// The state in force when key use was counted.
+    pub(crate) used_at: Option<Version>,
+    pub(crate) uses: BTreeMap<String, KeyUse>,
+    acks: VecDeque<(Version, Instant)>,
+}
+
+// === impl Evidence ===
+
+impl Evidence {
+    /// Whether it serves that state or a later one.
+    pub(crate) fn acknowledged(&self, version: Version) -> bool {
+        self.serves.is_some_and(|serves| serves >= version)
+    }
+
+    /// When it first acknowledged that state or a later one, in this life of the control plane.
+    pub(crate) fn acknowledged_at(&self, version: Version) -> Option<Instant> {
+        self.acks.iter().find(|(acked, _)| *acked >= version).map(|(_, at)| *at)
+    }
+
+    /// Whether nobody uses these versions there any more and nothing there could bring them back: it serves a state
+    /// without them, so does its disk, and counted after that no attempt holds them.
+    pub(crate) fn is_rid_of(&self, without: Version, ids: &[String]) -> bool {
+        self.acknowledged(without)
+            && self.used_at.is_some_and(|at| at >= without)
+            && self.kept.is_none_or(|kept| kept >= without)
+            && ids.iter().all(|id| self.uses.get(id).is_none_or(|one| one.in_flight == 0))
+    }
+}
+
+impl Row {
+    pub(super) fn evidence(&self, now: Instant) -> Evidence {
+        Evidence {
+            id: self.hello.id.clone(),
+            answers: self.link.is_some() && now.saturating_duration_since(self.heard) < SILENT_AFTER,
+            refused: self.refused.as_ref().map(|(_, one)| (one.field.clone(), one.reason.clone())),
+            serves: self.serving(),
+            kept: self.kept,
+            used_at: self.used_at,
+            uses: self.uses.clone(),
+            acks: self.acks.clone(),
+        }
+    }
+}

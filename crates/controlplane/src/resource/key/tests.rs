@@ -1,0 +1,212 @@
+//! Tables: what a file does to keys, and every way through the steps.
+
+use super::{merge::Merging, *};
+use crate::{resource::Way, vault::Vault};
+use keyway_config::Key;
+
+const NEXT: Version = Version { epoch: 1, counter: 9 };
+
+fn begin(verb: Verb, to: Option<u32>) -> Begin {
+    Begin {
+        id: "r".to_owned(),
+        verb,
+        to,
+        probe: verb == Verb::Rotate,
+        hold: false,
+        overlap_ms: 1000,
+        ack_timeout_ms: 2000,
+        trace: String::new(),
+    }
+}
+
+thread_local! {
+    static VAULT: Vault = Vault::ephemeral().unwrap();
+}
+
+fn put(
+    keys: &mut Vec<KeyDocument>,
+    secret: Option<&str>,
+    origin: &str,
+) -> Result<merge::Merged, merge::Unmerged> {
+    VAULT.with(|vault| put_with(vault, keys, secret, origin))
+}
+
+fn put_with(
+    vault: &Vault,
+    keys: &mut Vec<KeyDocument>,
+    secret: Option<&str>,
+    origin: &str,
+) -> Result<merge::Merged, merge::Unmerged> {
+    let made = Made { by: Way::File, origin: "f".to_owned(), at: 5 };
+    let origins = BTreeSet::from([origin.to_owned()]);
+    let with = Merging {
+        provider: "openai",
+        origins: &origins,
+        vault,
+        made: &made,
+        now: 5000,
+        next: NEXT,
+        begin: &|verb| Begin { probe: false, ..begin(verb, None) },
+    };
+    let secret = secret.map(|text| keyway_config::Secret::new(text.to_owned()));
+    merge::merge(keys, &Key { name: "main".to_owned(), secret, weight: None }, &with)
+}
+
+fn states(key: &KeyDocument) -> Vec<KeyState> {
+    key.versions.iter().map(|version| version.state).collect()
+}
+
+/// A key whose second version has just come into use.
+fn rotated() -> KeyDocument {
+    let mut keys = Vec::new();
+    put(&mut keys, Some("one"), "a").unwrap();
+    put(&mut keys, Some("two"), "a").unwrap();
+    keys.remove(0)
+}
+
+fn step(key: &KeyDocument) -> Step {
+    key.rollout.as_ref().unwrap().step
+}
+
+#[test]
+fn a_secret_never_seen_is_the_next_version_and_an_old_one_never_comes_back() {
+    use KeyState::{Active, Retiring};
+    let mut keys = Vec::new();
+    assert_eq!(put(&mut keys, None, "a").unwrap_err(), merge::Unmerged::NoSecret);
+    assert_eq!(put(&mut keys, Some("one"), "a").unwrap().secret.unwrap().0.version, 1);
+    for same in [Some("one"), None] {
+        let merged = put(&mut keys, same, "a").unwrap();
+        assert!(merged.secret.is_none() && !merged.seen_before);
+        assert_eq!(states(&keys[0]), [Active]);
+    }
+    assert_eq!(put(&mut keys, Some("two"), "a").unwrap().secret.unwrap().0.version, 2);
+    assert_eq!((states(&keys[0]), step(&keys[0])), (vec![Retiring, Active], Step::Active));
+    let third = put(&mut keys, Some("three"), "a").unwrap_err();
+    let running = Barred::UnderWay { verb: Verb::Rotate, step: Step::Active };
+    assert_eq!(third, merge::Unmerged::Barred(running));
+    keys[0].withdraw(NEXT, 1);
+    keys[0].confirmed(1, 2);
+    let back = put(&mut keys, Some("one"), "a").unwrap();
+    assert!(back.seen_before && back.secret.is_none());
+    assert_eq!(states(&keys[0]), [KeyState::Retired, Active]);
+}
+
+#[test]
+fn entered_again_it_may_go_where_the_provider_went() {
+    let mut keys = Vec::new();
+    put(&mut keys, Some("one"), "https://a:443").unwrap();
+    let again = put(&mut keys, Some("one"), "https://b:443").unwrap();
+    assert_eq!(again.secret.unwrap().0.version, 1);
+    assert_eq!(keys[0].versions[0].origins, BTreeSet::from(["https://b:443".to_owned()]));
+}
+
+#[test]
+fn what_a_provider_says_decides() {
+    for (status, invalid, verdict) in [
+        (200, false, Verdict::Verified),
+        (204, false, Verdict::Verified),
+        (401, false, Verdict::Rejected),
+        (400, true, Verdict::Rejected),
+        (400, false, Verdict::Unproven),
+        (403, false, Verdict::Unproven),
+        (404, false, Verdict::Unproven),
+        (429, false, Verdict::Unproven),
+        (500, false, Verdict::Unreachable),
+        (302, false, Verdict::Unreachable),
+        (0, false, Verdict::Unreachable),
+    ] {
+        assert_eq!(Verdict::of(status, invalid), verdict, "{status} {invalid}");
+    }
+}
+
+#[test]
+fn a_whole_rotation() {
+    use KeyState::{Active, Retired, Retiring, Staged, Verified, Withdrawn};
+    let mut key = rotated();
+    key.withdraw(NEXT, 1);
+    key.confirmed(1, 2);
+    key.end(Step::Done, None);
+    key.versions.push(KeyVersion { version: 3, ..key.versions[0].clone() });
+    key.versions[2].set(Staged, 3);
+    key.begin(begin(Verb::Rotate, Some(3)), 4).unwrap();
+    assert_eq!((states(&key), step(&key)), (vec![Retired, Active, Staged], Step::Staged));
+    let taken = Probing {
+        verdict: Verdict::Verified,
+        status: 200,
+        latency_ms: 1,
+        replica: "r".to_owned(),
+        reason: String::new(),
+    };
+    key.probed(taken, 5);
+    assert_eq!((states(&key), step(&key)), (vec![Retired, Active, Verified], Step::Verified));
+    key.activate(NEXT, 6);
+    assert_eq!((states(&key), step(&key)), (vec![Retired, Retiring, Active], Step::Active));
+    key.withdraw(NEXT, 7);
+    assert_eq!((states(&key), step(&key)), (vec![Retired, Withdrawn, Active], Step::Withdrawn));
+    key.confirmed(2, 8);
+    assert_eq!(states(&key), [Retired, Retired, Active]);
+}
+
+#[test]
+fn back_during_the_overlap_and_after_it() {
+    use KeyState::{Active, Destroyed, Retired, Retiring, RolledBack, Withdrawn};
+    let mut key = rotated();
+    assert_eq!(key.before(), Ok(1));
+    key.begin(begin(Verb::Rollback, Some(1)), 1).unwrap();
+    assert_eq!(step(&key), Step::Verified, "it was in use before");
+    key.activate(NEXT, 2);
+    assert_eq!(states(&key), [Active, Retiring]);
+    key.withdraw(NEXT, 3);
+    assert_eq!(states(&key), [Active, Withdrawn]);
+    key.confirmed(2, 4);
+    assert_eq!(states(&key), [Active, RolledBack]);
+    assert_eq!(key.before(), Err(Barred::Nothing));
+
+    let mut key = rotated();
+    key.withdraw(NEXT, 1);
+    key.confirmed(1, 2);
+    key.end(Step::Done, None);
+    assert_eq!(states(&key), [Retired, Active]);
+    key.destroy(1, 3).unwrap();
+    assert_eq!(states(&key), [Destroyed, Active]);
+    assert_eq!(key.before(), Err(Barred::NoSecret(vec![1])));
+    assert_eq!(key.begin(begin(Verb::Promote, Some(1)), 4), Err(Barred::NoSecret(vec![1])));
+    assert_eq!(key.destroy(2, 4), Err(Barred::State(2, Active)));
+    assert_eq!(key.destroy(7, 4), Err(Barred::NoVersion(7)));
+}
+
+#[test]
+fn revoked_is_out_at_once() {
+    use KeyState::{Active, Revoked};
+    let mut key = rotated();
+    key.revoke(begin(Verb::Revoke, None), &[1], (NEXT, true), 1).unwrap();
+    assert_eq!((states(&key), step(&key)), (vec![Revoked, Active], Step::Withdrawn));
+    assert!(key.versions[0].is_cut());
+    key.confirmed(1, 2);
+    assert!(!key.versions[0].is_cut());
+    assert_eq!(key.revoke(begin(Verb::Revoke, None), &[1], (NEXT, true), 3), Err(Barred::Nothing));
+    assert_eq!(key.revoke(begin(Verb::Revoke, None), &[9], (NEXT, true), 3), Err(Barred::NoVersion(9)));
+}
+
+#[test]
+fn a_refused_version_never_comes_and_an_unreachable_provider_changes_nothing() {
+    let probing = |verdict| Probing {
+        verdict,
+        status: 401,
+        latency_ms: 1,
+        replica: String::new(),
+        reason: String::new(),
+    };
+    for (verdict, state) in
+        [(Verdict::Rejected, KeyState::Rejected), (Verdict::Unreachable, KeyState::Staged)]
+    {
+        let mut key = rotated();
+        key.end(Step::Done, None);
+        key.versions.push(KeyVersion { version: 3, state: KeyState::Staged, ..key.versions[0].clone() });
+        key.begin(begin(Verb::Rotate, Some(3)), 4).unwrap();
+        key.probed(probing(verdict), 5);
+        assert_eq!((states(&key)[2], step(&key)), (state, Step::Failed));
+        assert_eq!(key.active().unwrap().version, 2);
+        assert!(key.rollout.as_ref().unwrap().failure.is_some());
+    }
+}

@@ -1,0 +1,102 @@
+//! Counts of rollouts under way: what replicas had counted before, so that only what the change brought is shown.
+
+use super::{
+    Counts, KeyName,
+    next::{id, version},
+};
+use crate::{
+    fleet::Evidence,
+    resource::{Figures, KeyDocument},
+};
+use keyway_proto::fleet::v1::KeyUse;
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+/// Of one rollout.
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    /// Use of every version by replica and id before the change.
+    before: HashMap<(String, String), KeyUse>,
+    /// When the commit that activated began.
+    activated: Option<Instant>,
+}
+
+// === impl Counts ===
+
+impl Counts {
+    pub(super) fn begin(&self, name: &KeyName, key: &KeyDocument, fleet: &[Evidence]) {
+        let ids: Vec<String> = key.versions.iter().map(|one| id(name, one.version)).collect();
+        let mut before = HashMap::new();
+        for replica in fleet {
+            for one in ids.iter().filter_map(|id| replica.uses.get(id)) {
+                before.insert((replica.id.clone(), one.id.clone()), one.clone());
+            }
+        }
+        self.0.lock().insert(name.clone(), Live { before, activated: None });
+    }
+
+    pub(super) fn activated(&self, name: &KeyName, began: Instant) {
+        if let Some(live) = self.0.lock().get_mut(name) {
+            live.activated = Some(began);
+        }
+    }
+
+    pub(super) fn forget(&self, name: &KeyName) {
+        self.0.lock().remove(name);
+    }
+
+    /// What can be told of a key's rollout now.
+    pub(super) fn figures(&self, name: &KeyName, key: &KeyDocument, fleet: &[Evidence], now: u64) -> Figures {
+        let Some(rollout) = &key.rollout else { return Figures::default() };
+        let counts = self.0.lock();
+        let live = counts.get(name);
+        let active_in = version(rollout.active_in);
+        let acked = active_in.map_or(0, |at| fleet.iter().filter(|one| one.acknowledged(at)).count());
+        let last = active_in.and_then(|at| fleet.iter().filter_map(|one| one.acknowledged_at(at)).max());
+        let began = live.and_then(|live| live.activated);
+        let took = last.zip(began).map(|(last, began)| last.saturating_duration_since(began));
+        let mut figures = Figures {
+            acknowledged: acked as u64,
+            ack_micros: took.map(|took: Duration| u64::try_from(took.as_micros()).unwrap_or(u64::MAX)),
+            total_ms: now.saturating_sub(rollout.begun),
+            ..Figures::default()
+        };
+        for replica in fleet {
+            let since = |version: &u32| live.map(|live| live.since(replica, &id(name, *version)));
+            for old in rollout.leaving.iter().filter_map(since) {
+                figures.served_old += old.started;
+                figures.standby += old.standby;
+                figures.failed += old.failed;
+                figures.last_use_old = figures.last_use_old.max(old.last_use_unix_millis);
+            }
+            if let Some(new) = rollout.to.as_ref().and_then(since) {
+                figures.served_new += new.started;
+                figures.failed += new.failed;
+            }
+        }
+        figures
+    }
+}
+
+// === impl Live ===
+
+impl Live {
+    /// What a replica counted since the change began; a process that started later counts from zero.
+    fn since(&self, replica: &Evidence, id: &str) -> KeyUse {
+        let Some(now) = replica.uses.get(id) else { return KeyUse::default() };
+        let none = KeyUse::default();
+        let before = self.before.get(&(replica.id.clone(), id.to_owned())).unwrap_or(&none);
+        let before = if before.started > now.started { &none } else { before };
+        let used = now.started > before.started;
+        KeyUse {
+            started: now.started - before.started,
+            standby: now.standby.saturating_sub(before.standby),
+            failed: now.failed.saturating_sub(before.failed),
+            refused: now.refused.saturating_sub(before.refused),
+            last_use_unix_millis: if used { now.last_use_unix_millis } else { 0 },
+            ..now.clone()
+        }
+    }
+}

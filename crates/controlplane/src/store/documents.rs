@@ -1,0 +1,121 @@
+//! The documents themselves, in order of their keys, with a sum over all of them: two sets with the same sum are the
+//! same set, whatever way they were reached.
+
+use super::{BATCH_LIMIT, Batch, Key, Listing, Revision, StoreError, Versioned, Write};
+use std::collections::{BTreeMap, HashSet};
+
+/// A BLAKE3 hash.
+pub(crate) type Hash = [u8; 32];
+
+/// All documents.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Documents {
+    entries: BTreeMap<Key, Versioned>,
+    sum: Hash,
+}
+
+/// Hash of one document with its name and version.
+pub(crate) fn hash(key: &Key, document: &Versioned) -> Hash {
+    let mut hasher = blake3::Hasher::new();
+    let name = key.as_str().as_bytes();
+    hasher.update(&(name.len() as u64).to_le_bytes());
+    hasher.update(name);
+    hasher.update(&document.version.to_le_bytes());
+    hasher.update(&document.value);
+    *hasher.finalize().as_bytes()
+}
+
+// === impl Documents ===
+
+impl Documents {
+    pub(crate) fn get(&self, key: &Key) -> Option<&Versioned> {
+        self.entries.get(key)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Key, &Versioned)> {
+        self.entries.iter()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Of all hashes, whatever their order.
+    pub(crate) fn sum(&self) -> Hash {
+        self.sum
+    }
+
+    pub(crate) fn list(&self, prefix: &str, revision: Revision) -> Listing {
+        let from = self.entries.range(Key(prefix.into())..);
+        let with_prefix = from.take_while(|(key, _)| key.as_str().starts_with(prefix));
+        let entries = with_prefix.map(|(key, document)| (key.clone(), document.clone())).collect();
+        Listing { revision, entries }
+    }
+
+    /// Whether the batch may be applied.
+    pub(crate) fn check(&self, batch: &Batch) -> Result<(), StoreError> {
+        let mut seen = HashSet::with_capacity(batch.writes.len());
+        if batch.writes.len() > BATCH_LIMIT || !batch.writes.iter().all(|write| seen.insert(&write.key)) {
+            return Err(StoreError::BadBatch { writes: batch.writes.len() });
+        }
+        for write in &batch.writes {
+            let found = self.get(&write.key).map_or(0, |entry| entry.version);
+            if found != write.expected {
+                return Err(StoreError::Conflict { key: write.key.clone(), expected: write.expected, found });
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn write(&mut self, write: Write) {
+        match write.value {
+            Some(value) => self.put(write.key, Versioned { version: write.expected + 1, value }),
+            None => {
+                if let Some(old) = self.entries.remove(&write.key) {
+                    self.mix(hash(&write.key, &old));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn put(&mut self, key: Key, document: Versioned) {
+        self.mix(hash(&key, &document));
+        if let Some(old) = self.entries.insert(key.clone(), document) {
+            self.mix(hash(&key, &old));
+        }
+    }
+
+    /// Adds what is not in the sum and takes out what is.
+    fn mix(&mut self, hash: Hash) {
+        self.sum.iter_mut().zip(hash).for_each(|(byte, other)| *byte ^= other);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn write(name: &str, expected: u64, value: Option<&'static str>) -> Write {
+        Write {
+            key: Key::new("client", name),
+            expected,
+            value: value.map(|text| Bytes::from_static(text.as_bytes())),
+        }
+    }
+
+    #[test]
+    fn the_sum_knows_the_set_and_not_the_way() {
+        let (mut one, mut other) = (Documents::default(), Documents::default());
+        for step in [write("a", 0, Some("1")), write("b", 0, Some("2")), write("b", 1, None)] {
+            one.write(step);
+        }
+        assert_ne!(one.sum(), other.sum());
+        other.write(write("a", 0, Some("1")));
+        assert_eq!(one, other);
+        other.write(write("a", 1, Some("1")));
+        assert_ne!(one.sum(), other.sum(), "a version more");
+        one.write(write("a", 1, None));
+        assert_eq!(one, Documents::default());
+    }
+}

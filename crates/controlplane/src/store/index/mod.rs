@@ -1,0 +1,157 @@
+//! The documents on disk in a sled tree, so that a start need not replay the journal. Never believed without its
+//! checksums, never needed: whatever is wrong with it, the journal makes it anew.
+
+mod check;
+mod entry;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::check::Verdict;
+pub use self::check::{IndexCheck, check_index};
+pub(crate) use self::entry::Applied;
+
+use self::entry::{decode_document, decode_key, encode_document, encode_key};
+use super::{Key, Versioned, Write, documents::Documents};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+/// Its folder in the store.
+pub(crate) const FOLDER: &str = "index";
+/// Where the last applied record is named.
+const HEAD_KEY: &[u8] = b"h";
+/// Bytes that sled may hold; documents are read from our own memory.
+const CACHE_BYTES: u64 = 8 << 20;
+/// Documents in one step of a rebuild.
+const CHUNK: usize = 5_000;
+/// sled lets its lock go a moment after it is closed.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+const LOCK_STEP: Duration = Duration::from_millis(20);
+
+/// An open index.
+#[derive(Debug)]
+pub(crate) struct Index {
+    db: sled::Db,
+}
+
+/// Why it cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum IndexError {
+    #[error("sled: {0}")]
+    Sled(#[from] sled::Error),
+    #[error("sled panicked")]
+    Panicked,
+    #[error("a document in it is not what was written")]
+    Document,
+    #[error("it does not say up to where it reaches")]
+    NoHead,
+    #[error("it has lost or kept documents")]
+    Sum,
+    #[error("it reaches record {found}, not {expected}")]
+    Behind { expected: u64, found: u64 },
+}
+
+// === impl Index ===
+
+impl Index {
+    /// Opens or makes it.
+    pub(crate) fn open(folder: &Path) -> Result<Self, IndexError> {
+        let deadline = Instant::now() + LOCK_WAIT;
+        loop {
+            // Nothing is written by sled's own thread: a full disk shall meet us, not a thread that gives up.
+            let config = sled::Config::new().path(folder).flush_every_ms(None).cache_capacity(CACHE_BYTES);
+            match guarded(|| config.open()) {
+                Err(IndexError::Sled(sled::Error::Io(_))) if Instant::now() < deadline => {
+                    std::thread::sleep(LOCK_STEP);
+                }
+                opened => return Ok(Self { db: opened? }),
+            }
+        }
+    }
+
+    /// All it holds, checked; `None` = it is new.
+    pub(crate) fn load(&self) -> Result<Option<(Applied, Documents)>, IndexError> {
+        let mut documents = Documents::default();
+        guarded(|| {
+            for item in self.db.iter() {
+                let (key, value) = item?;
+                let document = decode_key(&key).and_then(|key| decode_document(key, &value));
+                match document {
+                    Some((key, document)) => documents.put(key, document),
+                    None if key == HEAD_KEY => {}
+                    None => return Ok(Err(IndexError::Document)),
+                }
+            }
+            Ok(Ok(()))
+        })??;
+        let Some(applied) = self.applied()? else {
+            return if documents.len() == 0 { Ok(None) } else { Err(IndexError::NoHead) };
+        };
+        if applied.sum != documents.sum() || applied.documents != documents.len() as u64 {
+            return Err(IndexError::Sum);
+        }
+        Ok(Some((applied, documents)))
+    }
+
+    /// The last record that it has; `None` = none.
+    pub(crate) fn applied(&self) -> Result<Option<Applied>, IndexError> {
+        let found = guarded(|| self.db.get(HEAD_KEY))?;
+        found.map(|bytes| Applied::decode(&bytes).ok_or(IndexError::NoHead)).transpose()
+    }
+
+    /// Applies one record's writes whole, with its place, and returns when they are on the disk.
+    pub(crate) fn apply(&self, writes: &[Write], applied: &Applied) -> Result<(), IndexError> {
+        let mut batch = sled::Batch::default();
+        for write in writes {
+            let key = encode_key(&write.key);
+            match &write.value {
+                Some(value) => {
+                    let document = Versioned { version: write.expected + 1, value: value.clone() };
+                    batch.insert(key, encode_document(&write.key, &document));
+                }
+                None => batch.remove(key),
+            }
+        }
+        batch.insert(HEAD_KEY, applied.encode());
+        self.write(batch)?;
+        self.flush()
+    }
+
+    /// Fills a new one. Its head comes last: a fill that ends early is seen as one.
+    pub(crate) fn fill(&self, documents: &Documents, applied: &Applied) -> Result<(), IndexError> {
+        let all: Vec<(&Key, &Versioned)> = documents.iter().collect();
+        for chunk in all.chunks(CHUNK) {
+            let mut batch = sled::Batch::default();
+            for (key, document) in chunk {
+                batch.insert(encode_key(key), encode_document(key, document));
+            }
+            self.write(batch)?;
+        }
+        self.flush()?;
+        self.apply(&[], applied)
+    }
+
+    /// Lets it go; a panic in that is sled's own matter.
+    pub(crate) fn close(self) {
+        let _ = guarded(|| {
+            drop(self.db);
+            Ok(())
+        });
+    }
+
+    fn write(&self, batch: sled::Batch) -> Result<(), IndexError> {
+        guarded(|| self.db.apply_batch(batch))
+    }
+
+    fn flush(&self) -> Result<(), IndexError> {
+        guarded(|| self.db.flush()).map(|_bytes| ())
+    }
+}
+
+/// Calls sled; its panic is an error like others.
+fn guarded<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, IndexError> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|_| IndexError::Panicked)?.map_err(IndexError::from)
+}

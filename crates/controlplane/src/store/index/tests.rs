@@ -1,0 +1,88 @@
+use super::*;
+use crate::store::journal::record::Head;
+use bytes::Bytes;
+use std::time::Duration;
+
+fn write(name: &str, expected: u64, value: &'static [u8]) -> Write {
+    Write { key: Key::new("client", name), expected, value: Some(Bytes::from_static(value)) }
+}
+
+fn step(documents: &mut Documents, seq: u64, write: &Write) -> Applied {
+    documents.write(write.clone());
+    Applied::new(Head { seq, epoch: 1, hash: [seq as u8; 32] }, documents)
+}
+
+#[test]
+fn what_was_applied_is_loaded() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut documents = Documents::default();
+    let index = Index::open(dir.path()).unwrap();
+    assert_eq!(index.load(), Ok(None));
+    for (seq, write) in (1..).zip([write("a", 0, b"1"), write("b", 0, b"2"), write("a", 1, b"3")]) {
+        let applied = step(&mut documents, seq, &write);
+        index.apply(&[write], &applied).unwrap();
+    }
+    index.close();
+    let index = Index::open(dir.path()).unwrap();
+    let (applied, loaded) = index.load().unwrap().unwrap();
+    assert_eq!((applied.seq, loaded), (3, documents));
+}
+
+#[test]
+fn what_was_not_applied_so_is_not_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut documents = Documents::default();
+    let index = Index::open(dir.path()).unwrap();
+    let one = write("a", 0, b"1");
+    let applied = step(&mut documents, 1, &one);
+    index.fill(&documents, &applied).unwrap();
+    let key = encode_key(&one.key);
+    let good = index.db.get(&key).unwrap().unwrap();
+    let head = index.db.get(HEAD_KEY).unwrap().unwrap();
+
+    index.db.remove(&key).unwrap();
+    assert_eq!(index.load(), Err(IndexError::Sum), "a document lost");
+    index.db.insert(encode_key(&Key::new("client", "b")), good.clone()).unwrap();
+    assert_eq!(index.load(), Err(IndexError::Document), "under another name");
+    index.db.remove(encode_key(&Key::new("client", "b"))).unwrap();
+    index.db.insert(&key, good.clone()).unwrap();
+    index.load().unwrap().unwrap();
+    index.db.insert(&key, encode_document(&one.key, &Versioned { version: 2, value: Bytes::new() })).unwrap();
+    assert_eq!(index.load(), Err(IndexError::Sum), "an older or newer one");
+    index.db.insert(&key, good).unwrap();
+    index.db.remove(HEAD_KEY).unwrap();
+    assert_eq!(index.load(), Err(IndexError::NoHead), "a fill that ended early");
+    index.db.insert(HEAD_KEY, &head[1..]).unwrap();
+    assert_eq!(index.load(), Err(IndexError::NoHead));
+}
+
+fn check(program: &str, args: &[&str]) -> IndexCheck {
+    IndexCheck { program: program.into(), args: args.iter().map(|arg| (*arg).into()).collect() }
+}
+
+#[test]
+fn a_check_is_judged_by_how_it_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let within = Duration::from_millis(300);
+    let run = |check: IndexCheck| check.run_within(dir.path(), within);
+    assert_eq!(run(check("/bin/sh", &["-c", "test -d \"$0\""])), Verdict::Good, "the directory comes last");
+    assert!(matches!(run(check("/bin/sh", &["-c", "exit 1"])), Verdict::Bad(_)));
+    assert!(matches!(run(check("/bin/sh", &["-c", "kill -ABRT $$"])), Verdict::Bad(_)));
+    assert!(matches!(run(check("/bin/sh", &["-c", "exec sleep 60"])), Verdict::Bad(_)));
+    assert!(matches!(run(check("/no/such/program", &[])), Verdict::Unknown(_)));
+}
+
+#[test]
+fn the_check_reads_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut documents = Documents::default();
+    let applied = step(&mut documents, 1, &write("a", 0, b"1"));
+    let index = Index::open(&dir.path().join(FOLDER)).unwrap();
+    index.fill(&documents, &applied).unwrap();
+    index.close();
+    check_index(dir.path()).unwrap();
+    let index = Index::open(&dir.path().join(FOLDER)).unwrap();
+    index.apply(&[write("b", 0, b"2")], &applied).unwrap();
+    index.close();
+    check_index(dir.path()).unwrap_err();
+}

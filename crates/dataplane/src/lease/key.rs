@@ -1,0 +1,305 @@
+//! One version of one key: its state, its counts, and leases on it.
+//!
+//! Counts are written next to each other in one cache line that `in_flight` has brought to the core anyway, so that
+//! knowing more of a key costs a request next to nothing.
+
+use super::{Health, Presented};
+use crate::clock;
+use keyway_proto::fleet::v1::KeyUse;
+use keyway_snapshot::{Credential, CredentialState, Provider, Secret};
+use memchr::memmem;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
+};
+
+/// What may be done with a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum KeyState {
+    Active = 0,
+    /// Waits to go: only for requests whose active versions were all refused.
+    Retiring = 1,
+    /// In no state any more; attempts from before may finish on it.
+    Withdrawn = 2,
+    /// Attempts from before are cut.
+    Revoked = 3,
+}
+
+/// As what a request takes a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Take {
+    Active,
+    /// No active version is left to this request.
+    Standby,
+    /// To see whether it works.
+    Probe,
+}
+
+/// One version of one key.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// `provider/key/version`.
+    pub(crate) id: Arc<str>,
+    /// Tells it from every other key of this process: 0 is none.
+    pub(crate) number: u64,
+    /// What is known of it here.
+    pub(crate) health: Health,
+    present: Presented,
+    secret: Option<Secret>,
+    weight: AtomicU32,
+    state: AtomicU8,
+    /// While it is not active: that nobody holds it has been reported.
+    told: AtomicBool,
+    in_flight: AtomicU64,
+    started: AtomicU64,
+    last_use: AtomicU64,
+    standby: AtomicU64,
+    refused: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// A key in use by one attempt.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    key: Arc<Key>,
+}
+
+// === impl KeyState ===
+
+/// A reported state as in `/snapshot`.
+pub(crate) fn word(state: CredentialState) -> &'static str {
+    match state {
+        CredentialState::Active => "active",
+        CredentialState::Retiring => "retiring",
+        CredentialState::Unspecified => "withdrawn",
+        CredentialState::Revoked => "revoked",
+    }
+}
+
+impl KeyState {
+    fn wire(self) -> CredentialState {
+        match self {
+            Self::Active => CredentialState::Active,
+            Self::Retiring => CredentialState::Retiring,
+            Self::Withdrawn => CredentialState::Unspecified,
+            Self::Revoked => CredentialState::Revoked,
+        }
+    }
+}
+
+impl From<CredentialState> for KeyState {
+    fn from(state: CredentialState) -> Self {
+        match state {
+            CredentialState::Active => Self::Active,
+            CredentialState::Retiring => Self::Retiring,
+            CredentialState::Unspecified => Self::Withdrawn,
+            CredentialState::Revoked => Self::Revoked,
+        }
+    }
+}
+
+// === impl Key ===
+
+impl Key {
+    pub(super) fn new(provider: &Provider, credential: &Credential) -> Self {
+        let present = Presented::of(&provider.auth, &credential.secret);
+        let key = Self::made(credential.id().into(), present, Some(credential.secret.clone()));
+        key.weight.store(credential.weight, Ordering::Relaxed);
+        key.enter(credential.state.into());
+        key
+    }
+
+    /// For a provider that asks for none: counted and watched like any other.
+    pub(super) fn none(provider: &str) -> Self {
+        Self::made(format!("{provider}/none/0").into(), Presented::Nothing, None)
+    }
+
+    fn made(id: Arc<str>, present: Presented, secret: Option<Secret>) -> Self {
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
+        Self {
+            id,
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            health: Health::default(),
+            present,
+            secret,
+            weight: AtomicU32::new(1),
+            state: AtomicU8::new(KeyState::Active as u8),
+            told: AtomicBool::new(false),
+            in_flight: AtomicU64::new(0),
+            started: AtomicU64::new(0),
+            last_use: AtomicU64::new(0),
+            standby: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn provider(&self) -> &str {
+        self.id.split('/').next().unwrap_or_default()
+    }
+
+    /// Whether this is that version with that secret, presented in that way.
+    pub(super) fn is(&self, provider: &Provider, credential: &Credential) -> bool {
+        let same = |secret: &Secret| secret.expose() == credential.secret.expose();
+        self.secret.as_ref().is_some_and(same)
+            && self.present == Presented::of(&provider.auth, &credential.secret)
+    }
+
+    pub(super) fn weigh(&self, weight: u32) {
+        self.weight.store(weight, Ordering::Relaxed);
+    }
+
+    /// From now on in this state.
+    pub(super) fn enter(&self, state: KeyState) {
+        if self.state.swap(state as u8, Ordering::SeqCst) != state as u8 {
+            self.told.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Goes on with the counts of a key of the same id that is gone.
+    pub(super) fn absorb(&self, old: &Key) {
+        for (sum, count) in [
+            (&self.started, &old.started),
+            (&self.standby, &old.standby),
+            (&self.refused, &old.refused),
+            (&self.failed, &old.failed),
+        ] {
+            sum.fetch_add(count.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        self.last_use.fetch_max(old.last_use.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Share among the provider's keys.
+    pub(crate) fn weight(&self) -> u32 {
+        self.weight.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn state(&self) -> KeyState {
+        match self.state.load(Ordering::SeqCst) {
+            0 => KeyState::Active,
+            1 => KeyState::Retiring,
+            2 => KeyState::Withdrawn,
+            _ => KeyState::Revoked,
+        }
+    }
+
+    /// Whether new requests may take it.
+    pub(crate) fn is_active(&self) -> bool {
+        self.state() == KeyState::Active
+    }
+
+    /// Whether it waits to go and serves only who was refused everywhere else.
+    pub(crate) fn is_standby(&self) -> bool {
+        self.state() == KeyState::Retiring
+    }
+
+    /// Attempts that hold it now.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::SeqCst)
+    }
+
+    /// The provider answered 401 or 403 to it.
+    pub(crate) fn refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request ended in an error because of it.
+    pub(crate) fn failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What the control plane learns. The state is read first, so that a count of 0 is one since that state.
+    pub(crate) fn report(&self) -> KeyUse {
+        let state = self.state();
+        KeyUse {
+            id: self.id.to_string(),
+            state: state.wire() as i32,
+            in_flight: self.in_flight(),
+            started: self.started.load(Ordering::Relaxed),
+            standby: self.standby.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            last_use_unix_millis: self.last_use.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Whether somebody waits to hear that this key is out of use. A retiring one that is taken as standby once more
+    /// is awaited again.
+    pub(crate) fn is_awaited(&self) -> bool {
+        if self.in_flight() > 0 {
+            self.told.store(false, Ordering::Relaxed);
+        }
+        !self.is_active() && !self.told.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is something to say to who waits: the last attempt has let go.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.is_awaited() && self.in_flight() == 0
+    }
+
+    /// It was reported with this count.
+    pub(crate) fn tell(&self, in_flight: u64) {
+        self.told.store(in_flight == 0, Ordering::Relaxed);
+    }
+
+    /// Whether nothing more needs to be said of a key that is in no state.
+    pub(crate) fn is_over(&self) -> bool {
+        self.told.load(Ordering::Relaxed) && self.in_flight() == 0
+    }
+
+    /// Takes it for one attempt; `None` if it has left the state in which it was chosen.
+    pub(crate) fn lease(self: &Arc<Self>, take: Take) -> Option<Lease> {
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
+        let taken = match (self.state(), take) {
+            (KeyState::Active, _) | (KeyState::Retiring, Take::Standby | Take::Probe) => true,
+            (KeyState::Retiring, Take::Active) | (KeyState::Withdrawn | KeyState::Revoked, _) => false,
+        };
+        if !taken {
+            self.in_flight.fetch_sub(1, Ordering::SeqCst);
+            return None;
+        }
+        if take == Take::Standby {
+            self.standby.fetch_add(1, Ordering::Relaxed);
+        }
+        self.started.fetch_add(1, Ordering::Relaxed);
+        self.used();
+        Some(Lease { key: Arc::clone(self) })
+    }
+
+    fn used(&self) {
+        self.last_use.store(clock::coarse_millis(), Ordering::Relaxed);
+    }
+}
+
+// === impl Lease ===
+
+impl Lease {
+    pub(crate) fn key(&self) -> &Arc<Key> {
+        &self.key
+    }
+
+    /// How it goes into the request.
+    pub(crate) fn presented(&self) -> &Presented {
+        &self.key.present
+    }
+
+    /// The secret for a query; empty where there is none.
+    pub(crate) fn secret(&self) -> &[u8] {
+        self.key.secret.as_ref().map_or(&[], Secret::expose)
+    }
+
+    /// Whether these bytes hold the secret: what a provider echoes must not reach the caller.
+    pub(crate) fn is_in(&self, bytes: &[u8]) -> bool {
+        let secret = self.secret();
+        !secret.is_empty() && bytes.len() >= secret.len() && memmem::find(bytes, secret).is_some()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // Before the count, so that whoever reads 0 reads this last use too.
+        self.key.used();
+        self.key.in_flight.fetch_sub(1, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,220 @@
+//! The newest keys of every provider, and those that are on their way out.
+//!
+//! A new ring is made beside the old one; keys that gain a right get it before the swap and keys that lose one lose it
+//! after, so that at no moment a request finds the old version closed and the new one not there yet.
+
+use super::{Key, key::KeyState};
+use keyway_proto::fleet::v1::KeyUse;
+use keyway_snapshot::{Credential, CredentialState, Provider, Snapshot};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+/// The newest keys of every provider.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Keyring {
+    by_provider: HashMap<Box<str>, Keys>,
+    /// Revoked, or in no state any more and perhaps still in use. Never chosen.
+    leaving: Vec<Arc<Key>>,
+    /// Secrets must not be used: the control plane has been silent for too long.
+    lapsed: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Keys {
+    keys: Vec<Arc<Key>>,
+    keyless: bool,
+}
+
+/// What a new ring changes of keys that the old one holds too.
+#[derive(Debug, Default)]
+pub(crate) struct Changes(Vec<(Arc<Key>, KeyState)>);
+
+// === impl Keyring ===
+
+impl Keyring {
+    /// The keys of this snapshot, and what changes with it. A key that `before` knows by the same version and secret
+    /// goes on with its counts and health.
+    pub(crate) fn build(snapshot: &Snapshot, before: &Keyring) -> (Self, Changes) {
+        let mut ring = Self { lapsed: before.lapsed, ..Self::default() };
+        let mut changes = Changes::default();
+        for (name, provider) in &snapshot.providers {
+            let mut keys = Vec::new();
+            for credential in snapshot.credentials.get(name).into_iter().flatten() {
+                if credential.state == CredentialState::Revoked {
+                    ring.revoke(credential, provider, before, &mut changes);
+                    continue;
+                }
+                let key = before.known(provider, credential);
+                let key = key.unwrap_or_else(|| Arc::new(Key::new(provider, credential)));
+                key.weigh(credential.weight);
+                changes.enter(&key, credential.state.into());
+                keys.push(key);
+            }
+            if keys.is_empty() && provider.is_keyless() {
+                let none = before.find(name, &format!("{name}/none/0"));
+                keys.push(none.unwrap_or_else(|| Arc::new(Key::none(name))));
+            }
+            let keyless = provider.is_keyless();
+            ring.by_provider.insert(name.clone(), Keys { keys, keyless });
+        }
+        ring.leave(before, &mut changes);
+        (ring, changes)
+    }
+
+    fn revoke(
+        &mut self,
+        credential: &Credential,
+        provider: &Provider,
+        before: &Keyring,
+        changes: &mut Changes,
+    ) {
+        let id = credential.id();
+        let known: Vec<_> = before.everything().filter(|key| *key.id == *id).cloned().collect();
+        if known.is_empty() {
+            // Named in reports, so that it is known to be out of use here.
+            self.leaving.push(Arc::new(Key::new(provider, credential)));
+        }
+        for key in known {
+            changes.enter(&key, KeyState::Revoked);
+            self.leaving.push(key);
+        }
+    }
+
+    /// What the new ring does not hold is withdrawn, and kept until its last use was reported.
+    fn leave(&mut self, before: &Keyring, changes: &mut Changes) {
+        let held: HashSet<u64> = self.everything().map(|key| key.number).collect();
+        for old in before.everything().filter(|old| !held.contains(&old.number)) {
+            if old.state() == KeyState::Withdrawn && old.is_over() {
+                if let Some(same) = self.find(old.provider(), &old.id) {
+                    same.absorb(old);
+                }
+                continue;
+            }
+            // What was cut stays cut, also where the state no longer names it.
+            if old.state() != KeyState::Revoked || old.is_over() {
+                changes.enter(old, KeyState::Withdrawn);
+            }
+            self.leaving.push(Arc::clone(old));
+        }
+    }
+
+    /// The same, with secrets in use or not.
+    pub(crate) fn lapse(&self, lapsed: bool) -> Self {
+        Self { lapsed, ..self.clone() }
+    }
+
+    /// Whether secrets must not be used.
+    pub(crate) fn is_lapsed(&self) -> bool {
+        self.lapsed
+    }
+
+    /// The keys of a provider that may be used, in no order.
+    pub(crate) fn of(&self, provider: &str) -> &[Arc<Key>] {
+        match self.by_provider.get(provider) {
+            Some(keys) if keys.keyless || !self.lapsed => &keys.keys,
+            Some(_) | None => &[],
+        }
+    }
+
+    /// Every key that requests may take.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Key>> {
+        self.by_provider.values().flat_map(|of| &of.keys)
+    }
+
+    /// These, and what is on its way out.
+    pub(crate) fn everything(&self) -> impl Iterator<Item = &Arc<Key>> {
+        self.all().chain(&self.leaving)
+    }
+
+    /// The key of that id.
+    pub(crate) fn find(&self, provider: &str, id: &str) -> Option<Arc<Key>> {
+        self.by_provider.get(provider)?.keys.iter().find(|key| *key.id == *id).cloned()
+    }
+
+    /// The key of that id, whosever it is.
+    pub(crate) fn named(&self, id: &str) -> Option<Arc<Key>> {
+        self.find(id.split('/').next().unwrap_or_default(), id)
+    }
+
+    /// Whether attempts with the key of that number are to be cut.
+    pub(crate) fn is_revoked(&self, number: u64) -> bool {
+        self.leaving.iter().any(|key| key.number == number && key.state() == KeyState::Revoked)
+    }
+
+    /// What the control plane learns of every key version, one row an id, as counted now. Who waits for a count of 0
+    /// has been told with it.
+    pub(crate) fn report(&self) -> Vec<KeyUse> {
+        self.rows(Key::tell)
+    }
+
+    /// As `report`, for who only looks.
+    pub(crate) fn uses(&self) -> Vec<KeyUse> {
+        self.rows(|_, _| {})
+    }
+
+    fn rows(&self, tell: impl Fn(&Key, u64)) -> Vec<KeyUse> {
+        let told = |key: &Arc<Key>| {
+            let row = key.report();
+            tell(key, row.in_flight);
+            row
+        };
+        let mut rows: Vec<KeyUse> = self.all().map(told).collect();
+        for key in &self.leaving {
+            let over = key.state() == KeyState::Withdrawn && key.is_over();
+            let row = told(key);
+            match rows.iter_mut().find(|known| known.id == row.id) {
+                Some(known) => add(known, &row),
+                None if over => {}
+                None => rows.push(row),
+            }
+        }
+        rows
+    }
+
+    /// Whether somebody waits to hear of a version, and whether there is something to say.
+    pub(crate) fn awaited(&self) -> (bool, bool) {
+        let keys = self.everything().map(|key| (key.is_awaited(), key.is_drained()));
+        keys.fold((false, false), |sum, one| (sum.0 || one.0, sum.1 || one.1))
+    }
+
+    fn known(&self, provider: &Provider, credential: &Credential) -> Option<Arc<Key>> {
+        let id = credential.id();
+        let held = self.by_provider.get(&credential.provider).into_iter().flat_map(|of| &of.keys);
+        held.chain(&self.leaving).find(|key| *key.id == *id && key.is(provider, credential)).cloned()
+    }
+}
+
+/// A version whose secret or presentation was replaced is one version still.
+fn add(known: &mut KeyUse, row: &KeyUse) {
+    known.in_flight += row.in_flight;
+    known.started += row.started;
+    known.standby += row.standby;
+    known.refused += row.refused;
+    known.failed += row.failed;
+    known.last_use_unix_millis = known.last_use_unix_millis.max(row.last_use_unix_millis);
+}
+
+// === impl Changes ===
+
+impl Changes {
+    fn enter(&mut self, key: &Arc<Key>, state: KeyState) {
+        if key.state() != state {
+            self.0.push((Arc::clone(key), state));
+        }
+    }
+
+    /// Before the swap: rights that are gained.
+    pub(crate) fn grant(&self) {
+        self.0.iter().filter(|(key, state)| (*state as u8) < key.state() as u8).for_each(|(key, state)| {
+            key.enter(*state);
+        });
+    }
+
+    /// After the swap: rights that are lost. From here on, a count of 0 is proof. True if attempts are to be cut.
+    pub(crate) fn take_away(&self) -> bool {
+        self.0.iter().for_each(|(key, state)| key.enter(*state));
+        self.0.iter().any(|(_, state)| *state == KeyState::Revoked)
+    }
+}

@@ -1,0 +1,198 @@
+//! Requests under way on one core, so that those which use a revoked key or came with a revoked token can be cut.
+//!
+//! Only the core's own thread comes here: no lock and no atomic. Places are used again, so that a request allocates
+//! nothing; it sets aside its waker when it waits for a provider, and the walk through all of them happens only when
+//! a new state revoked something.
+
+use crate::{listen::Pulse, sync::State};
+use keyway_snapshot::{Snapshot, TokenDigest};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    task::{Context, Waker},
+    time::Duration,
+};
+
+/// What a caller gets to read the end of its cut answer before its connection is closed: one that reads nothing would
+/// keep the key in use.
+pub(crate) const LAST_READ: Duration = Duration::from_millis(250);
+
+/// Why a request is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    Credential,
+    Client,
+}
+
+/// All of one core.
+#[derive(Debug, Default)]
+pub(crate) struct Open {
+    entries: RefCell<Vec<Rc<Entry>>>,
+    free: RefCell<Vec<Rc<Entry>>>,
+}
+
+/// One request's, until it ends.
+#[derive(Debug)]
+pub(crate) struct Place {
+    open: Rc<Open>,
+    entry: Rc<Entry>,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    token: Cell<Option<TokenDigest>>,
+    /// Of the key that is used now; 0 = none.
+    key: Cell<u64>,
+    cut: Cell<Option<Cut>>,
+    waker: RefCell<Option<Waker>>,
+    pulse: RefCell<Option<Rc<Pulse>>>,
+}
+
+// === impl Cut ===
+
+impl Cut {
+    /// As in `error.reason`.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Credential => "credential_revoked",
+            Self::Client => "client_revoked",
+        }
+    }
+}
+
+// === impl Open ===
+
+impl Open {
+    /// A request that was admitted with this token begins to use keys.
+    pub(crate) fn enter(self: &Rc<Self>, token: TokenDigest, pulse: Rc<Pulse>) -> Place {
+        let entry = self.free.borrow_mut().pop().unwrap_or_else(|| {
+            let entry = Rc::new(Entry::default());
+            self.entries.borrow_mut().push(Rc::clone(&entry));
+            entry
+        });
+        entry.token.set(Some(token));
+        entry.pulse.replace(Some(pulse));
+        Place { open: Rc::clone(self), entry }
+    }
+
+    /// Cuts what uses a key that this state revokes; gives how many.
+    pub(crate) fn cut_keys(&self, state: &State) -> u64 {
+        self.cut(Cut::Credential, |entry| state.keyring.is_revoked(entry.key.get()))
+    }
+
+    /// Cuts what came with a token that this state does not admit.
+    pub(crate) fn cut_clients(&self, snapshot: &Snapshot) -> u64 {
+        self.cut(Cut::Client, |entry| entry.token.get().is_some_and(|token| !snapshot.clients.admits(&token)))
+    }
+
+    fn cut(&self, why: Cut, is_meant: impl Fn(&Entry) -> bool) -> u64 {
+        let mut count = 0;
+        for entry in self.entries.borrow().iter() {
+            if entry.cut.get().is_none() && is_meant(entry) {
+                count += 1;
+                entry.cut.set(Some(why));
+                entry.wake();
+            }
+        }
+        count
+    }
+
+    /// Wakes every request, so that each looks at what has changed for all.
+    pub(crate) fn wake_all(&self) {
+        self.entries.borrow().iter().for_each(|entry| entry.wake());
+    }
+
+    /// Closes the connections of those that were cut and still have not ended.
+    pub(crate) fn close_unread(&self) {
+        for entry in self.entries.borrow().iter().filter(|entry| entry.cut.get().is_some()) {
+            if let Some(pulse) = &*entry.pulse.borrow() {
+                pulse.stop();
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    /// The next attempt uses the key of this number, and the client is admitted still: what was cut before is over.
+    pub(crate) fn uses(&self, key: u64) {
+        self.entry.key.set(key);
+        self.entry.cut.set(None);
+    }
+
+    /// Whether it must end now.
+    pub(crate) fn is_cut(&self) -> Option<Cut> {
+        self.entry.cut.get()
+    }
+
+    /// To be woken when it must end.
+    pub(crate) fn wait(&self, cx: &Context<'_>) {
+        let mut waker = self.entry.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let entry = &self.entry;
+        entry.token.set(None);
+        entry.key.set(0);
+        entry.cut.set(None);
+        entry.waker.replace(None);
+        entry.pulse.replace(None);
+        self.open.free.borrow_mut().push(Rc::clone(entry));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    struct Woken(AtomicUsize);
+
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn only_what_is_meant_is_cut_and_woken_and_places_are_used_again() {
+        let open = Rc::new(Open::default());
+        let woken = Arc::new(Woken(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&woken));
+        let enter = |key| {
+            let place = open.enter(TokenDigest([1; 32]), Pulse::new());
+            place.uses(key);
+            place.wait(&Context::from_waker(&waker));
+            place
+        };
+        let (one, two) = (enter(1), enter(2));
+        assert_eq!(open.cut(Cut::Credential, |entry| entry.key.get() == 2), 1);
+        assert_eq!((one.is_cut(), two.is_cut()), (None, Some(Cut::Credential)));
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+        assert_eq!(open.cut(Cut::Client, |entry| entry.key.get() == 2), 0, "once is enough");
+        two.uses(3);
+        assert_eq!(two.is_cut(), None, "it goes on with another key");
+        drop(two);
+        assert_eq!(open.cut(Cut::Client, |entry| entry.token.get().is_some()), 1, "one is left");
+        drop(one);
+        drop((enter(5), enter(6)));
+        assert_eq!(open.entries.borrow().len(), 2);
+    }
+}
