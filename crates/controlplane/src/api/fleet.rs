@@ -9,6 +9,7 @@ use crate::{
     compile::SANDBOX,
     fleet::{Asked, Replica},
     resource::{Body, Held, Kind, ReplicaDocument},
+    store::Key,
 };
 use http::StatusCode;
 use keyway_proto::snapshot::v1 as wire;
@@ -100,7 +101,7 @@ pub(super) async fn status(call: Call) -> Result<Answer, Fault> {
         build: env!("CARGO_PKG_VERSION"),
         replicas: connected.count(),
         ready: plane.fleet().serving(version),
-        resources: plane.state().all().filter(|(key, _)| Kind::of(key) != Some(Kind::Operator)).count(),
+        resources: plane.state().all().filter(|(key, _)| stands_in_a_file(key)).count(),
         uptime: plane.started().elapsed().as_secs(),
     })
 }
@@ -127,6 +128,11 @@ pub(super) async fn test_provider(call: Call) -> Result<Answer, Fault> {
         }
     }
     Answer::json(&all)
+}
+
+/// Operators and replicas are kept like the configuration and are none.
+fn stands_in_a_file(key: &Key) -> bool {
+    !matches!(Kind::of(key), Some(Kind::Operator | Kind::Replica))
 }
 
 fn is_keyless(held: &Held) -> bool {

@@ -120,9 +120,9 @@ impl Route {
         Self { action, ..self }
     }
 
-    /// The same route giving bytes.
-    const fn in_bytes(self) -> Self {
-        Self { media: BYTES, ..self }
+    /// The same route giving something else than JSON.
+    const fn giving(self, media: &'static str) -> Self {
+        Self { media, ..self }
     }
 
     /// The same route for tokens of one team too.
@@ -196,7 +196,7 @@ pub(super) static ROUTES: &[Route] = &[
     route!(Post "/keys/{provider}/{key}/destroy", KeysWrite, Everyone, (keys::Which) => keys::KeyDetail, keys::destroy, "Erase the secret of a version that is not in use").audited("key.destroy"),
     route!(Post "/keys/{provider}/{key}/allow-origin", KeysWrite, Everyone, (keys::NewOrigin) => keys::KeyDetail, keys::allow_origin, "Let the secrets go to one more address").audited("key.allow-origin"),
     route!(Get "/keys/{provider}/{key}/rollout", KeysRead, Everyone, nothing => RolloutView, keys::rollout, "The newest change of versions"),
-    route!(Get "/keys/{provider}/{key}/events", KeysRead, Everyone, nothing => RolloutView, events::follow, "The same as server-sent events, until it has ended"),
+    route!(Get "/keys/{provider}/{key}/events", KeysRead, Everyone, nothing => RolloutView, events::follow, "The same as server-sent events, until it has ended").giving("text/event-stream"),
     route!(Get "/keys/{provider}/{key}/history", KeysRead, Everyone, nothing => keys::History, keys::history, "What happened to the key, and how each replica uses it"),
     route!(Get "/keys/{provider}/{key}/report", KeysRead, Everyone, nothing => keys::Report, keys::report, "The same, signed by the control plane"),
 
@@ -240,5 +240,5 @@ pub(super) static ROUTES: &[Route] = &[
     route!(Get "/audit", AuditRead, Everyone, nothing => audit::Page, audit::list, "Who did what, oldest first").with_query(&["after", "limit", "subject", "actor"]),
     route!(Post "/audit/verify", AuditRead, Everyone, nothing => audit::Sound, audit::verify, "Read the whole log and check that nothing in it was changed"),
 
-    route!(Get "/backup", BackupCreate, Everyone, nothing => Json, backup::stream, "A copy of everything, secrets sealed").in_bytes().audited("backup"),
+    route!(Get "/backup", BackupCreate, Everyone, nothing => Json, backup::stream, "A copy of everything, secrets sealed").giving(BYTES).audited("backup"),
 ];
