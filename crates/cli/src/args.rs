@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use keyway_telemetry::Otlp;
 
-use crate::command::{apply, client, explain, fleet, key, login, model, provider, team, up};
+use crate::command::{
+    apply, audit, backup, client, explain, fleet, key, login, model, operator, provider, restore, team, up,
+};
 
 /// A hidden verb.
 pub(crate) const CHECK_INDEX: &str = "check-index";
@@ -107,6 +109,16 @@ pub(crate) enum Verb {
     /// Running data planes
     #[command(subcommand)]
     Fleet(fleet::Fleet),
+    /// Who uses the admin API, and what each may
+    #[command(subcommand)]
+    Operator(operator::Operator),
+    /// Who changed what
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Write a copy of everything into a file; secrets stay sealed in it
+    Backup(backup::Backup),
+    /// Put a backup in place of what the data directory holds; no control plane may run there
+    Restore(restore::Restore),
     /// Keep server and token for later commands
     Login(login::Login),
     /// Print a completion script for a shell

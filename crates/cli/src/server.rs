@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use keyway_config::Problem;
 use keyway_telemetry::TRACEPARENT;
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::connection::{Connection, is_local};
 use crate::failure::Failure;
@@ -19,6 +20,14 @@ pub(crate) use events::Events;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A control plane that does not answer in this time is stuck.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// A backup may take so long, and so long between two of its pieces.
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(3600);
+const PIECE_TIMEOUT: Duration = Duration::from_secs(60);
+/// A control plane that broke off is tried again for so long, this often; a call is sent twice at most.
+const AGAIN_WITHIN: Duration = Duration::from_secs(5);
+const AGAIN_EVERY: Duration = Duration::from_millis(100);
+/// Random bytes by which a control plane knows a call that is sent again.
+const KEY_BYTES: usize = 16;
 /// Bytes of an answer at most: an export of 100,000 clients has about 20 MiB.
 const ANSWER_LIMIT: usize = 64 << 20;
 
@@ -71,26 +80,36 @@ impl Server {
         self.call(Method::DELETE, path, None).await
     }
 
+    /// Bytes as they come, piece by piece; how many there were.
+    pub(crate) async fn download(
+        &self,
+        path: &str,
+        mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<u64, Failure> {
+        let request = self.request(Method::GET, path).timeout(DOWNLOAD_TIMEOUT);
+        let mut answer = request.send().await.map_err(|error| self.lost(&error))?;
+        if !answer.status().is_success() {
+            let status = answer.status();
+            return Err(refused(status, &self.body(answer).await?, self.url()));
+        }
+        let mut bytes = 0;
+        let stopped = |_| Failure::TimedOut(format!("{} stopped in the middle", self.url()));
+        while let Some(piece) = timeout(PIECE_TIMEOUT, answer.chunk())
+            .await
+            .map_err(stopped)?
+            .map_err(|error| self.lost(&error))?
+        {
+            bytes += piece.len() as u64;
+            take(&piece)?;
+        }
+        Ok(bytes)
+    }
+
     /// `path` begins with a slash and stands below `/api/v1`. An answer without a body is `null`.
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
-        let url = format!("{}/api/v1{path}", self.connection.server);
-        let changes = method != Method::GET;
-        let mut request = self.http.request(method, url).bearer_auth(self.connection.token.as_str());
-        if changes {
-            request = request.header(TRACEPARENT, self.trace.parent());
-        }
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        let mut answer = request.send().await.map_err(|error| self.lost(&error))?;
+        let answer = self.send(method, path, body).await?;
         let status = answer.status();
-        let mut bytes = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| self.lost(&error))? {
-            bytes.extend_from_slice(&chunk);
-            if bytes.len() > ANSWER_LIMIT {
-                return Err(Failure::Other(format!("{} answered more than 64 MiB", self.url())));
-            }
-        }
+        let bytes = self.body(answer).await?;
         if !status.is_success() {
             return Err(refused(status, &bytes, self.url()));
         }
@@ -105,6 +124,48 @@ impl Server {
         })
     }
 
+    /// Sends a call, and once more if the connection broke before an answer came, as it does when the control plane is
+    /// started again. A change carries a key of its own, so that it happens once.
+    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response, Failure> {
+        let key = if method == Method::GET { None } else { Some(idempotency_key()?) };
+        let request = || {
+            let request = self.request(method.clone(), path);
+            let request =
+                if key.is_some() { request.header(TRACEPARENT, self.trace.parent()) } else { request };
+            let request = body.into_iter().fold(request, RequestBuilder::json);
+            key.iter().fold(request, |request, key| request.header("idempotency-key", key))
+        };
+        let broken = match request().send().await {
+            Err(error) if broke(&error) => error,
+            answer => return answer.map_err(|error| self.lost(&error)),
+        };
+        let until = Instant::now() + AGAIN_WITHIN;
+        loop {
+            sleep(AGAIN_EVERY).await;
+            match request().send().await {
+                Err(error) if error.is_connect() && Instant::now() < until => {}
+                Err(error) if error.is_connect() => return Err(self.lost(&broken)),
+                answer => return answer.map_err(|error| self.lost(&error)),
+            }
+        }
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("{}/api/v1{path}", self.connection.server);
+        self.http.request(method, url).bearer_auth(self.connection.token.as_str())
+    }
+
+    async fn body(&self, mut answer: Response) -> Result<Vec<u8>, Failure> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|error| self.lost(&error))? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > ANSWER_LIMIT {
+                return Err(Failure::Other(format!("{} answered more than 64 MiB", self.url())));
+            }
+        }
+        Ok(bytes)
+    }
+
     fn lost(&self, error: &reqwest::Error) -> Failure {
         let server = self.connection.server.clone();
         if error.is_timeout() && !error.is_connect() {
@@ -115,6 +176,17 @@ impl Server {
         }
         Failure::Unreachable { server, reason: root_cause(error) }
     }
+}
+
+/// Whether a connection that was there ended before the answer began.
+fn broke(error: &reqwest::Error) -> bool {
+    error.is_request() && !error.is_connect() && !error.is_timeout()
+}
+
+fn idempotency_key() -> Result<String, Failure> {
+    let mut bytes = [0; KEY_BYTES];
+    getrandom::fill(&mut bytes).map_err(|_| Failure::Other("the system gives no randomness".into()))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// A name as one segment of a path.
@@ -152,10 +224,13 @@ fn refused(status: StatusCode, body: &[u8], server: &str) -> Failure {
     }
     let message = text(error, "message");
     match (status, message) {
-        (StatusCode::UNAUTHORIZED, _) => {
-            let message = format!(
-                "{server} does not know this admin token; run `keyway login`, or set KEYWAY_ADMIN_TOKEN"
-            );
+        (StatusCode::UNAUTHORIZED, message) => {
+            let known = text(error, "code").filter(|code| code != "unauthorized").and(message);
+            let message = known.unwrap_or_else(|| {
+                format!(
+                    "{server} does not know this admin token; run `keyway login`, or set KEYWAY_ADMIN_TOKEN"
+                )
+            });
             Failure::Answered { status, message }
         }
         (StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY, Some(message))

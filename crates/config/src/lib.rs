@@ -14,7 +14,7 @@ mod tests;
 mod wire;
 mod yaml;
 
-pub use check::{check, references, warnings};
+pub use check::{check, check_name, references, warnings};
 pub use file::{
     Auth, Budget, Cache, Client, Dialect, Expiry, File, Key, Limits, Model, NamedAuth, Network, Open, Period,
     Price, Provider, Rates, Rotation, Secret, Server, SigV4, Span, Strategy, Target, Team, Timeouts, Usd,
@@ -22,5 +22,5 @@ pub use file::{
 pub use load::{Loaded, Places, load, read_json};
 pub use nearest::nearest;
 pub use problem::{Place, Problem};
-pub use secrets::looks_like_secret;
+pub use secrets::{looks_like_secret, plain_secret, secret_pattern};
 pub use wire::{schema, wire};

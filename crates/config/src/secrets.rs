@@ -1,77 +1,226 @@
-//! Tells a pasted key from a name, by the prefixes that providers give their keys.
+//! Tells a pasted secret from a name: by the shape that providers give their keys, and by being too random for a word.
+//! Sees through a text: a header's `Bearer sk-…`, a tag's `k=sk-…`, a URL's path.
 
-/// How the keys of well-known providers begin.
-const PREFIXES: &[&str] = &[
-    "sk-",
-    "sk_",
-    "pk-",
-    "rk_",
-    "AIza",
-    "gsk_",
-    "xai-",
-    "AKIA",
-    "ASIA",
-    "ghp_",
-    "gho_",
-    "github_pat_",
-    "glpat-",
-    "hf_",
-    "r8_",
-    "pplx-",
-    "nvapi-",
-    "fw_",
-    "tgp_",
-    "csk-",
-    "key-",
-    "kw_",
-    "Bearer ",
-    "eyJ",
-    "voyage-",
-    "jina_",
-    "dop_v1_",
-    "xoxb-",
-    "xoxp-",
+use crate::path;
+use serde_json::Value;
+
+/// How keys begin, and whose they are.
+const PREFIXES: &[(&str, &str)] = &[
+    ("sk-ant-", "an Anthropic key"),
+    ("sk-proj-", "an OpenAI key"),
+    ("sk-or-", "an OpenRouter key"),
+    ("sk-", "an OpenAI key or one of that form"),
+    ("sk_", "a key that begins with sk_"),
+    ("pk-", "a key that begins with pk-"),
+    ("rk_", "a key that begins with rk_"),
+    ("AIza", "a Google key"),
+    ("gsk_", "a Groq key"),
+    ("xai-", "an xAI key"),
+    ("AKIA", "an AWS key"),
+    ("ASIA", "an AWS key"),
+    ("ghp_", "a GitHub token"),
+    ("gho_", "a GitHub token"),
+    ("github_pat_", "a GitHub token"),
+    ("glpat-", "a GitLab token"),
+    ("hf_", "a Hugging Face token"),
+    ("r8_", "a Replicate token"),
+    ("pplx-", "a Perplexity key"),
+    ("nvapi-", "an NVIDIA key"),
+    ("fw_", "a Fireworks key"),
+    ("tgp_", "a Together key"),
+    ("csk-", "a Cerebras key"),
+    ("key-", "a key that begins with key-"),
+    ("kw_", "a token of Keyway"),
+    ("eyJ", "a signed token (JWT)"),
+    ("voyage-", "a Voyage key"),
+    ("jina_", "a Jina key"),
+    ("dop_v1_", "a DigitalOcean token"),
+    ("xoxb-", "a Slack token"),
+    ("xoxp-", "a Slack token"),
 ];
 
 /// Keys are longer than this; what is shorter may be a name like `sk-main`.
 const SHORTEST_KEY: usize = 20;
-
 /// Keys hold a stretch of so many letters and digits without a break; names like `key-production-east-1` do not.
 const RANDOM_STRETCH: usize = 12;
+/// Different characters in that stretch: `sk-000000000000000000001` is made up.
+const DIFFERENT: usize = 8;
+/// Lengths of the parts of a UUID, which is a name.
+const UUID: [usize; 5] = [8, 4, 4, 4, 12];
+/// Fields that are there to take a secret, and one that names a key pair.
+const SECRET_FIELDS: &[&str] = &["api_key", "secret", "token", "secret_access_key", "access_key_id"];
 
-/// True: the text is most likely a credential and must be neither kept as a name nor shown.
+/// True: the text most likely holds a credential and must be neither kept as a name nor shown.
 #[must_use]
 pub fn looks_like_secret(text: &str) -> bool {
-    let text = text.trim();
-    let mut stretches = text.split(|c: char| !c.is_ascii_alphanumeric());
-    text.len() >= SHORTEST_KEY
-        && PREFIXES.iter().any(|prefix| text.starts_with(prefix))
-        && stretches.any(|part| part.len() >= RANDOM_STRETCH && part.bytes().any(|b| b.is_ascii_digit()))
+    secret_pattern(text).is_some()
+}
+
+/// What kind of credential the text most likely holds, in words; `None` if none.
+#[must_use]
+pub fn secret_pattern(text: &str) -> Option<&'static str> {
+    if text.contains("-----BEGIN") && text.contains("PRIVATE KEY") {
+        return Some("a private key");
+    }
+    let breaks = |c: char| c.is_whitespace() || "=:,;/?&@\"'`()[]{}<>|".contains(c);
+    text.split(breaks).find_map(word_pattern)
+}
+
+/// The first text in a value, field's name or content, that looks like a secret where none belongs: its field and what
+/// kind it is.
+#[must_use]
+pub fn plain_secret(value: &Value) -> Option<(String, &'static str)> {
+    below(value, "", Inside::Fields)
+}
+
+/// What the names of an object are.
+#[derive(Clone, Copy, PartialEq)]
+enum Inside {
+    /// Fields that this product knows, those for secrets among them.
+    Fields,
+    /// Names that the user gave.
+    Names,
+    /// Anything: no field is there for a secret.
+    Open,
+}
+
+fn below(value: &Value, at: &str, inside: Inside) -> Option<(String, &'static str)> {
+    match value {
+        Value::String(text) => secret_pattern(text).map(|pattern| (at.to_owned(), pattern)),
+        Value::Array(items) => {
+            items.iter().enumerate().find_map(|(place, item)| below(item, &path::item(at, place), inside))
+        }
+        Value::Object(fields) => fields.iter().find_map(|(name, value)| {
+            let field = path::field(at, name);
+            if let Some(pattern) = secret_pattern(name) {
+                return Some((field, pattern));
+            }
+            let takes_it =
+                inside == Inside::Fields && value.is_string() && SECRET_FIELDS.contains(&name.as_str());
+            if takes_it { None } else { below(value, &field, inside.of(name)) }
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
+}
+
+// === impl Inside ===
+
+impl Inside {
+    /// What the names are in the object that has this name.
+    fn of(self, name: &str) -> Self {
+        match (self, name) {
+            (Self::Open, _) => Self::Open,
+            (Self::Fields, "providers" | "models" | "teams" | "clients") => Self::Names,
+            (
+                Self::Fields,
+                "headers" | "limits" | "passthrough" | "policies" | "prices" | "rotation" | "telemetry",
+            ) => Self::Open,
+            (Self::Fields | Self::Names, _) => Self::Fields,
+        }
+    }
+}
+
+fn word_pattern(word: &str) -> Option<&'static str> {
+    if word.len() < SHORTEST_KEY {
+        return None;
+    }
+    let (prefix, pattern) = PREFIXES.iter().find(|(prefix, _)| word.starts_with(prefix))?;
+    let rest = word.strip_prefix(prefix)?;
+    let mut stretches = word.split(|c: char| !c.is_ascii_alphanumeric());
+    (!is_uuid(rest) && stretches.any(is_random)).then_some(*pattern)
+}
+
+fn is_random(stretch: &str) -> bool {
+    let has = |kind: fn(&u8) -> bool| stretch.as_bytes().iter().any(kind);
+    let mixed = has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase);
+    let mut bytes = stretch.as_bytes().to_vec();
+    bytes.sort_unstable();
+    bytes.dedup();
+    stretch.len() >= RANDOM_STRETCH && (has(u8::is_ascii_digit) || mixed) && bytes.len() >= DIFFERENT
+}
+
+fn is_uuid(text: &str) -> bool {
+    text.split('-').map(str::len).eq(UUID) && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
 }
 
 #[cfg(test)]
 mod tests {
-    use super::looks_like_secret;
+    use super::*;
+    use serde_json::json;
 
     #[test]
     fn keys_are_told_from_names() {
         let keys = [
             "sk-proj-abcdefghijklmnop1234567890",
             "sk-ant-api03-Zk3vQ0aT7xYp9sLm2n-AA",
+            "sk-AbCdEfGhIjKlMnOpQrStUvWx",
             "AIzaSyA1234567890abcdefghijklmnopqrstuv",
             "gsk_0123456789abcdefghij",
+            "xai-0a1b2c3d4e5f6g7h8i9j",
             "AKIAIOSFODNN7EXAMPLE",
+            "hf_abcdefGHIJKLmnop1234",
+            "r8_0a1b2c3d4e5f6g7h8i9j",
+            "nvapi-0a1b2c3d4e5f6g7h8i9j",
+            "pplx-0a1b2c3d4e5f6g7h8i9j",
+            "ghp_0a1b2c3d4e5f6g7h8i9j",
             "kw_zi4oHNpC8pYWwzKWMyJPVIBLY1mmtcwpIGUMWpqQ0dQ9n6",
+            "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abcdefghijklmnop",
+            "-----BEGIN EC PRIVATE KEY-----\nMHcCAQ",
+            "Bearer sk-proj-abcdefghijklmnop1234567890",
+            "team=a,key=gsk_0123456789abcdefghij",
+            "https://proxy/sk-proj-abcdefghijklmnop1234567890/v1",
         ];
         let names = [
             "sk-main",
+            "sk-team",
+            "sk-000000000000000000001",
             "key-production-east-1",
+            "key-550e8400-e29b-41d4-a716-446655440000",
+            "550e8400-e29b-41d4-a716-446655440000",
             "kw_team-with-a-long-name-2",
             "gpt-4.1-mini-2025-04-14",
+            "ft:gpt-4o:org::abc",
+            "ft:gpt-4o-mini-2024-07-18:my-org::A1b2C3d4E5f6G7h8",
+            "voyage-multilingual-2-and-more",
             "",
             "openclaw-1",
+            "https://api.openai.com/v1",
+            "arn:aws:bedrock:us-east-1:123456789012:inference-profile/abc",
+            "Bearer ",
         ];
-        assert!(keys.into_iter().all(looks_like_secret));
-        assert!(!names.into_iter().any(looks_like_secret));
+        for key in keys {
+            assert!(looks_like_secret(key), "{key}");
+        }
+        for name in names {
+            assert!(!looks_like_secret(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_place_but_those_for_secrets_is_looked_at_and_none_is_repeated() {
+        let key = "sk-proj-abcdefghijklmnop1234567890";
+        let cases = [
+            (json!({ "providers": { "a": { "api_key": key, "keys": [{ "secret": key }] } } }), None),
+            (json!({ "clients": { "a": { "token": key, "sigv4": { "access_key_id": key } } } }), None),
+            (json!({ "providers": { "a": { "headers": { "x": key } } } }), Some("providers.a.headers.x")),
+            (
+                json!({ "models": { "a": { "targets": [1, { "model": key }] } } }),
+                Some("models.a.targets[1].model"),
+            ),
+            (json!({ "models": { key: {} } }), Some("models.(withheld)")),
+            (json!({ "token": { "deep": key } }), Some("token.deep")),
+            (json!({ "headers": { "token": key } }), Some("headers.token")),
+            (json!({ "file": { "policies": { "a": { "secret": key } } } }), Some("file.policies.a.secret")),
+            (
+                json!({ "providers": { "headers": { "api_key": key } }, "clients": { "limits": { "token": key } } }),
+                None,
+            ),
+            (json!({ "clients": { "token": key } }), Some("clients.token")),
+            (json!({ "policies": { "any": [[key]] } }), Some("policies.any[0][0]")),
+        ];
+        for (value, field) in cases {
+            let found = plain_secret(&value).map(|(field, _)| field);
+            assert_eq!(found.as_deref(), field, "{value}");
+        }
     }
 }

@@ -160,6 +160,11 @@ impl Plane {
         self.catalog
     }
 
+    /// What is kept of a token, hex.
+    pub(crate) fn digest(&self, token: &str) -> String {
+        crate::resource::digest(&self.digests, token)
+    }
+
     /// What is in force.
     #[must_use]
     pub fn state(&self) -> Arc<State> {

@@ -26,14 +26,13 @@ impl Token {
     /// Whether the request's bearer token is this one.
     #[must_use]
     pub fn admits(&self, headers: &HeaderMap) -> bool {
-        let mut all = headers.get_all(AUTHORIZATION).iter();
-        let (Some(one), None) = (all.next(), all.next()) else { return false };
-        let Some((scheme, token)) = one.to_str().ok().and_then(|text| text.split_once(' ')) else {
-            return false;
-        };
+        bearer(headers).is_some_and(|token| self.is(token))
+    }
+
+    /// Whether that text is this one.
+    pub(crate) fn is(&self, token: &str) -> bool {
         // Equality of BLAKE3 hashes takes constant time.
-        scheme.eq_ignore_ascii_case("bearer")
-            && blake3::keyed_hash(&self.key, token.as_bytes()) == self.digest
+        blake3::keyed_hash(&self.key, token.as_bytes()) == self.digest
     }
 }
 
@@ -41,6 +40,14 @@ impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(..)")
     }
+}
+
+/// The one bearer token of a request; `None` if it has none, or more than one.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut all = headers.get_all(AUTHORIZATION).iter();
+    let (Some(one), None) = (all.next(), all.next()) else { return None };
+    let (scheme, token) = one.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod attempt;
 mod auth;
 mod call;
 mod clock;
+mod control;
 mod ingress;
 mod lease;
 mod listen;
@@ -33,3 +34,4 @@ mod worker;
 
 pub use listen::{TlsError, tls_config};
 pub use run::{Running, Settings, StartError, start};
+pub use sync::{StateDir, StateDirError};

@@ -6,7 +6,7 @@ use crate::{
     auth,
     call::Call,
     ingress::{self, Asked},
-    lease::Key,
+    lease::{Key, Keyring},
     listen::Caller,
     meter::{Outcome, Tally},
     models,
@@ -217,14 +217,23 @@ fn give_up(
         Some(failure) if failure.reason == NO_ROOM => Err(Refusal::overloaded(NO_ROOM)),
         Some(failure) => Err(Refusal::upstream(failure.answer_status(), failure.reason, attempts)),
         None => {
-            // Nothing was tried: every key there is rests because its provider refused it, or there is none.
-            let keys = |step: &Step| {
-                worker.held.pin().is_some_and(|now| !now.keyring.of(&step.target.provider.name).is_empty())
-            };
-            let reason = if steps.iter().any(keys) { "upstream_auth_failed" } else { "no_key_configured" };
-            Err(Refusal::upstream(http::StatusCode::BAD_GATEWAY, reason, attempts))
+            // Nothing was tried.
+            let Some(now) = worker.held.pin() else { return Err(Refusal::not_configured()) };
+            if now.keyring.is_lapsed() {
+                return Err(Refusal::secrets_unavailable());
+            }
+            Err(Refusal::upstream(http::StatusCode::BAD_GATEWAY, no_key(&now.keyring, steps), attempts))
         }
     }
+}
+
+/// Why no key of these targets may be used: each rests because its provider refused it, they are withheld, or there is
+/// none.
+fn no_key(keyring: &Keyring, steps: &[Step]) -> &'static str {
+    if steps.iter().any(|step| !keyring.of(&step.target.provider.name).is_empty()) {
+        return "upstream_auth_failed";
+    }
+    steps.iter().find_map(|step| step.target.provider.withheld).unwrap_or("no_key_configured")
 }
 
 /// Only targets that speak the caller's dialect: other crossings are not served yet.

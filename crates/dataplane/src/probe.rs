@@ -1,53 +1,94 @@
 //! One small real call to a provider with one version of one of its keys: what `provider test` and rotation ask for.
 
 use crate::{
-    lease::{Lease, Presented, Take},
+    lease::{Presented, Take},
     sync::Held,
-    upstream::{Connector, RequestBody},
+    upstream::{Connector, Link, RequestBody},
 };
-use http::{HeaderValue, Method, Request, Uri, header};
+use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
+use hyper::body::Incoming;
 use keyway_dialect::rewrite::Segments;
 use keyway_proto::fleet::v1::{Probe, ProbeResult};
-use keyway_snapshot::{Dialect, Endpoint, Provider};
+use keyway_snapshot::{Dialect, Endpoint, Provider, Secret};
+use memchr::memmem;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// What the control plane waits for an answer.
 const LIMIT: Duration = Duration::from_secs(3);
+/// Bytes of a refusal that are read.
+const BODY_LIMIT: usize = 64 * 1024;
+/// Google's word for a key that it does not know.
+const KEY_INVALID: &[u8] = b"API_KEY_INVALID";
 /// Anthropic's API wants a version with every call.
 const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 
 /// Calls, and says what came.
-pub(crate) async fn probe(held: Arc<Held>, connector: Connector, probe: Probe) -> ProbeResult {
+pub(crate) async fn probe(held: Arc<Held>, connector: Connector, mut probe: Probe) -> ProbeResult {
     let began = Instant::now();
-    let answered = tokio::time::timeout(LIMIT, call(&held, &connector, &probe)).await;
-    let (status, reason) = match answered {
-        Ok(Ok(status)) => (status, String::new()),
-        Ok(Err(reason)) => (0, reason),
-        Err(_) => (0, "no answer in time".to_owned()),
+    // Wiped when the call is over; no part of it is in a text that is made here.
+    let secret = Some(std::mem::take(&mut probe.secret)).filter(|secret| !secret.is_empty());
+    let secret = secret.map(Secret::new);
+    let answered = tokio::time::timeout(LIMIT, call(&held, &connector, &probe, secret)).await;
+    let (status, key_invalid, reason) = match answered {
+        Ok(Ok((status, key_invalid))) => (u32::from(status.as_u16()), key_invalid, String::new()),
+        Ok(Err(reason)) => (0, false, reason),
+        Err(_) => (0, false, "no answer in time".to_owned()),
     };
     let latency_micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-    ProbeResult { id: probe.id, status, latency_micros, reason, key_invalid: false }
+    ProbeResult { id: probe.id, status, latency_micros, reason, key_invalid }
 }
 
-async fn call(held: &Held, connector: &Connector, probe: &Probe) -> Result<u32, String> {
+/// The status, and whether the body names the key as the fault.
+async fn call(
+    held: &Held,
+    connector: &Connector,
+    probe: &Probe,
+    secret: Option<Secret>,
+) -> Result<(StatusCode, bool), String> {
     let state = held.pin().ok_or("this replica has no configuration yet")?;
     let provider = state.snapshot.providers.get(probe.provider.as_str()).ok_or("no such provider here")?;
     if provider.built_in {
-        return Ok(200);
+        return Ok((StatusCode::OK, false));
     }
-    let id = format!("{}/{}/{}", probe.provider, probe.key, probe.version);
-    let key = state.keyring.find(&probe.provider, &id).ok_or("no such key version here")?;
-    let lease = key.lease(Take::Probe).ok_or("the key version was withdrawn")?;
-    let (request, origin) = request(provider, &lease)?;
+    let (request, origin, _lease) = match secret {
+        Some(secret) => {
+            let presented = Presented::of(&provider.auth, &secret);
+            let (request, origin) = request(provider, &presented, secret.expose())?;
+            (request, origin, None)
+        }
+        None => {
+            let id = format!("{}/{}/{}", probe.provider, probe.key, probe.version);
+            let key = state.keyring.find(&probe.provider, &id).ok_or("no such key version here")?;
+            let lease = key.lease(Take::Probe).ok_or("the key version was withdrawn")?;
+            let (request, origin) = request(provider, lease.presented(), lease.secret())?;
+            (request, origin, Some(lease))
+        }
+    };
     let mut link = connector.connect(&origin, LIMIT).await.map_err(|error| error.to_string())?;
     let reply = link.send(request).await.map_err(|_| "the connection broke".to_owned())?;
-    Ok(u32::from(reply.status().as_u16()))
+    let status = reply.status();
+    // Gemini answers 400 where others answer 401.
+    let key_invalid = status == StatusCode::BAD_REQUEST && names_the_key(&mut link, reply.into_body()).await;
+    Ok((status, key_invalid))
+}
+
+async fn names_the_key(link: &mut Link, mut body: Incoming) -> bool {
+    let mut read = Vec::new();
+    while let Some(Ok(frame)) = std::future::poll_fn(|cx| link.poll_frame(&mut body, cx)).await {
+        let Ok(piece) = frame.into_data() else { continue };
+        let room = BODY_LIMIT.saturating_sub(read.len());
+        read.extend_from_slice(piece.get(..room).unwrap_or(&piece));
+        if read.len() >= BODY_LIMIT {
+            break;
+        }
+    }
+    memmem::find(&read, KEY_INVALID).is_some()
 }
 
 type Ready = (Request<RequestBody>, Arc<keyway_snapshot::Origin>);
 
-fn request(provider: &Provider, lease: &Lease) -> Result<Ready, String> {
+fn request(provider: &Provider, presented: &Presented, secret: &[u8]) -> Result<Ready, String> {
     let url = provider.surfaces.iter().find_map(|surface| surface.url(Endpoint::Models));
     let url = url.ok_or("this provider has no list of models to ask for")?;
     let mut path = url.path.as_str().to_owned();
@@ -63,13 +104,13 @@ fn request(provider: &Provider, lease: &Lease) -> Result<Ready, String> {
     for (name, value) in &provider.headers {
         headers.insert(name.clone(), value.clone());
     }
-    match lease.presented() {
+    match presented {
         Presented::Nothing => {}
         Presented::Header(name, value) => {
             headers.insert(name.clone(), value.clone());
         }
         Presented::Query(name) => {
-            let secret = std::str::from_utf8(lease.secret()).map_err(|_| "the secret is not text")?;
+            let secret = std::str::from_utf8(secret).map_err(|_| "the secret is not text")?;
             path.push_str(&format!("?{name}={secret}"));
         }
     }

@@ -128,6 +128,17 @@ impl Refusal {
         .later(COME_AGAIN)
     }
 
+    /// The control plane was silent for longer than secrets may be used without it.
+    pub(crate) fn secrets_unavailable() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Code::UpstreamError,
+            "this gateway may not use its provider keys until it hears from its control plane",
+        )
+        .because("secrets_unavailable")
+        .later(COME_AGAIN)
+    }
+
     pub(crate) fn loop_detected() -> Self {
         let message =
             "this request came through Keyway several times already: a provider's base_url leads back to it";

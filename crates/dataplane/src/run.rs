@@ -1,15 +1,14 @@
 //! Threads of a replica: how it starts, drains and ends.
 
 use crate::{
+    control,
     ingress::BodyBudget,
     listen::{Accept, Strangers},
     meter::Totals,
-    observe::{Core, Faults, Gauges, Tracer},
-    ops::{self, Ops},
-    probe::probe,
+    observe::{Core, Faults, Tracer},
     random::Random,
     route::RetryBudget,
-    sync::{Held, Link, LinkSettings},
+    sync::{Disk, Held, Keeper, LinkStatus, StateDir, StateDirError},
     upstream::{Connector, Pool, SWEEP_EVERY, client_tls},
     worker::Worker,
 };
@@ -28,15 +27,11 @@ use std::{
 };
 use tokio::{
     runtime::{Builder, LocalOptions},
-    sync::watch,
+    sync::{mpsc, watch},
     time::Instant,
 };
 use tokio_rustls::TlsAcceptor;
 
-/// How often the end of a drain is looked for.
-const DRAIN_LOOK: Duration = Duration::from_millis(5);
-/// What streams get to write their last event once the grace is over.
-const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Of its traces.
 const SERVICE: &str = "keyway-dataplane";
 /// What a replica is started with.
@@ -64,6 +59,8 @@ pub struct Settings {
     pub drain_grace: Duration,
     /// Collector for traces, OTLP over gRPC; `None` = no traces. See `keyway_telemetry::Otlp`.
     pub otlp: Option<String>,
+    /// Where the last good state is kept, for a start without the control plane; `None` = nowhere.
+    pub state: Option<StateDir>,
 }
 
 /// Why a replica could not start.
@@ -78,6 +75,9 @@ pub enum StartError {
     /// Spans cannot be sent there.
     #[error(transparent)]
     Otlp(#[from] Unusable),
+    /// The last good state cannot be kept there.
+    #[error("{0}")]
+    StateDir(#[from] StateDirError),
 }
 
 /// A running replica.
@@ -92,12 +92,14 @@ pub struct Running {
 }
 
 /// Signals of a replica's life; each goes from false to true once.
-struct Signals {
-    drain: watch::Sender<bool>,
+pub(crate) struct Signals {
+    pub(crate) drain: watch::Sender<bool>,
     /// Idle connections need not be waited for.
-    hurry: watch::Sender<bool>,
-    cut: watch::Sender<bool>,
-    end: watch::Sender<bool>,
+    pub(crate) hurry: watch::Sender<bool>,
+    pub(crate) cut: watch::Sender<bool>,
+    pub(crate) end: watch::Sender<bool>,
+    /// Each core holds one until its last task is gone.
+    pub(crate) alive: mpsc::Sender<()>,
 }
 
 /// Starts a replica; it answers once its control plane has told it what to serve.
@@ -105,11 +107,13 @@ struct Signals {
 /// # Errors
 /// What the system refused.
 pub fn start(settings: Settings) -> Result<Running, StartError> {
+    let (alive, gone) = mpsc::channel(1);
     let signals = Signals {
         drain: watch::channel(false).0,
         hurry: watch::channel(false).0,
         cut: watch::channel(false).0,
         end: watch::channel(false).0,
+        alive,
     };
     let connector = connector(&settings)?;
     let (listen, ops_address) = (settings.listener.local_addr()?, settings.ops.local_addr()?);
@@ -124,6 +128,7 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
         tracer: exporting.as_ref().map(Tracer::new),
         spans: exporting.as_ref().map(Exporting::spans),
         held: Arc::new(Held::default()),
+        status: Arc::default(),
         budget: Arc::new(BodyBudget::default()),
         cores: (0..count).map(|_| Arc::new(Core::default())).collect(),
         faults: (0..count).map(|_| Arc::new(Faults::default())).collect(),
@@ -131,13 +136,18 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
         epoch: std::time::Instant::now(),
         connections: (crate::listen::room() / count).max(1),
     };
-    let mut threads = Vec::with_capacity(count + 1);
+    let disk = settings.state.as_ref().map(|at| last_good(at, &shared)).transpose()?.flatten();
+    let mut threads = Vec::with_capacity(count + 2);
     for number in 0..count {
         let accept = (settings.listener.try_clone()?, settings.tls.clone());
         threads.push(serving_thread(number, accept, &shared, &connector, &signals)?);
     }
     let (drain, hurry, end) = (signals.drain.clone(), signals.hurry.clone(), signals.end.clone());
-    threads.push(control_thread(settings, shared, connector, signals, (listen, ops_address))?);
+    let keeper = disk.map(|disk| Keeper::start(disk, Arc::clone(&shared.status))).transpose()?;
+    let (keeper, disk_thread) = keeper.unzip();
+    threads.extend(disk_thread);
+    let places = (listen, ops_address);
+    threads.push(control::thread(settings, shared, (connector, keeper), (signals, gone), places)?);
     if let Some(exporting) = exporting {
         threads = vec![last_spans(threads, exporting)?];
     }
@@ -156,6 +166,34 @@ fn last_spans(threads: Vec<JoinHandle<()>>, exporting: Exporting) -> io::Result<
     thread::Builder::new().name("keyway-last".to_owned()).spawn(run)
 }
 
+/// Serves from the last good state until the control plane is heard. A node key that others may read, or that is none,
+/// is a fault which is shown; it does not keep a replica from serving what its control plane says.
+fn last_good(at: &StateDir, shared: &Shared) -> Result<Option<Disk>, StateDirError> {
+    let mut disk = match Disk::open(at) {
+        Ok(disk) => disk,
+        Err(fault @ (StateDirError::Exposed(_) | StateDirError::NotAKey(_))) => {
+            tracing::error!("{fault}; nothing is kept on disk");
+            shared.status.lock().last_good_error = Some(fault.to_string());
+            return Ok(None);
+        }
+        Err(fault) => return Err(fault),
+    };
+    let (loaded, fault) = disk.load();
+    let mut status = shared.status.lock();
+    if let Some(why) = &fault {
+        tracing::warn!(why, "a last good state on disk was not used");
+    }
+    status.last_good_error = fault;
+    if let Some(loaded) = loaded {
+        let (now, lease) = (std::time::Instant::now(), loaded.snapshot.settings.lease);
+        status.begin_from_disk(loaded.confirmed_at, crate::clock::since_epoch().as_secs(), now);
+        tracing::info!(version = %loaded.snapshot.version, "serving from the last good state on disk");
+        shared.held.swap(loaded.snapshot);
+        shared.held.lapse(status.is_lapsed(lease, now));
+    }
+    Ok(Some(disk))
+}
+
 fn connector(settings: &Settings) -> Result<Connector, StartError> {
     let shown = || settings.upstream_ca.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
     let tls =
@@ -164,15 +202,16 @@ fn connector(settings: &Settings) -> Result<Connector, StartError> {
 }
 
 /// What cores share, or what is read of each.
-struct Shared {
-    tracer: Option<Tracer>,
-    spans: Option<Arc<Spans>>,
-    held: Arc<Held>,
-    budget: Arc<BodyBudget>,
-    cores: Vec<Arc<Core>>,
-    faults: Vec<Arc<Faults>>,
-    totals: Vec<Arc<Mutex<Totals>>>,
-    epoch: std::time::Instant,
+pub(crate) struct Shared {
+    pub(crate) tracer: Option<Tracer>,
+    pub(crate) spans: Option<Arc<Spans>>,
+    pub(crate) held: Arc<Held>,
+    pub(crate) status: Arc<Mutex<LinkStatus>>,
+    pub(crate) budget: Arc<BodyBudget>,
+    pub(crate) cores: Vec<Arc<Core>>,
+    pub(crate) faults: Vec<Arc<Faults>>,
+    pub(crate) totals: Vec<Arc<Mutex<Totals>>>,
+    pub(crate) epoch: std::time::Instant,
     connections: usize,
 }
 
@@ -191,7 +230,10 @@ fn serving_thread(
     let (held, budget, connector) = (Arc::clone(&shared.held), Arc::clone(&shared.budget), connector.clone());
     let (draining, cutting) = (signals.drain.subscribe(), signals.cut.subscribe());
     let (end, epoch, connections) = (signals.end.subscribe(), shared.epoch, shared.connections);
+    let alive = signals.alive.clone();
     let runtime = move || {
+        // Dropped last of all, after the runtime with its tasks.
+        let _alive = alive;
         let worker = Rc::new(Worker {
             held,
             pool: Pool::default(),
@@ -243,78 +285,6 @@ async fn sweep(worker: Rc<Worker>) {
         let now = Instant::now();
         worker.anchor.set((now, crate::clock::since_epoch()));
         worker.pool.sweep(now);
-    }
-}
-
-fn control_thread(
-    settings: Settings,
-    shared: Shared,
-    connector: Connector,
-    signals: Signals,
-    (listen, ops_listen): (SocketAddr, SocketAddr),
-) -> Result<JoinHandle<()>, StartError> {
-    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
-    drop(runtime?);
-    let run = move || {
-        let Ok(runtime) = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
-        else {
-            return;
-        };
-        runtime.block_on(async move {
-            let gauges = Arc::new(Gauges::new(shared.cores));
-            let link_settings = LinkSettings {
-                url: settings.fleet_url,
-                token: settings.fleet_token,
-                id: settings.id.clone(),
-                host: settings.host,
-                listen: listen.to_string(),
-                ops_listen: ops_listen.to_string(),
-                tracer: shared.tracer,
-            };
-            let held = Arc::clone(&shared.held);
-            let asked = move |one| probe(Arc::clone(&held), connector.clone(), one);
-            let drain = signals.drain.clone();
-            let link = Link::new(link_settings, Arc::clone(&shared.held), Arc::clone(&gauges), drain, asked);
-            let ops = Ops {
-                id: settings.id,
-                held: shared.held,
-                gauges: Arc::clone(&gauges),
-                faults: shared.faults,
-                totals: shared.totals,
-                budget: shared.budget,
-                spans: shared.spans,
-                link: link.status(),
-                draining: signals.drain.subscribe(),
-                epoch: shared.epoch,
-            };
-            tokio::select! {
-                () = link.run() => {}
-                () = ops::serve(settings.ops, Rc::new(ops)) => {}
-                () = drained(&gauges, &signals, settings.drain_grace) => {}
-            }
-            signals.end.send_replace(true);
-        });
-    };
-    Ok(thread::Builder::new().name("keyway-control".to_owned()).spawn(run)?)
-}
-
-/// Waits for the order to drain, then for what is open, at most for the grace.
-async fn drained(gauges: &Gauges, signals: &Signals, grace: Duration) {
-    let mut drain = signals.drain.subscribe();
-    if drain.wait_for(|drain| *drain).await.is_err() {
-        return;
-    }
-    let deadline = Instant::now() + grace;
-    let done = || gauges.connections() == 0 || (*signals.hurry.borrow() && gauges.in_flight() == 0);
-    while !done() && Instant::now() < deadline {
-        tokio::time::sleep(DRAIN_LOOK).await;
-    }
-    if gauges.in_flight() > 0 {
-        signals.cut.send_replace(true);
-        let deadline = Instant::now() + LAST_WORDS;
-        while gauges.in_flight() > 0 && Instant::now() < deadline {
-            tokio::time::sleep(DRAIN_LOOK).await;
-        }
     }
 }
 

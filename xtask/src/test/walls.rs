@@ -9,17 +9,28 @@ use serde::Deserialize;
 use super::step::{self, cargo};
 
 /// What each crate of the workspace may name of the others.
-const MAY: [(&str, &[&str]); 13] = [
+const MAY: [(&str, &[&str]); 14] = [
     ("keyway-proto", &[]),
     ("keyway-snapshot", &["keyway-proto"]),
     ("keyway-dialect", &["keyway-proto", "keyway-snapshot"]),
     ("keyway-catalog", &["keyway-proto", "keyway-snapshot"]),
     ("keyway-config", &["keyway-catalog", "keyway-proto", "keyway-snapshot"]),
     ("keyway-telemetry", &[]),
-    ("keyway-dataplane", &["keyway-dialect", "keyway-proto", "keyway-snapshot", "keyway-telemetry"]),
+    ("keyway-harden", &[]),
+    (
+        "keyway-dataplane",
+        &["keyway-dialect", "keyway-harden", "keyway-proto", "keyway-snapshot", "keyway-telemetry"],
+    ),
     (
         "keyway-controlplane",
-        &["keyway-catalog", "keyway-config", "keyway-proto", "keyway-snapshot", "keyway-telemetry"],
+        &[
+            "keyway-catalog",
+            "keyway-config",
+            "keyway-harden",
+            "keyway-proto",
+            "keyway-snapshot",
+            "keyway-telemetry",
+        ],
     ),
     (
         "keyway-cli",
@@ -28,6 +39,7 @@ const MAY: [(&str, &[&str]); 13] = [
             "keyway-config",
             "keyway-controlplane",
             "keyway-dataplane",
+            "keyway-harden",
             "keyway-snapshot",
             "keyway-telemetry",
         ],

@@ -113,7 +113,7 @@ async fn make(server: &Server, output: Output, create: Create) -> Result<(), Fai
 }
 
 /// The token alone on stdout, so that `$(keyway client create x)` is the token.
-fn show_token(output: Output, answer: &Value, note: &str) {
+pub(super) fn show_token(output: Output, answer: &Value, note: &str) {
     match output {
         Output::Json => print::json(answer),
         Output::Table => {

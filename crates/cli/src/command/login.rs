@@ -1,6 +1,7 @@
 //! `keyway login`: keeps server and token, once the server has taken the token.
 
 use clap::Args;
+use reqwest::StatusCode;
 use zeroize::Zeroizing;
 
 use super::secret::From;
@@ -26,7 +27,11 @@ pub(crate) async fn run(global: &Global, login: Login) -> Result<(), Failure> {
         _ => login.from.read("admin token")?,
     };
     let connection = Connection { server: server.clone(), token: token.clone() };
-    Server::new(connection, Trace::new(global))?.get("/status").await?;
+    match Server::new(connection, Trace::new(global))?.get("/status").await {
+        // The token is good, for other things than this.
+        Ok(_) | Err(Failure::Answered { status: StatusCode::FORBIDDEN, .. }) => {}
+        Err(failure) => return Err(failure),
+    }
     let home = Home::new(global.home.clone())?;
     home.make()?;
     let kept = connection::Login { server: server.clone(), token: token.to_string() };

@@ -1,13 +1,17 @@
 //! The verbs, one file each.
 
 pub(crate) mod apply;
+pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod client;
 pub(crate) mod explain;
 pub(crate) mod fleet;
 pub(crate) mod key;
 pub(crate) mod login;
 pub(crate) mod model;
+pub(crate) mod operator;
 pub(crate) mod provider;
+pub(crate) mod restore;
 mod secret;
 pub(crate) mod team;
 pub(crate) mod up;
@@ -47,6 +51,12 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Client(verb) => ask(&global, async |server, output| client::run(server, output, verb).await),
         Verb::Team(verb) => ask(&global, async |server, output| team::run(server, output, verb).await),
         Verb::Explain(verb) => ask(&global, async |server, output| explain::run(server, output, verb).await),
+        Verb::Operator(verb) => {
+            ask(&global, async |server, output| operator::run(server, output, verb).await)
+        }
+        Verb::Audit(verb) => ask(&global, async |server, output| audit::run(server, output, verb).await),
+        Verb::Backup(verb) => ask(&global, async |server, output| backup::run(server, output, verb).await),
+        Verb::Restore(verb) => restore::run(&global, verb),
         Verb::Fleet(verb) => ask(&global, async |server, output| fleet::run(server, output, verb).await),
     }
 }

@@ -25,6 +25,10 @@ fn every_verb_of_the_issue_is_there() {
         "team",
         "explain",
         "fleet",
+        "operator",
+        "audit",
+        "backup",
+        "restore",
         "completion",
         "login",
     ] {
@@ -51,6 +55,10 @@ fn usage_errors_end_with_2() {
         &["keyway", "provider", "add", "x", "--no-key", "--from-env", "K"],
         &["keyway", "team", "set", "a", "--budget", "5"],
         &["keyway", "model", "add", "a"],
+        &["keyway", "operator", "create", "a"],
+        &["keyway", "audit", "list", "--limit", "0"],
+        &["keyway", "restore", "f", "--epoch", "0"],
+        &["keyway", "backup"],
     ];
     for arguments in wrong {
         let error = Cli::try_parse_from(*arguments).expect_err("must be refused");

@@ -1,4 +1,5 @@
-//! Arguments, exit codes, tables and the files that the program writes.
+//! Arguments, exit codes, tables, calls that break off, and the files that the program writes.
 
 mod arguments;
+mod calls;
 mod output;

@@ -76,8 +76,9 @@ fn a_killed_replica_comes_back_and_a_drained_one_does_not() {
     assert_eq!(first.len(), 3);
     let killed = pid(&up, &first[0]);
     kill("KILL", killed);
+    // Its name is the old one: a new process under it proves that the old one is gone.
     let now = until("a new replica", || {
-        Some(replicas(&up, "ready")).filter(|now| now.len() == 3 && !now.contains(&first[0]))
+        Some(replicas(&up, "ready")).filter(|now| *now == first && pid(&up, &now[0]) != killed)
     });
     assert!(!runs(killed));
     let drained = pid(&up, &now[1]);

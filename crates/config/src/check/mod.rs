@@ -3,10 +3,12 @@
 mod client;
 mod model;
 mod names;
+mod plain;
 mod provider;
 mod references;
 mod unenforced;
 
+pub use names::name as check_name;
 pub use references::references;
 pub use unenforced::warnings;
 
@@ -31,6 +33,7 @@ pub fn check(file: &File) -> Vec<Problem> {
         client::check(&mut findings.below("clients", name), name, client);
     }
     client::check_same_tokens(&mut findings.at("clients"), &file.clients);
+    plain::check(&mut findings, file);
     findings.problems
 }
 

@@ -10,7 +10,10 @@ const MODEL_LIMIT: usize = 256;
 const PASTED: &str = "looks like a key, not like a name; secrets belong into `api_key`, `secret` or `token`";
 
 /// Of a provider, key, client or team.
-pub(super) fn name(name: &str) -> Result<(), String> {
+///
+/// # Errors
+/// What is wrong with it, without the name.
+pub fn name(name: &str) -> Result<(), String> {
     if looks_like_secret(name) {
         return Err(PASTED.into());
     }

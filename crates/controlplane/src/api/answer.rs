@@ -149,8 +149,21 @@ impl Fault {
     }
 
     pub(super) fn unauthorized() -> Self {
-        let message = "show the admin token as `authorization: Bearer …`";
+        let message = "show an operator's token as `authorization: Bearer …`";
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+    }
+
+    pub(super) fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
+    /// Something that looks like a secret where it would be shown. What it is, is not repeated.
+    pub(super) fn secret(field: String, pattern: &str) -> Self {
+        let message =
+            format!("looks like a secret ({pattern}); secrets belong into `api_key`, `secret` or `token`");
+        let mut fault = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "secret_in_plain_field", message);
+        fault.error.field = Some(field);
+        fault
     }
 
     pub(super) fn not_found(what: &str, name: &str, nearest: Vec<String>) -> Self {
@@ -223,6 +236,7 @@ impl From<Refusal> for Fault {
                 fault.error.version = Some(found);
                 fault
             }
+            Refusal::Forbidden(_) => Self::forbidden(message),
             Refusal::NoKey { name, nearest } => Self::not_found("key", &name, nearest),
             Refusal::Barred { barred, .. } => {
                 let (status, code) = match barred {

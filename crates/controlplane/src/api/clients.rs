@@ -46,8 +46,8 @@ pub(super) struct NewToken {
 
 pub(super) async fn list(call: Call) -> Result<Answer, Fault> {
     let state = call.plane().state();
-    let views = state.each(Kind::Client).filter_map(|(name, held)| ClientView::new(name, held));
-    Answer::json(&views.collect::<Vec<_>>())
+    let seen = state.each(Kind::Client).filter(|(name, _)| call.who.sees(&state, Kind::Client, name));
+    Answer::json(&seen.filter_map(|(name, held)| ClientView::new(name, held)).collect::<Vec<_>>())
 }
 
 pub(super) async fn show_one(call: Call) -> Result<Answer, Fault> {
@@ -60,7 +60,9 @@ pub(super) async fn create(mut call: Call) -> Result<Answer, Fault> {
     let Some(Value::String(name)) = name else {
         return Err(Refusal::field("name", "is missing").into());
     };
-    let spec: Client = read(&value, &Kind::Client.path(&name))?;
+    let mut spec: Client = read(&value, &Kind::Client.path(&name))?;
+    spec.team = spec.team.or_else(|| call.who.rights.team.clone());
+    of_own_team(&call, &name, &spec)?;
     call.path.insert("name".to_owned(), name.clone());
     let mut file = File::default();
     file.clients.insert(name.clone(), spec.clone());
@@ -124,6 +126,7 @@ async fn edit(call: &Call, edit: impl FnOnce(&Client) -> Result<Client, Refusal>
             return Err(proposal.not_found(Kind::Client, name));
         };
         let spec = edit(spec)?;
+        of_own_team(call, name, &spec)?;
         let mut file = File::default();
         file.clients.insert(name.to_owned(), spec.clone());
         let problems = keyway_config::check(&file);
@@ -134,6 +137,20 @@ async fn edit(call: &Call, edit: impl FnOnce(&Client) -> Result<Client, Refusal>
         proposal.client(name, spec)
     });
     written(call, Kind::Client, &outcome.await?, ClientView::new)
+}
+
+/// Whoever is bound to a team has clients of that team only.
+fn of_own_team(call: &Call, name: &str, spec: &Client) -> Result<(), Refusal> {
+    match &call.who.rights.team {
+        Some(team) if spec.team.as_ref() != Some(team) => {
+            let field = format!("{}.team", Kind::Client.path(name));
+            Err(Refusal::field(
+                field,
+                format!("must be `{team}`, the team that {} is bound to", call.who.name),
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn merge(fields: &mut serde_json::Map<String, Value>, name: String, change: Value) {

@@ -1,7 +1,8 @@
-//! From a request to a route's function and back. Denies first: nothing of a request is read before its token is good.
+//! From a request to a route's function and back. Denies first: no body is read before its caller may be here.
 
 use super::{
     Api, PREFIX,
+    admission::{Denial, Identity, admit, owned, permit},
     answer::{Answer, Fault},
     call::Call,
     idempotency::{KEY_LIMIT, RequestKey, Turn},
@@ -34,30 +35,82 @@ pub(super) async fn dispatch(
     route: &'static Route,
     request: Request,
 ) -> Result<Answer, Fault> {
-    admit(&api, request.headers())?;
-    let span = span(&api, route, &request);
-    let answer = answer(api, route, request, span.clone()).await;
+    let (mut parts, body) = request.into_parts();
+    let (who, path, query) = match enter(&api, route, &mut parts).await {
+        Ok(entered) => entered,
+        Err(denial) => {
+            api.denied.note(&api.plane, route.action, &denial).await;
+            return Err(denial.fault);
+        }
+    };
+    let span = span(&api, route, &parts);
+    let actor = who.name.clone();
+    let call = Call {
+        api: Arc::clone(&api),
+        who,
+        path,
+        query,
+        if_match: None,
+        body: Bytes::new(),
+        span: span.clone(),
+        route,
+    };
+    let answer = answer(call, &parts, body).await;
     observe::answered(&span, answer.as_ref().map_or_else(|fault| fault.status, |answer| answer.status));
+    if let Err(fault) = &answer {
+        api.denied.note(&api.plane, route.action, &Denial { actor, fault: fault.clone() }).await;
+    }
     answer
 }
 
-async fn answer(api: Arc<Api>, route: &'static Route, request: Request, span: Span) -> Result<Answer, Fault> {
-    let (mut parts, body) = request.into_parts();
-    let body = whole(body, route.body_limit).await?;
-    let key = request_key(&parts)?;
-    let call = Call { span, ..call(api, &mut parts, body, route).await? };
+async fn answer(mut call: Call, parts: &Parts, body: Body) -> Result<Answer, Fault> {
+    let route = call.route;
+    call.body = whole(body, route.body_limit).await?;
+    call.if_match = if_match(&parts.headers)?;
+    let key = request_key(parts, &call.who)?;
     // A change that has begun is finished whether or not the caller stays.
     let running = tokio::spawn(once(key, call, route));
     running.await.unwrap_or_else(|_| Err(Fault::internal("the request failed")))
 }
 
+type Names = BTreeMap<String, String>;
+
+/// Who calls and the names of path and query, once all that can be denied without the body was not.
+async fn enter(api: &Api, route: &Route, parts: &mut Parts) -> Result<(Identity, Names, Names), Denial> {
+    let who = admit(api, &parts.headers)?;
+    let names = async {
+        permit(&who, route)?;
+        let (path, query) = names(parts).await?;
+        owned(&who, route.owner, &api.plane.state(), path.get("name").map_or("", String::as_str))?;
+        Ok((path, query))
+    };
+    match names.await {
+        Ok((path, query)) => Ok((who, path, query)),
+        Err(fault) => Err(Denial { actor: who.name, fault }),
+    }
+}
+
+async fn names(parts: &mut Parts) -> Result<(Names, Names), Fault> {
+    let params =
+        parts.extract::<RawPathParams>().await.map_err(|error| Fault::malformed(error.to_string()))?;
+    let path: Names = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let Query(query) =
+        parts.extract::<Query<Names>>().await.map_err(|error| Fault::malformed(error.to_string()))?;
+    for (name, value) in path.iter().chain(&query) {
+        if let Some(pattern) = keyway_config::secret_pattern(value) {
+            return Err(Fault::secret(name.clone(), pattern));
+        }
+    }
+    Ok((path, query))
+}
+
 /// Only changes are traced: whoever looks, looks often.
-fn span(api: &Api, route: &Route, request: &Request) -> Span {
+fn span(api: &Api, route: &Route, parts: &Parts) -> Span {
     if route.action.is_empty() {
         return Span::default();
     }
     let path = format!("{PREFIX}{}", route.path);
-    observe::called(api.plane.tracer(), request.method(), path, request.headers())
+    observe::called(api.plane.tracer(), &parts.method, path, &parts.headers)
 }
 
 async fn whole(body: Body, limit: usize) -> Result<Bytes, Fault> {
@@ -75,11 +128,6 @@ async fn whole(body: Body, limit: usize) -> Result<Bytes, Fault> {
     }
 }
 
-/// Whether the caller may be here at all.
-pub(super) fn admit(api: &Api, headers: &HeaderMap) -> Result<(), Fault> {
-    if api.token.admits(headers) { Ok(()) } else { Err(Fault::unauthorized()) }
-}
-
 async fn once(key: Option<RequestKey>, call: Call, route: &'static Route) -> Result<Answer, Fault> {
     let Some(key) = key else { return (route.answer)(call).await };
     match call.api.kept.begin(key, &call.body, Instant::now())? {
@@ -92,25 +140,14 @@ async fn once(key: Option<RequestKey>, call: Call, route: &'static Route) -> Res
     }
 }
 
-async fn call(api: Arc<Api>, parts: &mut Parts, body: Bytes, route: &'static Route) -> Result<Call, Fault> {
-    let params =
-        parts.extract::<RawPathParams>().await.map_err(|error| Fault::malformed(error.to_string()))?;
-    let path = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let Query(query) = parts
-        .extract::<Query<BTreeMap<String, String>>>()
-        .await
-        .map_err(|error| Fault::malformed(error.to_string()))?;
-    let if_match = if_match(&parts.headers)?;
-    Ok(Call { api, path, query, if_match, body, span: Span::default(), action: route.action })
-}
-
 fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Fault> {
     let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
     let version = value.to_str().ok().and_then(|text| text.trim_matches('"').parse().ok());
     version.map(Some).ok_or_else(|| Fault::malformed("`if-match` holds one version, as `etag` gave it"))
 }
 
-fn request_key(parts: &Parts) -> Result<Option<RequestKey>, Fault> {
+/// Of one caller: nobody gets the answer that another was given.
+fn request_key(parts: &Parts, who: &Identity) -> Result<Option<RequestKey>, Fault> {
     let Some(key) = parts.headers.get(IDEMPOTENCY_KEY).filter(|_| parts.method != Method::GET) else {
         return Ok(None);
     };
@@ -118,7 +155,8 @@ fn request_key(parts: &Parts) -> Result<Option<RequestKey>, Fault> {
         return Err(Fault::malformed(format!("`{IDEMPOTENCY_KEY}` has 1 to {KEY_LIMIT} bytes")));
     }
     let mut hasher = blake3::Hasher::new();
-    for part in [parts.method.as_str().as_bytes(), parts.uri.to_string().as_bytes(), key.as_bytes()] {
+    let uri = parts.uri.to_string();
+    for part in [who.name.as_bytes(), parts.method.as_str().as_bytes(), uri.as_bytes(), key.as_bytes()] {
         hasher.update(&(part.len() as u64).to_be_bytes());
         hasher.update(part);
     }

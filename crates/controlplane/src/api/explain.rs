@@ -147,7 +147,12 @@ fn meaning(asked: &str, resolved: &Resolved) -> String {
 fn patterns<'a>(state: &'a State, client: &str) -> Option<&'a [String]> {
     match &state.get(Kind::Client, client)?.document.body {
         Body::Client { spec, .. } => spec.models.as_deref(),
-        Body::Provider { .. } | Body::Model(_) | Body::Team(_) | Body::Section(_) | Body::Replica(_) => None,
+        Body::Provider { .. }
+        | Body::Model(_)
+        | Body::Team(_)
+        | Body::Section(_)
+        | Body::Operator(_)
+        | Body::Replica(_) => None,
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     compile::SANDBOX,
     fleet::{Asked, Replica},
     resource::{Body, Held, Kind, ReplicaDocument},
+    store::Key,
 };
 use http::StatusCode;
 use keyway_proto::snapshot::v1 as wire;
@@ -60,6 +61,7 @@ pub(super) async fn show(call: Call) -> Result<Answer, Fault> {
 
 pub(super) async fn drain(call: Call) -> Result<Answer, Fault> {
     let id = one(&call)?.id;
+    call.record(&format!("replica/{id}")).await?;
     let ordered = call.plane().fleet().drain(&id, "ordered by an operator");
     let failed = |_| Fault::new(StatusCode::CONFLICT, "not_connected", format!("`{id}` is not connected"));
     ordered.map_err(failed)?;
@@ -99,20 +101,23 @@ pub(super) async fn status(call: Call) -> Result<Answer, Fault> {
         build: env!("CARGO_PKG_VERSION"),
         replicas: connected.count(),
         ready: plane.fleet().serving(version),
-        resources: plane.state().all().count(),
+        resources: plane.state().all().filter(|(key, _)| stands_in_a_file(key)).count(),
         uptime: plane.started().elapsed().as_secs(),
     })
 }
 
 /// One small call for each key, one after the other; one without a key where none is wanted.
 pub(super) async fn test_provider(call: Call) -> Result<Answer, Fault> {
+    let subject = Kind::Provider.key(call.name()).to_string();
     if call.name() == SANDBOX {
+        call.record(&subject).await?;
         return Answer::json(&[tried(&call, KEYLESS, 0).await?]);
     }
     let held = find(&call, Kind::Provider)?;
     let Body::Provider { keys, .. } = &held.document.body else {
         return Err(Fault::internal("a provider of another kind"));
     };
+    call.record(&subject).await?;
     if is_keyless(&held) {
         return Answer::json(&[tried(&call, KEYLESS, 0).await?]);
     }
@@ -123,6 +128,11 @@ pub(super) async fn test_provider(call: Call) -> Result<Answer, Fault> {
         }
     }
     Answer::json(&all)
+}
+
+/// Operators and replicas are kept like the configuration and are none.
+fn stands_in_a_file(key: &Key) -> bool {
+    !matches!(Kind::of(key), Some(Kind::Operator | Kind::Replica))
 }
 
 fn is_keyless(held: &Held) -> bool {

@@ -1,11 +1,15 @@
 //! The admin API: REST under `/api/v1`, made from one table of routes. Denies by default: every route wants the token,
 //! and so does every path that is none.
 
+mod admission;
 mod answer;
+mod audit;
+mod backup;
 mod call;
 mod catalog;
 mod clients;
 mod configuration;
+mod denied;
 mod dispatch;
 mod events;
 mod explain;
@@ -13,6 +17,7 @@ mod fleet;
 mod idempotency;
 mod keys;
 mod openapi;
+mod operators;
 mod resources;
 mod route;
 mod view;
@@ -20,20 +25,26 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-use crate::{Plane, Token, rotation::Counts};
+use crate::{
+    Plane, Token,
+    backup::{Backup, NoBackup},
+    rotation::Counts,
+};
+use admission::Used;
 use answer::Fault;
 use axum::{
     Router,
     extract::Request,
     routing::{MethodFilter, on},
 };
+use denied::Denied;
 use http::{HeaderMap, StatusCode};
 use idempotency::Kept;
 use std::sync::Arc;
 
 const PREFIX: &str = "/api/v1";
 const FRONT: &str = "Keyway's control plane.\n\nThe admin API is under /api/v1; GET /api/v1/openapi.json describes it.\n\
-Every call shows the admin token as `authorization: Bearer …`. The command line `keyway` uses it.\n";
+Every call shows an operator's token as `authorization: Bearer …`. The command line `keyway` uses it.\n";
 
 /// What the API needs.
 #[derive(Debug)]
@@ -42,15 +53,32 @@ pub struct Api {
     counts: Arc<Counts>,
     token: Token,
     kept: Arc<Kept>,
+    used: Used,
+    denied: Arc<Denied>,
+    backup: Arc<dyn Backup>,
 }
 
 // === impl Api ===
 
 impl Api {
-    /// Answers with that plane whoever shows that token.
+    /// Answers with that plane whoever shows that token, which may everything, or an operator's.
     #[must_use]
     pub fn new(plane: Arc<Plane>, counts: Arc<Counts>, token: Token) -> Self {
-        Self { plane, counts, token, kept: Arc::default() }
+        Self {
+            plane,
+            counts,
+            token,
+            kept: Arc::default(),
+            used: Used::default(),
+            denied: Arc::default(),
+            backup: Arc::new(NoBackup),
+        }
+    }
+
+    /// Gives backups of what that copies.
+    #[must_use]
+    pub fn backing_up(self, backup: Arc<dyn Backup>) -> Self {
+        Self { backup, ..self }
     }
 }
 
@@ -77,8 +105,10 @@ pub fn router(api: Api) -> Router {
         router = router.route(&format!("{PREFIX}{}", route.path), on(route.method.filter(), answer));
     }
     let (no_path, no_method) = (Arc::clone(&api), api);
-    let refuse =
-        |api: &Api, headers: &HeaderMap, fault: Fault| dispatch::admit(api, headers).and(Err::<(), _>(fault));
+    let refuse = |api: &Api, headers: &HeaderMap, fault: Fault| match admission::admit(api, headers) {
+        Ok(_) => Err::<(), _>(fault),
+        Err(denial) => Err(denial.fault),
+    };
     router
         .fallback(move |headers: HeaderMap| async move {
             let message = "there is no such path; GET /api/v1/openapi.json lists all";

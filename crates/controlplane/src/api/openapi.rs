@@ -32,7 +32,7 @@ pub(super) fn description() -> Value {
         "info": {
             "title": "Keyway admin API",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Every call shows the admin token as `authorization: Bearer …`.",
+            "description": "Every call shows an operator's token as `authorization: Bearer …`; `x-keyway-scope` says what it must be good for.",
         },
         "servers": [{ "url": "/api/v1" }],
         "security": [{ "token": [] }],
@@ -55,7 +55,7 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
         "operationId": operation_id(route),
         "parameters": parameters(route),
         "responses": {
-            "2XX": { "description": "Done", "content": { "application/json": { "schema": gives } } },
+            "2XX": { "description": "Done", "content": { route.media: { "schema": gives } } },
             "default": { "$ref": "#/components/responses/failed" },
         },
         "x-keyway-scope": route.scope.word(),

@@ -70,9 +70,8 @@ pub(super) async fn delete_model(call: Call) -> Result<Answer, Fault> {
 
 pub(super) async fn list_teams(call: Call) -> Result<Answer, Fault> {
     let state = call.plane().state();
-    Answer::json(
-        &state.each(Kind::Team).filter_map(|(name, held)| TeamView::new(name, held)).collect::<Vec<_>>(),
-    )
+    let seen = state.each(Kind::Team).filter(|(name, _)| call.who.sees(&state, Kind::Team, name));
+    Answer::json(&seen.filter_map(|(name, held)| TeamView::new(name, held)).collect::<Vec<_>>())
 }
 
 pub(super) async fn show_team(call: Call) -> Result<Answer, Fault> {

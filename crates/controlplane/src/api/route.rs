@@ -3,11 +3,12 @@
 
 use super::{
     answer::{Answer, Fault},
+    audit, backup,
     call::Call,
-    catalog, clients, configuration, events, explain, fleet, keys, openapi, resources,
+    catalog, clients, configuration, events, explain, fleet, keys, openapi, operators, resources,
     view::{ClientView, Done, Json, ModelView, ProviderView, TeamView, Written},
 };
-use crate::{fleet::Replica, rotation::RolloutView};
+use crate::{fleet::Replica, resource::Scope, rotation::RolloutView};
 use axum::routing::MethodFilter;
 use keyway_config::{Client, File, Model, Provider, Team};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -18,18 +19,8 @@ const BODY_LIMIT: usize = 1 << 20;
 /// Bytes that a whole file may have as JSON: 100,000 clients take about 20 MB.
 const FILE_LIMIT: usize = 64 << 20;
 
-/// What a token must be good for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scope {
-    ConfigRead,
-    ConfigWrite,
-    KeysRead,
-    KeysWrite,
-    /// Takes secrets in, or gives a token out.
-    SecretsWrite,
-    NodesRead,
-    NodesWrite,
-}
+/// The media type of what is no JSON.
+pub(super) const BYTES: &str = "application/octet-stream";
 
 /// Whose a route's subject is, for tokens that are bound to one team.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +29,8 @@ pub(super) enum Owner {
     Everyone,
     /// The team that the client in the path belongs to.
     TeamOfClient,
+    /// The team that the operator in the path is bound to.
+    TeamOfOperator,
     /// The team in the path.
     Team,
 }
@@ -62,6 +55,8 @@ pub(super) struct Route {
     pub(super) path: &'static str,
     pub(super) scope: Scope,
     pub(super) owner: Owner,
+    /// Everyone's, and yet for tokens of one team: it shows or makes only what is that team's, or nothing of anybody's.
+    pub(super) for_teams: bool,
     /// What the audit log calls it; empty = it changes nothing.
     pub(super) action: &'static str,
     pub(super) summary: &'static str,
@@ -69,24 +64,10 @@ pub(super) struct Route {
     pub(super) query: &'static [&'static str],
     pub(super) takes: Option<SchemaOf>,
     pub(super) gives: SchemaOf,
+    /// Media type of what it gives.
+    pub(super) media: &'static str,
     pub(super) body_limit: usize,
     pub(super) answer: fn(Call) -> Answering,
-}
-
-// === impl Scope ===
-
-impl Scope {
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::ConfigRead => "config:read",
-            Self::ConfigWrite => "config:write",
-            Self::KeysRead => "keys:read",
-            Self::KeysWrite => "keys:write",
-            Self::SecretsWrite => "secrets:write",
-            Self::NodesRead => "nodes:read",
-            Self::NodesWrite => "nodes:write",
-        }
-    }
 }
 
 // === impl Owner ===
@@ -96,6 +77,7 @@ impl Owner {
         match self {
             Self::Everyone => "everyone",
             Self::TeamOfClient => "team-of-client",
+            Self::TeamOfOperator => "team-of-operator",
             Self::Team => "team",
         }
     }
@@ -138,6 +120,16 @@ impl Route {
         Self { action, ..self }
     }
 
+    /// The same route giving something else than JSON.
+    const fn giving(self, media: &'static str) -> Self {
+        Self { media, ..self }
+    }
+
+    /// The same route for tokens of one team too.
+    const fn for_teams(self) -> Self {
+        Self { for_teams: true, ..self }
+    }
+
     /// The same route for bodies that hold a whole file.
     const fn for_files(self) -> Self {
         Self { body_limit: FILE_LIMIT, ..self }
@@ -161,11 +153,13 @@ macro_rules! route {
             path: $path,
             scope: Scope::$scope,
             owner: Owner::$owner,
+            for_teams: false,
             action: "",
             summary: $summary,
             query: &[],
             takes: route!(@takes $takes),
             gives: schema_of::<$gives>,
+            media: "application/json",
             body_limit: BODY_LIMIT,
             answer: |call| Box::pin($answer(call)),
         }
@@ -178,8 +172,8 @@ macro_rules! route {
 #[rustfmt::skip]
 pub(super) static ROUTES: &[Route] = &[
     route!(Get "/status", NodesRead, Everyone, nothing => fleet::Status, fleet::status, "Version in force, replicas, uptime"),
-    route!(Get "/openapi.json", ConfigRead, Everyone, nothing => Json, openapi::show, "This API's description"),
-    route!(Get "/schema", ConfigRead, Everyone, nothing => Json, configuration::schema, "JSON Schema of keyway.yaml"),
+    route!(Get "/openapi.json", ConfigRead, Everyone, nothing => Json, openapi::show, "This API's description").for_teams(),
+    route!(Get "/schema", ConfigRead, Everyone, nothing => Json, configuration::schema, "JSON Schema of keyway.yaml").for_teams(),
 
     route!(Post "/apply", SecretsWrite, Everyone, (configuration::ApplyBody) => Done, configuration::apply, "Put a file into force").for_files().audited("apply"),
     route!(Post "/diff", ConfigRead, Everyone, (configuration::ApplyBody) => Done, configuration::diff, "What applying a file would change").for_files(),
@@ -202,7 +196,7 @@ pub(super) static ROUTES: &[Route] = &[
     route!(Post "/keys/{provider}/{key}/destroy", KeysWrite, Everyone, (keys::Which) => keys::KeyDetail, keys::destroy, "Erase the secret of a version that is not in use").audited("key.destroy"),
     route!(Post "/keys/{provider}/{key}/allow-origin", KeysWrite, Everyone, (keys::NewOrigin) => keys::KeyDetail, keys::allow_origin, "Let the secrets go to one more address").audited("key.allow-origin"),
     route!(Get "/keys/{provider}/{key}/rollout", KeysRead, Everyone, nothing => RolloutView, keys::rollout, "The newest change of versions"),
-    route!(Get "/keys/{provider}/{key}/events", KeysRead, Everyone, nothing => RolloutView, events::follow, "The same as server-sent events, until it has ended"),
+    route!(Get "/keys/{provider}/{key}/events", KeysRead, Everyone, nothing => RolloutView, events::follow, "The same as server-sent events, until it has ended").giving("text/event-stream"),
     route!(Get "/keys/{provider}/{key}/history", KeysRead, Everyone, nothing => keys::History, keys::history, "What happened to the key, and how each replica uses it"),
     route!(Get "/keys/{provider}/{key}/report", KeysRead, Everyone, nothing => keys::Report, keys::report, "The same, signed by the control plane"),
 
@@ -211,13 +205,13 @@ pub(super) static ROUTES: &[Route] = &[
     route!(Put "/models/{name}", ConfigWrite, Everyone, (Model) => Written<ModelView>, resources::put_model, "Make or change an alias").audited("model.put"),
     route!(Delete "/models/{name}", ConfigWrite, Everyone, nothing => Done, resources::delete_model, "Delete an alias").audited("model.delete"),
 
-    route!(Get "/catalog/providers", ConfigRead, Everyone, nothing => Vec<catalog::ProviderRow>, catalog::list_providers, "Providers that are known"),
-    route!(Get "/catalog/providers/{id}", ConfigRead, Everyone, nothing => catalog::ProviderDetail, catalog::show_provider, "One provider that is known"),
-    route!(Get "/catalog/models", ConfigRead, Everyone, nothing => Vec<catalog::ModelRow>, catalog::list_models, "Models that are known").with_query(&["provider", "search", "limit"]),
-    route!(Get "/catalog/models/{provider}/{*id}", ConfigRead, Everyone, nothing => catalog::ModelDetail, catalog::show_model, "One model that is known"),
+    route!(Get "/catalog/providers", ConfigRead, Everyone, nothing => Vec<catalog::ProviderRow>, catalog::list_providers, "Providers that are known").for_teams(),
+    route!(Get "/catalog/providers/{id}", ConfigRead, Everyone, nothing => catalog::ProviderDetail, catalog::show_provider, "One provider that is known").for_teams(),
+    route!(Get "/catalog/models", ConfigRead, Everyone, nothing => Vec<catalog::ModelRow>, catalog::list_models, "Models that are known").with_query(&["provider", "search", "limit"]).for_teams(),
+    route!(Get "/catalog/models/{provider}/{*id}", ConfigRead, Everyone, nothing => catalog::ModelDetail, catalog::show_model, "One model that is known").for_teams(),
 
-    route!(Get "/clients", ConfigRead, Everyone, nothing => Vec<ClientView>, clients::list, "Clients"),
-    route!(Post "/clients", SecretsWrite, Everyone, (clients::NewClient) => clients::MadeClient, clients::create, "Make a client; its token is in this answer only").audited("client.create"),
+    route!(Get "/clients", ConfigRead, Everyone, nothing => Vec<ClientView>, clients::list, "Clients").for_teams(),
+    route!(Post "/clients", SecretsWrite, Everyone, (clients::NewClient) => clients::MadeClient, clients::create, "Make a client; its token is in this answer only").audited("client.create").for_teams(),
     route!(Get "/clients/{name}", ConfigRead, TeamOfClient, nothing => ClientView, clients::show_one, "One client"),
     route!(Patch "/clients/{name}", SecretsWrite, TeamOfClient, (Client) => Written<ClientView>, clients::patch, "Change what is named of a client; null removes").audited("client.patch"),
     route!(Delete "/clients/{name}", ConfigWrite, TeamOfClient, nothing => Done, clients::delete, "Delete a client").audited("client.delete"),
@@ -225,13 +219,26 @@ pub(super) static ROUTES: &[Route] = &[
     route!(Post "/clients/{name}/enable", ConfigWrite, TeamOfClient, nothing => Written<ClientView>, clients::enable, "Take its token again").audited("client.enable"),
     route!(Post "/clients/{name}/rotate", SecretsWrite, TeamOfClient, nothing => clients::NewToken, clients::rotate, "Give it a new token; the old one is refused").audited("client.rotate"),
 
-    route!(Get "/teams", ConfigRead, Everyone, nothing => Vec<TeamView>, resources::list_teams, "Teams"),
+    route!(Get "/teams", ConfigRead, Everyone, nothing => Vec<TeamView>, resources::list_teams, "Teams").for_teams(),
     route!(Get "/teams/{name}", ConfigRead, Team, nothing => TeamView, resources::show_team, "One team"),
-    route!(Put "/teams/{name}", ConfigWrite, Team, (Team) => Written<TeamView>, resources::put_team, "Make or change a team").audited("team.put"),
-    route!(Delete "/teams/{name}", ConfigWrite, Team, nothing => Done, resources::delete_team, "Delete a team").audited("team.delete"),
+    route!(Put "/teams/{name}", ConfigWrite, Everyone, (Team) => Written<TeamView>, resources::put_team, "Make or change a team").audited("team.put"),
+    route!(Delete "/teams/{name}", ConfigWrite, Everyone, nothing => Done, resources::delete_team, "Delete a team").audited("team.delete"),
 
     route!(Get "/fleet", NodesRead, Everyone, nothing => Vec<Replica>, fleet::list, "Replicas"),
     route!(Get "/fleet/{id}", NodesRead, Everyone, nothing => Replica, fleet::show, "One replica"),
     route!(Post "/fleet/{id}/evict", NodesWrite, Everyone, nothing => fleet::Evicted, fleet::evict, "Close a replica's books and never let it in again under its name").audited("fleet.evict"),
     route!(Post "/fleet/{id}/drain", NodesWrite, Everyone, nothing => Option<Replica>, fleet::drain, "Tell a replica to end in order").audited("fleet.drain"),
+
+    route!(Get "/operators", OperatorsRead, Everyone, nothing => Vec<operators::OperatorView>, operators::list, "Operators").for_teams(),
+    route!(Post "/operators", OperatorsWrite, Everyone, (operators::NewOperator) => operators::MadeOperator, operators::create, "Make an operator that may no more than its maker; its token is in this answer only").for_teams().audited("operator.create"),
+    route!(Get "/operators/{name}", OperatorsRead, TeamOfOperator, nothing => operators::OperatorView, operators::show, "One operator"),
+    route!(Post "/operators/{name}/rotate", OperatorsWrite, TeamOfOperator, (operators::Renewal) => operators::MadeOperator, operators::rotate, "Give it a new token; the old one is refused").audited("operator.rotate"),
+    route!(Post "/operators/{name}/disable", OperatorsWrite, TeamOfOperator, nothing => Written<operators::OperatorView>, operators::disable, "Refuse its token from now on").audited("operator.disable"),
+    route!(Post "/operators/{name}/enable", OperatorsWrite, TeamOfOperator, nothing => Written<operators::OperatorView>, operators::enable, "Take its token again").audited("operator.enable"),
+    route!(Delete "/operators/{name}", OperatorsWrite, TeamOfOperator, nothing => Done, operators::delete, "Delete an operator").audited("operator.delete"),
+
+    route!(Get "/audit", AuditRead, Everyone, nothing => audit::Page, audit::list, "Who did what, oldest first").with_query(&["after", "limit", "subject", "actor"]),
+    route!(Post "/audit/verify", AuditRead, Everyone, nothing => audit::Sound, audit::verify, "Read the whole log and check that nothing in it was changed"),
+
+    route!(Get "/backup", BackupCreate, Everyone, nothing => Json, backup::stream, "A copy of everything, secrets sealed").giving(BYTES).audited("backup"),
 ];

@@ -95,19 +95,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// A core file would hold every secret.
-fn no_core_files() -> Result<(), Fault> {
-    use rustix::process::{Resource, Rlimit, setrlimit};
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
-        .map_err(|error| format!("cannot switch core files off: {error}"))
-}
-
 fn run(options: Options) -> Result<(), Fault> {
     if let Some(store) = &options.check_index {
         return check_index(store).map_err(|error| error.to_string());
     }
     log(&options.log)?;
-    no_core_files()?;
+    keyway_harden::harden();
     let file = options.config.as_deref().map(load).transpose()?;
     let server = file.as_ref().and_then(|file| file.server.clone()).unwrap_or_default();
     let home = home(options.data_dir)?;

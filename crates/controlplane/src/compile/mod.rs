@@ -106,7 +106,7 @@ impl Compiler<'_> {
             Body::Client { spec, digests } => {
                 vec![resource(Kind::Client, name.to_owned(), &client(name, spec, digests)?)]
             }
-            Body::Team(_) | Body::Section(_) | Body::Replica(_) => Vec::new(),
+            Body::Team(_) | Body::Section(_) | Body::Operator(_) | Body::Replica(_) => Vec::new(),
         })
     }
 

@@ -77,7 +77,8 @@ fn doomed(state: &State, file: &File) -> Doomed {
         Kind::Team => file.teams.contains_key(name),
         Kind::Client => file.clients.contains_key(name),
         Kind::Section => sections.contains(name),
-        Kind::Replica => true,
+        // No file names these, and none takes them away.
+        Kind::Operator | Kind::Replica => true,
     };
     let mut doomed = Doomed::default();
     for (key, held) in state.all() {

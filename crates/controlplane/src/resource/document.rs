@@ -1,7 +1,7 @@
 //! What the store holds: one document per provider, model, team, client and open section. No secret is in a document;
 //! of keys and tokens it holds versions, digests and what may be shown.
 
-use super::KeyDocument;
+use super::{KeyDocument, Operator};
 use crate::store::Key;
 use bytes::Bytes;
 use keyway_config::{Client, Model, Provider, Team};
@@ -23,6 +23,8 @@ pub enum Kind {
     Client,
     /// A section of the file.
     Section,
+    /// Who uses the admin API; in no file.
+    Operator,
     /// A replica that may hold secrets.
     Replica,
 }
@@ -81,6 +83,8 @@ pub enum Body {
     },
     /// A section that is kept as it is.
     Section(Value),
+    /// An operator.
+    Operator(Operator),
     /// A replica that was sent a state and is not proven ended.
     Replica(ReplicaDocument),
 }
@@ -112,6 +116,7 @@ impl Kind {
             Self::Team => "team",
             Self::Client => "client",
             Self::Section => "section",
+            Self::Operator => "operator",
             Self::Replica => "replica",
         }
     }
@@ -119,7 +124,15 @@ impl Kind {
     /// The kind of a stored key.
     #[must_use]
     pub fn of(key: &Key) -> Option<Self> {
-        let all = [Self::Provider, Self::Model, Self::Team, Self::Client, Self::Section, Self::Replica];
+        let all = [
+            Self::Provider,
+            Self::Model,
+            Self::Team,
+            Self::Client,
+            Self::Section,
+            Self::Operator,
+            Self::Replica,
+        ];
         all.into_iter().find(|kind| kind.word() == key.kind())
     }
 
@@ -138,6 +151,7 @@ impl Kind {
             Self::Team => format!("teams.{name}"),
             Self::Client => format!("clients.{name}"),
             Self::Section => name.to_owned(),
+            Self::Operator => format!("operators.{name}"),
             Self::Replica => format!("replica {name}"),
         }
     }

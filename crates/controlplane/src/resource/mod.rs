@@ -4,8 +4,10 @@
 mod apply;
 mod document;
 mod key;
+mod operator;
 mod proposal;
 mod refusal;
+mod scope;
 mod state;
 mod tokens;
 
@@ -15,8 +17,10 @@ pub use key::{
     Barred, Begin, Figures, KeyDocument, KeyState, KeyVersion, Leaving, Probing, Proof, Rollout, Step, Verb,
     Verdict,
 };
+pub use operator::{Operator, Rights};
 pub use proposal::{Author, Change, How, Means, Op, Proposal, Sealing, Shown, Touch};
 pub use refusal::Refusal;
+pub use scope::{Scope, Scopes};
 pub use state::{Held, State};
 pub use tokens::TokenText;
 

@@ -39,6 +39,9 @@ pub enum Refusal {
         /// Its version; 0 = it is not there.
         found: u64,
     },
+    /// Whoever wants it may not; says what is missing.
+    #[error("{0}")]
+    Forbidden(String),
     /// There is no such key.
     #[error("no key is named `{name}`{}", hint(nearest))]
     NoKey {

@@ -144,9 +144,12 @@ impl State {
     pub fn provider(&self, name: &str) -> Option<(&Provider, &[KeyDocument])> {
         match &self.get(Kind::Provider, name)?.document.body {
             Body::Provider { spec, keys } => Some((spec, keys)),
-            Body::Model(_) | Body::Team(_) | Body::Client { .. } | Body::Section(_) | Body::Replica(_) => {
-                None
-            }
+            Body::Model(_)
+            | Body::Team(_)
+            | Body::Client { .. }
+            | Body::Section(_)
+            | Body::Operator(_)
+            | Body::Replica(_) => None,
         }
     }
 
@@ -186,7 +189,7 @@ pub(crate) fn add(file: &mut File, name: &str, body: &Body) {
         Body::Team(team) => drop::<Option<Team>>(file.teams.insert(name, team.clone())),
         Body::Client { spec, .. } => drop::<Option<Client>>(file.clients.insert(name, Client::clone(spec))),
         Body::Section(value) => section(file, &name, value),
-        Body::Replica(_) => {}
+        Body::Operator(_) | Body::Replica(_) => {}
     }
 }
 

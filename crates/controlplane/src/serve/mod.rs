@@ -186,8 +186,8 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
     let token = |secret: &Secret| Token::new(secret.expose()).map_err(io::Error::other);
     let (admin_token, fleet_token) = (token(&settings.admin_token)?, token(&settings.fleet_token)?);
     let opened = storage::open(settings.storage).await?;
-    let (store, vault) = match opened {
-        Opened::Ready { store, vault } => (store, vault),
+    let (store, vault, backup) = match opened {
+        Opened::Ready { store, vault, backup } => (store, vault, backup),
         Opened::Sealed { why } => {
             tracing::error!("{why}");
             let router = api::sealed(admin_token, why.to_string());
@@ -215,7 +215,8 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
         }
     }
     let counts = Arc::new(Counts::default());
-    let router = api::router(Api::new(Arc::clone(&plane), Arc::clone(&counts), admin_token));
+    let api = Api::new(Arc::clone(&plane), Arc::clone(&counts), admin_token).backing_up(backup);
+    let router = api::router(api);
     let rotating = tokio::spawn(rotation::run(Arc::clone(&plane), counts, stopped.clone()));
     let keeping = tokio::spawn(members::run(Arc::clone(&plane), stopped.clone()));
     let admin = accept::serve(settings.admin, tls, router, wait(stopped.clone()))?;

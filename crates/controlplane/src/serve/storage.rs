@@ -2,6 +2,7 @@
 
 use super::{ServeError, Storage};
 use crate::{
+    backup::{Backup, Whole},
     plane::unix_millis,
     private_dir,
     store::{Durable, Store},
@@ -11,17 +12,19 @@ use std::{io, sync::Arc};
 
 /// The store's directory in the data directory.
 const STORE: &str = "store";
+/// The vault's directory in the data directory.
+const VAULT: &str = "vault";
 
 /// What came of it.
 pub(super) enum Opened {
     Ready {
         store: Arc<dyn Store>,
         vault: Vault,
+        /// Copies both.
+        backup: Arc<dyn Backup>,
     },
     /// The store is whole, and nothing in it can be served without the keys.
-    Sealed {
-        why: VaultError,
-    },
+    Sealed { why: VaultError },
 }
 
 pub(super) async fn open(storage: Storage) -> Result<Opened, ServeError> {
@@ -32,17 +35,18 @@ pub(super) async fn open(storage: Storage) -> Result<Opened, ServeError> {
 fn open_here(storage: Storage) -> Result<Opened, ServeError> {
     let Storage { home, root_key_file, credentials, index_check } = storage;
     private_dir(&home)?;
-    let store = Durable::open(&home.join(STORE), index_check)?;
+    let store = Arc::new(Durable::open(&home.join(STORE), index_check)?);
+    let backup = Arc::new(Whole { store: Arc::clone(&store), vault: home.join(VAULT) });
     for repair in store.condition().repairs {
         tracing::warn!("the store: {repair}");
     }
     let sources = Sources { file: root_key_file, credentials, home };
     let identity = store.identity();
     Ok(match vault::start(&sources, store.has_data(), &identity.cluster, unix_millis())? {
-        vault::Opened::Ready(vault) => Opened::Ready { store: Arc::new(store), vault },
+        vault::Opened::Ready(vault) => Opened::Ready { store, vault, backup },
         vault::Opened::Fresh(vault) => {
             tracing::info!(root_key = ?sources.places().first(), "made a root key and a keyring: keep a copy of the root key elsewhere");
-            Opened::Ready { store: Arc::new(store), vault }
+            Opened::Ready { store, vault, backup }
         }
         vault::Opened::Sealed(why) => Opened::Sealed { why },
     })

@@ -40,6 +40,11 @@ impl Documents {
         self.entries.len()
     }
 
+    /// Bytes of keys and values.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.entries.iter().map(|(key, document)| (key.as_str().len() + document.value.len()) as u64).sum()
+    }
+
     /// Of all hashes, whatever their order.
     pub(crate) fn sum(&self) -> Hash {
         self.sum

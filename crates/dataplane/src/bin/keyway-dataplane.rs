@@ -1,7 +1,8 @@
 //! The program `keyway-dataplane`: one replica of the stateless proxy.
 
 use clap::Parser;
-use keyway_dataplane::{Running, Settings, start, tls_config};
+use keyway_dataplane::{Running, Settings, StateDir, start, tls_config};
+use keyway_harden::harden;
 use keyway_telemetry::Otlp;
 use std::{
     io::IsTerminal,
@@ -35,7 +36,13 @@ struct Args {
     /// Where files are kept
     #[arg(long, env = "KEYWAY_HOME", value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// This replica's name, unique in the fleet; made from host and process by default
+    /// Where the last good state is kept, sealed, for a start without the control plane; of this replica alone
+    #[arg(long, env = "KEYWAY_STATE_DIR", value_name = "DIR", conflicts_with = "no_state")]
+    state_dir: Option<PathBuf>,
+    /// Keep nothing on disk: a start then waits for the control plane
+    #[arg(long, env = "KEYWAY_NO_STATE")]
+    no_state: bool,
+    /// This replica's name, unique in the fleet; made from host and port by default, so that it finds its state again
     #[arg(long, env = "KEYWAY_REPLICA_ID", value_name = "NAME")]
     id: Option<String>,
     /// Serving threads; one a core by default
@@ -65,7 +72,7 @@ fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::new(format!("warn,keyway_dataplane={}", args.log));
     let color = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(color).init();
-    no_core_files();
+    harden();
     match settings(args).and_then(|settings| start(settings).map_err(|error| error.to_string())) {
         Ok(running) => wait(running),
         Err(why) => {
@@ -75,17 +82,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// A core file would hold every key.
-fn no_core_files() {
-    use rustix::process::{Resource, Rlimit, setrlimit};
-    if let Err(error) = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }) {
-        tracing::warn!(%error, "cannot switch core files off");
-    }
-}
-
 fn settings(args: Args) -> Result<Settings, String> {
     let home = args.data_dir.or_else(|| std::env::home_dir().map(|home| home.join(".keyway")));
-    let token_file = args.fleet_token_file.or_else(|| home.map(|home| home.join("fleet.token")));
+    let token_file = args.fleet_token_file.or_else(|| home.as_ref().map(|home| home.join("fleet.token")));
     let token_file =
         token_file.ok_or("no home directory; say where the fleet token is with --fleet-token-file")?;
     let tls = match (&args.tls_cert, &args.tls_key) {
@@ -100,8 +99,11 @@ fn settings(args: Args) -> Result<Settings, String> {
         );
     }
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let id = args.id.unwrap_or_else(|| default_id(&host, args.listen.port()));
+    let replicas = home.map(|home| home.join("replicas").join(file_name(&id)));
+    let state = args.state_dir.or(replicas).filter(|_| !args.no_state).map(StateDir::at);
     Ok(Settings {
-        id: args.id.unwrap_or_else(|| format!("{host}-{}", std::process::id())),
+        id,
         host,
         listener: bind(args.listen, "--listen")?,
         ops: bind(args.ops_listen, "--ops-listen")?,
@@ -112,7 +114,23 @@ fn settings(args: Args) -> Result<Settings, String> {
         upstream_ca: args.upstream_ca,
         drain_grace: Duration::from_secs(args.drain_grace),
         otlp: args.otlp.traces(),
+        state,
     })
+}
+
+/// The same after a restart, where the port is.
+fn default_id(host: &str, port: u16) -> String {
+    match port {
+        0 => format!("{host}-{}", std::process::id()),
+        port => format!("{host}-{port}"),
+    }
+}
+
+/// A replica's name as that of a directory: no part of it leads elsewhere.
+fn file_name(id: &str) -> String {
+    let plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_');
+    let name: String = id.chars().map(|char| if plain(char) || char == '.' { char } else { '_' }).collect();
+    if name.starts_with('.') { format!("_{name}") } else { name }
 }
 
 fn bind(address: SocketAddr, option: &str) -> Result<TcpListener, String> {

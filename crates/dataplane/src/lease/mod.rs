@@ -9,7 +9,7 @@ mod keyring;
 mod presented;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use health::{Due, Health};
 pub(crate) use key::{Key, Lease, Take, word};

@@ -22,6 +22,10 @@ fn resource(kind: Kind, name: &str, body: &impl Message) -> Resource {
 
 /// A state with provider `p` and these versions of its key `main`.
 pub(crate) fn snapshot(counter: u64, versions: &[(u32, State)]) -> Snapshot {
+    Snapshot::build(Version { epoch: 1, counter }, &resources(versions)).unwrap()
+}
+
+pub(crate) fn resources(versions: &[(u32, State)]) -> Vec<Resource> {
     let settings = wire::Settings {
         digest_key: vec![1; 32],
         body_limit: 1,
@@ -58,7 +62,7 @@ pub(crate) fn snapshot(counter: u64, versions: &[(u32, State)]) -> Snapshot {
         };
         all.push(resource(Kind::Credential, &format!("p/main/{version}"), &body));
     }
-    Snapshot::build(Version { epoch: 1, counter }, &all).unwrap()
+    all
 }
 
 fn next(ring: &Keyring, versions: &[(u32, State)]) -> Keyring {
@@ -179,17 +183,14 @@ fn no_use_begins_after_the_count_was_read_as_0() {
         let ring = first(&[(1, State::Active)]);
         let one = key(&ring, 1);
         let (proven, wrong, done) = (AtomicBool::new(false), AtomicU64::new(0), AtomicBool::new(false));
-        thread::scope(|scope| {
-            for _ in 0..3 {
-                scope.spawn(|| {
-                    while !done.load(Ordering::SeqCst) {
-                        let Some(_lease) = one.lease(Take::Active) else { continue };
-                        if proven.load(Ordering::SeqCst) {
-                            wrong.fetch_add(1, Ordering::SeqCst);
-                        }
-                    }
-                });
+        let use_it = || {
+            while !done.load(Ordering::SeqCst) {
+                let late = one.lease(Take::Active).is_some_and(|_lease| proven.load(Ordering::SeqCst));
+                wrong.fetch_add(u64::from(late), Ordering::SeqCst);
             }
+        };
+        thread::scope(|scope| {
+            (0..3).for_each(|_| drop(scope.spawn(use_it)));
             if round % 2 == 0 {
                 thread::yield_now();
             }

@@ -107,6 +107,15 @@ fn reply(status: StatusCode, kind: &'static str, body: String) -> Response<Full<
     response
 }
 
+/// Why traffic should not come here.
+fn reason(configured: bool, draining: bool) -> Option<&'static str> {
+    match (configured, draining) {
+        (_, true) => Some("draining"),
+        (false, false) => Some("no configuration yet: waiting for the control plane"),
+        (true, false) => None,
+    }
+}
+
 /// One key version, without its secret.
 fn of_key(key: &KeyUse, keyring: &Keyring, now: u64) -> Value {
     json!({
@@ -132,14 +141,26 @@ impl Ops {
         let state = self.held.pin();
         let draining = *self.draining.borrow();
         let link = self.link.lock().clone();
+        let ready = state.is_some() && !draining;
+        let age = link.age(std::time::Instant::now());
         let detail = json!({
-            "ready": state.is_some() && !draining,
+            "ready": ready,
+            "reason": reason(state.is_some(), draining),
             "replica": self.id,
             "snapshot": state.as_ref().map(|state| state.snapshot.version.to_string()),
             "draining": draining,
-            "control_plane": { "connected": link.connected, "last_error": link.last_error, "refused": link.refused },
+            "config_source": link.source.word(),
+            "config_age_seconds": age.filter(|_| state.is_some()).map(|age| age.as_secs()),
+            "last_good_error": link.last_good_error,
+            "secrets_unavailable": state.is_some_and(|state| state.keyring.is_lapsed()),
+            "control_plane": {
+                "connected": link.connected,
+                "last_error": link.last_error,
+                "refused": link.refused,
+                "rejected": link.rejected,
+            },
         });
-        (state.is_some() && !draining, detail)
+        (ready, detail)
     }
 
     /// What was used since the start, by client, key version and model; each core's rows stand apart.

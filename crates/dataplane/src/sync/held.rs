@@ -92,3 +92,69 @@ impl Held {
         self.revoked.subscribe()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lease::{Take, tests::snapshot};
+    use keyway_snapshot::CredentialState as Is;
+    use std::{
+        sync::atomic::{AtomicBool, AtomicU64, Ordering},
+        thread,
+    };
+
+    /// As a request does it: at no moment of a rotation is it without a key, and none that it gets is one which the
+    /// newest state had taken away before it looked.
+    #[test]
+    fn a_rotation_leaves_no_moment_without_a_key() {
+        const SWAPS: u64 = 400;
+        let held = Held::default();
+        held.swap(snapshot(1, &[(1, Is::Active)]));
+        let (done, without) = (AtomicBool::new(false), AtomicU64::new(0));
+        let request = || loop {
+            let state = held.pin().unwrap();
+            let keys = state.keyring.of("p");
+            if let Some(key) = keys.iter().find(|key| key.is_active()) {
+                if key.lease(Take::Active).is_some() {
+                    return;
+                }
+            } else if held.is_newest(&state) {
+                without.fetch_add(1, Ordering::SeqCst);
+                return;
+            }
+        };
+        let caller = || {
+            while !done.load(Ordering::SeqCst) {
+                request();
+            }
+        };
+        thread::scope(|scope| {
+            (0..3).for_each(|_| drop(scope.spawn(caller)));
+            for counter in 2..SWAPS {
+                let version = u32::try_from(counter).unwrap();
+                held.swap(snapshot(counter, &[(version - 1, Is::Retiring), (version, Is::Active)]));
+                let state = held.pin().unwrap();
+                let gone = state.keyring.report().into_iter().filter(|row| row.state() == Is::Unspecified);
+                assert!(gone.count() < 8, "what is out of use is forgotten");
+            }
+            done.store(true, Ordering::SeqCst);
+        });
+        assert_eq!(without.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn cores_hear_only_of_what_was_revoked() {
+        let held = Held::default();
+        let mut revoked = held.revoked();
+        held.swap(snapshot(1, &[(1, Is::Active), (2, Is::Active)]));
+        held.swap(snapshot(2, &[(2, Is::Active), (3, Is::Active)]));
+        assert!(!revoked.has_changed().unwrap(), "a version that is merely gone lets its attempts finish");
+        held.swap(snapshot(3, &[(2, Is::Revoked), (3, Is::Active)]));
+        assert_eq!(*revoked.borrow_and_update(), Revoked { keys: 1, tokens: 0 });
+        held.swap(snapshot(4, &[(2, Is::Revoked), (3, Is::Active)]));
+        assert!(!revoked.has_changed().unwrap());
+        held.lapse(true);
+        let pinned = held.pin().unwrap();
+        assert!(pinned.keyring.of("p").is_empty() && pinned.snapshot.version.counter == 4);
+    }
+}

@@ -1,8 +1,20 @@
-//! How a replica learns what to serve: a session (pure) over a stream to the control plane (the link), and what it holds.
+//! How a replica learns what to serve: a session (pure) over a stream to the control plane (the link), what it holds,
+//! and what of it lies on disk.
 
+mod dial;
+mod disk;
 mod held;
+mod keeper;
 mod link;
+mod report;
+mod sealed;
 mod session;
+mod status;
 
+pub(crate) use dial::LinkSettings;
+pub(crate) use disk::Disk;
+pub use disk::{StateDir, StateDirError};
 pub(crate) use held::{Held, State};
-pub(crate) use link::{Link, LinkSettings, LinkStatus};
+pub(crate) use keeper::Keeper;
+pub(crate) use link::{Ends, Link};
+pub(crate) use status::{LinkStatus, Source};

@@ -12,7 +12,16 @@ use prost::Message;
 #[derive(Debug, Default)]
 pub(crate) struct Session {
     serving: Option<Version>,
+    /// Of the state that is served; empty = not said.
+    cluster: Box<str>,
     coming: Option<Coming>,
+}
+
+/// A whole state, typed and as it came.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) state: Chunk,
 }
 
 #[derive(Debug)]
@@ -26,8 +35,10 @@ struct Coming {
 // === impl Session ===
 
 impl Session {
-    pub(crate) fn new(serving: Option<Version>) -> Self {
-        Self { serving, coming: None }
+    /// What this replica serves from, if anything.
+    pub(crate) fn new(serving: Option<&Snapshot>) -> Self {
+        let cluster = serving.map(|snapshot| snapshot.settings.cluster.clone()).unwrap_or_default();
+        Self { serving: serving.map(|snapshot| snapshot.version), cluster, coming: None }
     }
 
     pub(crate) fn begin(&mut self, begin: Begin) {
@@ -62,7 +73,7 @@ impl Session {
     ///
     /// # Errors
     /// What to tell the control plane; what was served before stays.
-    pub(crate) fn commit(&mut self, commit: &Commit) -> Result<Snapshot, Nack> {
+    pub(crate) fn commit(&mut self, commit: &Commit) -> Result<Taken, Nack> {
         let version = commit.version.map(Version::from).unwrap_or_default();
         let refuse = |field: &str, reason: &str| Err(nack(version, field, reason.to_owned()));
         let Some(coming) = self.coming.take() else { return refuse("commit", "without a beginning") };
@@ -82,8 +93,13 @@ impl Session {
         let snapshot = Snapshot::build(version, &coming.resources).map_err(|invalid| {
             nack(version, &format!("{}: {}", invalid.name, invalid.field), invalid.to_string())
         })?;
+        let cluster = &snapshot.settings.cluster;
+        if !self.cluster.is_empty() && self.cluster != *cluster {
+            return refuse("settings: cluster", "is not the one whose state this replica serves");
+        }
+        self.cluster = cluster.clone();
         self.serving = Some(version);
-        Ok(snapshot)
+        Ok(Taken { snapshot, state: Chunk { resources: coming.resources } })
     }
 }
 
@@ -98,7 +114,12 @@ mod tests {
     use keyway_proto::snapshot::v1::{self as wire, Kind};
 
     fn settings(limit: u64) -> Resource {
+        of_cluster(limit, "")
+    }
+
+    fn of_cluster(limit: u64, cluster: &str) -> Resource {
         let body = wire::Settings {
+            cluster: cluster.to_owned(),
             digest_key: vec![1; 32],
             body_limit: limit,
             bodies_in_flight_limit: 1,
@@ -134,7 +155,7 @@ mod tests {
         });
         session.chunk(Chunk { resources: sent.resources });
         let done = session.commit(&Commit { version, state_hash: sent.hash });
-        done.map(|snapshot| snapshot.version).map_err(|nack| nack.field)
+        done.map(|taken| taken.snapshot.version).map_err(|nack| nack.field)
     }
 
     #[test]
@@ -143,6 +164,19 @@ mod tests {
         assert_eq!(send(&mut session, good(5)), Ok(Version { epoch: 1, counter: 5 }));
         assert_eq!(send(&mut session, good(4)), Err("version".to_owned()));
         assert_eq!(send(&mut session, good(6)), Ok(Version { epoch: 1, counter: 6 }));
+    }
+
+    #[test]
+    fn two_clusters_are_never_mixed() {
+        let of = |version, cluster| {
+            let resources = vec![of_cluster(1, cluster)];
+            let hash = state_hash(&resources).0.to_vec();
+            Sent { resources, hash, ..good(version) }
+        };
+        let mut session = Session::new(None);
+        assert!(send(&mut session, of(5, "one")).is_ok());
+        assert_eq!(send(&mut session, of(6, "two")), Err("settings: cluster".to_owned()));
+        assert!(send(&mut session, of(7, "one")).is_ok());
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! One data plane in this process, on threads of its own.
 
 use std::net::TcpListener;
+use std::time::Duration;
 
-use keyway_dataplane::{Running, Settings, start, tls_config};
+use keyway_dataplane::{Running, Settings, StateDir, start, tls_config};
 use keyway_snapshot::Secret;
 
 use super::replica::pass::Orders;
 use crate::failure::Failure;
+
+/// A replica of an earlier run may still finish what it does: its state is its own until then.
+const LOCK_WAIT: Duration = Duration::from_secs(25);
 
 /// A running data plane.
 pub(crate) struct DataPlane {
@@ -18,7 +22,7 @@ pub(crate) struct DataPlane {
 impl DataPlane {
     /// Starts it on sockets that are bound already.
     pub(crate) fn start(listener: TcpListener, ops: TcpListener, orders: Orders) -> Result<Self, Failure> {
-        let Orders { fleet_url, fleet_token, id, serving } = orders;
+        let Orders { fleet_url, fleet_token, id, state_dir, serving } = orders;
         let tls = serving.tls.as_ref().map(|files| tls_config(&files.cert, &files.key)).transpose();
         let settings = Settings {
             id,
@@ -32,6 +36,7 @@ impl DataPlane {
             upstream_ca: serving.upstream_ca,
             drain_grace: serving.grace,
             otlp: serving.otlp,
+            state: Some(StateDir { lock_wait: LOCK_WAIT, ..StateDir::at(state_dir) }),
         };
         let running = start(settings).map_err(|error| Failure::Other(error.to_string()))?;
         Ok(Self { running: Some(running) })

@@ -52,7 +52,7 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
     let settings = Settings::new(up, file.server())?.traced(global.otlp.traces());
     settings.ready_file.as_deref().map_or(Ok(()), ready::clear)?;
     logging::start(&settings.serving.log)?;
-    no_core_files()?;
+    keyway_harden::harden();
     let ports = Ports::bind(&settings)?;
     home.make()?;
     let tokens = Tokens::keep(&home)?;
@@ -99,6 +99,7 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
         control,
         replicas: settings.replicas,
         serving: settings.serving,
+        states: home.path(REPLICAS),
     };
     let ended = planes.run(|| {
         let announcement = Announcement {
@@ -120,6 +121,9 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
     ended.and(cleared).and(ready::clear(&home.path(ADMIN_URL_FILE)))
 }
 
+/// In the data directory: what replicas keep.
+const REPLICAS: &str = "replicas";
+
 /// What the hidden verb does.
 pub(crate) fn check_index(store: &Path) -> Result<(), Failure> {
     keyway_controlplane::store::check_index(store).map_err(|error| Failure::Other(error.to_string()))
@@ -140,14 +144,6 @@ fn storage(home: &Home, settings: &Settings) -> Result<Storage, Failure> {
 fn traces(global: &Global) -> Result<Option<Exporting>, Failure> {
     let instance = format!("{}-{}", data_plane::host(), std::process::id());
     global.otlp.start(SERVICE, &instance).map_err(|error| Failure::Other(error.to_string()))
-}
-
-/// Secrets are in memory, and a core file would put them on disk. Child processes inherit it.
-fn no_core_files() -> Result<(), Failure> {
-    use rustix::process::{Resource, Rlimit, setrlimit};
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
-    setrlimit(Resource::Core, none)
-        .map_err(|error| Failure::Other(format!("cannot switch core files off: {error}")))
 }
 
 fn url(tls: bool, at: SocketAddr) -> String {

@@ -1,6 +1,7 @@
 //! Data planes beside the control plane: start, wait until ready, wait for the end, stop in order.
 
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ use crate::command::block_on;
 use crate::failure::Failure;
 use crate::print;
 
+/// The data plane in this process.
+const INSIDE: &str = "replica-0";
 /// By then every data plane serves its first state, or something is wrong.
 const READY_LIMIT: Duration = Duration::from_secs(30);
 
@@ -29,6 +32,8 @@ pub(super) struct Planes {
     pub(super) control: Running,
     pub(super) replicas: Option<u32>,
     pub(super) serving: Serving,
+    /// Below it each data plane keeps its last good state.
+    pub(super) states: PathBuf,
 }
 
 /// One inside, or several outside.
@@ -42,16 +47,17 @@ enum Started {
 impl Planes {
     /// Calls `ready` once all data planes serve; returns when everything has ended.
     pub(super) fn run(self, ready: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
-        let Self { api, ops, fleet_token, control, replicas, serving } = self;
+        let Self { api, ops, fleet_token, control, replicas, serving, states } = self;
         let fleet_url = format!("http://{}", control.fleet);
         let Some(count) = replicas else {
-            let orders = Orders { fleet_url, fleet_token, id: format!("{}-0", std::process::id()), serving };
+            let (id, state_dir) = (INSIDE.to_owned(), states.join(INSIDE));
+            let orders = Orders { fleet_url, fleet_token, id, state_dir, serving };
             let started = Started::Inside(Box::new(DataPlane::start(api, ops, orders)?));
             return block_on(serve(started, 1, control, std::future::pending(), ready));
         };
         let fleet = control.plane.as_ref().map(|plane| Arc::clone(plane.fleet()));
         fleet.iter().for_each(|fleet| fleet.supervise());
-        let common = Common { fleet: fleet.clone(), fleet_url, fleet_token, serving };
+        let common = Common { fleet: fleet.clone(), fleet_url, fleet_token, serving, states };
         block_on(async {
             let started = Started::Outside(Children::start(count, &api, common)?);
             // Whoever keeps a replica keeps a copy, for the next life and not beyond the end of serving.

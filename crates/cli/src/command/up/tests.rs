@@ -203,6 +203,7 @@ fn orders_and_listening_socket_reach_the_other_end() {
     let address = listener.local_addr().expect("an address");
     let serving = Settings::new(&Up::default(), any_port()).expect("settings").serving;
     let orders = Orders {
+        state_dir: "/nowhere".into(),
         fleet_url: "http://127.0.0.1:1".into(),
         fleet_token: Secret::new("t".repeat(10_000)),
         id: "1-1-1".into(),

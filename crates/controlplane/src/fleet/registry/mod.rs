@@ -346,8 +346,7 @@ impl Registry {
 
     /// How many replicas are connected and serve at least that version.
     pub(super) fn serving(&self, version: Version) -> usize {
-        let serves =
-            |row: &&Row| row.link.is_some() && row.served.is_some_and(|(served, _)| served >= version);
+        let serves = |row: &&Row| row.link.is_some() && row.serving().is_some_and(|at| at >= version);
         self.rows.values().filter(serves).count()
     }
 
@@ -424,7 +423,7 @@ impl Row {
             ReplicaState::Rejected
         } else if self.serving().is_some_and(|version| version > newest.0) {
             ReplicaState::Ahead
-        } else if self.served.is_some_and(|(version, _)| version >= newest.0) {
+        } else if self.serving() == Some(newest.0) {
             ReplicaState::Ready
         } else {
             ReplicaState::Syncing

@@ -305,6 +305,9 @@ impl<'a> Proposal<'a> {
     /// When there is none of that name.
     pub fn delete(&mut self, kind: Kind, name: &str) -> Result<(), Refusal> {
         let held = self.state.get(kind, name).ok_or_else(|| self.not_found(kind, name))?;
+        if kind == Kind::Team {
+            super::operator::unbound(self.state, name)?;
+        }
         if let Body::Provider { keys, .. } = &held.document.body {
             for key in keys {
                 self.drop_key(name, key);
@@ -358,7 +361,7 @@ impl<'a> Proposal<'a> {
         not_found(self.state, kind, name)
     }
 
-    fn make_token(&mut self, client: &str) -> Result<String, Refusal> {
+    pub(super) fn make_token(&mut self, client: &str) -> Result<String, Refusal> {
         let token = TokenText::make().map_err(|_| Refusal::Internal("the system gives no randomness"))?;
         let kept = digest(self.digests, token.expose());
         self.tokens.push(Shown { client: client.to_owned(), token });

@@ -28,6 +28,8 @@ use std::{
 
 /// Where the journal stands in a backup and under a home.
 const JOURNAL: &str = "store/journal";
+/// Where sealed secrets stand in both.
+const VAULT: &str = "vault";
 /// Folders in folders of what is packed.
 const DEPTH: usize = 8;
 /// Bytes of a file that is not a segment.
@@ -56,6 +58,9 @@ pub(crate) fn write(
     extra: &[(String, PathBuf)],
     out: impl Write,
 ) -> Result<BackedUp, StoreError> {
+    if let Some((name, _)) = extra.iter().find(|(name, _)| name != VAULT) {
+        return Err(StoreError::Unusable(format!("a backup has no place for {name}")));
+    }
     let mut packer = Packer::begin(out)?;
     // First what others may change: the journal up to the noted end stays as it is.
     for (name, folder) in extra {
@@ -86,14 +91,19 @@ pub(crate) fn write(
 pub fn verify_backup(from: impl Read) -> Result<BackedUp, StoreError> {
     let mut unpacker = Unpacker::begin(from)?;
     let (mut head, mut cluster) = (None, String::new());
-    let mut journal = Vec::new();
+    let mut segments = 0;
     while let Some((path, length)) = unpacker.next_file()? {
+        refuse_foreign(&path)?;
         let mut contents = unpacker.contents(length);
         if !path.starts_with(&format!("{JOURNAL}/")) {
             contents.skip()?;
             continue;
         }
         let bad = |why: &dyn std::fmt::Display| StoreError::BadBackup(format!("{path}: {why}"));
+        segments += 1;
+        if Path::new(&path) != segment_path(Path::new(JOURNAL), segments) {
+            return Err(bad(&"it stands where another segment should"));
+        }
         loop {
             match Sealed::read(&mut contents) {
                 Ok(None) => break,
@@ -110,13 +120,20 @@ pub fn verify_backup(from: impl Read) -> Result<BackedUp, StoreError> {
             }
         }
         contents.skip()?;
-        journal.push(path);
     }
     let (files, bytes) = unpacker.end()?;
     let Some(Head { seq, epoch, .. }) = head else {
         return Err(StoreError::BadBackup("it holds no journal".to_owned()));
     };
     Ok(BackedUp { cluster, epoch, revision: seq, files, bytes })
+}
+
+fn refuse_foreign(path: &str) -> Result<(), StoreError> {
+    let known = [JOURNAL, VAULT].iter().any(|folder| path.starts_with(&format!("{folder}/")));
+    if known && path.split('/').all(|part| part != NEVER) {
+        return Ok(());
+    }
+    Err(StoreError::BadBackup(format!("{path} belongs into no backup")))
 }
 
 fn pack_folder(

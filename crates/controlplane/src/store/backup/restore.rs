@@ -2,8 +2,9 @@
 //! is put aside, never deleted. The epoch rises, so that replicas take what is older by count.
 
 use super::{
-    JOURNAL, NEVER,
+    JOURNAL, VAULT,
     file::{Contents, Unpacker},
+    refuse_foreign,
 };
 use crate::{
     plane::unix_millis,
@@ -31,7 +32,6 @@ use std::{
 /// Where it is unpacked, under the home.
 const STAGE: &str = "restoring";
 const STORE: &str = "store";
-const VAULT: &str = "vault";
 
 /// What was brought back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,10 +108,7 @@ fn prepare(
 ) -> Result<(String, u64, u64), StoreError> {
     let mut unpacker = Unpacker::begin(from)?;
     while let Some((path, length)) = unpacker.next_file()? {
-        let known = [JOURNAL, VAULT].iter().any(|folder| path.starts_with(&format!("{folder}/")));
-        if !known || path.split('/').any(|part| part == NEVER) {
-            return Err(StoreError::BadBackup(format!("{path} belongs into no backup")));
-        }
+        refuse_foreign(&path)?;
         let to = stage.join(&path);
         unpack(&to, unpacker.contents(length)).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => StoreError::BadBackup("it is cut short".to_owned()),

@@ -158,6 +158,7 @@ async fn a_backup_that_was_sealed_again_is_refused_too() {
     ] {
         let target = tempdir().unwrap();
         let names: Vec<&str> = bad.iter().map(|(path, _)| *path).collect();
+        verify_backup(seal(&bad).as_slice()).expect_err(&format!("{names:?}"));
         restore(seal(&bad).as_slice(), target.path(), None).expect_err(&format!("{names:?}"));
         assert_eq!(tree(target.path()), [], "{names:?}");
     }

@@ -17,12 +17,15 @@ use std::{
 
 /// Without an index, one is tried again after so long.
 const RETRY: Duration = Duration::from_secs(30);
+/// So many that failed are left behind, each with a little memory; then there is none until the next start.
+const ABANDONED: u32 = 8;
 
 /// The index, as far as there is one.
 #[derive(Debug)]
 pub(super) struct Keeper {
     dir: PathBuf,
     index: Option<Index>,
+    abandoned: u32,
     retry_at: Instant,
 }
 
@@ -36,7 +39,7 @@ impl Keeper {
         notes: &mut Vec<String>,
     ) -> (Self, Option<(Applied, Documents)>) {
         let folder = dir.join(index::FOLDER);
-        let mut keeper = Self { dir: dir.to_owned(), index: None, retry_at: Instant::now() };
+        let mut keeper = Self { dir: dir.to_owned(), index: None, abandoned: 0, retry_at: Instant::now() };
         let there = folder.exists();
         let verdict = check.filter(|_| there).map(|check| check.run(dir));
         if let Some(Verdict::Unknown(why)) = &verdict {
@@ -70,15 +73,11 @@ impl Keeper {
             Some(index) => match index.apply(writes, applied) {
                 Ok(()) => self.index = Some(index),
                 Err(error) => {
-                    index.close();
-                    tracing::warn!("index: {error}; opening it again");
-                    self.index = self.reopen(writes, applied).ok();
-                    if self.index.is_none() {
-                        self.rebuild(&error.to_string(), applied, whole, &mut notes);
-                    }
+                    self.abandon(index, &error);
+                    self.rebuild(&error.to_string(), applied, whole, &mut notes);
                 }
             },
-            None if Instant::now() >= self.retry_at => {
+            None if self.abandoned < ABANDONED && Instant::now() >= self.retry_at => {
                 self.rebuild("there was none", applied, whole, &mut notes);
             }
             None => {}
@@ -88,24 +87,14 @@ impl Keeper {
 
     /// Fills one that is new.
     pub(super) fn fill(&mut self, documents: &Documents, applied: &Applied, notes: &mut Vec<String>) {
-        let filled = self.index.as_ref().map(|index| index.fill(documents, applied));
-        if let Some(Err(error)) = filled {
-            self.give_up(&error.to_string(), notes);
+        let Some(index) = self.index.take() else { return };
+        match index.fill(documents, applied) {
+            Ok(()) => self.index = Some(index),
+            Err(error) => {
+                self.abandon(index, &error);
+                self.give_up(&error.to_string(), notes);
+            }
         }
-    }
-
-    /// sled keeps the first error that it meets for good; a new handle may work, and knows how far the old one came.
-    fn reopen(&self, writes: &[Write], applied: &Applied) -> Result<Index, IndexError> {
-        let index = Index::open(&self.dir.join(index::FOLDER))?;
-        let found = index.applied()?.ok_or(IndexError::NoHead)?;
-        if found == *applied {
-            return Ok(index);
-        }
-        if found.seq + 1 != applied.seq {
-            return Err(IndexError::Behind { expected: applied.seq, found: found.seq });
-        }
-        index.apply(writes, applied)?;
-        Ok(index)
     }
 
     fn rebuild(
@@ -121,9 +110,11 @@ impl Keeper {
         }
     }
 
-    /// Puts what is there aside and makes an empty one.
+    /// Puts what is there aside and makes an empty one: sled keeps its first error for good, and its lock with it.
     fn begin_again(&mut self, why: &str, notes: &mut Vec<String>) {
-        self.let_go();
+        if self.abandoned >= ABANDONED {
+            return self.give_up(&format!("{why}; not before the next start"), notes);
+        }
         let folder = self.dir.join(index::FOLDER);
         let aside = if folder.exists() {
             place::put_aside(&self.dir, index::FOLDER, unix_millis()).map(Some)
@@ -145,14 +136,21 @@ impl Keeper {
     }
 
     fn give_up(&mut self, why: &str, notes: &mut Vec<String>) {
-        self.let_go();
         self.retry_at = Instant::now() + RETRY;
         note(notes, format!("no index for now: {why}"));
     }
 
-    fn let_go(&mut self) {
-        if let Some(index) = self.index.take() {
-            index.close();
+    fn abandon(&mut self, index: Index, error: &IndexError) {
+        index.abandon();
+        // One that hangs may hold what all others of this process need.
+        self.abandoned = if *error == IndexError::Hung { ABANDONED } else { self.abandoned + 1 };
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.index.take().map(Index::close) {
+            tracing::warn!("index: {error} while it was closed; the next start looks at it");
         }
     }
 }
@@ -167,7 +165,7 @@ fn open_and_load(folder: &Path) -> Result<(Index, Option<(Applied, Documents)>),
     match index.load() {
         Ok(loaded) => Ok((index, loaded)),
         Err(error) => {
-            index.close();
+            index.abandon();
             Err(error)
         }
     }

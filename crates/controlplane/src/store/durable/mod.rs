@@ -50,7 +50,7 @@ impl Durable {
         self.shared.list("/").revision > 0
     }
 
-    /// Writes a backup of the journal and of those directories, each under its name. May run at any time: writes go on
+    /// Writes a backup of the journal and, as `("vault", its directory)`, of the vault. May run at any time: writes go on
     /// meanwhile, and the backup holds what was committed when it began. Waits for disks and for `out`.
     ///
     /// # Errors

@@ -6,10 +6,11 @@ use crate::store::{
     Batch, Change, Changes, Condition, Identity, Key, Listing, Record, Revision, StoreError, Verified,
     Versioned,
     checkpoint::{self, Checkpoint},
+    disk::Disk,
     documents::Documents,
     index::Applied,
     journal::{
-        Journal, Reach, payload,
+        FLOOR_BYTES, Journal, Reach, payload,
         record::{Fault, Head, Sealed},
         records::damaged,
         scan::scan,
@@ -20,6 +21,7 @@ use parking_lot::Mutex;
 use std::{
     fs::File,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::broadcast;
@@ -33,6 +35,7 @@ const NOTES: usize = 32;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) dir: PathBuf,
+    pub(super) disk: Arc<dyn Disk>,
     pub(super) cluster: String,
     pub(super) held: Mutex<Held>,
     pub(super) writer: Mutex<Writer>,
@@ -48,6 +51,8 @@ pub(super) struct Shared {
 pub(super) struct Held {
     pub(super) documents: Documents,
     pub(super) head: Head,
+    /// Why nothing more is written.
+    pub(super) read_only: Option<String>,
 }
 
 /// What is written to.
@@ -94,7 +99,10 @@ impl Shared {
         };
         let encoded = payload::encode(&batch.entry, &batch.writes);
         let encoded = encoded.ok_or(StoreError::TooLarge { bytes: usize::MAX })?;
-        let head = writer.journal.append(epoch, batch.entry.at, &encoded)?;
+        let appended = writer.journal.append(epoch, batch.entry.at, &encoded);
+        let head = appended.inspect_err(|_| {
+            self.held.lock().read_only = writer.journal.failed().map(str::to_owned);
+        })?;
         // Committed. Nothing from here on may answer an error.
         let applied = self.publish(head, &batch);
         let whole = || self.held.lock().documents.clone();
@@ -140,15 +148,12 @@ impl Shared {
         Err(damaged(&folder, read.end, read.head.map_or(0, |head| head.seq + 1), fault))
     }
 
+    /// Never waits for a change that waits for the disk.
     pub(super) fn condition(&self) -> Condition {
-        let (read_only, space) = {
-            let writer = self.writer.lock();
-            (writer.journal.failed().map(str::to_owned), writer.journal.space())
-        };
         Condition {
-            read_only,
+            read_only: self.held.lock().read_only.clone(),
             repairs: self.notes.lock().clone(),
-            space: space.ok().map(|space| (space.free, space.total)),
+            space: self.disk.space(&self.dir).ok().map(|space| (space.free, space.total)),
             bytes: place::bytes(&self.dir),
         }
     }
@@ -169,6 +174,13 @@ impl Shared {
             let held = self.held.lock();
             Checkpoint { head: held.head, documents: held.documents.clone() }
         };
+        // What is left free is for those who make room, not for a copy of what the journal has. A checkpoint is at most twice
+        // its documents' bytes, but for many that are tiny.
+        let needed = FLOOR_BYTES.saturating_mul(2).saturating_add(now.documents.bytes().saturating_mul(2));
+        if self.disk.space(&self.dir).is_ok_and(|space| space.free < needed) {
+            tracing::warn!("no checkpoint was made: the disk is nearly full; the journal has everything");
+            return;
+        }
         if let Err(error) = checkpoint::write(&self.dir.join(checkpoint::FOLDER), &now) {
             tracing::warn!(%error, "no checkpoint was made; the journal has everything");
         }

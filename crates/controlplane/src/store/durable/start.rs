@@ -19,6 +19,7 @@ use crate::{
             record::{Fault, Head, Hex},
             scan::{Scan, scan},
         },
+        place,
     },
 };
 use parking_lot::Mutex;
@@ -84,9 +85,12 @@ pub(super) fn open(dir: &Path, setup: Setup) -> Result<Shared, StoreError> {
     for needed in [dir, &folder, &checkpoints] {
         private_dir(needed).map_err(|error| StoreError::unusable(needed, &error))?;
     }
+    for named_in in [Some(dir), dir.parent()].into_iter().flatten().filter(|path| path.exists()) {
+        place::sync_folder(named_in).map_err(|error| StoreError::unusable(named_in, &error))?;
+    }
     let lock = lock(dir)?;
     let mut notes = Vec::new();
-    let scan = read_journal(dir, &setup, &mut notes)?;
+    let scan = read_journal(dir, &setup)?;
     let (mut keeper, loaded) = Keeper::open(dir, setup.check.as_ref(), &mut notes);
     let applied = loaded.as_ref().map(|(applied, _)| *applied);
     let reach = scan.reach(&folder, None).ok_or_else(|| gone(&folder))?;
@@ -97,7 +101,9 @@ pub(super) fn open(dir: &Path, setup: Setup) -> Result<Shared, StoreError> {
     let base = loaded.map_or(kept.base, |(applied, documents)| Base { seq: Some(applied.seq), documents });
     let cluster = scan.cluster.clone();
     // Only now is a torn tail cut: what index and checkpoints say of it has been heard.
-    let journal = Journal::open(&folder, scan, setup.disk, setup.segment_bytes)?;
+    let cut = scan.torn.as_ref().map(|torn| torn.note(scan.end));
+    let journal = Journal::open(&folder, scan, Arc::clone(&setup.disk), setup.segment_bytes)?;
+    notes.extend(cut.inspect(|cut| tracing::warn!("{cut}")));
     let Replayed { documents, writes, head } = replay(&journal, base)?;
     let now = Applied::new(head, &documents);
     match applied {
@@ -108,8 +114,9 @@ pub(super) fn open(dir: &Path, setup: Setup) -> Result<Shared, StoreError> {
     let schedule = Schedule { every: setup.checkpoint_every, last: kept.seq, at: Instant::now() };
     let shared = Shared {
         dir: dir.to_owned(),
+        disk: setup.disk,
         cluster,
-        held: Mutex::new(Held { documents, head }),
+        held: Mutex::new(Held { documents, head, read_only: None }),
         writer: Mutex::new(Writer { journal, keeper }),
         changes: broadcast::Sender::new(WATCH_BACKLOG),
         notes: Mutex::new(notes),
@@ -135,18 +142,9 @@ pub(crate) fn lock(dir: &Path) -> Result<File, StoreError> {
 }
 
 /// All of the journal; its first record is written if there never was one.
-fn read_journal(dir: &Path, setup: &Setup, notes: &mut Vec<String>) -> Result<Scan, StoreError> {
+fn read_journal(dir: &Path, setup: &Setup) -> Result<Scan, StoreError> {
     let folder = dir.join(JOURNAL);
     let read = scan(&folder, None)?;
-    if let Some(torn) = &read.torn {
-        let (bytes, at) = (torn.bytes, read.end);
-        let what = format!(
-            "cut {bytes} bytes of a record that was never acknowledged from segment {} at byte {}: {}",
-            at.segment, at.offset, torn.fault
-        );
-        tracing::warn!("{what}");
-        notes.push(what);
-    }
     if read.head.is_some() {
         return Ok(read);
     }

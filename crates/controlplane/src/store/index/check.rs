@@ -42,7 +42,8 @@ pub(crate) enum Verdict {
 pub fn check_index(dir: &Path) -> Result<(), StoreError> {
     let checked = Index::open(&dir.join(FOLDER)).and_then(|index| {
         let loaded = index.load().map(|_| ());
-        index.close();
+        // This process is about to end.
+        index.abandon();
         loaded
     });
     checked.map_err(|error| StoreError::Damaged(format!("index: {error}")))

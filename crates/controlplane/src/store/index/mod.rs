@@ -3,6 +3,7 @@
 
 mod check;
 mod entry;
+mod patience;
 
 #[cfg(test)]
 mod tests;
@@ -11,10 +12,12 @@ pub(crate) use self::check::Verdict;
 pub use self::check::{IndexCheck, check_index};
 pub(crate) use self::entry::Applied;
 
-use self::entry::{decode_document, decode_key, encode_document, encode_key};
+use self::{
+    entry::{decode_document, decode_key, encode_document, encode_key},
+    patience::within,
+};
 use super::{Key, Versioned, Write, documents::Documents};
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     time::{Duration, Instant},
 };
@@ -31,6 +34,9 @@ const CHUNK: usize = 5_000;
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 const LOCK_STEP: Duration = Duration::from_millis(20);
 
+/// sled gets so long for one call.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// An open index.
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -44,14 +50,16 @@ pub(crate) enum IndexError {
     Sled(#[from] sled::Error),
     #[error("sled panicked")]
     Panicked,
+    #[error("sled does not answer")]
+    Hung,
+    #[error("no thread can be started for it")]
+    NoThread,
     #[error("a document in it is not what was written")]
     Document,
     #[error("it does not say up to where it reaches")]
     NoHead,
     #[error("it has lost or kept documents")]
     Sum,
-    #[error("it reaches record {found}, not {expected}")]
-    Behind { expected: u64, found: u64 },
 }
 
 // === impl Index ===
@@ -63,7 +71,7 @@ impl Index {
         loop {
             // Nothing is written by sled's own thread: a full disk shall meet us, not a thread that gives up.
             let config = sled::Config::new().path(folder).flush_every_ms(None).cache_capacity(CACHE_BYTES);
-            match guarded(|| config.open()) {
+            match within(PATIENCE, move || Ok(config.open()?)) {
                 Err(IndexError::Sled(sled::Error::Io(_))) if Instant::now() < deadline => {
                     std::thread::sleep(LOCK_STEP);
                 }
@@ -74,19 +82,18 @@ impl Index {
 
     /// All it holds, checked; `None` = it is new.
     pub(crate) fn load(&self) -> Result<Option<(Applied, Documents)>, IndexError> {
-        let mut documents = Documents::default();
-        guarded(|| {
-            for item in self.db.iter() {
+        let documents = self.call(|db| {
+            let mut documents = Documents::default();
+            for item in db.iter() {
                 let (key, value) = item?;
-                let document = decode_key(&key).and_then(|key| decode_document(key, &value));
-                match document {
+                match decode_key(&key).and_then(|key| decode_document(key, &value)) {
                     Some((key, document)) => documents.put(key, document),
                     None if key == HEAD_KEY => {}
-                    None => return Ok(Err(IndexError::Document)),
+                    None => return Err(IndexError::Document),
                 }
             }
-            Ok(Ok(()))
-        })??;
+            Ok(documents)
+        })?;
         let Some(applied) = self.applied()? else {
             return if documents.len() == 0 { Ok(None) } else { Err(IndexError::NoHead) };
         };
@@ -98,7 +105,7 @@ impl Index {
 
     /// The last record that it has; `None` = none.
     pub(crate) fn applied(&self) -> Result<Option<Applied>, IndexError> {
-        let found = guarded(|| self.db.get(HEAD_KEY))?;
+        let found = self.call(|db| Ok(db.get(HEAD_KEY)?))?;
         found.map(|bytes| Applied::decode(&bytes).ok_or(IndexError::NoHead)).transpose()
     }
 
@@ -116,8 +123,7 @@ impl Index {
             }
         }
         batch.insert(HEAD_KEY, applied.encode());
-        self.write(batch)?;
-        self.flush()
+        self.write(batch)
     }
 
     /// Fills a new one. Its head comes last: a fill that ends early is seen as one.
@@ -130,28 +136,37 @@ impl Index {
             }
             self.write(batch)?;
         }
-        self.flush()?;
         self.apply(&[], applied)
     }
 
-    /// Lets it go; a panic in that is sled's own matter.
-    pub(crate) fn close(self) {
-        let _ = guarded(|| {
-            drop(self.db);
+    /// Closes one that works.
+    pub(crate) fn close(self) -> Result<(), IndexError> {
+        let db = self.db;
+        within(PATIENCE, move || {
+            drop(db);
             Ok(())
-        });
+        })
+    }
+
+    /// Leaves one that failed as it is, with its memory and its open file: to close it would flush it, and that may
+    /// never return and take every other tree of the process along.
+    pub(crate) fn abandon(self) {
+        std::mem::forget(self.db);
     }
 
     fn write(&self, batch: sled::Batch) -> Result<(), IndexError> {
-        guarded(|| self.db.apply_batch(batch))
+        self.call(|db| {
+            db.apply_batch(batch)?;
+            db.flush()?;
+            Ok(())
+        })
     }
 
-    fn flush(&self) -> Result<(), IndexError> {
-        guarded(|| self.db.flush()).map(|_bytes| ())
+    fn call<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&sled::Db) -> Result<T, IndexError> + Send + 'static,
+    ) -> Result<T, IndexError> {
+        let db = self.db.clone();
+        within(PATIENCE, move || call(&db))
     }
-}
-
-/// Calls sled; its panic is an error like others.
-fn guarded<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, IndexError> {
-    catch_unwind(AssertUnwindSafe(call)).map_err(|_| IndexError::Panicked)?.map_err(IndexError::from)
 }

@@ -22,7 +22,7 @@ fn what_was_applied_is_loaded() {
         let applied = step(&mut documents, seq, &write);
         index.apply(&[write], &applied).unwrap();
     }
-    index.close();
+    index.close().unwrap();
     let index = Index::open(dir.path()).unwrap();
     let (applied, loaded) = index.load().unwrap().unwrap();
     assert_eq!((applied.seq, loaded), (3, documents));
@@ -74,15 +74,28 @@ fn a_check_is_judged_by_how_it_ends() {
 
 #[test]
 fn the_check_reads_everything() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut documents = Documents::default();
-    let applied = step(&mut documents, 1, &write("a", 0, b"1"));
-    let index = Index::open(&dir.path().join(FOLDER)).unwrap();
-    index.fill(&documents, &applied).unwrap();
-    index.close();
-    check_index(dir.path()).unwrap();
-    let index = Index::open(&dir.path().join(FOLDER)).unwrap();
-    index.apply(&[write("b", 0, b"2")], &applied).unwrap();
-    index.close();
-    check_index(dir.path()).unwrap_err();
+    for honest in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut documents = Documents::default();
+        let applied = step(&mut documents, 1, &write("a", 0, b"1"));
+        let index = Index::open(&dir.path().join(FOLDER)).unwrap();
+        index.fill(&documents, &applied).unwrap();
+        if !honest {
+            index.apply(&[write("b", 0, b"2")], &applied).unwrap();
+        }
+        index.close().unwrap();
+        assert_eq!(check_index(dir.path()).is_ok(), honest);
+    }
+}
+
+#[test]
+fn sled_is_not_waited_for_for_ever() {
+    let long = Duration::from_secs(20);
+    let hung = within(Duration::from_millis(50), || {
+        std::thread::sleep(Duration::from_secs(5));
+        Ok(())
+    });
+    assert_eq!(hung, Err(IndexError::Hung));
+    assert_eq!(within::<()>(long, || panic!("as sled does")), Err(IndexError::Panicked));
+    assert_eq!(within(long, || Ok(3)), Ok(3));
 }

@@ -95,11 +95,6 @@ impl Journal {
         self.failed.as_deref()
     }
 
-    /// Free and total bytes where it lies.
-    pub(crate) fn space(&self) -> io::Result<super::disk::Space> {
-        self.disk.space(&self.folder)
-    }
-
     /// Adds a record; once it answers, the record is on the disk.
     pub(crate) fn append(&mut self, epoch: u64, time: u64, payload: &[u8]) -> Result<Head, StoreError> {
         if let Some(why) = &self.failed {
@@ -108,7 +103,8 @@ impl Journal {
         let (seq, before) = self.head.map_or((0, [0; 32]), |head| (head.seq + 1, head.hash));
         let sealed = Link { seq, epoch, time, before }.seal(payload);
         let (frame, hash) = sealed.ok_or(StoreError::TooLarge { bytes: payload.len() })?;
-        self.leave_reserve(frame.len() as u64)?;
+        // Once here, once in the index.
+        self.leave_reserve((frame.len() as u64).saturating_mul(2))?;
         self.begin_segment_if_due()?;
         if let Err(error) = self.write(&frame) {
             return Err(self.take_back(&error));
@@ -130,7 +126,7 @@ impl Journal {
 
     fn leave_reserve(&self, bytes: u64) -> Result<(), StoreError> {
         // A disk that cannot tell its space will tell by failing the write.
-        let free = self.space().map_or(u64::MAX, |space| space.free);
+        let free = self.disk.space(&self.folder).map_or(u64::MAX, |space| space.free);
         if free < FLOOR_BYTES.saturating_add(bytes) { Err(StoreError::Full) } else { Ok(()) }
     }
 

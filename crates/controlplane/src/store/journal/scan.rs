@@ -113,6 +113,18 @@ pub(crate) fn place_before(marks: &[Mark], after: Option<u64>) -> Place {
     mark.map_or(START, |mark| mark.place)
 }
 
+// === impl Torn ===
+
+impl Torn {
+    /// For people, once it is cut.
+    pub(crate) fn note(&self, end: Place) -> String {
+        format!(
+            "cut {} bytes of a record that was never acknowledged from segment {} at byte {}: {}",
+            self.bytes, end.segment, end.offset, self.fault
+        )
+    }
+}
+
 /// What a first record says.
 pub(crate) fn cluster(genesis: &Sealed) -> Option<String> {
     let (entry, _) = payload::decode(&genesis.payload)?;

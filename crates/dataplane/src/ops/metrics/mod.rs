@@ -2,6 +2,7 @@
 
 use super::Ops;
 use crate::observe::{BOUNDS_MS, Durations, Endings, Tried};
+use crate::sync::Source;
 use keyway_proto::fleet::v1::KeyUse;
 use keyway_snapshot::{METERS, Meter};
 use keyway_telemetry::Spans;
@@ -84,6 +85,21 @@ fn snapshot(out: &mut String, ops: &Ops) {
     let help = "1 while the stream to the control plane is open.";
     let connected = u8::from(ops.link.lock().connected);
     one(out, "keyway_control_plane_connected", "gauge", help, connected);
+    let link = ops.link.lock().clone();
+    let help = "1 for where the configuration came from.";
+    family(out, "keyway_config_source", "gauge", help);
+    for source in Source::ALL {
+        let is = u8::from(source == link.source);
+        let _ = writeln!(out, "keyway_config_source{{source=\"{}\"}} {is}", source.word());
+    }
+    let help = "Time since the control plane was last heard; no sample where it never was.";
+    family(out, "keyway_config_age_seconds", "gauge", help);
+    if let Some(age) = link.age(std::time::Instant::now()) {
+        let _ = writeln!(out, "keyway_config_age_seconds {}", seconds(age.as_micros()));
+    }
+    let lapsed = u8::from(state.is_some_and(|state| state.keyring.is_lapsed()));
+    let help = "1 while provider keys may not be used, since the control plane was silent for too long.";
+    one(out, "keyway_secrets_unavailable", "gauge", help, lapsed);
 }
 
 fn endings(out: &mut String, ops: &Ops) {

@@ -4,6 +4,7 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,8 @@ pub(crate) struct Common {
     pub(crate) fleet_url: String,
     pub(crate) fleet_token: Secret,
     pub(crate) serving: Serving,
+    /// Below it each replica keeps its last good state.
+    pub(crate) states: PathBuf,
 }
 
 impl Common {
@@ -74,7 +77,7 @@ impl Children {
         for slot in 1..=count {
             let failed = |error| Failure::Other(format!("cannot start data plane {slot}: {error}"));
             let listener = listener.try_clone().map_err(failed)?;
-            let first = Replica::start(&common, &listener, slot, 1).map_err(failed)?;
+            let first = Replica::start(&common, &listener, slot).map_err(failed)?;
             keepers.spawn(keep(Arc::clone(&common), listener, slot, first, wish.subscribe()));
         }
         Ok(Self { keepers, wish })
@@ -108,9 +111,10 @@ struct Replica {
 // === impl Replica ===
 
 impl Replica {
-    fn start(common: &Common, listener: &TcpListener, slot: u32, life: u64) -> io::Result<Self> {
+    fn start(common: &Common, listener: &TcpListener, slot: u32) -> io::Result<Self> {
         let (ours, theirs) = UnixStream::pair()?;
-        let id = format!("{}-{slot}-{life}", std::process::id());
+        // The same in every life: a new process under an old name proves that the one before is gone.
+        let id = format!("replica-{slot}");
         let kept = std::env::vars_os().filter(|(name, _)| {
             let name = name.to_string_lossy();
             KEPT.iter().any(|kept| name.starts_with(kept))
@@ -126,7 +130,14 @@ impl Replica {
             .kill_on_drop(true)
             .spawn()?;
         let (fleet_url, fleet_token) = (common.fleet_url.clone(), common.fleet_token.clone());
-        let orders = pass::Orders { fleet_url, fleet_token, id: id.clone(), serving: common.serving.clone() };
+        let state_dir = common.states.join(&id);
+        let orders = pass::Orders {
+            fleet_url,
+            fleet_token,
+            id: id.clone(),
+            state_dir,
+            serving: common.serving.clone(),
+        };
         pass::send(&ours, &orders, listener)?;
         Ok(Self { id, child, pipe: Some(ours), since: Instant::now() })
     }
@@ -155,7 +166,6 @@ async fn keep(
 ) {
     let mut replica = first;
     let mut wait = BACKOFF_FIRST;
-    let mut life = 1;
     loop {
         let ended = tokio::select! {
             status = replica.child.wait() => status,
@@ -187,8 +197,7 @@ async fn keep(
                 _ = wanted(&mut wish) => return,
             }
             wait = (wait * 2).min(BACKOFF_MOST);
-            life += 1;
-            match Replica::start(&common, &listener, slot, life) {
+            match Replica::start(&common, &listener, slot) {
                 Ok(next) => {
                     replica = next;
                     break;

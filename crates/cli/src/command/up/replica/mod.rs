@@ -25,6 +25,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     let parent = UnixStream::from(stdin);
     let (orders, listener) = pass::receive(&parent).map_err(not_ours)?;
     logging::start(&orders.serving.log)?;
+    keyway_harden::harden();
     let ops = std::net::TcpListener::bind("127.0.0.1:0")
         .map_err(|error| Failure::Other(format!("cannot listen for operations: {error}")))?;
     let mut plane = DataPlane::start(listener, ops, orders)?;

@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 
 use keyway_config::Secret;
 use rustix::net::{
@@ -32,6 +33,8 @@ pub(crate) struct Orders {
     pub(crate) fleet_token: Secret,
     /// Unique among all replicas that ever were.
     pub(crate) id: String,
+    /// Where it keeps its last good state; its own.
+    pub(crate) state_dir: PathBuf,
     pub(crate) serving: Serving,
 }
 

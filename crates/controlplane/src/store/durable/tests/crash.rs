@@ -1,0 +1,201 @@
+//! Crashes, disks that are full or fail, and journals that are not what they were.
+
+use super::{super::*, *};
+use crate::store::{
+    disk::faulty::{Call, Strike},
+    index,
+    journal::records::{Place, Records},
+};
+use rustix::io::Errno;
+use std::time::Duration;
+
+/// The length of the first segment without its last record.
+fn without_last(journal: &Path) -> u64 {
+    let path = segment_path(journal, 1);
+    let mut records = Records::open(journal, Place { segment: 1, offset: 0 }, 1).unwrap();
+    let mut start = 0;
+    while let Some((place, _)) = records.read().unwrap() {
+        start = place.offset;
+    }
+    assert!(start < fs::metadata(path).unwrap().len());
+    start
+}
+
+#[test]
+fn a_journal_that_lost_its_end_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path());
+    open(dir.path()).unwrap().shared.checkpoint();
+    let journal = dir.path().join(JOURNAL);
+    let path = segment_path(&journal, 1);
+    let whole = fs::read(&path).unwrap();
+    let start = without_last(&journal) as usize;
+    // Cut off, cut short, altered: to the journal alone the last two look like a crash.
+    let mut altered = whole.clone();
+    altered[start + 70] ^= 1;
+    for bad in [whole[..start].to_vec(), whole[..start + 50].to_vec(), altered, Vec::new()] {
+        for index in [true, false] {
+            let broken = tempfile::tempdir().unwrap();
+            copy(dir.path(), broken.path());
+            let path = segment_path(&broken.path().join(JOURNAL), 1);
+            fs::write(&path, &bad).unwrap();
+            if !index {
+                // Then the checkpoint knows.
+                fs::remove_dir_all(broken.path().join(index::FOLDER)).unwrap();
+            }
+            for _ in 0..2 {
+                assert_damaged(broken.path());
+                assert_eq!(fs::read(&path).unwrap(), bad, "left as it is");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_journal_with_another_past_is_refused() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    filled(dir.path());
+    copy(dir.path(), other.path());
+    open(dir.path()).unwrap().shared.commit(write("a", 2, Some("one"))).unwrap();
+    open(other.path()).unwrap().shared.commit(write("a", 2, Some("two"))).unwrap();
+    fs::remove_dir_all(dir.path().join(JOURNAL)).unwrap();
+    copy(&other.path().join(JOURNAL), &dir.path().join(JOURNAL));
+    assert_damaged(dir.path());
+}
+
+#[test]
+fn a_torn_record_is_noted_and_the_rest_served() {
+    let (dir, before) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let listing = filled(dir.path());
+    copy(dir.path(), before.path());
+    open(dir.path()).unwrap().shared.commit(write("a", 2, Some("torn"))).unwrap();
+    let longer = fs::read(segment_path(&dir.path().join(JOURNAL), 1)).unwrap();
+    fs::write(segment_path(&before.path().join(JOURNAL), 1), &longer[..longer.len() - 5]).unwrap();
+    let store = open(before.path()).unwrap();
+    assert_eq!(store.shared.list(""), listing);
+    assert_eq!(store.condition().repairs.len(), 1);
+    assert_eq!(store.shared.commit(write("a", 2, Some("torn"))), Ok(12));
+    store.shared.verify().unwrap();
+}
+
+fn faulty(dir: &Path) -> (Durable, Arc<Faulty>) {
+    let disk = Arc::new(Faulty::default());
+    let setup = Setup { disk: Arc::<Faulty>::clone(&disk), ..Setup::new(None) };
+    (Durable::open_with(dir, setup).unwrap(), disk)
+}
+
+#[test]
+fn a_full_disk_refuses_and_recovers() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, disk) = faulty(dir.path());
+    let mut changes = store.watch();
+    disk.plan(&[(Call::Write, 0, Strike::Error(Errno::NOSPC))]);
+    assert_eq!(store.shared.commit(write("a", 0, Some("lost"))), Err(StoreError::Full));
+    assert_eq!(store.shared.list("").revision, 0);
+    assert!(changes.try_recv().is_err());
+    assert_eq!(store.condition().read_only, None);
+    assert_eq!(store.shared.commit(write("a", 0, Some("kept"))), Ok(1));
+    drop(store);
+    assert_eq!(open(dir.path()).unwrap().shared.get(&Key::new("client", "a")).unwrap().value, "kept");
+}
+
+#[test]
+fn a_failed_sync_ends_writing_and_tells_no_lie() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, disk) = faulty(dir.path());
+    store.shared.commit(write("a", 0, Some("kept"))).unwrap();
+    disk.plan(&[(Call::Sync, 0, Strike::Error(Errno::IO))]);
+    let failed = store.shared.commit(write("b", 0, Some("unknown")));
+    assert!(matches!(failed, Err(StoreError::Failed(_))), "{failed:?}");
+    let later = store.shared.commit(write("c", 0, Some("never")));
+    assert!(matches!(later, Err(StoreError::ReadOnly(_))), "{later:?}");
+    assert!(store.condition().read_only.is_some());
+    assert_eq!(store.shared.list("").entries.len(), 1);
+    drop(store);
+    let store = open(dir.path()).unwrap();
+    assert_eq!(store.shared.get(&Key::new("client", "a")).unwrap().value, "kept");
+    assert_eq!(store.shared.get(&Key::new("client", "c")), None);
+    assert_eq!(store.condition().read_only, None);
+}
+
+#[test]
+#[ignore = "needs TMPDIR on a file system of 24 MB of its own"]
+fn a_small_disk_fills_and_recovers() {
+    let dir = tempfile::tempdir().unwrap();
+    let (home, ballast) = (dir.path().join("store"), dir.path().join("ballast"));
+    let store = open(&home).unwrap();
+    let value = "x".repeat(100_000);
+    let mut acknowledged = 0;
+    for round in 0..3 {
+        // Others fill it to the last byte, below what we leave free.
+        fs::write(&ballast, vec![0; 1 << 20]).unwrap();
+        let full =
+            (0..1000).find_map(|_| match store.shared.commit(write("a", acknowledged, Some(&value))) {
+                Ok(_) => {
+                    acknowledged += 1;
+                    None
+                }
+                Err(error) => Some(error),
+            });
+        assert_eq!(full, Some(StoreError::Full), "round {round}");
+        fs::write(&ballast, vec![0; 64 << 20]).unwrap_err();
+        assert_eq!(store.shared.commit(write("b", 0, Some("x"))), Err(StoreError::Full));
+        assert_eq!(store.shared.list("").revision, acknowledged);
+        fs::remove_file(&ballast).unwrap();
+        store.shared.commit(write("a", acknowledged, Some(&value))).unwrap();
+        acknowledged += 1;
+        println!("{acknowledged} {:?}", store.condition());
+    }
+    store.shared.verify().unwrap();
+    drop(store);
+    fs::write(&ballast, vec![0; 64 << 20]).unwrap_err();
+    let store = open(&home).unwrap();
+    assert_eq!(store.shared.list("").revision, acknowledged);
+    println!("full at the start: {:?}", store.condition());
+}
+
+/// Not a test: the process that the next one kills, in the directory that it is run in.
+#[test]
+#[ignore = "runs until it is killed"]
+fn writes_until_killed() {
+    use std::io::Write as _;
+    let store = open(Path::new("store")).unwrap();
+    let mut acknowledged = fs::OpenOptions::new().create(true).append(true).open("acknowledged").unwrap();
+    let large = "x".repeat(20_000);
+    loop {
+        let at = store.shared.list("").revision;
+        let value = if at.is_multiple_of(7) { &large } else { "x" };
+        let done = store.shared.commit(write(&at.to_string(), 0, Some(value))).unwrap();
+        acknowledged.write_all(&done.to_le_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn killed_at_any_moment_nothing_acknowledged_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut before = 0;
+    for round in 0..12_u64 {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["store::durable::tests::crash::writes_until_killed", "--exact", "--ignored"])
+            .current_dir(dir.path())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let written = || fs::metadata(dir.path().join("acknowledged")).map_or(0, |found| found.len() / 8);
+        while written() < before + 3 + round {
+            assert!(Instant::now() < deadline, "round {round}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let acknowledged = fs::read(dir.path().join("acknowledged")).unwrap();
+        let last = acknowledged.as_chunks::<8>().0.last().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let store = open(&dir.path().join("store")).unwrap();
+        let listing = store.shared.list("");
+        assert!(listing.revision == last || listing.revision == last + 1, "{} {last}", listing.revision);
+        assert_eq!(listing.entries.len() as u64, listing.revision, "round {round}");
+        store.shared.verify().unwrap();
+        before = written();
+    }
+}

@@ -1,0 +1,136 @@
+//! The thread beside the cores: the control plane's stream, the ops port, the end.
+
+use crate::{
+    observe::Gauges,
+    ops::{self, Ops},
+    probe::probe,
+    run::{Settings, Shared, Signals},
+    sync::{Ends, Keeper, Link, LinkSettings},
+    upstream::Connector,
+};
+use std::{
+    io,
+    net::SocketAddr,
+    pin::pin,
+    rc::Rc,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+use tokio::{
+    runtime::{Builder, LocalOptions},
+    sync::mpsc,
+    time::{Instant, timeout},
+};
+
+/// How often the end of a drain is looked for.
+const DRAIN_LOOK: Duration = Duration::from_millis(5);
+/// What streams get to write their last event once the grace is over.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+/// What cores get to drop what they still hold.
+const CORES_END: Duration = Duration::from_secs(1);
+/// What the last beat gets to arrive.
+const LAST_BEAT: Duration = Duration::from_millis(500);
+
+pub(crate) fn thread(
+    settings: Settings,
+    shared: Shared,
+    (connector, keeper): (Connector, Option<Keeper>),
+    (signals, gone): (Signals, mpsc::Receiver<()>),
+    (listen, ops_listen): (SocketAddr, SocketAddr),
+) -> Result<JoinHandle<()>, io::Error> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    drop(runtime?);
+    let run = move || {
+        let Ok(runtime) = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
+        else {
+            return;
+        };
+        runtime.block_on(async move {
+            let gauges = Arc::new(Gauges::new(shared.cores));
+            let link_settings = LinkSettings {
+                url: settings.fleet_url,
+                token: settings.fleet_token,
+                id: settings.id.clone(),
+                host: settings.host,
+                listen: listen.to_string(),
+                ops_listen: ops_listen.to_string(),
+                incarnation: incarnation(),
+                tracer: shared.tracer,
+            };
+            let held = Arc::clone(&shared.held);
+            let asked = move |one| probe(Arc::clone(&held), connector.clone(), one);
+            let ends = Ends {
+                held: Arc::clone(&shared.held),
+                gauges: Arc::clone(&gauges),
+                status: Arc::clone(&shared.status),
+                drain: signals.drain.clone(),
+                keeper,
+            };
+            let link = Link::new(link_settings, ends, asked);
+            let ops = Ops {
+                id: settings.id,
+                held: shared.held,
+                gauges: Arc::clone(&gauges),
+                faults: shared.faults,
+                totals: shared.totals,
+                budget: shared.budget,
+                spans: shared.spans,
+                link: shared.status,
+                draining: signals.drain.subscribe(),
+                epoch: shared.epoch,
+            };
+            let mut linked = pin!(link.run());
+            let mut end = signals.end.subscribe();
+            tokio::select! {
+                () = &mut linked => {}
+                () = link.watch_lease() => {}
+                () = ops::serve(settings.ops, Rc::new(ops)) => {}
+                () = drained(&gauges, &signals, settings.drain_grace) => {}
+                _ = end.wait_for(|end| *end) => {}
+            }
+            signals.end.send_replace(true);
+            cores_ended(signals, gone).await;
+            link.end();
+            // Not heard is no harm: the control plane then waits for this replica as for one that is lost.
+            let _ = timeout(LAST_BEAT, linked).await;
+        });
+    };
+    thread::Builder::new().name("keyway-control".to_owned()).spawn(run)
+}
+
+/// Until no core holds anything: only then is a count of 0 the last one.
+async fn cores_ended(signals: Signals, mut gone: mpsc::Receiver<()>) {
+    drop(signals);
+    let _ = timeout(CORES_END, gone.recv()).await;
+}
+
+/// Unique for every process.
+fn incarnation() -> String {
+    let mut bytes = [0; 16];
+    // Without the system's randomness the time still tells two processes apart.
+    if getrandom::fill(&mut bytes).is_err() {
+        bytes = crate::clock::since_epoch().as_nanos().to_be_bytes();
+    }
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Waits for the order to drain, then for what is open, at most for the grace.
+async fn drained(gauges: &Gauges, signals: &Signals, grace: Duration) {
+    let mut drain = signals.drain.subscribe();
+    if drain.wait_for(|drain| *drain).await.is_err() {
+        return;
+    }
+    let deadline = Instant::now() + grace;
+    let done = || gauges.connections() == 0 || (*signals.hurry.borrow() && gauges.in_flight() == 0);
+    while !done() && Instant::now() < deadline {
+        tokio::time::sleep(DRAIN_LOOK).await;
+    }
+    if gauges.in_flight() > 0 {
+        signals.cut.send_replace(true);
+        let deadline = Instant::now() + LAST_WORDS;
+        while gauges.in_flight() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(DRAIN_LOOK).await;
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! How a replica reaches its control plane.
+
+use crate::observe::Tracer;
+use keyway_proto::fleet::v1::{FromReplica, ToReplica, fleet_client::FleetClient};
+use keyway_snapshot::Secret;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Status, Streaming, metadata::MetadataValue, transport::Endpoint};
+
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+/// What a control plane that is there takes to answer Hello.
+const OPEN_LIMIT: Duration = Duration::from_secs(5);
+const KEEPALIVE: Duration = Duration::from_secs(10);
+/// Bytes of one message: a chunk is at most 1 MiB of resources, with room for names.
+const MESSAGE_LIMIT: usize = 4 << 20;
+
+/// Where the control plane is, and who this replica is.
+#[derive(Debug, Clone)]
+pub(crate) struct LinkSettings {
+    pub(crate) url: String,
+    pub(crate) token: Secret,
+    pub(crate) id: String,
+    pub(crate) host: String,
+    pub(crate) listen: String,
+    pub(crate) ops_listen: String,
+    /// Of this process alone.
+    pub(crate) incarnation: String,
+    /// Absent: nothing is traced.
+    pub(crate) tracer: Option<Tracer>,
+}
+
+/// An open stream, with Hello on its way.
+///
+/// # Errors
+/// Why there is none.
+pub(super) async fn dial(
+    settings: &LinkSettings,
+    hello: FromReplica,
+    (outbox, outgoing): (&mpsc::Sender<FromReplica>, mpsc::Receiver<FromReplica>),
+) -> Result<Streaming<ToReplica>, Status> {
+    let unknown = |error: &dyn std::fmt::Display| Status::unknown(error.to_string());
+    let endpoint = Endpoint::from_shared(settings.url.clone()).map_err(|error| unknown(&error))?;
+    let channel = endpoint
+        .connect_timeout(CONNECT_LIMIT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE)
+        .connect()
+        .await
+        .map_err(|error| Status::unknown(format!("{}: {error}", settings.url)))?;
+    outbox.try_send(hello).map_err(|error| unknown(&error))?;
+    let mut request = Request::new(ReceiverStream::new(outgoing));
+    let token = format!("Bearer {}", String::from_utf8(settings.token.expose().to_vec()).unwrap_or_default());
+    let mut token = MetadataValue::try_from(token)
+        .map_err(|_| Status::unknown("the fleet token is not a header value"))?;
+    token.set_sensitive(true);
+    request.metadata_mut().insert("authorization", token);
+    let mut client = FleetClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT);
+    let opened = tokio::time::timeout(OPEN_LIMIT, client.sync(request)).await;
+    opened.map_err(|_| Status::unknown("the control plane is silent"))?.map(tonic::Response::into_inner)
+}

@@ -1,0 +1,100 @@
+//! Files and directories that only this user may read: how they are made, locked, read and written.
+
+use super::{StateDirError, Version};
+use crate::sync::sealed::{Bad, KEY_LEN, NodeKey};
+use rustix::process::geteuid;
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+use zeroize::Zeroizing;
+
+const LOCK_LOOK: Duration = Duration::from_millis(20);
+
+/// Why a file is not used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unusable {
+    #[error("{0}")]
+    Read(#[from] io::Error),
+    #[error("not a file of this user with mode 0600")]
+    Exposed,
+    #[error("{0}")]
+    Bad(#[from] Bad),
+    #[error("version {0} is older than what was served here")]
+    Older(Version),
+    #[error("its cluster is not the one that it names")]
+    Cluster,
+    #[error("{0}")]
+    Invalid(#[from] keyway_snapshot::Invalid),
+}
+
+pub(super) fn private_dir(path: &Path) -> Result<(), StateDirError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| StateDirError::System(path.to_owned(), error))
+}
+
+/// Held until the file is dropped; the system lets go when a process ends, however it ends.
+pub(super) fn locked(path: &Path, wait: Duration) -> Result<File, StateDirError> {
+    let system = |error| StateDirError::System(path.to_owned(), error);
+    let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+    let file = opened.map_err(system)?;
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if began.elapsed() < wait => thread::sleep(LOCK_LOOK),
+            Err(TryLockError::WouldBlock) => {
+                return Err(StateDirError::InUse(path.parent().unwrap_or(path).to_owned()));
+            }
+            Err(TryLockError::Error(error)) => return Err(system(error)),
+        }
+    }
+}
+
+pub(super) fn node_key(path: &Path) -> Result<NodeKey, StateDirError> {
+    let system = |error| StateDirError::System(path.to_owned(), error);
+    if !path.exists() {
+        let mut bytes = Zeroizing::new([0; KEY_LEN]);
+        getrandom::fill(&mut *bytes).map_err(|error| system(io::Error::other(error)))?;
+        // Whole or not at all: half a key would be refused at every start.
+        let coming = path.with_extension("coming");
+        write(&coming, &*bytes).and_then(|()| fs::rename(&coming, path)).map_err(system)?;
+    }
+    let bytes = private_file(path, 2 * KEY_LEN as u64).map_err(|why| match why {
+        Unusable::Read(error) => system(error),
+        _ => StateDirError::Exposed(path.to_owned()),
+    })?;
+    NodeKey::new(&Zeroizing::new(bytes)).map_err(|_| StateDirError::NotAKey(path.to_owned()))
+}
+
+pub(super) fn private_file(path: &Path, limit: u64) -> Result<Vec<u8>, Unusable> {
+    let file = File::open(path)?;
+    // Of the opened file, not of the name: nobody can change it in between.
+    let found = file.metadata()?;
+    if !found.is_file() || found.mode() & 0o777 != 0o600 || found.uid() != geteuid().as_raw() {
+        return Err(Unusable::Exposed);
+    }
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+pub(super) fn nonce<const N: usize>() -> io::Result<[u8; N]> {
+    let mut nonce = [0; N];
+    getrandom::fill(&mut nonce).map_err(io::Error::other)?;
+    Ok(nonce)
+}

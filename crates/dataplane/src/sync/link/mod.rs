@@ -1,0 +1,323 @@
+//! The stream to the control plane: connects, applies what comes, says what it serves; comes back with jitter when it
+//! breaks. Requests go on from what is held, whatever happens here.
+
+use super::{
+    Held, Keeper, LinkStatus, Source,
+    dial::{LinkSettings, dial},
+    disk::Kept,
+    report,
+    session::{Session, Taken},
+};
+use crate::{
+    clock,
+    observe::{Applying, Gauges},
+    random::Random,
+};
+use keyway_proto::fleet::v1::{
+    Ack, Commit, FromReplica, Probe, ProbeResult, ToReplica, from_replica, to_replica,
+};
+use keyway_snapshot::Version;
+use parking_lot::Mutex;
+use std::{future::Future, sync::Arc, time::Duration};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval},
+};
+use tonic::{Code, Status};
+
+const BEAT_EVERY: Duration = Duration::from_secs(1);
+/// How often a key version that somebody waits for is looked at; it is told of at once when its last attempt is over.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// A control plane sends a life sign a second: one that has sent nothing for so long is gone.
+const SILENCE: Duration = Duration::from_secs(5);
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MOST: Duration = Duration::from_secs(15);
+/// Messages that wait for the stream.
+const OUTBOX: usize = 64;
+/// Probes under way at one time.
+const PROBES: usize = 16;
+
+/// What a link reads and moves.
+pub(crate) struct Ends {
+    pub(crate) held: Arc<Held>,
+    pub(crate) gauges: Arc<Gauges>,
+    pub(crate) status: Arc<Mutex<LinkStatus>>,
+    pub(crate) drain: watch::Sender<bool>,
+    /// `None` = nothing is kept on disk.
+    pub(crate) keeper: Option<Keeper>,
+}
+
+/// The link of one replica.
+pub(crate) struct Link<P> {
+    settings: LinkSettings,
+    ends: Ends,
+    /// True once the last word is to be said.
+    ending: watch::Sender<bool>,
+    /// Follows what lies on disk; without a disk it never changes.
+    kept: watch::Receiver<Option<Version>>,
+    _no_disk: watch::Sender<Option<Version>>,
+    probe: P,
+}
+
+/// One open stream.
+struct Talk {
+    outbox: mpsc::Sender<FromReplica>,
+    session: Session,
+    /// When the state under way began, and its span.
+    began: Instant,
+    applying: Applying,
+    heard: Instant,
+    /// Some key version's end is waited for.
+    awaited: bool,
+    probes: JoinSet<ProbeResult>,
+}
+
+// === impl Link ===
+
+impl<P, F> Link<P>
+where
+    P: Fn(Probe) -> F,
+    F: Future<Output = ProbeResult> + Send + 'static,
+{
+    pub(crate) fn new(settings: LinkSettings, ends: Ends, probe: P) -> Self {
+        let (no_disk, nothing) = watch::channel(None);
+        let kept = ends.keeper.as_ref().map_or(nothing, Keeper::kept);
+        Self { settings, ends, ending: watch::channel(false).0, kept, _no_disk: no_disk, probe }
+    }
+
+    /// Runs until told to end.
+    pub(crate) async fn run(&self) {
+        let random = Random::new();
+        let mut wait = RETRY_FIRST;
+        while !*self.ending.borrow() {
+            let mut was_heard = false;
+            let ended = self.stream(&mut was_heard).await;
+            self.disconnected(ended);
+            if was_heard {
+                // It was there a moment ago: it restarts, and is soon back.
+                wait = RETRY_FIRST;
+            }
+            // Full jitter: a thousand replicas do not come back in one moment.
+            let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
+            let mut ending = self.ending.subscribe();
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(random.next() % millis)) => {}
+                _ = ending.wait_for(|ending| *ending) => return,
+            }
+            wait = (wait * 2).min(RETRY_MOST);
+        }
+    }
+
+    /// Says the last word; `run` then comes to its end.
+    pub(crate) fn end(&self) {
+        self.ending.send_replace(true);
+    }
+
+    /// Closes and opens secrets by when the control plane was last heard; until dropped.
+    pub(crate) async fn watch_lease(&self) {
+        let mut tick = interval(BEAT_EVERY);
+        loop {
+            tick.tick().await;
+            self.check_lease();
+        }
+    }
+
+    fn check_lease(&self) {
+        let lease = self.ends.held.pin().and_then(|state| state.snapshot.settings.lease);
+        let lapsed = self.ends.status.lock().is_lapsed(lease, std::time::Instant::now());
+        self.ends.held.lapse(lapsed);
+    }
+
+    fn disconnected(&self, why: Option<Status>) {
+        let mut status = self.ends.status.lock();
+        status.connected = false;
+        let text = why.as_ref().map(|why| match why.code() {
+            Code::Unknown => why.message().to_owned(),
+            code => format!("{code}: {}", why.message()),
+        });
+        if let Some(rejected) = why.filter(|why| why.code() == Code::FailedPrecondition) {
+            tracing::warn!(reason = rejected.message(), "the control plane does not want this replica");
+            status.rejected = Some(rejected.message().to_owned());
+        }
+        status.last_error = Some(text.unwrap_or_else(|| "the control plane ended the stream".to_owned()));
+    }
+
+    /// One stream from Hello to its end; gives why it ended.
+    async fn stream(&self, was_heard: &mut bool) -> Option<Status> {
+        let (outbox, outgoing) = mpsc::channel(OUTBOX);
+        let hello = report::hello(&self.settings, &self.ends.held, *self.kept.borrow());
+        let mut incoming = match dial(&self.settings, hello, (&outbox, outgoing)).await {
+            Ok(incoming) => incoming,
+            Err(why) => return Some(why),
+        };
+        self.ends.status.lock().connected = true;
+        let (now, state) = (Instant::now(), self.ends.held.pin());
+        let session = Session::new(state.as_ref().map(|state| &*state.snapshot));
+        let probes = JoinSet::new();
+        let applying = Applying::default();
+        let mut talk = Talk { outbox, session, began: now, applying, heard: now, awaited: true, probes };
+        let (mut ending, mut kept) = (self.ending.subscribe(), self.kept.clone());
+        let (mut beat, mut look) = (interval(BEAT_EVERY), interval(LOOK_EVERY));
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                message = incoming.message() => match message {
+                    Ok(Some(message)) => {
+                        *was_heard = true;
+                        self.heard(&mut talk);
+                        self.take(&mut talk, message).await?;
+                    }
+                    Ok(None) => return None,
+                    Err(status) => return Some(status),
+                },
+                Some(Ok(result)) = talk.probes.join_next() => {
+                    let message = Some(from_replica::Message::ProbeResult(result));
+                    talk.outbox.send(FromReplica { message }).await.ok()?;
+                }
+                _ = beat.tick() => {
+                    if talk.heard.elapsed() > SILENCE {
+                        return Some(Status::unknown("the control plane is silent"));
+                    }
+                    self.beat(&mut talk);
+                }
+                _ = look.tick(), if talk.awaited => self.look(&mut talk),
+                Ok(()) = kept.changed() => self.beat(&mut talk),
+                _ = ending.wait_for(|ending| *ending) => {
+                    self.last_beat(talk.outbox).await;
+                    // Until the other side has read it and closes; the caller's patience is the bound.
+                    while let Ok(Some(_)) = incoming.message().await {}
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn heard(&self, talk: &mut Talk) {
+        talk.heard = Instant::now();
+        {
+            let mut status = self.ends.status.lock();
+            status.heard(std::time::Instant::now());
+            status.rejected = None;
+        }
+        self.ends.held.lapse(false);
+        if let Some(keeper) = &self.ends.keeper {
+            keeper.confirm(clock::since_epoch().as_secs());
+        }
+    }
+
+    /// One message; `None` once the stream is gone.
+    async fn take(&self, talk: &mut Talk, message: ToReplica) -> Option<()> {
+        match message.message? {
+            to_replica::Message::Begin(begin) => {
+                talk.began = Instant::now();
+                talk.applying = Applying::begin(self.settings.tracer.as_ref(), &begin, &self.settings.id);
+                talk.session.begin(begin);
+            }
+            to_replica::Message::Chunk(chunk) => talk.session.chunk(chunk),
+            to_replica::Message::Commit(commit) => {
+                let (answer, taken) = self.apply(talk, &commit);
+                talk.outbox.send(FromReplica { message: Some(answer) }).await.ok()?;
+                // How its keys are used at this version, at once; then the disk, for which nobody waits here.
+                self.beat(talk);
+                if let (Some(keeper), Some(kept)) = (&self.ends.keeper, taken) {
+                    keeper.keep(kept);
+                }
+            }
+            to_replica::Message::Drain(_) => {
+                self.ends.drain.send_replace(true);
+            }
+            to_replica::Message::Probe(probe) if talk.probes.len() < PROBES => {
+                talk.probes.spawn((self.probe)(probe));
+            }
+            to_replica::Message::Probe(_) => {}
+            to_replica::Message::Beat(beat) => {
+                let serving = self.ends.held.pin().map(|state| state.snapshot.version);
+                if serving.is_some() && beat.version.map(Version::from) == serving {
+                    self.ends.status.lock().source = Source::ControlPlane;
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// A life sign, if there is room for it: a full outbox means that the stream stands, and what it would have told
+    /// is told with the next.
+    fn beat(&self, talk: &mut Talk) {
+        if let Ok(place) = talk.outbox.try_reserve() {
+            let message = Some(from_replica::Message::Beat(self.signs()));
+            place.send(FromReplica { message });
+        }
+        talk.awaited = self.awaited().0;
+    }
+
+    fn look(&self, talk: &mut Talk) {
+        match self.awaited() {
+            (_, true) => self.beat(talk),
+            (awaited, false) => talk.awaited = awaited,
+        }
+    }
+
+    fn awaited(&self) -> (bool, bool) {
+        self.ends.held.pin().map_or((false, false), |state| state.keyring.awaited())
+    }
+
+    fn signs(&self) -> keyway_proto::fleet::v1::Beat {
+        let draining = *self.ends.drain.borrow();
+        report::beat(&self.ends.held, &self.ends.gauges, *self.kept.borrow(), draining)
+    }
+
+    async fn last_beat(&self, outbox: mpsc::Sender<FromReplica>) {
+        if let Some(beat) = report::ended(self.signs()) {
+            let message = Some(from_replica::Message::Beat(beat));
+            // An error says that the stream is gone: the control plane learns of the end by its silence.
+            let _ = outbox.send(FromReplica { message }).await;
+        }
+    }
+
+    fn apply(&self, talk: &mut Talk, commit: &Commit) -> (from_replica::Message, Option<Kept>) {
+        let applying = std::mem::take(&mut talk.applying);
+        match talk.session.commit(commit) {
+            Ok(Taken { snapshot, state }) => {
+                let (version, hash) = (snapshot.version, snapshot.hash);
+                let kept = self.ends.keeper.is_some();
+                let kept = kept.then(|| Kept::new(&snapshot, state, clock::since_epoch().as_secs()));
+                let before = self.ends.held.pin();
+                let before = before.as_deref().map(|state| &*state.snapshot);
+                applying.holds(self.settings.tracer.as_ref(), before, &snapshot);
+                self.ends.held.swap(snapshot);
+                applying.applied();
+                {
+                    let mut status = self.ends.status.lock();
+                    (status.refused, status.source) = (None, Source::ControlPlane);
+                }
+                let micros = u64::try_from(talk.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+                self.ends.gauges.applied(micros);
+                let ack =
+                    Ack { version: Some(version.into()), state_hash: hash.0.to_vec(), apply_micros: micros };
+                (from_replica::Message::Ack(ack), kept)
+            }
+            Err(nack) => {
+                tracing::warn!(
+                    field = nack.field,
+                    reason = nack.reason,
+                    "a state was refused; the last good one stays"
+                );
+                applying.refused(&nack);
+                self.ends.gauges.refused();
+                self.ends.status.lock().refused = Some(format!("{}: {}", nack.field, nack.reason));
+                (from_replica::Message::Nack(nack), None)
+            }
+        }
+    }
+}
+
+impl<P> std::fmt::Debug for Link<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Link({})", self.settings.url)
+    }
+}
+
+#[cfg(test)]
+mod tests;
