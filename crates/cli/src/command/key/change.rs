@@ -13,7 +13,7 @@ use super::follow::Follow;
 use super::name::Name;
 use super::progress::Progress;
 use super::view::View;
-use super::wait::{Goal, limit};
+use super::wait::{Decision, Goal, limit};
 use super::{Named, Stray};
 use crate::args::Output;
 use crate::command::secret::From;
@@ -186,10 +186,10 @@ impl Change<'_> {
         let timeout = Duration::from_millis(wait.timeout.millis());
         let deadline = Instant::now() + limit(&View::read(&first)?, goal, timeout);
         let follow = Follow { server, name: &name, goal, deadline, events: None };
-        let (last, decision) = follow.to_the_end(first, &mut progress).await?;
+        let (last, decision) = follow.run(first, &mut progress).await?;
         let view = View::read(&last)?;
         progress.ended(output, &last, &view);
-        if output == Output::Table {
+        if output == Output::Table && decision == Decision::Done {
             print::note(&next(&view));
         }
         if let Some(file) = &wait.report {
@@ -208,7 +208,6 @@ fn next(view: &View) -> String {
             "Version {version} of {key} waits; to bring it into use: keyway key promote {key} --version {version}"
         ),
         "running" => format!("It goes on by itself; watch it with: keyway key show {key}"),
-        "rejected" | "failed" => format!("{key} stays as it was."),
         "revoked" => format!("No replica uses what was revoked of {key}."),
         _ => format!("Version {version} of {key} is in use."),
     }

@@ -68,6 +68,7 @@ fn old(view: &View) -> String {
     }
     let why = match view.step {
         Step::Staged | Step::Verified => "the new version is not in use yet".to_owned(),
+        Step::Active if view.overlap_ms == 0 => "standby until the next step".to_owned(),
         Step::Active => format!("standby, for {} at least", Span::from_millis(view.overlap_ms)),
         _ if view.unconfirmed.is_empty() => "about to be".to_owned(),
         _ => format!("{} in flight, unconfirmed by {}", view.in_flight_old, view.unconfirmed.join(", ")),

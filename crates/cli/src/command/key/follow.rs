@@ -32,7 +32,7 @@ pub(super) struct Follow<'a> {
 
 impl Follow<'_> {
     /// From the first view to the last one, with what it comes to.
-    pub(super) async fn to_the_end(
+    pub(super) async fn run(
         mut self,
         first: Value,
         progress: &mut Progress,

@@ -9,7 +9,7 @@ use crate::print::{self, Table, cell, moment};
 
 /// Every version of every key.
 pub(super) fn list(keys: &Value) -> Table {
-    let headings = &["KEY", "WEIGHT", "VERSION", "STATE", "SECRET", "IN FLIGHT", "LAST USE"];
+    let headings = &["KEY", "WEIGHT", "VERSION", "STATE", "SECRET", "IN USE", "LAST USE"];
     let mut table = Table::new(headings, "no keys; give a provider one with `keyway key add PROVIDER/KEY`");
     for key in print::list(keys) {
         let name = format!("{}/{}", cell(key, "provider"), cell(key, "name"));
@@ -35,8 +35,7 @@ pub(super) fn one(output: Output, key: &Value) {
     if output == Output::Json {
         return print::json(key);
     }
-    let headings =
-        &["VERSION", "STATE", "SINCE", "PROOF", "SECRET", "FINGERPRINT", "IN FLIGHT", "STARTED", "REFUSED"];
+    let headings = &["VERSION", "STATE", "SINCE", "PROOF", "SECRET", "IN USE", "REFUSED"];
     let mut table = Table::new(headings, "it has no version");
     for version in versions(key) {
         let used = used(key, version);
@@ -46,9 +45,7 @@ pub(super) fn one(output: Output, key: &Value) {
             moment(number(version, "since")),
             cell(version, "proof"),
             cell(version, "secret"),
-            cell(version, "fingerprint"),
             cell(used, "in_flight"),
-            cell(used, "started"),
             cell(used, "refused"),
         ]);
     }
@@ -103,15 +100,7 @@ pub(super) fn history(output: Output, history: &Value) {
 /// A row for each version that a replica knows of; one for a replica that knows of none.
 fn replicas(history: &Value) -> Table {
     let headings = &[
-        "REPLICA",
-        "SNAPSHOT",
-        "KEPT",
-        "VERSION",
-        "STATE",
-        "IN FLIGHT",
-        "STARTED",
-        "STANDBY",
-        "REFUSED",
+        "REPLICA", "SNAPSHOT", "KEPT", "VERSION", "STATE", "IN USE", "STARTED", "STANDBY", "REFUSED",
         "LAST USE",
     ];
     let mut table = Table::new(headings, "no replicas");

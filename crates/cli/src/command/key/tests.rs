@@ -24,6 +24,7 @@ fn names(names: &[&str]) -> Decision {
     Decision::Unconfirmed(names.iter().map(|name| (*name).to_owned()).collect())
 }
 
+#[rustfmt::skip]
 #[test]
 fn waiting_ends_when_nothing_more_is_to_be_expected() {
     use Goal::{Acked, Committed, Retired};
@@ -40,80 +41,25 @@ fn waiting_ends_when_nothing_more_is_to_be_expected() {
         ("not in use yet", json!({ "step": "staged" }), Committed, Decision::GoOn),
         ("verified is not in use", json!({ "step": "verified" }), Acked, Decision::GoOn),
         ("in use is committed", two(), Committed, Decision::Done),
-        (
-            "held back",
-            json!({ "step": "done", "outcome": "verified", "acknowledged": 0 }),
-            Retired,
-            Decision::Done,
-        ),
+        ("held back", json!({ "step": "done", "outcome": "verified", "acknowledged": 0 }), Retired, Decision::Done),
         ("all acknowledged", json!({}), Acked, Decision::Done),
         ("no replicas at all", json!({ "replicas": 0, "acknowledged": 0 }), Acked, Decision::Done),
         ("one is owing and in time", two(), Acked, Decision::GoOn),
         ("one is owing and away", with(two(), json!({ "silent": ["c"] })), Acked, names(&["c"])),
         ("one refused", with(two(), json!({ "refused": ["c: f: bad"] })), Acked, names(&["c: f: bad"])),
-        (
-            "two owe, one refused",
-            json!({ "acknowledged": 1, "refused": ["c: f: bad"] }),
-            Acked,
-            Decision::GoOn,
-        ),
-        (
-            "too late",
-            with(two(), with(late.clone(), json!({ "silent": ["c"], "refused": ["c: f: bad"] }))),
-            Acked,
-            names(&["c: f: bad"]),
-        ),
-        (
-            "within the overlap",
-            with(late, json!({ "silent": ["c"], "unconfirmed": ["c"] })),
-            Retired,
-            Decision::GoOn,
-        ),
+        ("two owe, one refused", json!({ "acknowledged": 1, "refused": ["c: f: bad"] }), Acked, Decision::GoOn),
+        ("too late", with(two(), with(late.clone(), json!({ "silent": ["c"], "refused": ["c: f: bad"] }))), Acked, names(&["c: f: bad"])),
+        ("within the overlap", with(late, json!({ "silent": ["c"], "unconfirmed": ["c"] })), Retired, Decision::GoOn),
         ("draining on one that answers", waits.clone(), Retired, Decision::GoOn),
-        (
-            "only a silent one is left",
-            with(waits.clone(), json!({ "silent": ["c"] })),
-            Retired,
-            names(&["c"]),
-        ),
-        (
-            "a silent one and one that answers",
-            with(waits, json!({ "silent": ["c"], "unconfirmed": ["b", "c"] })),
-            Retired,
-            Decision::GoOn,
-        ),
-        (
-            "silent, but the deadline is not over",
-            json!({ "step": "withdrawn", "unconfirmed": ["c"], "silent": ["c"] }),
-            Retired,
-            Decision::GoOn,
-        ),
-        (
-            "retired",
-            json!({ "step": "done", "outcome": "retired", "silent": ["c"] }),
-            Retired,
-            Decision::Done,
-        ),
+        ("only a silent one is left", with(waits.clone(), json!({ "silent": ["c"] })), Retired, names(&["c"])),
+        ("a silent one and one that answers", with(waits, json!({ "silent": ["c"], "unconfirmed": ["b", "c"] })), Retired, Decision::GoOn),
+        ("silent, but the deadline is not over", json!({ "step": "withdrawn", "unconfirmed": ["c"], "silent": ["c"] }), Retired, Decision::GoOn),
+        ("retired", json!({ "step": "done", "outcome": "retired", "silent": ["c"] }), Retired, Decision::Done),
         ("revoked", json!({ "step": "done", "outcome": "revoked" }), Retired, Decision::Done),
         ("a first version", json!({ "step": "done", "outcome": "active" }), Retired, Decision::Done),
-        (
-            "a first version that one lacks",
-            json!({ "step": "done", "outcome": "active", "acknowledged": 2, "silent": ["c"] }),
-            Retired,
-            names(&["c"]),
-        ),
-        (
-            "one that came after the end",
-            json!({ "step": "done", "outcome": "active", "acknowledged": 2 }),
-            Retired,
-            Decision::Done,
-        ),
-        (
-            "failed",
-            json!({ "step": "failed", "outcome": "rejected", "failure": "no" }),
-            Committed,
-            Decision::Failed("no".into()),
-        ),
+        ("a first version that one lacks", json!({ "step": "done", "outcome": "active", "acknowledged": 2, "silent": ["c"] }), Retired, names(&["c"])),
+        ("one that came after the end", json!({ "step": "done", "outcome": "active", "acknowledged": 2 }), Retired, Decision::Done),
+        ("failed", json!({ "step": "failed", "outcome": "rejected", "failure": "no" }), Committed, Decision::Failed("no".into())),
         ("superseded", json!({ "step": "superseded" }), Committed, Decision::Replaced),
         ("another one", json!({ "id": "2", "step": "done" }), Committed, Decision::Replaced),
     ];
