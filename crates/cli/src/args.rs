@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use keyway_telemetry::Otlp;
 
 use crate::command::{
-    apply, audit, backup, client, explain, fleet, login, model, operator, provider, restore, team, up,
+    apply, audit, backup, client, explain, fleet, key, login, model, operator, provider, restore, team, up,
 };
 
 /// A hidden verb.
@@ -92,6 +92,9 @@ pub(crate) enum Verb {
     /// Places that serve models
     #[command(subcommand)]
     Provider(provider::Provider),
+    /// Provider keys: their versions, rotated while requests run
+    #[command(subcommand)]
+    Key(key::Key),
     /// Models and aliases
     #[command(subcommand)]
     Model(model::Model),

@@ -6,6 +6,7 @@ pub(crate) mod backup;
 pub(crate) mod client;
 pub(crate) mod explain;
 pub(crate) mod fleet;
+pub(crate) mod key;
 pub(crate) mod login;
 pub(crate) mod model;
 pub(crate) mod operator;
@@ -45,6 +46,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Provider(verb) => {
             ask(&global, async |server, output| provider::run(server, output, verb).await)
         }
+        Verb::Key(verb) => ask(&global, async |server, output| key::run(server, output, verb).await),
         Verb::Model(verb) => ask(&global, async |server, output| model::run(server, output, verb).await),
         Verb::Client(verb) => ask(&global, async |server, output| client::run(server, output, verb).await),
         Verb::Team(verb) => ask(&global, async |server, output| team::run(server, output, verb).await),

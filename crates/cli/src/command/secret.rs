@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use keyway_config::Secret;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use serde::Serializer;
 use zeroize::Zeroizing;
 
@@ -54,20 +55,43 @@ impl From {
     }
 }
 
-/// A terminal gives one line, anything else all of it.
+/// A terminal gives one line, which is not shown; anything else all of it.
 fn stdin(what: &str) -> Result<Zeroizing<String>, Failure> {
     let mut text = Zeroizing::new(String::new());
     let stdin = io::stdin();
     let read = if stdin.is_terminal() {
-        print::note(&format!(
-            "Paste the {what} and press Enter (it will be visible; --from-env and --from-file are quieter):"
-        ));
+        print::note(&format!("Paste the {what} and press Enter; it is not shown:"));
+        let _quiet = Quiet::new();
         stdin.read_line(&mut text)
     } else {
         stdin.lock().take(SECRET_LIMIT).read_to_string(&mut text)
     };
     read.map_err(|error| Failure::read("stdin", error))?;
     Ok(text)
+}
+
+/// While it lives the terminal does not show what is typed.
+struct Quiet(Option<Termios>);
+
+impl Quiet {
+    fn new() -> Self {
+        let before = tcgetattr(io::stdin()).ok();
+        if let Some(before) = &before {
+            let mut quiet = before.clone();
+            quiet.local_modes.remove(LocalModes::ECHO);
+            // A terminal that cannot be quiet shows it: the secret is its owner's.
+            let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &quiet);
+        }
+        Self(before)
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
+        }
+    }
 }
 
 /// For the two places that a token is written to on purpose: the ready file (0600) and a replica's orders (a socket).

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::args::Output;
 use crate::failure::Failure;
 
-pub(crate) use table::{Table, cell, fields, list};
+pub(crate) use table::{Table, cell, fields, list, moment};
 pub(crate) use yaml::yaml;
 
 /// One or more whole lines to stdout. A reader that went away (`| head`) is no fault of ours.

@@ -101,3 +101,8 @@ pub(crate) fn fields(value: &Value) -> Table {
     }
     table
 }
+
+/// A moment in milliseconds since 1970, to the second; `-` for 0, which is never.
+pub(crate) fn moment(millis: u64) -> String {
+    if millis == 0 { "-".into() } else { Expiry::from_unix(millis / 1000).to_string() }
+}

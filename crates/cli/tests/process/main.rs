@@ -1,6 +1,10 @@
 //! The program as a process: `keyway up`, and every verb against it.
 
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
+mod provider;
+#[cfg(test)]
 mod running;
 #[cfg(test)]
 mod up;

@@ -17,6 +17,8 @@ use std::{
 /// Of one rollout.
 #[derive(Debug, Default)]
 pub(super) struct Live {
+    /// Whose they are: one that interrupts another has none of its own yet.
+    rollout: String,
     /// Use of every version by replica and id before the change.
     before: HashMap<(String, String), KeyUse>,
     /// When the commit that activated began.
@@ -34,7 +36,8 @@ impl Counts {
                 before.insert((replica.id.clone(), one.id.clone()), one.clone());
             }
         }
-        self.0.lock().insert(name.clone(), Live { before, activated: None });
+        let rollout = key.rollout.as_ref().map(|rollout| rollout.id.clone()).unwrap_or_default();
+        self.0.lock().insert(name.clone(), Live { rollout, before, activated: None });
     }
 
     pub(super) fn activated(&self, name: &KeyName, began: Instant) {
@@ -51,7 +54,7 @@ impl Counts {
     pub(super) fn figures(&self, name: &KeyName, key: &KeyDocument, fleet: &[Evidence], now: u64) -> Figures {
         let Some(rollout) = &key.rollout else { return Figures::default() };
         let counts = self.0.lock();
-        let live = counts.get(name);
+        let live = counts.get(name).filter(|live| live.rollout == rollout.id);
         let active_in = version(rollout.active_in);
         let acked = active_in.map_or(0, |at| fleet.iter().filter(|one| one.acknowledged(at)).count());
         let last = active_in.and_then(|at| fleet.iter().filter_map(|one| one.acknowledged_at(at)).max());

@@ -49,6 +49,8 @@ pub struct RolloutView {
     pub figures: Figures,
     /// When it began, milliseconds since 1970.
     pub begun: u64,
+    /// When the new version came into use, milliseconds since 1970; 0 = not yet.
+    pub activated: u64,
     /// Milliseconds that the old versions stay as standby.
     pub overlap_ms: u64,
     /// After this a replica that has not acknowledged is silent, milliseconds.
@@ -122,6 +124,7 @@ impl RolloutView {
             in_flight_old,
             figures,
             begun: rollout.begun,
+            activated: rollout.activated,
             overlap_ms: rollout.overlap_ms,
             ack_timeout_ms: rollout.ack_timeout_ms,
             failure: rollout.failure.clone(),

@@ -1,5 +1,7 @@
 //! The admin API as the verbs use it: JSON in, JSON out, its errors as failures.
 
+mod events;
+
 use std::time::Duration;
 
 use keyway_config::Problem;
@@ -11,6 +13,8 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::connection::{Connection, is_local};
 use crate::failure::Failure;
 use crate::trace::Trace;
+
+pub(crate) use events::Events;
 
 /// A control plane that does not accept a connection in this time is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

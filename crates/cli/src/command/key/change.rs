@@ -1,0 +1,249 @@
+//! Changes of a key's versions: each is one call, then as much waiting as was asked for, then the figures.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use keyway_config::Span;
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+use super::follow::Follow;
+use super::name::Name;
+use super::progress::Progress;
+use super::view::View;
+use super::wait::{Decision, Goal, limit};
+use super::{Named, Stray};
+use crate::args::Output;
+use crate::command::secret::From;
+use crate::failure::Failure;
+use crate::home::write_private;
+use crate::print;
+use crate::server::Server;
+
+#[derive(Debug, Args)]
+pub(crate) struct Add {
+    #[command(flatten)]
+    rotate: Rotate,
+    /// Share of the requests among the provider's keys [default: 1]
+    #[arg(long, value_name = "N")]
+    weight: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rotate {
+    #[command(flatten)]
+    named: Named,
+    #[command(flatten)]
+    stray: Stray,
+    #[command(flatten)]
+    secret: From,
+    /// Bring it into use without one real call to the provider first; the history says so
+    #[arg(long)]
+    no_verify: bool,
+    /// Stop once it is verified; `keyway key promote` brings it into use
+    #[arg(long)]
+    hold: bool,
+    #[command(flatten)]
+    pace: Pace,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Promote {
+    #[command(flatten)]
+    named: Named,
+    /// Which version [default: of promote the newest that waits, of rollback the one before]
+    #[arg(long, value_name = "N")]
+    version: Option<u32>,
+    #[command(flatten)]
+    pace: Pace,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Revoke {
+    #[command(flatten)]
+    named: Named,
+    /// Which version [default: all that replicas hold]
+    #[arg(long, value_name = "N")]
+    version: Option<u32>,
+    /// Let requests in flight on it finish; without this they are cut
+    #[arg(long)]
+    graceful: bool,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+/// How fast it goes.
+#[derive(Debug, Args)]
+struct Pace {
+    /// How long the old versions stay as standby [default: the file's rotation.overlap, else 10m; of rollback 0]
+    #[arg(long, value_parser = span, value_name = "SPAN")]
+    overlap: Option<Span>,
+    /// All replicas at once, or a few first
+    #[arg(long, value_enum, default_value_t)]
+    strategy: Strategy,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Strategy {
+    #[default]
+    Instant,
+    Staged,
+}
+
+/// How long the command stays.
+#[derive(Debug, Args)]
+struct Wait {
+    /// Wait until the old versions are retired, replicas have acknowledged, or the change is in force; exit 5 names who does not confirm
+    /// [default: committed, of revoke acked; --wait alone: retired]
+    #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "retired", value_name = "FOR")]
+    wait: Option<Goal>,
+    /// A replica that has not acknowledged after this is silent [default: the file's rotation.ack_timeout, else 2s]
+    #[arg(long, value_parser = span, value_name = "SPAN")]
+    ack_timeout: Option<Span>,
+    /// What --wait allows beyond overlap and --ack-timeout, for requests in flight to end
+    #[arg(long, value_parser = span, value_name = "SPAN", default_value = "60s")]
+    timeout: Span,
+    /// Write the evidence, signed by the control plane, into this file (0600) at the end
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+fn span(text: &str) -> Result<Span, String> {
+    Span::parse(text).ok_or_else(|| "give a time like 250ms, 60s, 10m or 24h".to_owned())
+}
+
+pub(super) async fn add(server: &Server, output: Output, add: Add) -> Result<(), Failure> {
+    let Add { rotate, weight } = add;
+    rotate.stray.refuse()?;
+    let name = Name::new(&rotate.named.name)?;
+    let mut body = rotate.body(&name)?;
+    set(&mut body, "weight", weight.map(|weight| json!(weight)));
+    Change { server, output, name, wait: rotate.wait, goal: Goal::Committed }.make("", body).await
+}
+
+pub(super) async fn rotate(server: &Server, output: Output, rotate: Rotate) -> Result<(), Failure> {
+    rotate.stray.refuse()?;
+    let name = Name::find(server, &rotate.named.name).await?;
+    let body = rotate.body(&name)?;
+    Change { server, output, name, wait: rotate.wait, goal: Goal::Committed }.make("/rotate", body).await
+}
+
+pub(super) async fn promote(
+    server: &Server,
+    output: Output,
+    verb: &str,
+    promote: Promote,
+) -> Result<(), Failure> {
+    let name = Name::find(server, &promote.named.name).await?;
+    let mut body = promote.pace.body(&promote.wait)?;
+    set(&mut body, "version", promote.version.map(|version| json!(version)));
+    let change = Change { server, output, name, wait: promote.wait, goal: Goal::Committed };
+    change.make(&format!("/{verb}"), body).await
+}
+
+pub(super) async fn revoke(server: &Server, output: Output, revoke: Revoke) -> Result<(), Failure> {
+    let name = Name::find(server, &revoke.named.name).await?;
+    let mut body = Map::new();
+    set(&mut body, "version", revoke.version.map(|version| json!(version)));
+    set(&mut body, "graceful", revoke.graceful.then(|| json!(true)));
+    set(&mut body, "ack_timeout", revoke.wait.ack_timeout.map(|span| json!(span.to_string())));
+    // Whoever revokes wants to know that no replica uses it any more.
+    Change { server, output, name, wait: revoke.wait, goal: Goal::Acked }.make("/revoke", body).await
+}
+
+/// Writes what proves the newest change, signed.
+pub(super) async fn report(server: &Server, name: &Name, file: &Path) -> Result<(), Failure> {
+    let report = server.get(&name.path("/report")).await?;
+    write_private(file, &format!("{report}\n"))?;
+    print::note(&format!("The signed report is in {}.", file.display()));
+    Ok(())
+}
+
+/// One change that is to be made and followed.
+struct Change<'a> {
+    server: &'a Server,
+    output: Output,
+    name: Name,
+    wait: Wait,
+    /// Without --wait.
+    goal: Goal,
+}
+
+// === impl Change ===
+
+impl Change<'_> {
+    async fn make(self, verb: &str, body: Map<String, Value>) -> Result<(), Failure> {
+        let Self { server, output, name, wait, goal } = self;
+        let first = server.post(&name.path(verb), &Value::Object(body)).await?;
+        let goal = wait.wait.unwrap_or(goal);
+        let mut progress = Progress::new(output, wait.wait.is_some_and(|goal| goal != Goal::Committed));
+        let timeout = Duration::from_millis(wait.timeout.millis());
+        let deadline = Instant::now() + limit(&View::read(&first)?, goal, timeout);
+        let follow = Follow { server, name: &name, goal, deadline, events: None };
+        let (last, decision) = follow.run(first, &mut progress).await?;
+        let view = View::read(&last)?;
+        progress.ended(output, &last, &view);
+        if output == Output::Table && decision == Decision::Done {
+            print::note(&next(&view));
+        }
+        if let Some(file) = &wait.report {
+            report(server, &name, file).await?;
+        }
+        decision.end(&view, goal)
+    }
+}
+
+/// What there is to know or to do now.
+fn next(view: &View) -> String {
+    let key = &view.key;
+    let version = view.version.unwrap_or_default();
+    match view.outcome.as_str() {
+        "verified" => format!(
+            "Version {version} of {key} waits; to bring it into use: keyway key promote {key} --version {version}"
+        ),
+        "running" => format!("It goes on by itself; watch it with: keyway key show {key}"),
+        "revoked" => format!("No replica uses what was revoked of {key}."),
+        _ => format!("Version {version} of {key} is in use."),
+    }
+}
+
+// === impl Rotate ===
+
+impl Rotate {
+    fn body(&self, name: &Name) -> Result<Map<String, Value>, Failure> {
+        let mut body = self.pace.body(&self.wait)?;
+        set(&mut body, "verify", self.no_verify.then(|| json!(false)));
+        set(&mut body, "hold", self.hold.then(|| json!(true)));
+        let secret: Zeroizing<String> = self.secret.read(&format!("new secret of {name}"))?;
+        set(&mut body, "secret", Some(json!(secret.as_str())));
+        Ok(body)
+    }
+}
+
+// === impl Pace ===
+
+impl Pace {
+    fn body(&self, wait: &Wait) -> Result<Map<String, Value>, Failure> {
+        if matches!(self.strategy, Strategy::Staged) {
+            return Err(Failure::Usage(
+                "--strategy staged is not there yet; leave it out, and all replicas change at once".into(),
+            ));
+        }
+        let mut body = Map::new();
+        set(&mut body, "overlap", self.overlap.map(|span| json!(span.to_string())));
+        set(&mut body, "ack_timeout", wait.ack_timeout.map(|span| json!(span.to_string())));
+        Ok(body)
+    }
+}
+
+fn set(body: &mut Map<String, Value>, name: &str, value: Option<Value>) {
+    if let Some(value) = value {
+        body.insert(name.to_owned(), value);
+    }
+}
