@@ -45,6 +45,7 @@ async fn a_revoked_key_ends_streams_in_band_and_within_milliseconds() {
     println!("{STREAMS} streams: ACK after {acked:?}, all cut after {:?}", began.elapsed());
     assert!(began.elapsed() < Duration::from_secs(2));
     gateway.plane.until_unused(1).await;
+    assert!(gateway.ops("/snapshot").await.contains(r#""state":"revoked""#));
     assert!(gateway.ops("/metrics").await.contains("keyway_cuts_total{reason=\"credential_revoked\"} 200"));
 }
 
