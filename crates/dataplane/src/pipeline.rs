@@ -150,15 +150,15 @@ async fn attempts(
             continue;
         };
         let other_key = last.as_ref().is_some_and(|failure| failure.verdict == Some(route::Verdict::Refused));
-        if !tried.is_empty() && !other_key {
-            if left == 0 || (chosen.again && !worker.retries.take(now)) {
-                break;
-            }
-            left -= 1;
+        let is_retry = !tried.is_empty() && !other_key;
+        if is_retry && (left == 0 || (chosen.again && !worker.retries.take(now))) {
+            break;
         }
         let (Some(step), Some(lease)) = (steps.get(chosen.step), chosen.key.lease(chosen.take)) else {
+            // Taken away in this moment: that was no attempt.
             continue;
         };
+        left -= u32::from(is_retry);
         place.uses(chosen.key.number);
         tally.attempt_begins(call, step, &chosen.key.id);
         let answered = attempt(worker, call, step, (&lease, &place)).await;

@@ -102,6 +102,7 @@ impl Worker {
             before = now;
             self.core.cut(keys, tokens);
             if keys + tokens > 0 {
+                tracing::info!(keys, tokens, "requests of this core were cut: what they used was revoked");
                 let open = std::rc::Rc::clone(&self.open);
                 tokio::task::spawn_local(async move {
                     tokio::time::sleep(LAST_READ).await;

@@ -21,7 +21,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// Bytes of a configuration file.
@@ -122,6 +122,8 @@ fn run(options: Options) -> Result<(), Fault> {
     };
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
     let running = serve(settings).map_err(|error| error.to_string())?;
+    // Before anyone is told that it is ready: a signal must not find the system's default.
+    let signals = listen(&running)?;
     let admin_url = format!("{scheme}://{}", reachable(running.admin));
     announce(&running, &admin_url, &admin_token_file)?;
     if let Some(path) = &options.ready_file {
@@ -134,7 +136,7 @@ fn run(options: Options) -> Result<(), Fault> {
         });
         write_ready(path, &facts.to_string()).map_err(|error| format!("{}: {error}", path.display()))?;
     }
-    until_signal(&running)?;
+    until_signal(&running, signals);
     running.stop();
     let ended = running.join().map_err(|error| error.to_string());
     if let Some(exporting) = exporting {
@@ -256,16 +258,19 @@ fn write_ready(path: &Path, facts: &str) -> io::Result<()> {
     std::fs::rename(&part, path)
 }
 
+fn listen(running: &Running) -> Result<[Signal; 2], Fault> {
+    let _inside = running.runtime().enter();
+    let listen = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
+    Ok([listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?])
+}
+
 /// Waits for SIGTERM or SIGINT; a second one ends the process at once.
-fn until_signal(running: &Running) -> Result<(), Fault> {
+fn until_signal(running: &Running, [mut term, mut int]: [Signal; 2]) {
     running.runtime().block_on(async {
-        let listen = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
-        let (mut term, mut int) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
         tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
         tokio::spawn(async move {
             tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
             std::process::exit(1);
         });
-        Ok(())
-    })
+    });
 }

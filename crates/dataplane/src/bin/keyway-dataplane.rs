@@ -37,9 +37,9 @@ struct Args {
     #[arg(long, env = "KEYWAY_HOME", value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Where the last good state is kept, sealed, for a start without the control plane; of this replica alone
-    #[arg(long, env = "KEYWAY_STATE_DIR", value_name = "DIR", conflicts_with = "no_state")]
+    #[arg(long, env = "KEYWAY_STATE_DIR", value_name = "DIR")]
     state_dir: Option<PathBuf>,
-    /// Keep nothing on disk: a start then waits for the control plane
+    /// Keep nothing on disk, whatever --state-dir says: a start then waits for the control plane
     #[arg(long, env = "KEYWAY_NO_STATE")]
     no_state: bool,
     /// This replica's name, unique in the fleet; made from host and port by default, so that it finds its state again

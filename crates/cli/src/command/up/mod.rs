@@ -60,11 +60,7 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
     let Ports { api, ops, admin, fleet } = ports;
     let bound = |error| Failure::Other(format!("a socket has no address: {error}"));
     let (api_at, ops_at) = (api.local_addr().map_err(bound)?, ops.local_addr().map_err(bound)?);
-    if settings.serving.tls.is_none() && !api_at.ip().is_loopback() {
-        print::note(&format!(
-            "warning: {api_at} is answered without TLS; give --tls-cert and --tls-key, or let only a proxy reach it"
-        ));
-    }
+    warn_in_clear(&settings, api_at);
     let exporting = traces(global)?;
     let control = keyway_controlplane::serve(keyway_controlplane::Settings {
         admin,
@@ -119,6 +115,14 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
     }
     let cleared = settings.ready_file.as_deref().map_or(Ok(()), ready::clear);
     ended.and(cleared).and(ready::clear(&home.path(ADMIN_URL_FILE)))
+}
+
+fn warn_in_clear(settings: &Settings, api_at: SocketAddr) {
+    if settings.serving.tls.is_none() && !api_at.ip().is_loopback() {
+        print::note(&format!(
+            "warning: {api_at} is answered without TLS; give --tls-cert and --tls-key, or let only a proxy reach it"
+        ));
+    }
 }
 
 /// In the data directory: what replicas keep.

@@ -224,7 +224,8 @@ impl Disk {
         let before = self.on_disk.as_ref().filter(|before| before.version != current);
         let previous = before.map(|before| before.version);
         let mut steps = vec![newest(previous)?, Step::Place(NEWEST), Step::Sync, Step::Write(state()?)];
-        let withdrawn = self.on_disk.as_ref().is_some_and(|old| !old.secrets.is_subset(&kept.secrets));
+        // What could not be read may hold any secret.
+        let withdrawn = self.on_disk.as_ref().is_none_or(|old| !old.secrets.is_subset(&kept.secrets));
         if !withdrawn && before.is_some_and(|before| before.file == CURRENT) {
             steps.push(Step::Rename(CURRENT, BEFORE));
         }

@@ -150,6 +150,10 @@ fn files_that_others_could_have_changed_are_not_used() {
     fs::set_permissions(&at.key_file, fs::Permissions::from_mode(0o600)).unwrap();
     fs::write(&at.key_file, [9; KEY_LEN]).unwrap();
     assert_eq!(start(&at).0, 0, "another node's key");
+    let old = fs::read(at.dir.join(BEFORE)).unwrap();
+    Disk::open(&at).unwrap().keep(&kept(3, &[3])).unwrap();
+    assert_ne!(fs::read(at.dir.join(BEFORE)).unwrap(), old, "what cannot be read is not left behind");
+    assert_eq!(start(&at), (3, None));
     fs::write(&at.key_file, [9; KEY_LEN - 1]).unwrap();
     assert!(matches!(Disk::open(&at), Err(StateDirError::NotAKey(_))));
 }

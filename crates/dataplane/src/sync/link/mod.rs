@@ -5,6 +5,7 @@ use super::{
     Held, Keeper, LinkStatus, Source,
     dial::{LinkSettings, dial},
     disk::Kept,
+    held::Swapped,
     report,
     session::{Session, Taken},
 };
@@ -217,12 +218,13 @@ where
             }
             to_replica::Message::Chunk(chunk) => talk.session.chunk(chunk),
             to_replica::Message::Commit(commit) => {
-                let (answer, taken) = self.apply(talk, &commit);
+                let (answer, applied) = self.apply(talk, &commit);
                 talk.outbox.send(FromReplica { message: Some(answer) }).await.ok()?;
-                // How its keys are used at this version, at once; then the disk, for which nobody waits here.
+                // How its keys are used at this version, at once; then what nobody waits for here.
                 self.beat(talk);
-                if let (Some(keeper), Some(kept)) = (&self.ends.keeper, taken) {
-                    keeper.keep(kept);
+                if let Some((swapped, kept)) = applied {
+                    self.ends.held.cut_clients(&swapped);
+                    self.ends.keeper.iter().zip(kept).for_each(|(keeper, kept)| keeper.keep(kept));
                 }
             }
             to_replica::Message::Drain(_) => {
@@ -276,7 +278,11 @@ where
         }
     }
 
-    fn apply(&self, talk: &mut Talk, commit: &Commit) -> (from_replica::Message, Option<Kept>) {
+    fn apply(
+        &self,
+        talk: &mut Talk,
+        commit: &Commit,
+    ) -> (from_replica::Message, Option<(Swapped, Option<Kept>)>) {
         let applying = std::mem::take(&mut talk.applying);
         match talk.session.commit(commit) {
             Ok(Taken { snapshot, state }) => {
@@ -286,7 +292,7 @@ where
                 let before = self.ends.held.pin();
                 let before = before.as_deref().map(|state| &*state.snapshot);
                 applying.holds(self.settings.tracer.as_ref(), before, &snapshot);
-                self.ends.held.swap(snapshot);
+                let swapped = self.ends.held.swap(snapshot);
                 applying.applied();
                 {
                     let mut status = self.ends.status.lock();
@@ -296,7 +302,7 @@ where
                 self.ends.gauges.applied(micros);
                 let ack =
                     Ack { version: Some(version.into()), state_hash: hash.0.to_vec(), apply_micros: micros };
-                (from_replica::Message::Ack(ack), kept)
+                (from_replica::Message::Ack(ack), Some((swapped, kept)))
             }
             Err(nack) => {
                 tracing::warn!(
