@@ -16,7 +16,10 @@ use keyway_config::{Secret, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 use tokio::time::timeout;
 
 /// A change answers once it is in use or has failed; probing takes a few seconds at most.
@@ -236,7 +239,10 @@ async fn changed(
     propose: impl FnOnce(&mut Proposal<'_>) -> Result<(), Refusal>,
 ) -> Result<Answer, Fault> {
     let mut keys = call.plane().key_changes();
+    let (before, began) = (call.plane().fleet().evidence(), Instant::now());
     call.plane().change(&call.author(&subject(call)), propose).await?;
+    let (provider, key) = names(call)?;
+    call.api.counts.committed(&(provider.to_owned(), key.to_owned()), &find(call)?, &before, began);
     let settled = async {
         loop {
             let view = rollout_of(call)?;
