@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use keyway_telemetry::Otlp;
 
 use crate::command::{
-    apply, audit, backup, client, explain, fleet, key, login, model, operator, provider, restore, team, up,
+    apply, audit, backup, client, doctor, explain, fleet, key, login, model, operator, provider, restore,
+    team, up,
 };
 
 /// A hidden verb.
@@ -119,6 +120,8 @@ pub(crate) enum Verb {
     Backup(backup::Backup),
     /// Put a backup in place of what the data directory holds; no control plane may run there
     Restore(restore::Restore),
+    /// Look for what is wrong or soon will be: connection, clocks, store, keys, replicas
+    Doctor(doctor::Doctor),
     /// Keep server and token for later commands
     Login(login::Login),
     /// Print a completion script for a shell

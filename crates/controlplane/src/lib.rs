@@ -3,6 +3,7 @@
 pub mod api;
 pub mod backup;
 pub mod compile;
+mod doctor;
 pub mod fleet;
 mod members;
 pub mod observe;

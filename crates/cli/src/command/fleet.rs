@@ -1,5 +1,7 @@
 //! `keyway fleet …`: running data planes.
 
+use std::io::{self, IsTerminal};
+
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -23,6 +25,14 @@ pub(crate) enum Fleet {
         /// Its id
         id: String,
     },
+    /// Close the books of a replica that is gone for good: nothing waits for it any more, and it may not come back
+    Evict {
+        /// Its id
+        id: String,
+        /// Do it; wanted where a person sits at the terminal
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 pub(crate) async fn run(server: &Server, output: Output, verb: Fleet) -> Result<(), Failure> {
@@ -33,8 +43,35 @@ pub(crate) async fn run(server: &Server, output: Output, verb: Fleet) -> Result<
             let answer = server.post(&format!("{}/drain", path(&id)), &json!({})).await?;
             done(output, &answer, &format!("Replica {id} is draining."));
         }
+        Fleet::Evict { id, yes } => return evict(server, output, &id, yes).await,
     }
     Ok(())
+}
+
+async fn evict(server: &Server, output: Output, id: &str, yes: bool) -> Result<(), Failure> {
+    if !yes && io::stdin().is_terminal() {
+        return Err(Failure::Usage(format!(
+            "nobody can take a secret back from {id}: it must be gone for good, and it is never let in again under its \
+             name; if so, say it with --yes"
+        )));
+    }
+    let answer = server.post(&format!("{}/evict", path(id)), &json!({})).await?;
+    let keys: Vec<String> = answer.get("keys").map(print::list).into_iter().flatten().map(text).collect();
+    if output == Output::Table && !keys.is_empty() {
+        print::line(&keys.join("\n"));
+    }
+    let note = match keys.len() {
+        0 => format!("Replica {id} is evicted; it held no keys."),
+        _ => format!(
+            "Replica {id} is evicted. If others can get at it, rotate the key versions that it may still hold."
+        ),
+    };
+    done(output, &answer, &note);
+    Ok(())
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 fn path(id: &str) -> String {

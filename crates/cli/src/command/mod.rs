@@ -4,6 +4,7 @@ pub(crate) mod apply;
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod client;
+pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod fleet;
 pub(crate) mod key;
@@ -40,6 +41,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         }
         Verb::Completion { shell } => completion(shell),
         Verb::Login(login) => block_on(login::run(&global, login)),
+        Verb::Doctor(verb) => block_on(doctor::run(&global, verb)),
         Verb::Apply(apply) => ask(&global, async |server, output| apply::apply(server, output, apply).await),
         Verb::Diff(diff) => ask(&global, async |server, output| apply::diff(server, output, diff).await),
         Verb::Export => ask(&global, async |server, output| apply::export(server, output).await),

@@ -25,6 +25,8 @@ fn every_verb_of_the_issue_is_there() {
         "team",
         "explain",
         "fleet",
+        "key",
+        "doctor",
         "operator",
         "audit",
         "backup",

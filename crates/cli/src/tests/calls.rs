@@ -21,7 +21,7 @@ use crate::trace::Trace;
 const GOOD: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
 
 /// Answers one connection after the other with these bytes; gives the requests.
-fn peer(answers: Vec<&'static str>) -> (String, JoinHandle<Vec<String>>) {
+pub(super) fn peer(answers: Vec<&'static str>) -> (String, JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     let serve = move || {
@@ -60,7 +60,7 @@ fn server(url: &str) -> Server {
     Server::new(Connection { server: url.to_owned(), token }, Trace::new(&global)).expect("a server")
 }
 
-fn keyway(url: &str, arguments: &[&str]) -> String {
+pub(super) fn keyway(url: &str, arguments: &[&str]) -> String {
     let cli = ["keyway", "--server", url, "--token", "a-token-of-this-test"];
     let cli = Cli::try_parse_from(cli.iter().chain(arguments)).expect("parses");
     let code = match crate::command::run(cli) {

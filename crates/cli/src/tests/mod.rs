@@ -2,4 +2,5 @@
 
 mod arguments;
 mod calls;
+mod follow;
 mod output;

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod looks;
+#[cfg(test)]
 mod provider;
 #[cfg(test)]
 mod running;

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     compile::SANDBOX,
     fleet::{Asked, Replica},
-    resource::{Body, Held, Kind, ReplicaDocument},
+    resource::{Body, Held, Kind, ReplicaDocument, Verdict},
     store::Key,
 };
 use http::StatusCode;
@@ -47,6 +47,8 @@ pub(super) struct Tried {
     latency_ms: f64,
     /// Whether the provider took it.
     ok: bool,
+    /// What the answer says of the key.
+    verdict: Verdict,
     /// Why not.
     reason: String,
 }
@@ -144,12 +146,14 @@ fn is_keyless(held: &Held) -> bool {
 async fn tried(call: &Call, key: &str, version: u32) -> Result<Tried, Fault> {
     let probed =
         call.plane().fleet().probe(&Asked { provider: call.name(), key, version, secret: None }).await?;
+    let verdict = Verdict::of(probed.status, probed.key_invalid);
     Ok(Tried {
         key: key.to_owned(),
         version,
         status: probed.status,
         latency_ms: probed.latency.as_secs_f64() * 1000.0,
-        ok: (200..300).contains(&probed.status),
+        ok: verdict == Verdict::Verified,
+        verdict,
         reason: probed.reason,
     })
 }

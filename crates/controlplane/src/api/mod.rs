@@ -11,6 +11,7 @@ mod clients;
 mod configuration;
 mod denied;
 mod dispatch;
+mod doctor;
 mod events;
 mod explain;
 mod fleet;

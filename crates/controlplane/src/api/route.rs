@@ -5,7 +5,7 @@ use super::{
     answer::{Answer, Fault},
     audit, backup,
     call::Call,
-    catalog, clients, configuration, events, explain, fleet, keys, openapi, operators, resources,
+    catalog, clients, configuration, doctor, events, explain, fleet, keys, openapi, operators, resources,
     view::{ClientView, Done, Json, ModelView, ProviderView, TeamView, Written},
 };
 use crate::{fleet::Replica, resource::Scope, rotation::RolloutView};
@@ -172,6 +172,7 @@ macro_rules! route {
 #[rustfmt::skip]
 pub(super) static ROUTES: &[Route] = &[
     route!(Get "/status", NodesRead, Everyone, nothing => fleet::Status, fleet::status, "Version in force, replicas, uptime"),
+    route!(Get "/doctor", NodesRead, Everyone, nothing => doctor::Doctor, doctor::look, "What is wrong or soon will be").with_query(&["deep"]),
     route!(Get "/openapi.json", ConfigRead, Everyone, nothing => Json, openapi::show, "This API's description").for_teams(),
     route!(Get "/schema", ConfigRead, Everyone, nothing => Json, configuration::schema, "JSON Schema of keyway.yaml").for_teams(),
 

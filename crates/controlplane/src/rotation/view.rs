@@ -77,7 +77,7 @@ impl RolloutView {
         Self::new(&name, key, &plane.fleet().evidence(), counts, unix_millis())
     }
 
-    pub(super) fn new(
+    pub(crate) fn new(
         name: &KeyName,
         key: &KeyDocument,
         fleet: &[Evidence],

@@ -1,0 +1,86 @@
+//! `GET /doctor`: gathers what the checks of `crate::doctor` need and gives their findings.
+
+use super::{
+    answer::{Answer, Fault},
+    call::Call,
+};
+use crate::{
+    compile::origins_in,
+    doctor::{Finding, KeyFacts, clocks, configuration, keys, replicas, seal, store},
+    plane::unix_millis,
+    resource::{Body, Kind},
+    rotation::RolloutView,
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How everything is.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Doctor {
+    /// Of the control plane's program.
+    build: &'static str,
+    /// Milliseconds since 1970, by the control plane's clock.
+    at: u64,
+    findings: Vec<Finding>,
+}
+
+pub(super) async fn look(call: Call) -> Result<Answer, Fault> {
+    let plane = call.plane();
+    let deep = call.query.get("deep").is_some_and(|deep| deep == "true");
+    let verified = if deep { Some(plane.store().verify().await) } else { None };
+    let (fleet, state, at) = (plane.fleet().list(), plane.state(), unix_millis());
+    let findings = [
+        seal(plane.vault().ids().map(|ids| ids.len())),
+        store(&plane.store().condition(), verified.as_ref()),
+        replicas(&fleet),
+        clocks(&fleet),
+        of_keys(&call, at),
+        configuration(&state.export()),
+    ];
+    Answer::json(&Doctor { build: env!("CARGO_PKG_VERSION"), at, findings: findings.concat() })
+}
+
+fn of_keys(call: &Call, now: u64) -> Vec<Finding> {
+    let state = call.plane().state();
+    let origins: BTreeMap<&str, BTreeSet<String>> =
+        state.each(Kind::Provider).map(|(name, held)| (name, origins_in(&held.resources))).collect();
+    let mut all = Vec::new();
+    for (provider, held) in state.each(Kind::Provider) {
+        let (Body::Provider { keys, .. }, Some(origins)) = (&held.document.body, origins.get(provider))
+        else {
+            continue;
+        };
+        for key in keys {
+            let rollout = RolloutView::of(call.plane(), &call.api.counts, provider, &key.name);
+            let name = (provider, key.name.as_str());
+            let (closed, refused) = (closed(call, provider, key), refused(call, name));
+            all.push(KeyFacts { provider, key, origins, closed, refused, rollout });
+        }
+    }
+    keys(&all, now)
+}
+
+/// Versions that replicas should have and whose secrets do not open.
+fn closed(call: &Call, provider: &str, key: &crate::resource::KeyDocument) -> BTreeMap<u32, String> {
+    let served = key.versions.iter().filter(|version| version.state.is_served());
+    let opened = served.filter_map(|version| {
+        let opened = call.plane().vault().open(&version.secret_id(provider, &key.name), &version.origins);
+        opened.err().map(|error| (version.version, error.to_string()))
+    });
+    opened.collect()
+}
+
+/// Refusals that replicas counted, by version.
+fn refused(call: &Call, (provider, key): (&str, &str)) -> BTreeMap<u32, u64> {
+    let prefix = format!("{provider}/{key}/");
+    let mut refused = BTreeMap::new();
+    for replica in call.plane().fleet().evidence() {
+        for (id, used) in &replica.uses {
+            if let Some(version) = id.strip_prefix(&prefix).and_then(|number| number.parse().ok()) {
+                *refused.entry(version).or_default() += used.refused;
+            }
+        }
+    }
+    refused
+}

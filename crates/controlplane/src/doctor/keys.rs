@@ -1,0 +1,110 @@
+//! Provider keys: secrets that are withheld, refused or old, and changes that do not come to their end.
+
+use super::{Finding, or_ok};
+use crate::{
+    resource::{KeyDocument, KeyState, KeyVersion, Step},
+    rotation::RolloutView,
+};
+use keyway_config::Span;
+use std::collections::{BTreeMap, BTreeSet};
+
+const KEYS: &str = "keys";
+/// A version that is in use for longer is old.
+const OLD_DAYS: u64 = 90;
+const DAY_MS: u64 = 86_400_000;
+/// A change may take so long beyond what it takes by itself, milliseconds.
+const SLACK: u64 = 60_000;
+
+/// What is known of one key.
+pub(crate) struct KeyFacts<'a> {
+    pub(crate) provider: &'a str,
+    pub(crate) key: &'a KeyDocument,
+    /// Where its provider is now.
+    pub(crate) origins: &'a BTreeSet<String>,
+    /// Versions whose secrets do not open, and why.
+    pub(crate) closed: BTreeMap<u32, String>,
+    /// Answers 401 and 403 that replicas counted, by version.
+    pub(crate) refused: BTreeMap<u32, u64>,
+    pub(crate) rollout: Option<RolloutView>,
+}
+
+/// `now`: milliseconds since 1970.
+pub(crate) fn keys(all: &[KeyFacts<'_>], now: u64) -> Vec<Finding> {
+    let found = all.iter().flat_map(|facts| one(facts, now)).collect();
+    or_ok(found, KEYS, || match all.len() {
+        0 => "there are none".to_owned(),
+        count => format!("{count}, each with a version in use"),
+    })
+}
+
+fn one(facts: &KeyFacts<'_>, now: u64) -> Vec<Finding> {
+    let served = facts.key.versions.iter().filter(|version| version.state.is_served());
+    let mut found: Vec<Finding> =
+        served.flat_map(|version| withheld(facts, version).or_else(|| worn(facts, version, now))).collect();
+    let name = facts.name();
+    if facts.key.active().is_none() && facts.key.under_way().is_none() {
+        let what_to_do = format!("keyway key rotate {name}, or keyway key promote {name}");
+        found.push(Finding::warn(KEYS, format!("{name} has no version in use"), what_to_do));
+    }
+    found.extend(stuck(facts, now));
+    found
+}
+
+/// No replica has the secret of this version.
+fn withheld(facts: &KeyFacts<'_>, version: &KeyVersion) -> Option<Finding> {
+    let (name, number) = (facts.name(), version.version);
+    if let Some(why) = facts.closed.get(&number) {
+        let what = format!("version {number} of {name} is withheld: {why}");
+        return Some(Finding::fail(KEYS, what, format!("give it anew: keyway key rotate {name}")));
+    }
+    let origin = facts.origins.difference(&version.origins).next()?;
+    let what = format!("version {number} of {name} is withheld: it was not entered for {origin}");
+    let what_to_do = format!("if that address is right: keyway key allow-origin {name} {origin}");
+    Some(Finding::fail(KEYS, what, what_to_do))
+}
+
+/// It is in use and should perhaps not be.
+fn worn(facts: &KeyFacts<'_>, version: &KeyVersion, now: u64) -> Option<Finding> {
+    if version.state != KeyState::Active {
+        return None;
+    }
+    let (name, number) = (facts.name(), version.version);
+    let refused = facts.refused.get(&number).copied().unwrap_or_default();
+    if refused > 0 {
+        let what = format!("{} refused version {number} of {name} {refused} times", facts.provider);
+        let what_to_do =
+            format!("try it: keyway provider test {}; then keyway key rotate {name}", facts.provider);
+        return Some(Finding::warn(KEYS, what, what_to_do));
+    }
+    let days = now.saturating_sub(version.at.saturating_mul(1000)) / DAY_MS;
+    let what = format!("version {number} of {name} is in use for {days} days");
+    (days > OLD_DAYS).then(|| Finding::warn(KEYS, what, format!("keyway key rotate {name}")))
+}
+
+/// A change that does not come to its end.
+fn stuck(facts: &KeyFacts<'_>, now: u64) -> Option<Finding> {
+    let view = facts.rollout.as_ref().filter(|view| !view.step.is_end())?;
+    let name = facts.name();
+    let takes = now.saturating_sub(view.begun);
+    let own = view.overlap_ms.saturating_add(view.ack_timeout_ms).saturating_add(SLACK);
+    let verb = view.verb.word();
+    let since = Span::from_millis(takes / 1000 * 1000);
+    if view.step == Step::Withdrawn && !view.unconfirmed.is_empty() && takes > own - SLACK {
+        let waits = view.unconfirmed.join(", ");
+        let what =
+            format!("{verb} of {name} is under way for {since}: old versions may still be in use on {waits}");
+        let what_to_do = "bring these replicas back or close their books: keyway fleet evict";
+        return Some(Finding::warn(KEYS, what, what_to_do));
+    }
+    let what = format!("{verb} of {name} is under way for {since}, at {}", view.step.word());
+    (takes > own)
+        .then(|| Finding::warn(KEYS, what, format!("keyway key show {name}; keyway key rollback {name}")))
+}
+
+// === impl KeyFacts ===
+
+impl KeyFacts<'_> {
+    fn name(&self) -> String {
+        format!("{}/{}", self.provider, self.key.name)
+    }
+}

@@ -1,0 +1,58 @@
+//! The store and the vault: whether they take writes, have room, hold what was written.
+
+use super::{Finding, or_ok};
+use crate::{
+    store::{Condition, StoreError, Verified},
+    vault::VaultError,
+};
+
+const STORE: &str = "store";
+const SEAL: &str = "seal";
+/// Less of the disk free than this, percent.
+const LITTLE: u64 = 20;
+const VERY_LITTLE: u64 = 10;
+
+/// `verified`: what a full check of the audit log came to, where one was made.
+pub(crate) fn store(condition: &Condition, verified: Option<&Result<Verified, StoreError>>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if let Some(why) = &condition.read_only {
+        let what_to_do = "put its disk right and start the control plane again; replicas go on meanwhile";
+        found.push(Finding::fail(STORE, format!("takes no writes: {why}"), what_to_do));
+    }
+    for repair in &condition.repairs {
+        let what_to_do = "nothing, if the machine had gone down; else look at its disk";
+        found.push(Finding::warn(STORE, format!("was put right: {repair}"), what_to_do));
+    }
+    found.extend(space(condition));
+    if let Some(Err(error)) = verified {
+        found.push(Finding::fail(STORE, error.to_string(), "restore a backup: keyway restore"));
+    }
+    let mut found = or_ok(found, STORE, || format!("takes writes, {} bytes", condition.bytes));
+    if let Some(Ok(verified)) = verified {
+        let what = format!("all {} records of the audit log are as they were written", verified.records);
+        found.push(Finding::ok(STORE, what));
+    }
+    found
+}
+
+fn space(condition: &Condition) -> Option<Finding> {
+    let (free, total) = condition.space.filter(|(_, total)| *total > 0)?;
+    let percent = free.saturating_mul(100) / total;
+    let what = format!("{percent} % of its disk is free ({free} of {total} bytes)");
+    let what_to_do = "make room; on a full disk nothing can be changed";
+    match percent {
+        _ if percent < VERY_LITTLE => Some(Finding::fail(STORE, what, what_to_do)),
+        _ if percent < LITTLE => Some(Finding::warn(STORE, what, what_to_do)),
+        _ => None,
+    }
+}
+
+/// The vault is open, or nobody would ask; `files`: how many secrets are in it.
+pub(crate) fn seal(files: Result<usize, VaultError>) -> Vec<Finding> {
+    vec![match files {
+        Ok(count) => Finding::ok(SEAL, format!("open, {count} secrets")),
+        Err(error) => {
+            Finding::fail(SEAL, error.to_string(), "look at the vault's folder in the data directory")
+        }
+    }]
+}
