@@ -35,18 +35,10 @@ const PAGE: usize = 1000;
 pub(super) struct NewSecret {
     /// What the provider is shown.
     secret: Secret,
-    /// How it comes into use.
-    #[serde(flatten)]
-    how: Manner,
-}
-
-/// How a change is made.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default)]
-pub(super) struct Manner {
     /// `false`: the provider is not asked first.
     verify: Option<bool>,
     /// Ends once it is verified; `promote` takes it into use.
+    #[serde(default)]
     hold: bool,
     /// How long old versions stay as standby.
     overlap: Option<Span>,
@@ -56,16 +48,20 @@ pub(super) struct Manner {
     weight: Option<u32>,
 }
 
-/// Which version.
+/// Which version, and how it comes or goes.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct Which {
     /// Absent: the one that the verb means by itself.
     version: Option<u32>,
     /// Revoke only: attempts that use it may finish.
     graceful: bool,
-    #[serde(flatten)]
-    how: Manner,
+    /// `false`: the provider is not asked first.
+    verify: Option<bool>,
+    /// How long old versions stay as standby.
+    overlap: Option<Span>,
+    /// After this a replica that has not acknowledged is silent.
+    ack_timeout: Option<Span>,
 }
 
 /// Where a key may go too.
@@ -83,7 +79,8 @@ pub(super) struct KeyDetail {
     #[serde(flatten)]
     key: KeyView,
     /// Use of each version, summed over all replicas.
-    use_: BTreeMap<u32, UseView>,
+    #[serde(rename = "use")]
+    used: BTreeMap<u32, UseView>,
     /// The newest change of versions.
     rollout: Option<RolloutView>,
 }
@@ -186,34 +183,33 @@ pub(super) async fn report(call: Call) -> Result<Answer, Fault> {
 }
 
 pub(super) async fn add(call: Call) -> Result<Answer, Fault> {
-    let NewSecret { secret, how } = body(&call)?;
+    let new: NewSecret = body(&call)?;
     let (provider, key) = names(&call)?;
-    changed(&call, |proposal| proposal.add_key(provider, key, secret.expose(), &how.how())).await
+    changed(&call, |proposal| proposal.add_key(provider, key, new.secret.expose(), &new.how())).await
 }
 
 pub(super) async fn rotate(call: Call) -> Result<Answer, Fault> {
-    let NewSecret { secret, how } = body(&call)?;
+    let new: NewSecret = body(&call)?;
     let (provider, key) = names(&call)?;
-    changed(&call, |proposal| proposal.rotate_key(provider, key, secret.expose(), &how.how())).await
+    changed(&call, |proposal| proposal.rotate_key(provider, key, new.secret.expose(), &new.how())).await
 }
 
 pub(super) async fn promote(call: Call) -> Result<Answer, Fault> {
-    let Which { version, how, .. } = body(&call)?;
+    let which: Which = body(&call)?;
     let (provider, key) = names(&call)?;
-    changed(&call, |proposal| proposal.promote_key(provider, key, version, &how.how())).await
+    changed(&call, |proposal| proposal.promote_key(provider, key, which.version, &which.how())).await
 }
 
 pub(super) async fn rollback(call: Call) -> Result<Answer, Fault> {
-    let Which { version, how, .. } = body(&call)?;
+    let which: Which = body(&call)?;
     let (provider, key) = names(&call)?;
-    changed(&call, |proposal| proposal.rollback_key(provider, key, version, &how.how())).await
+    changed(&call, |proposal| proposal.rollback_key(provider, key, which.version, &which.how())).await
 }
 
 pub(super) async fn revoke(call: Call) -> Result<Answer, Fault> {
-    let Which { version, graceful, how } = body(&call)?;
+    let which: Which = body(&call)?;
     let (provider, key) = names(&call)?;
-    let how = How { graceful, ..how.how() };
-    changed(&call, |proposal| proposal.revoke_key(provider, key, version, &how)).await
+    changed(&call, |proposal| proposal.revoke_key(provider, key, which.version, &which.how())).await
 }
 
 pub(super) async fn destroy(call: Call) -> Result<Answer, Fault> {
@@ -283,16 +279,16 @@ pub(super) fn rollout_of(call: &Call) -> Result<RolloutView, Fault> {
 }
 
 fn detail(call: &Call, provider: &str, key: &KeyDocument) -> KeyDetail {
-    let mut use_: BTreeMap<u32, UseView> = BTreeMap::new();
+    let mut used: BTreeMap<u32, UseView> = BTreeMap::new();
     for replica in replica_uses(call, provider, key) {
         for (version, one) in replica.versions {
-            use_.entry(version).or_default().add(&one);
+            used.entry(version).or_default().add(&one);
         }
     }
     KeyDetail {
         provider: provider.to_owned(),
         key: KeyView::from(key),
-        use_,
+        used,
         rollout: RolloutView::of(call.plane(), &call.api.counts, provider, &key.name),
     }
 }
@@ -379,7 +375,7 @@ fn hex(bytes: &[u8]) -> String {
 
 // === the other types ===
 
-impl Manner {
+impl NewSecret {
     fn how(&self) -> How {
         How {
             unverified: self.verify == Some(false),
@@ -387,7 +383,19 @@ impl Manner {
             overlap_ms: self.overlap.map(Span::millis),
             ack_timeout_ms: self.ack_timeout.map(Span::millis),
             weight: self.weight,
-            graceful: false,
+            ..How::default()
+        }
+    }
+}
+
+impl Which {
+    fn how(&self) -> How {
+        How {
+            unverified: self.verify == Some(false),
+            overlap_ms: self.overlap.map(Span::millis),
+            ack_timeout_ms: self.ack_timeout.map(Span::millis),
+            graceful: self.graceful,
+            ..How::default()
         }
     }
 }

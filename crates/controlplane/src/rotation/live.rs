@@ -32,7 +32,7 @@ impl Counts {
         let ids: Vec<String> = key.versions.iter().map(|one| id(name, one.version)).collect();
         let mut before = HashMap::new();
         for replica in fleet {
-            for one in ids.iter().filter_map(|id| replica.uses.get(id)) {
+            for one in ids.iter().filter_map(|id| replica.last_use(id)) {
                 before.insert((replica.id.clone(), one.id.clone()), one.clone());
             }
         }
@@ -99,7 +99,7 @@ impl Counts {
 impl Live {
     /// What a replica counted since the change began; a process that started later counts from zero.
     fn since(&self, replica: &Evidence, id: &str) -> KeyUse {
-        let Some(now) = replica.uses.get(id) else { return KeyUse::default() };
+        let Some(now) = replica.last_use(id) else { return KeyUse::default() };
         let none = KeyUse::default();
         let before = self.before.get(&(replica.id.clone(), id.to_owned())).unwrap_or(&none);
         let before = if before.started > now.started { &none } else { before };

@@ -32,6 +32,9 @@ pub(crate) type KeyName = (String, String);
 
 /// Looked at so often at least, whatever happens.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How many times what a pass cost is waited before the next: the more replicas, the rarer, and never more than a
+/// fifth of the time.
+const PACE: u32 = 4;
 /// A step that the store refused is tried again after this.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
 /// Probes under way at one time.
@@ -63,7 +66,11 @@ pub(crate) async fn run(plane: Arc<Plane>, counts: Arc<Counts>, mut stop: watch:
         confirming: JoinSet::new(),
     };
     loop {
+        let began = Instant::now();
         let wait = rotation.pass().await;
+        if !wait.is_zero() {
+            sleep(began.elapsed().saturating_mul(PACE).min(LOOK_AGAIN)).await;
+        }
         tokio::select! {
             () = crate::serve::stopped(&mut stop) => return,
             changed = keys.changed() => if changed.is_err() { return },
@@ -82,6 +89,10 @@ impl Rotation {
     async fn pass(&mut self) -> Duration {
         let mut wait = LOOK_AGAIN;
         let under_way = under_way(&self.plane);
+        let looks = self.refused.is_due();
+        if under_way.is_empty() && !looks {
+            return wait;
+        }
         let fleet = self.plane.fleet().evidence();
         for (name, key) in under_way {
             match self.move_on(&name, &key, &fleet).await {
@@ -92,7 +103,9 @@ impl Rotation {
                 }
             }
         }
-        refused::look(self, &fleet);
+        if looks {
+            refused::look(self, &fleet);
+        }
         wait
     }
 

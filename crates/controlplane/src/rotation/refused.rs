@@ -1,5 +1,6 @@
 //! Keys that a provider refuses while they are in use. A replica benches such a key by itself and says so; here another
-//! real call confirms it, and then the key goes out of use everywhere, unless it is the last one that is left.
+//! real call confirms it, and then the key goes out of use everywhere, unless it is the last one that is left. That a
+//! standby was needed is written down too.
 
 use super::{KeyName, PROBES, Rotation, next::id, probing};
 use crate::{
@@ -16,11 +17,17 @@ use std::{
 /// One key version is asked about at most so often.
 const ASK_EVERY: Duration = Duration::from_secs(30);
 
+/// Replicas' counts are looked at so often.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// What is known of refusals.
 #[derive(Debug, Default)]
 pub(super) struct Refused {
+    looked: Option<Instant>,
     /// Refusals that were looked at, by key version, and when.
     seen: HashMap<String, (u64, Instant)>,
+    /// The same of uses as standby.
+    standby: HashMap<String, (u64, Instant)>,
 }
 
 /// A version that may have to go.
@@ -40,6 +47,37 @@ pub(super) fn look(rotation: &mut Rotation, fleet: &[Evidence]) {
             rotation.confirming.spawn(confirm(Arc::clone(&rotation.plane), suspect));
         }
     }
+    for name in needed(rotation, fleet) {
+        if rotation.confirming.len() < PROBES {
+            rotation.confirming.spawn(note_standby(Arc::clone(&rotation.plane), name));
+        }
+    }
+}
+
+/// Keys whose standby served requests since the last look.
+fn needed(rotation: &mut Rotation, fleet: &[Evidence]) -> Vec<KeyName> {
+    let state = rotation.plane.state();
+    let mut found = Vec::new();
+    for (provider, key) in state.keys() {
+        let name = (provider.to_owned(), key.name.clone());
+        for version in key.in_state(KeyState::Retiring) {
+            let id = id(&name, version);
+            let used = fleet.iter().filter_map(|one| one.uses.get(&id)).map(|one| one.standby).sum();
+            if is_news(&mut rotation.refused.standby, id, used) {
+                found.push(name.clone());
+            }
+        }
+    }
+    found
+}
+
+async fn note_standby(plane: Arc<Plane>, (provider, key): KeyName) {
+    let full = format!("{provider}/{key}");
+    tracing::warn!(key = full, "a version that is to be retired served requests: the newer one was refused");
+    let author = Author::system("key.standby", &format!("key/{full}"));
+    if let Err(refusal) = plane.note(&author).await {
+        tracing::error!(key = full, %refusal, "the use of a standby could not be written down");
+    }
 }
 
 fn suspects(rotation: &mut Rotation, fleet: &[Evidence]) -> Vec<Suspect> {
@@ -53,7 +91,7 @@ fn suspects(rotation: &mut Rotation, fleet: &[Evidence]) -> Vec<Suspect> {
             for version in key.in_state(KeyState::Active) {
                 let id = id(&name, version);
                 let refused = fleet.iter().filter_map(|one| one.uses.get(&id)).map(|one| one.refused).sum();
-                if rotation.refused.is_news(id, refused) {
+                if is_news(&mut rotation.refused.seen, id, refused) {
                     let standby = key.in_state(KeyState::Retiring).max();
                     found.push(Suspect { name: name.clone(), version, standby, spare: in_use > 1 });
                 }
@@ -102,19 +140,31 @@ async fn confirm(plane: Arc<Plane>, suspect: Suspect) {
 // === impl Refused ===
 
 impl Refused {
-    /// Whether there are more refusals than at the last look, and that look was long enough ago.
-    fn is_news(&mut self, id: String, refused: u64) -> bool {
+    /// Whether it is time for another look; then it counts as taken.
+    pub(super) fn is_due(&mut self) -> bool {
         let now = Instant::now();
-        let (before, at) = self.seen.get(&id).copied().unwrap_or((0, now));
-        let first = !self.seen.contains_key(&id);
-        // A replica that started again counts from zero.
-        let more = refused > before || (refused > 0 && refused < before);
-        let news = more && (first || now.saturating_duration_since(at) >= ASK_EVERY);
-        if news || refused == 0 {
-            self.seen.insert(id, (refused, now));
+        let due = self.looked.is_none_or(|at| now.saturating_duration_since(at) >= LOOK_EVERY);
+        if due {
+            self.looked = Some(now);
         }
-        news
+        due
     }
+}
+
+/// Whether there is more than at the last look, and that look was long enough ago.
+fn is_news(seen: &mut HashMap<String, (u64, Instant)>, id: String, count: u64) -> bool {
+    let now = Instant::now();
+    let last = seen.get(&id).copied();
+    let before = last.map_or(0, |(before, _)| before);
+    // A replica that started again counts from zero.
+    let more = count > before || (count > 0 && count < before);
+    let news = more && last.is_none_or(|(_, at)| now.saturating_duration_since(at) >= ASK_EVERY);
+    if news {
+        seen.insert(id, (count, now));
+    } else if count == 0 {
+        seen.remove(&id);
+    }
+    news
 }
 
 impl crate::resource::Proposal<'_> {

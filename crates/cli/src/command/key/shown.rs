@@ -132,7 +132,7 @@ fn versions(key: &Value) -> impl Iterator<Item = &Value> {
 
 /// How one version is used; `null` where no replica said.
 fn used<'a>(key: &'a Value, version: &Value) -> &'a Value {
-    key.get("use_").and_then(|used| used.get(cell(version, "version"))).unwrap_or(&Value::Null)
+    key.get("use").and_then(|used| used.get(cell(version, "version"))).unwrap_or(&Value::Null)
 }
 
 fn number(value: &Value, name: &str) -> u64 {

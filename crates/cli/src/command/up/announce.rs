@@ -54,7 +54,7 @@ impl Announcement<'_> {
              Operations    {ops_url}  (/healthz /readyz /metrics /snapshot)\n  \
              Fleet stream  {fleet_addr}\n  \
              Providers     {}\n  \
-             State         in memory: what commands change ends with this process; keep it in a file (--config)\n{}\n{}",
+             State         kept in the data directory; keep a copy of its root.key elsewhere: no backup holds it\n{}\n{}",
             env!("CARGO_PKG_VERSION"),
             self.client,
             self.providers(),

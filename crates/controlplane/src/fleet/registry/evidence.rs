@@ -23,6 +23,7 @@ pub(crate) struct Evidence {
     /// The state in force when key use was counted.
     pub(crate) used_at: Option<Version>,
     pub(crate) uses: BTreeMap<String, KeyUse>,
+    past: BTreeMap<String, KeyUse>,
     acks: VecDeque<(Version, Instant)>,
 }
 
@@ -37,6 +38,11 @@ impl Evidence {
     /// When it first acknowledged that state or a later one, in this life of the control plane.
     pub(crate) fn acknowledged_at(&self, version: Version) -> Option<Instant> {
         self.acks.iter().find(|(acked, _)| *acked >= version).map(|(_, at)| *at)
+    }
+
+    /// How a version is used, or was when it was last counted.
+    pub(crate) fn last_use(&self, id: &str) -> Option<&KeyUse> {
+        self.uses.get(id).or_else(|| self.past.get(id))
     }
 
     /// Whether nobody uses these versions there any more and nothing there could bring them back: it serves a state
@@ -59,6 +65,7 @@ impl Row {
             kept: self.kept,
             used_at: self.used_at,
             uses: self.uses.clone(),
+            past: self.past.clone(),
             acks: self.acks.clone(),
         }
     }

@@ -123,6 +123,8 @@ struct Row {
     /// The state in force when its key use was counted.
     used_at: Option<Version>,
     uses: BTreeMap<String, KeyUse>,
+    /// The last of those that are not counted any more: they come back with these counts.
+    past: BTreeMap<String, KeyUse>,
     kept: Option<Version>,
     acks: VecDeque<(Version, Instant)>,
     clock_ahead_ms: Option<i64>,
@@ -271,7 +273,12 @@ impl Registry {
         row.kept = beat.kept.map(Version::from);
         let signed = |millis: u64| i64::try_from(millis).unwrap_or(i64::MAX);
         row.clock_ahead_ms = (beat.unix_millis > 0).then(|| signed(beat.unix_millis) - signed(unix_millis));
-        row.uses = beat.keys.into_iter().take(USES).map(|one| (one.id.clone(), one)).collect();
+        let uses = beat.keys.into_iter().take(USES).map(|one| (one.id.clone(), one)).collect();
+        let before = std::mem::replace(&mut row.uses, uses);
+        if row.past.len() < USES {
+            let uses = &row.uses;
+            row.past.extend(before.into_iter().filter(|(id, _)| !uses.contains_key(id)));
+        }
     }
 
     pub(super) fn applied(&mut self, id: &str, state: (Version, StateHash), took: Duration, now: Instant) {
@@ -393,6 +400,7 @@ impl Row {
             ended: false,
             used_at: None,
             uses: BTreeMap::new(),
+            past: BTreeMap::new(),
             kept: None,
             acks: VecDeque::new(),
             clock_ahead_ms: None,
@@ -409,6 +417,7 @@ impl Row {
         (self.refused, self.draining) = (old.refused, old.draining);
         (self.requests, self.counted) = (old.requests, old.counted);
         (self.used_at, self.uses, self.acks) = (old.used_at, old.uses, old.acks);
+        self.past = old.past;
     }
 
     fn state(&self, newest: (Version, StateHash), now: Instant) -> ReplicaState {
