@@ -55,7 +55,7 @@ pub(crate) enum Key {
     AllowOrigin {
         #[command(flatten)]
         named: Named,
-        /// Scheme, host and port: https://api.example.com
+        /// Scheme, host and port: `https://api.example.com`
         origin: String,
     },
     /// What happened to a key, and how each replica uses each version
