@@ -2,5 +2,7 @@
 
 pub mod collector;
 pub mod expect;
+pub mod fleet;
 pub mod gateway;
 pub mod inspect;
+pub mod rotation;
