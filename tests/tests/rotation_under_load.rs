@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use keyway_e2e::gateway::{CHAT, Gateway, MAIN_KEY, Outcome, TOKEN, chat, streamed};
 use keyway_e2e::rotation::{Change, quantile, rotate, rotate_from_file, secret, until, yaml};
-use keyway_testkit::load::{Counts, Done, Load, Running};
+use keyway_testkit::load::{Done, Load, Running};
 use keyway_testkit::process::{Keyway, binary};
 use keyway_testkit::provider::Provider;
 
@@ -56,11 +56,10 @@ impl Traffic {
             let served = Arc::clone(kind);
             let check = move |done: &Done<'_>| {
                 served.fetch_add(1, Ordering::Relaxed);
-                let text = || String::from_utf8_lossy(done.body).into_owned();
                 match (done.status, done.body.ends_with(end)) {
                     (StatusCode::OK, true) => Ok(()),
-                    (StatusCode::OK, false) => Err(format!("a stream without its end: {}", text())),
-                    (status, _) => Err(format!("status {status}: {}", text())),
+                    (StatusCode::OK, false) => Err(format!("without its end: {:?}", done.body)),
+                    (status, _) => Err(format!("status {status}: {:?}", done.body)),
                 }
             };
             Load {
@@ -85,16 +84,16 @@ impl Traffic {
         until(SHARE_LIMIT, &format!("{count} requests served"), || Ok(self.served.iter().all(half))).await
     }
 
-    /// What came of both; nothing may have failed.
-    async fn stop(self) -> [Counts; 2] {
-        let counts = [self.whole.stop().await, self.streams.stop().await];
-        for (kind, counts) in ["whole", "streamed"].iter().zip(&counts) {
-            let (p50, p99) = (counts.quantile(0.5), counts.quantile(0.99));
-            let worst = counts.quantile(1.0);
-            println!("{} {kind}: p50 {p50:?}, p99 {p99:?}, the slowest {worst:?}", counts.ok);
+    /// What came of both, in words; nothing may have failed.
+    async fn stop(self) -> String {
+        let mut told = Vec::new();
+        for (kind, running) in [("whole", self.whole), ("streamed", self.streams)] {
+            let counts = running.stop().await;
             assert_eq!(counts.failures(), 0, "{kind}: {:?}", counts.failed);
+            let [p50, p99, worst] = [0.5, 0.99, 1.0].map(|share| counts.quantile(share));
+            told.push(format!("{} {kind}: p50 {p50:?}, p99 {p99:?}, the slowest {worst:?}", counts.ok));
         }
-        counts
+        told.join("\n")
     }
 }
 
@@ -103,7 +102,7 @@ fn next(gateway: &Gateway, provider: &Provider, number: u32, replicas: u64) -> O
     let old = if number == 1 { MAIN_KEY.to_owned() } else { secret(number - 1) };
     let new = secret(number);
     provider.accept_key(&new);
-    let from = if number % 2 == 0 { rotate } else { rotate_from_file };
+    let from = if number.is_multiple_of(2) { rotate } else { rotate_from_file };
     let args = ["--overlap", "0s", "--wait", "retired"];
     let change = tokio::task::block_in_place(|| from(&gateway.keyway, &new, &args))?;
     provider.refuse_key(&old, 401);
@@ -120,16 +119,19 @@ fn assert_none_used_after(provider: &Provider, rotations: u32) {
     assert_eq!(keys.len(), rotations as usize + 1, "{keys:?}");
 }
 
-/// Prints how long the last acknowledgement took, and gives all of these times.
-fn told(changes: &[Change]) -> Outcome<Vec<Duration>> {
+/// How long the last acknowledgement took at p99, and more of it in words.
+fn told(changes: &[Change]) -> Outcome<(Duration, String)> {
     let acks: Option<Vec<Duration>> = changes.iter().map(Change::last_ack).collect();
     let acks = acks.ok_or("a rotation without ack_micros")?;
     let took: Vec<Duration> = changes.iter().map(|change| change.took).collect();
-    let [p50, p99] = [0.5, 0.99].map(|share| quantile(&acks, share));
-    println!("{} rotations: activation to last ACK p50 {p50:?}, p99 {p99:?}", changes.len());
-    let [p50, p99] = [0.5, 0.99].map(|share| quantile(&took, share));
-    println!("the whole command, until retired: p50 {p50:?}, p99 {p99:?}");
-    Ok(acks)
+    let [p50, p99, worst] = [0.5, 0.99, 1.0].map(|share| quantile(&acks, share));
+    let [whole_p50, whole_p99] = [0.5, 0.99].map(|share| quantile(&took, share));
+    let words = format!(
+        "{} rotations: activation to last ACK p50 {p50:?}, p99 {p99:?}, the slowest {worst:?}\n\
+         the whole command, until retired: p50 {whole_p50:?}, p99 {whole_p99:?}",
+        changes.len()
+    );
+    Ok((p99, words))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -146,8 +148,7 @@ async fn twenty_rotations_under_load_fail_no_request_and_no_old_key_is_used_agai
         changes.push(next(&gateway, &provider, number, 3)?);
     }
     traffic.reaches(requests).await?;
-    traffic.stop().await;
-    told(&changes)?;
+    println!("{}\n{}", traffic.stop().await, told(&changes)?.1);
     assert_none_used_after(&provider, ROTATIONS);
     let served: u64 = changes.iter().filter_map(|change| change.number("served_new")).sum();
     assert!(served > 0, "no rotation saw a request on its new key");
@@ -165,8 +166,8 @@ async fn ten_replicas_acknowledge_within_the_bound() -> Outcome {
     for number in 1..=rotations {
         changes.push(next(&gateway, &provider, number, 10)?);
     }
-    traffic.stop().await;
-    let p99 = quantile(&told(&changes)?, 0.99);
+    let (p99, words) = told(&changes)?;
+    println!("{}\n{words}", traffic.stop().await);
     assert_none_used_after(&provider, rotations);
     let bound = if binary("keyway")?.components().any(|part| part.as_os_str() == "debug") {
         DEBUG_ACK_BOUND

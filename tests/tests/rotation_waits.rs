@@ -17,7 +17,7 @@ const BY_ITSELF: Duration = Duration::from_secs(30);
 /// The deadline for acknowledgements, unless somebody says otherwise.
 const ACK_DEADLINE: Duration = Duration::from_secs(2);
 /// What a command and its connections may take beside what it waits for, on a busy machine.
-const MARGIN: Duration = Duration::from_secs(6);
+const MARGIN: Duration = Duration::from_secs(3);
 
 /// A gateway with so many replicas; streams of `sim/held` stand after two events until released.
 fn started(replicas: u32) -> Outcome<(Provider, Gateway)> {
