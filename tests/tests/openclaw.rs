@@ -1,7 +1,10 @@
-//! OpenClaw itself: three homes, three client tokens, at once, with nothing changed but base URL and key.
+//! OpenClaw itself: three homes, three client tokens, at once, with nothing changed but base URL and key; and three that
+//! run on while the providers' keys are rotated.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use keyway_e2e::gateway::Outcome;
@@ -12,6 +15,9 @@ use serde_json::{Value, json};
 
 /// How long one run of OpenClaw may take; three at once on two busy cores take a while.
 const LIMIT: Duration = Duration::from_secs(180);
+
+/// What the strict provider's model says.
+const HELLO: &str = "Hello from the strict provider.";
 
 /// Homes at one time.
 const CLAWS: usize = 3;
@@ -26,6 +32,14 @@ struct Claw {
 }
 
 impl Claw {
+    /// Puts `settings` into its home's configuration.
+    fn configure(&self, settings: &Value) -> Outcome {
+        let patch = self.home.join("patch.json");
+        std::fs::write(&patch, settings.to_string())?;
+        self.run(&["config", "patch", "--file", &patch.display().to_string()])?;
+        Ok(())
+    }
+
     /// As OpenClaw's own documentation describes a provider.
     fn patch(&self) -> Value {
         let free = json!({ "input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0 });
@@ -43,21 +57,46 @@ impl Claw {
 
     /// Configures it and says hi. Returns what `agent exec --json` printed.
     fn says_hi(&self) -> Outcome<Value> {
-        let patch = self.home.join("patch.json");
-        std::fs::write(&patch, self.patch().to_string())?;
-        self.run(&["config", "patch", "--file", &patch.display().to_string()])?;
+        self.configure(&self.patch())?;
         let printed = self.run(&["agent", "exec", "--no-auth-env-only", "--json", "say hi"])?;
         Ok(serde_json::from_str(&printed).map_err(|why| format!("{why}: {printed}"))?)
     }
 
-    fn run(&self, args: &[&str]) -> Outcome<String> {
+    /// Configures it and starts its gateway, the process that lives as long as an OpenClaw is in use.
+    fn starts(&self) -> Outcome<Process> {
+        // It takes no port 0: the system chooses one, which is free again a moment later.
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        self.configure(&self.patch())?;
+        self.configure(&json!({ "gateway": { "mode": "local", "port": port, "auth": { "mode": "none" } } }))?;
+        let args = ["gateway", "run", "--bind", "loopback", "--auth", "none", "--port", &port.to_string()];
+        let mut process = Process::start("openclaw gateway", &mut self.command(&args))?;
+        process.until(LIMIT, "was ready", |process| {
+            let said = format!("{}{}", process.stdout(), process.stderr());
+            said.contains("[gateway] ready").then_some(())
+        })?;
+        Ok(process)
+    }
+
+    /// One turn of its running gateway's main agent; returns what the model said.
+    fn turn(&self) -> Outcome<String> {
+        let printed = self.run(&["agent", "--agent", "main", "--message", "say hi", "--json"])?;
+        let said: Value = serde_json::from_str(&printed).map_err(|why| format!("{why}: {printed}"))?;
+        let text = said.pointer("/result/meta/finalAssistantVisibleText").and_then(Value::as_str);
+        Ok(text.ok_or_else(|| format!("no text in {printed}"))?.to_owned())
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
         let openclaw = sdk::openclaw_folder().join("node_modules/openclaw/openclaw.mjs");
         let mut command = Command::new(sdk::node());
         command.arg(openclaw).args(args).current_dir(&self.home).env_clear().env("HOME", &self.home);
         command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
         // It asks nobody but Keyway.
         command.envs([("OPENCLAW_NO_AUTO_UPDATE", "1"), ("DO_NOT_TRACK", "1")]);
-        let mut process = Process::start("openclaw", &mut command)?;
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Outcome<String> {
+        let mut process = Process::start("openclaw", &mut self.command(args))?;
         let status = process.wait(LIMIT)?;
         let (stdout, stderr) = (process.stdout(), process.stderr());
         assert!(
@@ -118,11 +157,7 @@ async fn three_openclaws_at_once() -> Outcome {
     for run in runs {
         let said = run.await??;
         assert_eq!(said.get("ok"), Some(&Value::Bool(true)), "{said}\n{}", keyway.log());
-        assert_eq!(
-            said.get("final").and_then(Value::as_str),
-            Some("Hello from the strict provider."),
-            "{said}"
-        );
+        assert_eq!(said.get("final").and_then(Value::as_str), Some(HELLO), "{said}");
     }
     let seen = strict.seen(&key).await?;
     let mut paths: Vec<_> = seen.iter().map(|request| request.path.as_str()).collect();
@@ -130,6 +165,61 @@ async fn three_openclaws_at_once() -> Outcome {
     assert_eq!(paths, ["/v1/chat/completions", "/v1/chat/completions", "/v1/messages"]);
     for request in &seen {
         assert!(request.violations.is_empty() && request.outcome == "complete", "{request:#?}");
+    }
+    Ok(())
+}
+
+/// Does `what` with each of them at once.
+async fn each<T: Send + 'static>(claws: &[Arc<Claw>], what: fn(&Claw) -> Outcome<T>) -> Outcome<Vec<T>> {
+    let begun: Vec<_> = claws
+        .iter()
+        .map(|claw| {
+            let claw = Arc::clone(claw);
+            tokio::task::spawn_blocking(move || what(&claw))
+        })
+        .collect();
+    let mut done = Vec::new();
+    for one in begun {
+        done.push(one.await??);
+    }
+    Ok(done)
+}
+
+/// Requests for replies that came with this key, by path, each without a fault.
+async fn replies(strict: &Strict, key: &Key) -> Outcome<Vec<String>> {
+    let mut paths = Vec::new();
+    for request in strict.seen(key).await?.iter().filter(|request| request.path != "/v1/models") {
+        assert!(request.violations.is_empty() && request.outcome == "complete", "{request:#?}");
+        paths.push(request.path.clone());
+    }
+    paths.sort_unstable();
+    Ok(paths)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_running_openclaws_go_on_over_a_rotation_and_none_is_restarted() -> Outcome {
+    let strict = Strict::shared()?;
+    let (old, new) = (strict.new_key("openclaw-old").await?, strict.new_key("openclaw-new").await?);
+    let keyway = Keyway::up().config(yaml(strict, &old)).replicas(2).start()?;
+    let homes = tempfile::tempdir()?;
+    let claws: Vec<_> = claws(keyway.base_url(), homes.path())?.into_iter().map(Arc::new).collect();
+    let mut running = each(&claws, Claw::starts).await?;
+    let paths = ["/v1/chat/completions", "/v1/chat/completions", "/v1/messages"];
+    assert_eq!(each(&claws, Claw::turn).await?, [HELLO; CLAWS]);
+    assert_eq!(replies(strict, &old).await?, paths);
+
+    for key in ["openai/main", "anthropic/main"] {
+        let args = ["key", "rotate", key, "--from-env", "NEW_KEY", "--overlap", "0s", "--wait"];
+        let ran = keyway.cli_with(&args, &[("NEW_KEY", &new.secret)])?;
+        assert_eq!(ran.code, Some(0), "{key}: {ran:?}");
+    }
+    strict.keys(&json!({ "revoke": [&old.name] })).await?;
+
+    assert_eq!(each(&claws, Claw::turn).await?, [HELLO; CLAWS]);
+    assert_eq!(replies(strict, &new).await?, paths);
+    assert_eq!(replies(strict, &old).await?, paths, "the old key was used again");
+    for process in &mut running {
+        assert!(process.wait(Duration::ZERO)?.is_none(), "an OpenClaw ended: {}", process.stdout());
     }
     Ok(())
 }
