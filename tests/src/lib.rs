@@ -1,6 +1,8 @@
 //! What the end-to-end tests share.
 
+pub mod admin;
 pub mod collector;
 pub mod expect;
 pub mod gateway;
 pub mod inspect;
+pub mod traffic;

@@ -1,41 +1,51 @@
-//! The two planes as processes of their own: one `keyway-controlplane`, and any number of `keyway-dataplane`.
+//! The two planes as processes of their own: one `keyway-controlplane`, and any number of `keyway-dataplane`. Each keeps
+//! its ports and its directory over any end of its process, so that the others find it again.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::path::PathBuf;
+mod port;
+mod replica;
+
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use self::port::Port;
+pub use self::replica::Replica;
 use super::keyway::{clean, operator};
 use super::{Process, Ran, StartError, binary};
 
 /// How long a plane may take until it is ready. A test machine may be busy.
 const READY_LIMIT: Duration = Duration::from_secs(60);
 
-/// How long `/readyz` may take.
-const ASK_LIMIT: Duration = Duration::from_secs(2);
+/// What is set before the planes start.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct Setup {
+    yaml: Option<String>,
+    data_dir: Option<PathBuf>,
+}
 
 /// A running fleet. Dropped, the replicas end first.
 #[derive(Debug)]
 pub struct Planes {
-    /// The data planes that run.
+    /// The data planes.
     pub replicas: Vec<Replica>,
     /// The control plane.
     pub control: Process,
+    /// Variables of the control plane's environment at its next start.
+    pub control_env: Vec<(String, String)>,
     facts: Facts,
-    folder: tempfile::TempDir,
+    place: Place,
 }
 
-/// One data plane.
+/// What stays the same over all starts of the control plane.
 #[derive(Debug)]
-pub struct Replica {
-    /// Its process.
-    pub process: Process,
-    /// Where callers send their requests, without `/v1`.
-    pub base_url: String,
-    /// Where `/healthz`, `/readyz`, `/metrics` and `/snapshot` are.
-    pub ops_url: String,
+struct Place {
+    admin: Port,
+    fleet: Port,
+    data_dir: PathBuf,
+    config: Option<PathBuf>,
+    folder: tempfile::TempDir,
 }
 
 /// The control plane's ready file.
@@ -47,44 +57,84 @@ struct Facts {
     fleet_token_file: PathBuf,
 }
 
-impl Planes {
-    /// Starts a control plane with this keyway.yaml (no `${NAME}` in it) and so many data planes.
-    pub fn start(yaml: &str, replicas: usize) -> Result<Self, StartError> {
-        let folder = tempfile::tempdir().map_err(StartError::system("keyway-controlplane"))?;
-        let (config, ready) = (folder.path().join("keyway.yaml"), folder.path().join("ready.json"));
-        std::fs::write(&config, yaml).map_err(StartError::system("keyway.yaml"))?;
-        let mut command = clean(&binary("keyway-controlplane")?, folder.path());
-        command
-            .args(["--admin-listen", "127.0.0.1:0", "--fleet-listen", "127.0.0.1:0", "--config"])
-            .arg(config);
-        command.arg("--ready-file").arg(&ready);
-        let mut control = Process::start("keyway-controlplane", &mut command)?;
-        let facts = control.until(READY_LIMIT, "wrote its ready file", |_| {
-            serde_json::from_slice(&std::fs::read(&ready).ok()?).ok()
-        })?;
-        let mut planes = Self { replicas: Vec::new(), control, facts, folder };
+// === impl Setup ===
+
+impl Setup {
+    /// The control plane's data directory; by default one of its own that goes with it.
+    pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.data_dir = Some(path.into());
+        self
+    }
+
+    /// Starts the control plane and so many data planes, and waits until they are ready.
+    pub fn start(self, replicas: usize) -> Result<Planes, StartError> {
+        let system = || StartError::system("keyway-controlplane");
+        let folder = tempfile::tempdir().map_err(system())?;
+        let data_dir = self.data_dir.unwrap_or_else(|| folder.path().join("home"));
+        let config = self.yaml.as_ref().map(|_| folder.path().join("keyway.yaml"));
+        if let Some((path, yaml)) = config.as_ref().zip(self.yaml) {
+            std::fs::write(path, yaml).map_err(StartError::system("keyway.yaml"))?;
+        }
+        let (admin, fleet) = (Port::take().map_err(system())?, Port::take().map_err(system())?);
+        let place = Place { admin, fleet, data_dir, config, folder };
+        let mut control = place.spawn(&[])?;
+        let facts = place.facts(&mut control)?;
+        let control_env = Vec::new();
+        let mut planes = Planes { replicas: Vec::new(), control, control_env, facts, place };
         for _ in 0..replicas {
             planes.add()?;
         }
         Ok(planes)
     }
+}
+
+// === impl Planes ===
+
+impl Planes {
+    /// With this keyway.yaml (no `${NAME}` in it), applied at every start of the control plane.
+    pub fn of(yaml: impl Into<String>) -> Setup {
+        Setup { yaml: Some(yaml.into()), data_dir: None }
+    }
+
+    /// Starts a control plane with this keyway.yaml and so many data planes.
+    pub fn start(yaml: &str, replicas: usize) -> Result<Self, StartError> {
+        Self::of(yaml).start(replicas)
+    }
 
     /// Starts one more data plane and waits until it is ready.
     pub fn add(&mut self) -> Result<&mut Replica, StartError> {
+        let replica = self.add_unready()?;
+        replica.until_ready()?;
+        Ok(replica)
+    }
+
+    /// Starts one more data plane and waits until it listens.
+    pub fn add_unready(&mut self) -> Result<&mut Replica, StartError> {
         let id = format!("replica-{}", self.replicas.len() + 1);
-        let mut command = clean(&binary("keyway-dataplane")?, self.folder.path());
-        command
-            .args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--id", &id])
-            .args(["--fleet-url", &format!("http://{}", self.facts.fleet_addr)])
-            .arg("--fleet-token-file")
-            .arg(&self.facts.fleet_token_file)
-            .arg("--data-dir")
-            .arg(self.folder.path().join(&id));
-        let mut process = Process::start(&id, &mut command)?;
-        let (base_url, ops_url) =
-            process.until(READY_LIMIT, "said where it listens", |process| addresses(&process.stderr()))?;
-        process.until(READY_LIMIT, "was ready", |_| is_ready(&ops_url).then_some(()))?;
-        Ok(self.replicas.push_mut(Replica { process, base_url, ops_url }))
+        let folder = self.place.folder.path();
+        let replica = Replica::start(folder, id, (&self.facts.fleet_addr, &self.facts.fleet_token_file))?;
+        Ok(self.replicas.push_mut(replica))
+    }
+
+    /// Starts the control plane, which has ended, over its data and on its ports, and waits until it is ready.
+    pub fn start_control(&mut self) -> Result<(), StartError> {
+        self.spawn_control()?;
+        self.facts = self.place.facts(&mut self.control)?;
+        Ok(())
+    }
+
+    /// As `start_control`, for a start that is to fail: waits for nothing.
+    pub fn spawn_control(&mut self) -> Result<(), StartError> {
+        self.control = self.place.spawn(&self.control_env)?;
+        Ok(())
+    }
+
+    /// The file that every start of the control plane applies from now on; `None`: none.
+    pub fn configure(&mut self, yaml: Option<&str>) -> std::io::Result<()> {
+        let path = self.place.folder.path().join("keyway.yaml");
+        yaml.map_or(Ok(()), |yaml| std::fs::write(&path, yaml))?;
+        self.place.config = yaml.map(|_| path);
+        Ok(())
     }
 
     /// Where the admin API is.
@@ -93,29 +143,58 @@ impl Planes {
         &self.facts.admin_url
     }
 
+    /// `HOST:PORT` of the fleet stream.
+    #[must_use]
+    pub fn fleet_addr(&self) -> &str {
+        &self.facts.fleet_addr
+    }
+
+    /// The admin token, read from its file.
+    pub fn admin_token(&self) -> std::io::Result<String> {
+        Ok(std::fs::read_to_string(&self.facts.admin_token_file)?.trim().to_owned())
+    }
+
+    /// The control plane's data directory.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        &self.place.data_dir
+    }
+
+    /// A folder for the test's own files; it goes with the planes.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.place.folder.path()
+    }
+
     /// Runs `keyway ARGS` against it, as an operator who has the admin token.
     pub fn cli(&self, args: &[&str]) -> Result<Ran, StartError> {
-        operator(self.folder.path(), &self.facts.admin_url, &self.facts.admin_token_file, args)
+        operator(self.folder(), &self.facts.admin_url, &self.facts.admin_token_file, args)
     }
 }
 
-/// Of `API traffic on http://A, ops on http://B`.
-fn addresses(log: &str) -> Option<(String, String)> {
-    let (_, rest) = log.split_once("API traffic on ")?;
-    let (base, rest) = rest.split_once(", ops on ")?;
-    let (ops, _) = rest.split_once('\n')?;
-    Some((base.to_owned(), ops.trim().to_owned()))
-}
+// === impl Place ===
 
-/// True: `/readyz` answers 200.
-fn is_ready(ops_url: &str) -> bool {
-    let asked = || -> std::io::Result<bool> {
-        let mut stream = TcpStream::connect(ops_url.trim_start_matches("http://"))?;
-        stream.set_read_timeout(Some(ASK_LIMIT))?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
-        let mut status = [0; 12];
-        stream.read_exact(&mut status)?;
-        Ok(status.ends_with(b" 200"))
-    };
-    asked().unwrap_or(false)
+impl Place {
+    fn spawn(&self, env: &[(String, String)]) -> Result<Process, StartError> {
+        let _absent = std::fs::remove_file(self.ready());
+        let mut command = clean(&binary("keyway-controlplane")?, self.folder.path());
+        command.envs(env.iter().map(|(name, value)| (name, value)));
+        command.args(["--admin-listen", &self.admin.address(), "--fleet-listen", &self.fleet.address()]);
+        command.arg("--data-dir").arg(&self.data_dir).arg("--ready-file").arg(self.ready());
+        if let Some(config) = &self.config {
+            command.arg("--config").arg(config);
+        }
+        Process::start("keyway-controlplane", &mut command)
+    }
+
+    fn facts(&self, control: &mut Process) -> Result<Facts, StartError> {
+        let ready = self.ready();
+        control.until(READY_LIMIT, "wrote its ready file", |_| {
+            serde_json::from_slice(&std::fs::read(&ready).ok()?).ok()
+        })
+    }
+
+    fn ready(&self) -> PathBuf {
+        self.folder.path().join("ready.json")
+    }
 }
