@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod collector;
 pub mod expect;
+pub mod fleet;
 pub mod gateway;
 pub mod inspect;
 pub mod traffic;

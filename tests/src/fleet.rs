@@ -1,0 +1,66 @@
+//! What tests ask replicas and the admin API of a fleet of processes.
+
+use std::time::{Duration, Instant};
+
+use keyway_testkit::caller::{Answer, Caller, post};
+use keyway_testkit::process::{Planes, Replica};
+use serde_json::Value;
+
+use crate::admin::Admin;
+use crate::gateway::{CHAT, Outcome, TOKEN, chat};
+
+/// How long anything that must come by itself may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Time between two looks.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// One chat request with the tester's token on a connection of its own.
+pub async fn ask(replica: &Replica, model: &str) -> Outcome<Answer> {
+    let request = post(CHAT, TOKEN, "", chat(model).as_bytes());
+    Ok(Caller::connect(replica.address()?).await?.ask(&request).await?)
+}
+
+/// Status and body of `/readyz`.
+pub fn readyz(replica: &Replica) -> Outcome<(u16, Value)> {
+    let (status, body) = replica.ops("/readyz")?;
+    Ok((status, serde_json::from_str(&body)?))
+}
+
+/// Asks again and again until there is a value; past `within` it fails with the last error.
+pub async fn until<T>(
+    what: &str,
+    within: Duration,
+    mut found: impl FnMut() -> Outcome<Option<T>>,
+) -> Outcome<T> {
+    let end = Instant::now() + within;
+    loop {
+        let last = match found() {
+            Ok(Some(value)) => return Ok(value),
+            other => other.err(),
+        };
+        if Instant::now() >= end {
+            return Err(format!("not within {within:?}: {what}: {last:?}").into());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// The operator with the first token.
+pub fn admin(planes: &Planes) -> Outcome<Admin> {
+    Admin::new(planes.admin_url(), &planes.admin_token()?)
+}
+
+/// Waits until every replica serves what is in force and, where it keeps a state, has it on disk; gives the version.
+pub async fn settled(admin: &Admin, replicas: usize) -> Outcome<String> {
+    let status = admin.get("/status").await?;
+    let version = status.get("version").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let done = |fleet: &Value| {
+        let same = |one: &Value, field: &str| one.get(field).and_then(Value::as_str) == Some(&version);
+        let all = fleet.as_array()?;
+        let all_done =
+            all.len() == replicas && all.iter().all(|one| same(one, "snapshot") && same(one, "kept"));
+        all_done.then_some(())
+    };
+    admin.until(PATIENCE, "/fleet", done).await?;
+    Ok(version)
+}
