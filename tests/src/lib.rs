@@ -6,4 +6,5 @@ pub mod expect;
 pub mod fleet;
 pub mod gateway;
 pub mod inspect;
+pub mod tmpfs;
 pub mod traffic;

@@ -23,6 +23,7 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 pub struct Setup {
     yaml: Option<String>,
     data_dir: Option<PathBuf>,
+    under: Vec<String>,
 }
 
 /// A running fleet. Dropped, the replicas end first.
@@ -45,6 +46,7 @@ struct Place {
     fleet: Port,
     data_dir: PathBuf,
     config: Option<PathBuf>,
+    under: Vec<String>,
     folder: tempfile::TempDir,
 }
 
@@ -66,6 +68,12 @@ impl Setup {
         self
     }
 
+    /// Runs the control plane under another program, which gets its path and arguments as its last and must `exec` it.
+    pub fn under(mut self, program_and_args: &[&str]) -> Self {
+        self.under = program_and_args.iter().map(|&arg| arg.to_owned()).collect();
+        self
+    }
+
     /// Starts the control plane and so many data planes, and waits until they are ready.
     pub fn start(self, replicas: usize) -> Result<Planes, StartError> {
         let system = || StartError::system("keyway-controlplane");
@@ -76,7 +84,7 @@ impl Setup {
             std::fs::write(path, yaml).map_err(StartError::system("keyway.yaml"))?;
         }
         let (admin, fleet) = (Port::take().map_err(system())?, Port::take().map_err(system())?);
-        let place = Place { admin, fleet, data_dir, config, folder };
+        let place = Place { admin, fleet, data_dir, config, under: self.under, folder };
         let mut control = place.spawn(&[])?;
         let facts = place.facts(&mut control)?;
         let control_env = Vec::new();
@@ -93,7 +101,7 @@ impl Setup {
 impl Planes {
     /// With this keyway.yaml (no `${NAME}` in it), applied at every start of the control plane.
     pub fn of(yaml: impl Into<String>) -> Setup {
-        Setup { yaml: Some(yaml.into()), data_dir: None }
+        Setup { yaml: Some(yaml.into()), ..Setup::default() }
     }
 
     /// Starts a control plane with this keyway.yaml and so many data planes.
@@ -177,7 +185,15 @@ impl Planes {
 impl Place {
     fn spawn(&self, env: &[(String, String)]) -> Result<Process, StartError> {
         let _absent = std::fs::remove_file(self.ready());
-        let mut command = clean(&binary("keyway-controlplane")?, self.folder.path());
+        let program = binary("keyway-controlplane")?;
+        let mut command = match self.under.split_first() {
+            None => clean(&program, self.folder.path()),
+            Some((outer, args)) => {
+                let mut command = clean(Path::new(outer), self.folder.path());
+                command.args(args).arg(&program);
+                command
+            }
+        };
         command.envs(env.iter().map(|(name, value)| (name, value)));
         command.args(["--admin-listen", &self.admin.address(), "--fleet-listen", &self.fleet.address()]);
         command.arg("--data-dir").arg(&self.data_dir).arg("--ready-file").arg(self.ready());
