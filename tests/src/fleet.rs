@@ -1,49 +1,66 @@
-//! Replicas of a running `keyway up` as `keyway fleet list` names them, and one that is frozen for a while.
+//! What tests ask replicas and the admin API of a fleet of processes.
 
-use keyway_testkit::process::Keyway;
-use rustix::process::{Pid, Signal, kill_process};
+use std::time::{Duration, Instant};
+
+use keyway_testkit::caller::{Answer, Caller, post};
+use keyway_testkit::process::{Planes, Replica};
 use serde_json::Value;
 
-use crate::gateway::Outcome;
+use crate::admin::Admin;
+use crate::gateway::{CHAT, Outcome, TOKEN, chat};
 
-/// One replica.
-#[derive(Debug, Clone)]
-pub struct Replica {
-    /// Its name.
-    pub id: String,
-    /// Its process.
-    pub pid: u32,
+/// How long anything that must come by itself may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Time between two looks.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// One chat request with the tester's token on a connection of its own.
+pub async fn ask(replica: &Replica, model: &str) -> Outcome<Answer> {
+    let request = post(CHAT, TOKEN, "", chat(model).as_bytes());
+    Ok(Caller::connect(replica.address()?).await?.ask(&request).await?)
 }
 
-/// All replicas.
-pub fn replicas(keyway: &Keyway) -> Outcome<Vec<Replica>> {
-    let ran = keyway.cli(&["fleet", "list", "--output", "json"])?;
-    let list: Value = serde_json::from_str(&ran.stdout).map_err(|why| format!("{why}: {ran:?}"))?;
-    let replica = |one: &Value| {
-        let pid = u32::try_from(one.get("pid")?.as_u64()?).ok()?;
-        Some(Replica { id: one.get("id")?.as_str()?.to_owned(), pid })
+/// Status and body of `/readyz`.
+pub fn readyz(replica: &Replica) -> Outcome<(u16, Value)> {
+    let (status, body) = replica.ops("/readyz")?;
+    Ok((status, serde_json::from_str(&body)?))
+}
+
+/// Asks again and again until there is a value; past `within` it fails with the last error.
+pub async fn until<T>(
+    what: &str,
+    within: Duration,
+    mut found: impl FnMut() -> Outcome<Option<T>>,
+) -> Outcome<T> {
+    let end = Instant::now() + within;
+    loop {
+        let last = match found() {
+            Ok(Some(value)) => return Ok(value),
+            other => other.err(),
+        };
+        if Instant::now() >= end {
+            return Err(format!("not within {within:?}: {what}: {last:?}").into());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// The operator with the first token.
+pub fn admin(planes: &Planes) -> Outcome<Admin> {
+    Admin::new(planes.admin_url(), &planes.admin_token()?)
+}
+
+/// Waits until every replica serves what is in force and, where it keeps a state, has it on disk; gives the version.
+pub async fn settled(admin: &Admin, replicas: usize) -> Outcome<String> {
+    let status = admin.get("/status").await?;
+    let version = status.get("version").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let done = |fleet: &Value| {
+        let same = |one: &Value, field: &str| one.get(field).and_then(Value::as_str) == Some(&version);
+        let all = fleet.as_array()?;
+        let all_done =
+            all.len() == replicas && all.iter().all(|one| same(one, "snapshot") && same(one, "kept"));
+        all_done.then_some(())
     };
-    let all: Option<Vec<Replica>> = list.as_array().into_iter().flatten().map(replica).collect();
-    all.ok_or_else(|| format!("replicas without id or pid: {list}").into())
-}
-
-/// A process that was stopped by SIGSTOP. Dropped, it goes on.
-#[derive(Debug)]
-pub struct Frozen(Pid);
-
-// === impl Frozen ===
-
-impl Frozen {
-    /// Stops it.
-    pub fn new(pid: u32) -> Outcome<Self> {
-        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or("no such process")?;
-        kill_process(pid, Signal::STOP)?;
-        Ok(Self(pid))
-    }
-}
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        let _ = kill_process(self.0, Signal::CONT);
-    }
+    admin.until(PATIENCE, "/fleet", done).await?;
+    Ok(version)
 }

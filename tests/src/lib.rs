@@ -1,9 +1,13 @@
 //! What the end-to-end tests share.
 
+pub mod admin;
 pub mod collector;
 pub mod expect;
 pub mod fleet;
+pub mod frozen;
 pub mod gateway;
 pub mod held;
 pub mod inspect;
 pub mod rotation;
+pub mod tmpfs;
+pub mod traffic;

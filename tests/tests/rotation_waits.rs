@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use keyway_e2e::fleet::{Frozen, replicas};
+use keyway_e2e::frozen::{Frozen, replicas};
 use keyway_e2e::gateway::{CHAT, Gateway, MAIN_KEY, Outcome, TOKEN, chat, streamed};
 use keyway_e2e::rotation::{Change, KEY, actions, key, rotate, secret, shown, state, until, yaml};
 use keyway_testkit::caller::{Caller, post};

@@ -37,6 +37,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const PACE: u32 = 4;
 /// A step that the store refused is tried again after this.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
+/// Replicas find this process again within this time after its start: their longest pause is 15 s.
+const REJOIN: Duration = Duration::from_secs(20);
 /// Probes under way at one time.
 const PROBES: usize = 16;
 
@@ -126,7 +128,7 @@ impl Rotation {
         let now = unix_millis();
         match next(name, key, fleet, now) {
             Next::Probe(version) => {
-                if !self.probing.contains(name) && self.probes.len() < PROBES {
+                if !self.rejoining(fleet) && !self.probing.contains(name) && self.probes.len() < PROBES {
                     self.ask(name, version);
                 }
             }
@@ -171,6 +173,13 @@ impl Rotation {
         let author = Author::system(action, &format!("key/{provider}/{key}"));
         let author = Author { trace: trace_of(&self.plane, provider, key), ..author };
         self.plane.change(&author, |proposal| proposal.step_key((provider, key), step)).await.map(drop)
+    }
+
+    /// Whether replicas that were known before this start have not had the time to come back: that nobody can be asked
+    /// then says nothing of the key.
+    fn rejoining(&self, fleet: &[Evidence]) -> bool {
+        let away = !fleet.is_empty() && !fleet.iter().any(|one| one.answers);
+        away && self.plane.started().elapsed() < REJOIN
     }
 
     /// Has a replica try a version that is in no snapshot.

@@ -3,7 +3,7 @@
 use crate::observe::Tracer;
 use keyway_proto::fleet::v1::{FromReplica, ToReplica, fleet_client::FleetClient};
 use keyway_snapshot::Secret;
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status, Streaming, metadata::MetadataValue, transport::Endpoint};
@@ -48,7 +48,7 @@ pub(super) async fn dial(
         .keep_alive_timeout(KEEPALIVE)
         .connect()
         .await
-        .map_err(|error| Status::unknown(format!("{}: {error}", settings.url)))?;
+        .map_err(|error| Status::unknown(format!("{}: {}", settings.url, innermost(&error))))?;
     outbox.try_send(hello).map_err(|error| unknown(&error))?;
     let mut request = Request::new(ReceiverStream::new(outgoing));
     let token = format!("Bearer {}", String::from_utf8(settings.token.expose().to_vec()).unwrap_or_default());
@@ -59,4 +59,13 @@ pub(super) async fn dial(
     let mut client = FleetClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT);
     let opened = tokio::time::timeout(OPEN_LIMIT, client.sync(request)).await;
     opened.map_err(|_| Status::unknown("the control plane is silent"))?.map(tonic::Response::into_inner)
+}
+
+/// The reason itself: what wraps it only says "transport error".
+fn innermost(error: &dyn Error) -> &dyn Error {
+    let mut reason = error;
+    while let Some(source) = reason.source() {
+        reason = source;
+    }
+    reason
 }

@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal};
 pub(crate) use self::binary::search_path;
 pub use self::binary::{BIN_DIR, binary, root};
 pub use self::keyway::{Keyway, Ran, Up};
-pub use self::planes::{Planes, Replica};
+pub use self::planes::{Planes, Replica, Setup};
 
 /// What is kept of one output; the rest is dropped.
 const OUTPUT_LIMIT: usize = 4 << 20;
@@ -149,6 +149,12 @@ impl Process {
         self.child.kill()?;
         self.child.wait()?;
         Ok(None)
+    }
+
+    /// Ends it with SIGKILL, as a crash would, and reaps it.
+    pub fn kill(&mut self) -> std::io::Result<ExitStatus> {
+        self.child.kill()?;
+        self.child.wait()
     }
 
     /// Asks `found` until it gives a value; fails if the process ends first, or at the limit.

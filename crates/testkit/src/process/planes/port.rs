@@ -1,0 +1,44 @@
+//! A port that stays ours while the program that listens on it is away.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use tokio::net::TcpSocket;
+
+/// A port on 127.0.0.1 that the system chose. It is bound here and never listens: whoever connects is refused, nobody else
+/// is given it, and a program of ours that names it may listen, because both sides say `SO_REUSEADDR`.
+#[derive(Debug)]
+pub(super) struct Port {
+    address: SocketAddr,
+    _held: TcpSocket,
+}
+
+impl Port {
+    pub(super) fn take() -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        Ok(Self { address: socket.local_addr()?, _held: socket })
+    }
+
+    pub(super) fn address(&self) -> String {
+        self.address.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn a_port_is_refused_then_listened_on_then_refused_again() {
+        let port = Port::take().unwrap();
+        for _ in 0..2 {
+            TcpStream::connect(port.address).unwrap_err();
+            let listener = TcpListener::bind(port.address).unwrap();
+            let caller = TcpStream::connect(port.address).unwrap();
+            drop((listener.accept().unwrap(), listener, caller));
+        }
+    }
+}
