@@ -4,3 +4,4 @@ pub mod collector;
 pub mod expect;
 pub mod gateway;
 pub mod inspect;
+pub mod leaks;
