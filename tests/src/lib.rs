@@ -8,6 +8,7 @@ pub mod frozen;
 pub mod gateway;
 pub mod held;
 pub mod inspect;
+pub mod leaks;
 pub mod rotation;
 pub mod tmpfs;
 pub mod traffic;

@@ -2,13 +2,14 @@
 //! "always a working version, always the same end state after restart" of the design.
 //!
 //! Four keys are rotated in turn, so that a rotation is also interrupted while it waits for its end, by the kills that are
-//! meant for the next ones. `KEYWAY_LONG`: a thousand rounds.
+//! meant for the next ones. `KEYWAY_LONG`: a thousand rounds, with twenty fleets one after the other.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use keyway_e2e::admin::{Admin, Answered};
+use keyway_e2e::fleet::admin;
 use keyway_e2e::gateway::{Outcome, TOKEN};
 use keyway_e2e::traffic::{Traffic, version};
 use keyway_testkit::process::Planes;
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 const REPLICAS: usize = 3;
 const KEYS: u64 = 4;
 const ROUNDS: u64 = 50;
-const ROUNDS_LONG: u64 = 1000;
+const FLEETS_LONG: u64 = 20;
 /// Records that one rotation writes: staged, probed, active, withdrawn, confirmed, done.
 const RECORDS: u64 = 6;
 /// Old versions stay as standby so long.
@@ -194,17 +195,16 @@ async fn close(admin: &Admin, books: &Books) -> Outcome {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn p11_killed_at_every_step_of_a_rotation_some_version_always_works() -> Outcome {
-    let rounds = if std::env::var_os("KEYWAY_LONG").is_some() { ROUNDS_LONG } else { ROUNDS };
+/// So many rounds with one fleet, counted from `first`, which decides when is killed.
+async fn rounds(first: u64) -> Outcome {
     let provider = Provider::start()?;
     let mut planes = Planes::start(&yaml(&provider), REPLICAS)?;
-    let admin = Admin::new(planes.admin_url(), &planes.admin_token()?)?;
+    let admin = admin(&planes)?;
     let traffic = Traffic::on(&planes.replicas, "sim/m", 2, Duration::from_millis(10))?;
     traffic.more(30).await?;
     let (mut books, mut before) = (Books::default(), (0, 0));
     let began = Instant::now();
-    for number in 1..=rounds {
+    for number in first..first + ROUNDS {
         let done = round(&mut planes, &admin, &mut books, number).await;
         done.map_err(|error| format!("round {number}: {error}\n{}", planes.control.stderr()))?;
         let status = admin.get("/status").await?;
@@ -218,7 +218,7 @@ async fn p11_killed_at_every_step_of_a_rotation_some_version_always_works() -> O
     let saw = traffic.stop().await;
     books.starts.sort_unstable();
     println!(
-        "{rounds} kills in {took:?}: {} rotations acknowledged before, {} whole without an answer, {} not begun and sent again; \
+        "{ROUNDS} kills in {took:?}: {} rotations acknowledged before, {} whole without an answer, {} not begun and sent again; \
          found after the start: {:?}; starts took {:?} ms at the median, {:?} at most; {} requests served, failed: {:?}",
         books.answered,
         books.whole,
@@ -231,5 +231,14 @@ async fn p11_killed_at_every_step_of_a_rotation_some_version_always_works() -> O
     );
     assert!(saw.failed.is_empty(), "{:?}", saw.failed);
     assert!(books.answered > 0 && books.whole > 0, "the moments do not spread: {books:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn p11_killed_at_every_step_of_a_rotation_some_version_always_works() -> Outcome {
+    let fleets = if std::env::var_os("KEYWAY_LONG").is_some() { FLEETS_LONG } else { 1 };
+    for fleet in 0..fleets {
+        rounds(1 + fleet * ROUNDS).await.map_err(|error| format!("fleet {fleet}: {error}"))?;
+    }
     Ok(())
 }

@@ -43,8 +43,7 @@ fn state(replica: &Replica) -> Option<Finding> {
         }
         ReplicaState::Ahead => {
             let what = format!("{id} holds a state that this control plane never made");
-            let what_to_do =
-                "if an older backup was restored: start that replica again without its kept state";
+            let what_to_do = "if its data was put back by hand, bring a backup back with `keyway restore` instead, which every replica takes";
             Finding::fail(REPLICAS, what, what_to_do)
         }
     })

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     fleet::Evidence,
-    resource::{Figures, KeyDocument, Verb},
+    resource::{Figures, KeyDocument, Step, Verb},
 };
 use keyway_proto::fleet::v1::KeyUse;
 use std::{
@@ -55,6 +55,18 @@ impl Counts {
             self.begin(name, key, fleet);
             self.activated(name, began);
         }
+    }
+
+    /// What time it is for a rollout, milliseconds since 1970: from its activation on by the monotonic clock, so that a
+    /// clock that is set neither ends nor prolongs an overlap. After a restart it is the given time.
+    pub(super) fn now(&self, name: &KeyName, key: &KeyDocument, unix_millis: u64) -> u64 {
+        let counts = self.0.lock();
+        let activated = counts.get(name).and_then(|live| live.activated);
+        let since = activated.zip(key.under_way()).filter(|(_, rollout)| rollout.step == Step::Active);
+        since.map_or(unix_millis, |(began, rollout)| {
+            let passed = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            rollout.activated.saturating_add(passed)
+        })
     }
 
     pub(super) fn forget(&self, name: &KeyName) {

@@ -125,7 +125,7 @@ impl Rotation {
             self.step(name, "key.retire", confirm).await?;
             return Ok(Duration::ZERO);
         }
-        let now = unix_millis();
+        let now = self.counts.now(name, key, unix_millis());
         match next(name, key, fleet, now) {
             Next::Probe(version) => {
                 if !self.rejoining(fleet) && !self.probing.contains(name) && self.probes.len() < PROBES {
@@ -144,7 +144,7 @@ impl Rotation {
                 return Ok(Duration::ZERO);
             }
             Next::End => {
-                let figures = self.counts.figures(name, key, fleet, now);
+                let figures = self.counts.figures(name, key, fleet, unix_millis());
                 let end = at(key, |doc: &mut KeyDocument, _, _| {
                     if let Some(rollout) = &mut doc.rollout {
                         rollout.figures = Some(figures);

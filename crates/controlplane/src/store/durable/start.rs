@@ -91,7 +91,11 @@ pub(super) fn open(dir: &Path, setup: Setup) -> Result<Shared, StoreError> {
     let lock = lock(dir)?;
     let mut notes = Vec::new();
     let scan = read_journal(dir, &setup)?;
+    let had_index = dir.join(index::FOLDER).exists();
     let (mut keeper, loaded) = Keeper::open(dir, setup.check.as_ref(), &mut notes);
+    if had_index && loaded.is_none() && notes.is_empty() {
+        note(&mut notes, "the index held nothing and was filled from the journal".to_owned());
+    }
     let applied = loaded.as_ref().map(|(applied, _)| *applied);
     let reach = scan.reach(&folder, None).ok_or_else(|| gone(&folder))?;
     if let Some(applied) = &applied {
@@ -108,7 +112,14 @@ pub(super) fn open(dir: &Path, setup: Setup) -> Result<Shared, StoreError> {
     let now = Applied::new(head, &documents);
     match applied {
         Some(then) if then == now => {}
-        Some(_) => notes.extend(keeper.apply(&writes, &now, || documents.clone())),
+        Some(then) => {
+            // A crash leaves it one record behind.
+            let behind = now.seq.saturating_sub(then.seq);
+            if behind > 1 {
+                note(&mut notes, format!("the index had lost {behind} records, taken from the journal"));
+            }
+            notes.extend(keeper.apply(&writes, &now, || documents.clone()));
+        }
         None => keeper.fill(&documents, &now, &mut notes),
     }
     let schedule = Schedule { every: setup.checkpoint_every, last: kept.seq, at: Instant::now() };
@@ -157,6 +168,11 @@ fn read_journal(dir: &Path, setup: &Setup) -> Result<Scan, StoreError> {
     Journal::open(&folder, read, Arc::clone(&setup.disk), setup.segment_bytes)?
         .begin(&new_cluster()?, unix_millis())?;
     scan(&folder, None)
+}
+
+fn note(notes: &mut Vec<String>, what: String) {
+    tracing::warn!("{what}");
+    notes.push(what);
 }
 
 fn gone(folder: &Path) -> StoreError {

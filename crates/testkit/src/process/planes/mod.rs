@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use self::port::Port;
+pub use self::port::Port;
 pub use self::replica::Replica;
 use super::keyway::{clean, operator};
 use super::{Process, Ran, StartError, binary};

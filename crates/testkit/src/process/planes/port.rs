@@ -8,20 +8,23 @@ use tokio::net::TcpSocket;
 /// A port on 127.0.0.1 that the system chose. It is bound here and never listens: whoever connects is refused, nobody else
 /// is given it, and a program of ours that names it may listen, because both sides say `SO_REUSEADDR`.
 #[derive(Debug)]
-pub(super) struct Port {
+pub struct Port {
     address: SocketAddr,
     _held: TcpSocket,
 }
 
 impl Port {
-    pub(super) fn take() -> io::Result<Self> {
+    /// One that nobody has.
+    pub fn take() -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.set_reuseaddr(true)?;
         socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
         Ok(Self { address: socket.local_addr()?, _held: socket })
     }
 
-    pub(super) fn address(&self) -> String {
+    /// `127.0.0.1:PORT`.
+    #[must_use]
+    pub fn address(&self) -> String {
         self.address.to_string()
     }
 }

@@ -126,6 +126,29 @@ fn an_index_behind_is_caught_up() {
         copy(old.path(), &dir.path().join(index::FOLDER));
         let store = open(dir.path()).unwrap();
         assert_eq!(store.shared.list(""), listing);
-        assert_eq!(store.condition().repairs, Vec::<String>::new());
+        let said = store.condition().repairs.join("\n");
+        assert_eq!(said, "the index had lost 2 records, taken from the journal");
     }
+}
+
+#[test]
+fn an_index_that_a_crash_left_one_record_behind_is_nothing_to_tell() {
+    let (dir, old) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    filled(dir.path());
+    copy(&dir.path().join(index::FOLDER), old.path());
+    let store = open(dir.path()).unwrap();
+    store.shared.commit(write("a", 2, Some("after"))).unwrap();
+    let listing = store.shared.list("");
+    drop(store);
+    fs::remove_dir_all(dir.path().join(index::FOLDER)).unwrap();
+    copy(old.path(), &dir.path().join(index::FOLDER));
+    let store = open(dir.path()).unwrap();
+    assert_eq!(store.shared.list(""), listing);
+    assert_eq!(store.condition().repairs, Vec::<String>::new());
+    drop(store);
+    fs::remove_dir_all(dir.path().join(index::FOLDER)).unwrap();
+    fs::create_dir(dir.path().join(index::FOLDER)).unwrap();
+    let store = open(dir.path()).unwrap();
+    assert_eq!(store.shared.list(""), listing);
+    assert_eq!(store.condition().repairs, ["the index held nothing and was filled from the journal"]);
 }
