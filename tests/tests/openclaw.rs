@@ -50,7 +50,9 @@ impl Claw {
         let provider =
             json!({ "baseUrl": self.base_url, "apiKey": self.token, "api": self.api, "models": [model] });
         json!({
-            "models": { "mode": "merge", "providers": { "keyway": provider } },
+            "models": {
+                "mode": "merge", "providers": { "keyway": provider }, "catalogRefresh": { "enabled": false },
+            },
             "agents": { "defaults": { "model": { "primary": format!("keyway/{}", self.model) } } },
         })
     }
