@@ -5,10 +5,15 @@ use keyway_e2e::collector::{Collector, Span};
 use keyway_e2e::gateway::{CHAT, Gateway, MAIN_KEY, Outcome, SPARE_KEY, TOKEN, chat, yaml, yaml_with};
 use keyway_testkit::process::Keyway;
 use keyway_testkit::provider::Provider;
-use std::collections::BTreeSet;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 const REPLICAS: u32 = 2;
+/// Commits of one rotation with a probe: staged, probed, activated, withdrawn, retired, done.
+const COMMITS: usize = 6;
+/// The command, the API's answer, each commit's two, and two pushes with an apply on each replica.
+const ROTATION_SPANS: usize = 2 + 2 * COMMITS + 2 * 3;
 /// Requests after the change: enough that one is a replica's second.
 const REQUESTS: usize = 6;
 
@@ -90,6 +95,65 @@ async fn a_change_is_one_trace_from_the_command_to_the_first_request() -> Outcom
     Ok(())
 }
 
+/// The names of what is right below `parent`, each with how often it is there.
+fn below(spans: &[Span], parent: &Span) -> BTreeMap<String, usize> {
+    let mut names = BTreeMap::new();
+    for span in spans.iter().filter(|span| span.text("parent") == parent.text("id")) {
+        *names.entry(span.text("name").to_owned()).or_default() += 1;
+    }
+    names
+}
+
+/// What is right below one push.
+fn of_push(spans: &[Span], push: &Span) -> Vec<Span> {
+    spans.iter().filter(|span| span.text("parent") == push.text("id")).cloned().collect()
+}
+
+#[tokio::test]
+async fn a_rotation_is_one_trace_from_the_command_to_the_first_request_with_the_new_key() -> Outcome {
+    let provider = Provider::start()?;
+    let mut collector = Collector::start()?;
+    let gateway = traced(&provider, &collector)?;
+    assert_eq!(gateway.ask(CHAT, &chat("sim/m")).await?.status, 200);
+    let to = collector.url();
+    let args = ["--otlp-endpoint", &to, "key", "rotate", "sim/main", "--from-env", "NEW_KEY"];
+    let args = [&args[..], &["--overlap", "0s", "--wait", "--output", "json"]].concat();
+    let ran = gateway.keyway.cli_with(&args, &[("NEW_KEY", SPARE_KEY)])?;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+
+    let command = collector.named("keyway key rotate")?;
+    assert_eq!((command.text("parent"), command.text("resource/service.name")), ("", "keyway"));
+    let spans = collector.spans(command.text("trace"), ROTATION_SPANS)?;
+    assert_eq!(spans.len(), ROTATION_SPANS, "{spans:?}");
+    let server = one(&spans, "POST /api/v1/keys/{provider}/{key}/rotate")?;
+    is_child(&server, &command, "keyway-controlplane");
+    server.assert(&[("http.response.status_code", "200")]);
+    // Activated and withdrawn: two of the commits change what replicas serve.
+    let steps = [("compile", COMMITS), ("journal", COMMITS), ("push", 2)];
+    assert_eq!(
+        below(&spans, &server),
+        steps.map(|(name, times)| (name.to_owned(), times)).into(),
+        "{spans:?}"
+    );
+    let mut pushes: Vec<&Span> = spans.iter().filter(|span| span.text("name") == "push").collect();
+    pushes.sort_by_key(|push| push.nanos("start"));
+    for push in &pushes {
+        push.assert(&[("keyway.replicas", "2"), ("keyway.acked", "2"), ("keyway.refused", "0")]);
+        applied(&of_push(&spans, push), push, &push.attribute("keyway.snapshot"));
+    }
+    let view: Value = serde_json::from_str(ran.stdout.lines().last().unwrap_or_default())?;
+    let activated = pushes.first().ok_or("no push")?;
+    assert_eq!(view.get("snapshot").and_then(Value::as_str), Some(&*activated.attribute("keyway.snapshot")));
+
+    let replicas = applied(&of_push(&spans, activated), activated, &activated.attribute("keyway.snapshot"));
+    first_requests(&gateway, &mut collector, (&command, &replicas)).await?;
+    let (printed, admin) = (collector.printed(), gateway.keyway.admin_token()?);
+    for secret in [TOKEN, MAIN_KEY, SPARE_KEY, &admin] {
+        assert!(!printed.contains(secret), "{secret} stands in a span");
+    }
+    Ok(())
+}
+
 /// The first attempt with the new key is linked to the change, on each replica once, and no other is.
 async fn first_requests(
     gateway: &Gateway,
@@ -126,8 +190,8 @@ async fn a_command_without_a_collector_names_the_trace_and_looking_is_not_traced
     let gateway = traced(&provider, &collector)?;
     // Looks, and a change that a replica needs no new key for.
     assert_eq!(gateway.keyway.cli(&["client", "list"])?.code, Some(0));
-    let team = "teams:\n  blue: {}\n";
-    apply(&gateway, &[], &format!("{}{team}", yaml(&provider)))?;
+    let alias = "  alias-m: { targets: [{ provider: sim, model: m }] }";
+    apply(&gateway, &[], &yaml_with(&provider, alias))?;
     let push = collector.named("push")?;
     let spans = collector.spans(push.text("trace"), 6)?;
     let server = one(&spans, "POST /api/v1/apply")?;

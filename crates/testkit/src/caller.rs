@@ -98,7 +98,12 @@ impl Caller {
 
     /// The next answer, whole. Informational heads are skipped. Fails where no head comes.
     pub async fn answer(&mut self) -> io::Result<Answer> {
-        let (status, headers) = self.head().await?;
+        let head = self.head().await?;
+        self.after(head).await
+    }
+
+    /// As `answer`, of which `head` was read already.
+    pub async fn after(&mut self, (status, headers): (u16, Vec<(String, String)>)) -> io::Result<Answer> {
         let mut answer = Answer { status, headers, body: Bytes::new(), complete: true };
         let mut body = BytesMut::new();
         answer.complete = timeout(PATIENCE, self.body(&answer, &mut body)).await?;

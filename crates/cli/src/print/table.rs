@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 
 use comfy_table::{ContentArrangement, presets};
 use keyway_config::Expiry;
+use rustix::termios::tcgetwinsize;
 use serde_json::Value;
 
 /// Columns when stdout is no terminal.
@@ -30,8 +31,10 @@ impl Table {
 
     /// As text for the terminal that there is.
     pub(crate) fn fitted(&self) -> String {
-        let width = if std::io::stdout().is_terminal() { None } else { Some(PIPED_WIDTH) };
-        self.text(width)
+        let stdout = std::io::stdout();
+        // A terminal that does not know its width says 0.
+        let known = stdout.is_terminal() && tcgetwinsize(&stdout).is_ok_and(|size| size.ws_col > 0);
+        self.text(if known { None } else { Some(PIPED_WIDTH) })
     }
 
     /// As text of at most this width; `None` = the terminal's. Only words longer than a column's share are broken.

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use crate::provider::Provider;
-use crate::running::{Ran, Up};
+use crate::running::{Ran, Up, kill, until};
 use serde_json::Value;
 
 const FIRST: &str = "sk-first-0123456789abcdef-aaaa";
@@ -97,7 +97,12 @@ fn versions_are_held_promoted_revoked_and_destroyed() {
     assert_eq!(up.run(&["key", "show", "own"]).code, Some(2), "which of two");
     let revoked = up.run(&["key", "revoke", "own/main", "--output", "json"]);
     assert_eq!(revoked.code, Some(0), "{}", revoked.stderr);
-    assert_eq!(result(&revoked)["acknowledged"], 1, "{}", revoked.stdout);
+    let view = result(&revoked);
+    assert_eq!((&view["acknowledged"], &view["version"]), (&1.into(), &Value::Null), "{view}");
+    assert!(
+        view["ack_micros"].as_u64().is_some_and(|micros| micros < 60_000_000),
+        "counted from its commit: {view}"
+    );
     let key = up.json(&["key", "show", "own/main"]);
     assert_eq!(
         (&key["versions"][0]["state"], &key["versions"][1]["state"]),
@@ -129,4 +134,26 @@ fn a_secret_as_an_argument_is_refused_and_not_repeated() {
         );
         assert!(!ran.stderr.contains("sk-") && ran.stdout.is_empty(), "{arguments:?}: {}", ran.stderr);
     }
+}
+
+#[test]
+fn a_frozen_replica_is_named_and_not_waited_for() {
+    let (up, _provider) = started(&["--replicas", "2"]);
+    let fleet = up.json(&["fleet", "list"]);
+    let (id, pid) = (fleet[0]["id"].as_str().expect("an id"), fleet[0]["pid"].as_u64().expect("a pid"));
+    kill("STOP", pid);
+    let began = std::time::Instant::now();
+    let arguments =
+        ["key", "rotate", "own/main", "--overlap", "0", "--wait", "--ack-timeout", "1s", "--output", "json"];
+    let ran = up.with(&[], SECOND, &arguments);
+    let took = began.elapsed();
+    kill("CONT", pid);
+    assert_eq!(ran.code, Some(5), "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains(id) && ran.stderr.lines().count() == 1, "{}", ran.stderr);
+    let view = result(&ran);
+    assert_eq!((&view["silent"][0], &view["acknowledged"]), (&id.into(), &1.into()), "{view}");
+    assert!(took < std::time::Duration::from_secs(20), "the timeout of 60 s was not waited for: {took:?}");
+    // It goes on by itself: the replica answers again and confirms.
+    let state = || up.json(&["key", "show", "own/main"])["versions"][0]["state"] == "retired";
+    until("the old version is retired", || state().then_some(()));
 }

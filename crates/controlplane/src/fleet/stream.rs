@@ -10,7 +10,7 @@ use crate::{
     push::{Heard, Push, Session},
 };
 use bytes::Bytes;
-use keyway_proto::fleet::v1::{Drain, FromReplica, Hello, ProbeResult, from_replica, to_replica};
+use keyway_proto::fleet::v1::{Drain, FromReplica, Hello, ProbeResult, ProbeTaken, from_replica, to_replica};
 use keyway_snapshot::Version;
 use std::{
     collections::HashMap,
@@ -37,8 +37,14 @@ struct Link {
     fleet: Arc<Fleet>,
     id: String,
     session: Session,
-    probes: HashMap<u64, oneshot::Sender<ProbeResult>>,
-    unsent_probes: Vec<oneshot::Sender<()>>,
+    probes: HashMap<u64, Asking>,
+}
+
+/// Who waits for a probe.
+struct Asking {
+    /// Until the replica says that it has the order.
+    taken: Option<oneshot::Sender<()>>,
+    answer: oneshot::Sender<ProbeResult>,
 }
 
 /// Whatever may happen next.
@@ -79,13 +85,7 @@ pub(super) async fn run(fleet: Arc<Fleet>, mut from: Streaming<FromReplica>, out
     tracing::info!(replica = id, serving = serving.map(|v| v.to_string()), "replica connected");
     // Whatever it serves, only a higher version is sent: the replica would refuse any other.
     let session = Session::new(Arc::clone(&newest.borrow()), serving, known.refused);
-    let mut running = Link {
-        fleet: Arc::clone(&fleet),
-        id: id.clone(),
-        session,
-        probes: HashMap::new(),
-        unsent_probes: vec![],
-    };
+    let mut running = Link { fleet: Arc::clone(&fleet), id: id.clone(), session, probes: HashMap::new() };
     fleet.touch();
     let end = running.converse(known, Hears { from, orders, newest }, &out).await;
     fleet.registry.lock().ended(&id, known.stream, Instant::now());
@@ -149,10 +149,6 @@ impl Link {
                 room = out.reserve(), if self.session.has_frame() => match room {
                     Ok(room) => if let Some(frame) = self.session.next_frame(Instant::now()) {
                         room.send(Ok(frame));
-                        for taken in self.unsent_probes.drain(..) {
-                            // Whoever asked may have given up meanwhile.
-                            let _ = taken.send(());
-                        }
                     },
                     Err(_) => return Status::ok("the replica is gone"),
                 },
@@ -163,7 +159,7 @@ impl Link {
                     if !self.fleet.registry.lock().is_current(&self.id, known.stream) {
                         return Status::aborted("evicted");
                     }
-                    self.probes.retain(|_, answer| !answer.is_closed());
+                    self.probes.retain(|_, asking| !asking.answer.is_closed());
                     self.session.beat();
                 }
             }
@@ -181,10 +177,16 @@ impl Link {
                 return Ok(());
             }
             Message::ProbeResult(result) => {
-                if let Some(answer) = self.probes.remove(&result.id) {
+                if let Some(Asking { taken, answer }) = self.probes.remove(&result.id) {
                     // Whoever asked may have given up meanwhile.
-                    let _ = answer.send(result);
+                    let _ = (taken.map(|taken| taken.send(())), answer.send(result));
                 }
+                return Ok(());
+            }
+            Message::ProbeTaken(ProbeTaken { id }) => {
+                let taken = self.probes.get_mut(&id).and_then(|asking| asking.taken.take());
+                // Whoever asked may have given up meanwhile.
+                let _ = taken.map(|taken| taken.send(()));
                 return Ok(());
             }
             Message::Ack(ack) => {
@@ -221,8 +223,7 @@ impl Link {
             Order::Probe { probe, taken, answer } => {
                 let id = probe.id;
                 if self.probes.len() < PROBE_LIMIT && self.session.order(to_replica::Message::Probe(probe)) {
-                    self.probes.insert(id, answer);
-                    self.unsent_probes.push(taken);
+                    self.probes.insert(id, Asking { taken: Some(taken), answer });
                 }
             }
         }

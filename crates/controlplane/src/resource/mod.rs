@@ -2,6 +2,7 @@
 //! becomes writes or a refusal; nothing here commits.
 
 mod apply;
+mod author;
 mod document;
 mod key;
 mod operator;
@@ -12,13 +13,14 @@ mod state;
 mod tokens;
 
 pub use apply::{Apply, file_proposal};
+pub use author::Author;
 pub use document::{Body, Document, Kind, Made, ReplicaDocument, Way};
 pub use key::{
     Barred, Begin, Figures, KeyDocument, KeyState, KeyVersion, Leaving, Probing, Proof, Rollout, Step, Verb,
     Verdict,
 };
 pub use operator::{Operator, Rights};
-pub use proposal::{Author, Change, How, Means, Op, Proposal, Sealing, Shown, Touch};
+pub use proposal::{Change, How, Means, Op, Proposal, Sealing, Shown, Touch};
 pub use refusal::Refusal;
 pub use scope::{Scope, Scopes};
 pub use state::{Held, State};

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     fleet::Evidence,
-    resource::{Figures, KeyDocument, Step},
+    resource::{Figures, KeyDocument, Step, Verb},
 };
 use keyway_proto::fleet::v1::KeyUse;
 use std::{
@@ -43,6 +43,17 @@ impl Counts {
     pub(super) fn activated(&self, name: &KeyName, began: Instant) {
         if let Some(live) = self.0.lock().get_mut(name) {
             live.activated = Some(began);
+        }
+    }
+
+    /// A revocation is in force with its own commit, which began then; every other change is counted from its activation.
+    pub(crate) fn committed(&self, name: &KeyName, key: &KeyDocument, fleet: &[Evidence], began: Instant) {
+        let Some(rollout) = key.rollout.as_ref().filter(|rollout| rollout.verb == Verb::Revoke) else {
+            return;
+        };
+        if self.0.lock().get(name).is_none_or(|live| live.rollout != rollout.id) {
+            self.begin(name, key, fleet);
+            self.activated(name, began);
         }
     }
 

@@ -314,7 +314,7 @@ async fn replicas_and_keys_tried_on_them() {
     let tried = operator.good(Method::POST, "/providers/openai/test", json!({})).await;
     assert_eq!(
         tried[0],
-        json!({ "key": "main", "version": 1, "status": 200, "latency_ms": 2.5, "ok": true, "reason": "said 200" })
+        json!({ "key": "main", "version": 1, "status": 200, "latency_ms": 2.5, "ok": true, "verdict": "verified", "reason": "said 200" })
     );
     assert_eq!((&tried[1]["key"], &tried[1]["ok"]), (&json!("spare"), &json!(false)));
     let keyless = operator.good(Method::POST, "/providers/my-vllm/test", json!({})).await;

@@ -205,7 +205,29 @@ impl Keyway {
 
     /// Runs `keyway ARGS` against it, as an operator who has the admin token.
     pub fn cli(&self, args: &[&str]) -> Result<Ran, StartError> {
-        operator(self.folder.path(), self.admin_url(), &self.facts.admin_token_file, args)
+        self.cli_with(args, &[])
+    }
+
+    /// As `cli`, with further variables in its environment, which holds secrets for `--from-env`.
+    pub fn cli_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Result<Ran, StartError> {
+        Ran::of(self.begin(args, variables)?)
+    }
+
+    /// Starts `keyway ARGS` as `cli_with` does, and does not wait for it.
+    pub fn begin(&self, args: &[&str], variables: &[(&str, &str)]) -> Result<Process, StartError> {
+        begin(self.folder.path(), self.admin_url(), &self.facts.admin_token_file, (args, variables))
+    }
+}
+
+impl Ran {
+    /// What a command came to, once it has ended.
+    pub fn of(mut process: Process) -> Result<Self, StartError> {
+        let status = process.wait(CLI_LIMIT).map_err(StartError::system("keyway"))?;
+        Ok(Self {
+            code: status.and_then(|status| status.code()),
+            stdout: process.stdout(),
+            stderr: process.stderr(),
+        })
     }
 }
 
@@ -229,16 +251,20 @@ pub(super) fn operator(
     token_file: &Path,
     args: &[&str],
 ) -> Result<Ran, StartError> {
+    Ran::of(begin(folder, url, token_file, (args, &[]))?)
+}
+
+fn begin(
+    folder: &Path,
+    url: &str,
+    token_file: &Path,
+    (args, variables): (&[&str], &[(&str, &str)]),
+) -> Result<Process, StartError> {
     let token = std::fs::read_to_string(token_file).map_err(StartError::system("admin token"))?;
     let mut command = clean(&binary("keyway")?, folder);
     command.args(args).env("KEYWAY_SERVER", url).env("KEYWAY_ADMIN_TOKEN", token.trim());
-    let mut process = Process::start("keyway", &mut command)?;
-    let status = process.wait(CLI_LIMIT).map_err(StartError::system("keyway"))?;
-    Ok(Ran {
-        code: status.and_then(|status| status.code()),
-        stdout: process.stdout(),
-        stderr: process.stderr(),
-    })
+    command.envs(variables.iter().copied());
+    Process::start("keyway", &mut command)
 }
 
 /// A command in `folder` that inherits nothing but PATH.

@@ -97,6 +97,9 @@ pub fn error(surface: Surface, status: u16, text: &str) -> Bytes {
     };
     let value = if surface.is_anthropic() {
         json!({"type": "error", "error": {"type": kind, "message": text}, "request_id": "req_sim"})
+    } else if status == 401 {
+        // OpenAI's own, which calls a wrong key an invalid request.
+        json!({"error": {"message": text, "type": "invalid_request_error", "param": null, "code": "invalid_api_key"}})
     } else {
         json!({"error": {"message": text, "type": kind, "param": null, "code": format!("sim_{status}")}})
     };

@@ -76,12 +76,17 @@ impl Provider {
         Script { state: &self.state, model }
     }
 
+    /// From now on requests with any other credential than these are answered with 401; `accept_key` adds one.
+    pub fn accept_only(&self, keys: &[&str]) {
+        self.state.accept_only(keys);
+    }
+
     /// From now on requests with this credential are answered with `status` and an error that quotes it.
     pub fn refuse_key(&self, key: &str, status: u16) {
         self.state.refuse(key, status);
     }
 
-    /// Takes back `refuse_key`.
+    /// Takes back `refuse_key`, and adds it to what `accept_only` allows.
     pub fn accept_key(&self, key: &str) {
         self.state.accept(key);
     }

@@ -51,6 +51,9 @@ fn good_whole(asked: &Asked) -> Whole {
 fn failed(failure: &Failure, asked: &Asked) -> Whole {
     let text = match &failure.text {
         Some(text) => text.clone(),
+        None if failure.status == 401 => {
+            format!("Incorrect API key provided: {} (the simulator says 401).", asked.credential)
+        }
         None => format!("the simulator says {} to key {}", failure.status, asked.credential),
     };
     let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];

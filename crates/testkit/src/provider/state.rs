@@ -1,6 +1,6 @@
 //! What the simulated provider remembers: scripts, refused keys, and every request it saw.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -25,6 +25,8 @@ struct Inner {
     connections: u64,
     scripts: HashMap<String, Queue>,
     refused: HashMap<String, u16>,
+    /// Where it is set, every other key is refused with 401.
+    accepted: Option<HashSet<String>>,
     seen: Vec<Seen>,
     keys: BTreeMap<String, KeyUse>,
     broken: Vec<Bytes>,
@@ -40,6 +42,12 @@ impl Inner {
     fn scripted(&mut self, model: &str) -> Option<Reply> {
         let queue = self.scripts.get_mut(model)?;
         queue.next.pop_front().or_else(|| queue.always.clone())
+    }
+
+    /// The status with which a key is refused.
+    fn refusal(&self, key: &str) -> Option<u16> {
+        let stranger = self.accepted.as_ref().is_some_and(|accepted| !accepted.contains(key));
+        self.refused.get(key).copied().or(stranger.then_some(401))
     }
 }
 
@@ -61,7 +69,15 @@ impl State {
     }
 
     pub(super) fn accept(&self, key: &str) {
-        self.inner.lock().refused.remove(key);
+        let mut inner = self.inner.lock();
+        inner.refused.remove(key);
+        if let Some(accepted) = &mut inner.accepted {
+            accepted.insert(key.to_owned());
+        }
+    }
+
+    pub(super) fn accept_only(&self, keys: &[&str]) {
+        self.inner.lock().accepted = Some(keys.iter().map(|&key| key.to_owned()).collect());
     }
 
     pub(super) fn release(&self) {
@@ -86,13 +102,16 @@ impl State {
     /// Notes the request and chooses its answer: a refused key's first, then the script of the model,
     /// then the script for any model, then a good answer.
     pub(super) fn answer(&self, connection: u64, head: Bytes, body: Bytes) -> (usize, Reply, Asked) {
-        let seen = Seen { connection, head, body, arrived: Instant::now(), outcome: None };
+        let arrived = Instant::now();
+        let seen = Seen { connection, head, body, arrived, outcome: None };
         let asked = asked(&seen);
         let mut inner = self.inner.lock();
-        let refused = inner.refused.get(&asked.credential).copied();
+        let refused = inner.refusal(&asked.credential);
         let key = inner.keys.entry(asked.credential.clone()).or_default();
         key.requests += 1;
         key.refused += u64::from(refused.is_some());
+        key.first = key.first.or(Some(arrived));
+        key.last = Some(arrived);
         let reply = match refused {
             Some(status) => Reply::status(status),
             None => {

@@ -223,3 +223,28 @@ async fn what_is_no_clean_request_is_kept_apart() {
     assert_eq!(provider.broken().len(), 4);
     assert_eq!(provider.requests(), 0);
 }
+
+#[tokio::test]
+async fn accepted_keys_change_while_it_runs_and_uses_are_counted_with_times() {
+    let provider = Provider::start().unwrap();
+    provider.accept_only(&["sk-old"]);
+    let ask = async |key: &str| {
+        let mut caller = crate::caller::Caller::connect(provider.address()).await.unwrap();
+        caller.ask(&crate::caller::post("/v1/chat/completions", key, "", br#"{"model":"m"}"#)).await.unwrap()
+    };
+    assert_eq!((ask("sk-old").await.status, ask("sk-new").await.status), (200, 401));
+    provider.accept_key("sk-new");
+    assert_eq!(ask("sk-new").await.status, 200);
+    provider.refuse_key("sk-old", 401);
+    let refused = ask("sk-old").await;
+    assert_eq!(refused.status, 401);
+    let error = refused.json()["error"].clone();
+    assert_eq!(
+        (&error["type"], &error["code"]),
+        (&"invalid_request_error".into(), &"invalid_api_key".into())
+    );
+    let keys = provider.keys();
+    assert_eq!((keys["sk-old"].requests, keys["sk-old"].refused), (2, 1));
+    assert_eq!((keys["sk-new"].requests, keys["sk-new"].refused), (2, 1));
+    assert!(keys["sk-old"].first < keys["sk-new"].first && keys["sk-new"].last < keys["sk-old"].last);
+}

@@ -55,7 +55,7 @@ pub(crate) enum Key {
     AllowOrigin {
         #[command(flatten)]
         named: Named,
-        /// Scheme, host and port: https://api.example.com
+        /// Scheme, host and port: `https://api.example.com`
         origin: String,
     },
     /// What happened to a key, and how each replica uses each version
@@ -119,15 +119,16 @@ pub(crate) async fn run(server: &Server, output: Output, verb: Key) -> Result<()
 // === impl Stray ===
 
 impl Stray {
-    /// Never says what it was.
     fn refuse(&self) -> Result<(), Failure> {
-        if self.stray.is_empty() {
-            return Ok(());
-        }
-        Err(Failure::Usage(
-            "a secret is never an argument, where every user of this machine can read it; give it on stdin, by --from-env NAME \
-             or --from-file F, and take the one that you typed out of your shell's history"
-                .into(),
-        ))
+        if self.stray.is_empty() { Ok(()) } else { Err(secret_typed()) }
     }
+}
+
+/// Never says what it was.
+fn secret_typed() -> Failure {
+    Failure::Usage(
+        "a secret is never an argument, where every user of this machine can read it; give it on stdin, by --from-env NAME or \
+         --from-file F, and take the one that you typed out of your shell's history"
+            .into(),
+    )
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use keyway_config::looks_like_secret;
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -23,6 +24,10 @@ pub(super) struct Name {
 impl Name {
     /// A key that may not be there yet.
     pub(super) fn new(typed: &str) -> Result<Self, Failure> {
+        // A name stands in paths and errors.
+        if typed.split('/').any(looks_like_secret) {
+            return Err(super::secret_typed());
+        }
         let (provider, key) = typed.split_once('/').unwrap_or((typed, DEFAULT));
         if provider.is_empty() || key.is_empty() {
             return Err(Failure::Usage("a key is named PROVIDER/KEY, like openai/main".into()));

@@ -13,7 +13,7 @@ use crate::print;
 
 /// The bar's clock moves so often.
 const TICK: Duration = Duration::from_millis(100);
-const BAR: &str = "{spinner} {msg}  [{bar:16}] {pos}/{len} acknowledged  {elapsed}";
+const BAR: &str = "{spinner} {msg} [{bar:12}] {pos}/{len} acknowledged, {elapsed}";
 
 /// How progress and result are shown.
 pub(super) enum Progress {
@@ -85,13 +85,13 @@ fn bar() -> ProgressBar {
 
 fn message(view: &View) -> String {
     let doing = match view.step {
-        Step::Staged => "the provider is asked",
-        Step::Verified => "about to come into use",
-        Step::Active => "in use; the old version is standby",
-        Step::Withdrawn => "withdrawn; confirmations are awaited",
+        Step::Staged => "probing",
+        Step::Verified => "activating",
+        Step::Active => "in use",
+        Step::Withdrawn => "confirming",
         Step::Done | Step::Failed | Step::Superseded => "ended",
     };
-    format!("{doing}, {} in flight on it", view.in_flight_old)
+    format!("{doing}, {} in flight on old", view.in_flight_old)
 }
 
 /// Without the time, which is always new.

@@ -6,7 +6,7 @@ mod keys;
 pub use keys::How;
 
 use super::{
-    Begin, Body, Document, KeyDocument, Kind, Made, Refusal, State, TokenText, Verb, Way, digest,
+    Author, Begin, Body, Document, KeyDocument, Kind, Made, Refusal, State, TokenText, Verb, digest,
     key::{Merging, Unmerged, merge},
 };
 use crate::{
@@ -16,7 +16,6 @@ use crate::{
 use keyway_catalog::Catalog;
 use keyway_config::{Client, Model, Problem, Provider, Team};
 use keyway_snapshot::{DigestKey, Secret, Version};
-use keyway_telemetry::TraceParent;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,23 +59,6 @@ pub struct Shown {
     pub client: String,
     /// The token.
     pub token: TokenText,
-}
-
-/// Who makes a change, in which way, and what the audit log calls it.
-#[derive(Debug, Clone)]
-pub struct Author {
-    /// In which way.
-    pub by: Way,
-    /// The file's name, or what does it: `api`, `keyway up`.
-    pub origin: String,
-    /// `operator/NAME`, `bootstrap`, `system`.
-    pub actor: String,
-    /// `apply`, `key.rotate`, `client.disable`…
-    pub action: String,
-    /// What it is done to; empty = the whole.
-    pub subject: String,
-    /// Its span, as W3C `traceparent` names it; empty = not traced.
-    pub trace: String,
 }
 
 /// A change in the making.
@@ -124,43 +106,6 @@ pub struct Means<'a> {
     pub vault: &'a Vault,
     /// How tokens are digested.
     pub digests: &'a DigestKey,
-}
-
-// === impl Author ===
-
-impl Author {
-    /// The control plane itself.
-    #[must_use]
-    pub fn system(action: &str, subject: &str) -> Self {
-        let system = "system".to_owned();
-        Self {
-            by: Way::Hand,
-            origin: system.clone(),
-            actor: system,
-            action: action.to_owned(),
-            subject: subject.to_owned(),
-            trace: String::new(),
-        }
-    }
-
-    /// Where a document came from that is made at that moment, milliseconds since 1970.
-    #[must_use]
-    pub fn made(&self, at: u64) -> Made {
-        Made { by: self.by, origin: self.origin.clone(), at: at / 1000 }
-    }
-
-    /// Its line in the audit log at that moment, milliseconds since 1970.
-    #[must_use]
-    pub fn entry(&self, at: u64) -> Entry {
-        Entry {
-            at,
-            actor: self.actor.clone(),
-            action: self.action.clone(),
-            subject: self.subject.clone(),
-            detail: serde_json::Value::Null,
-            trace: TraceParent::parse(&self.trace).map(|span| span.trace_id()).unwrap_or_default(),
-        }
-    }
 }
 
 // === impl Proposal ===
@@ -401,18 +346,4 @@ impl<'a> Proposal<'a> {
 pub(crate) fn not_found(state: &State, kind: Kind, name: &str) -> Refusal {
     let nearest = keyway_config::nearest(name, state.each(kind).map(|(name, _)| name));
     Refusal::NotFound { kind, name: name.to_owned(), nearest }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Author;
-
-    #[test]
-    fn the_audit_log_names_the_trace_and_no_span() {
-        let of =
-            |trace: &str| Author { trace: trace.to_owned(), ..Author::system("apply", "") }.entry(0).trace;
-        let trace = "0af7651916cd43dd8448eb211c80319c";
-        assert_eq!(of(&format!("00-{trace}-b7ad6b7169203331-01")), trace);
-        assert_eq!((of(""), of("nonsense")), (String::new(), String::new()));
-    }
 }

@@ -15,7 +15,7 @@ use crate::{
     random::Random,
 };
 use keyway_proto::fleet::v1::{
-    Ack, Commit, FromReplica, Probe, ProbeResult, ToReplica, from_replica, to_replica,
+    Ack, Commit, FromReplica, Probe, ProbeResult, ProbeTaken, ToReplica, from_replica, to_replica,
 };
 use keyway_snapshot::Version;
 use parking_lot::Mutex;
@@ -231,6 +231,8 @@ where
                 self.ends.drain.send_replace(true);
             }
             to_replica::Message::Probe(probe) if talk.probes.len() < PROBES => {
+                let taken = from_replica::Message::ProbeTaken(ProbeTaken { id: probe.id });
+                talk.outbox.send(FromReplica { message: Some(taken) }).await.ok()?;
                 talk.probes.spawn((self.probe)(probe));
             }
             to_replica::Message::Probe(_) => {}

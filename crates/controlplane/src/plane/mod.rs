@@ -1,6 +1,8 @@
 //! The control plane itself: one state in force, one change at a time. A change is proposed, compiled, checked as a
 //! replica would check it, committed, and only then published. Refused anywhere, nothing has happened.
 
+mod made;
+
 use crate::{
     compile::{Compiler, DataPlane, SANDBOX},
     fleet::Fleet,
@@ -20,15 +22,13 @@ use keyway_config::{File, Problem};
 use keyway_proto::snapshot::v1::Resource;
 use keyway_snapshot::{DigestKey, Secret, Snapshot, Version};
 use keyway_telemetry::Tracer;
+use made::{base, lease, moved, push, resources};
 use std::{
     collections::BTreeSet,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 use tokio::sync::{Mutex, watch};
-
-/// How long replicas use secrets without word from here, unless the file says otherwise.
-const LEASE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The control plane.
 #[derive(Debug)]
@@ -411,62 +411,6 @@ impl Plane {
             tracing::error!(%error, "secrets that no key names could not be erased");
         }
     }
-}
-
-/// A change must not take a secret along to where it was not entered for. Where a provider moved by itself (its row in the
-/// catalogue), its secrets are withheld instead.
-fn moved(
-    name: &str,
-    before: Option<&Arc<Held>>,
-    document: &Document,
-    now: &[Resource],
-) -> Result<(), Refusal> {
-    let (Some(Body::Provider { spec: old, .. }), Body::Provider { spec, keys }) =
-        (before.map(|held| &held.document.body), &document.body)
-    else {
-        return Ok(());
-    };
-    let same = serde_json::to_value(old).ok() == serde_json::to_value(spec).ok();
-    if same {
-        return Ok(());
-    }
-    let origins = crate::compile::origins_in(now);
-    for key in keys {
-        for version in key.versions.iter().filter(|version| version.state.is_served()) {
-            if let Some(origin) = origins.difference(&version.origins).next() {
-                let allowed = version.origins.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-                return Err(Refusal::Origin {
-                    key: format!("{name}/{}", key.name),
-                    origin: origin.clone(),
-                    allowed,
-                });
-            }
-        }
-    }
-    Ok(())
-}
-
-/// What is in every state beside documents.
-fn base(catalog: &Catalog, vault: &Vault, cluster: &str, state: &State) -> Result<Vec<Resource>, Refusal> {
-    let lease = lease(state).map_or(0, |lease| lease.as_secs());
-    let compiler = Compiler { catalog, secrets: &|_, _| None };
-    compiler.base(&DataPlane { digest_key: vault.digest_key(), cluster, lease })
-}
-
-fn lease(state: &State) -> Option<Duration> {
-    let set = state.rotation().lease.map(|span| Duration::from_millis(span.millis()));
-    Some(set.unwrap_or(LEASE)).filter(|lease| !lease.is_zero())
-}
-
-fn resources(base: &[Resource], state: &State) -> Vec<Resource> {
-    base.iter().chain(state.resources()).cloned().collect()
-}
-
-/// Checks a state as a replica would, and encodes it.
-fn push(base: &[Resource], state: &State) -> Result<Push, Refusal> {
-    let resources = resources(base, state);
-    let snapshot = Snapshot::build(state.version(), &resources)?;
-    Ok(Push::encode(snapshot.version, snapshot.hash, &resources)?)
 }
 
 /// Milliseconds since 1970; 0 on a clock before that.

@@ -1,0 +1,236 @@
+//! What the API shows of keys: versions, use, history, reports.
+
+use super::super::{
+    answer::Fault,
+    call::Call,
+    view::{KeyVersionView, KeyView},
+};
+use crate::{
+    plane::unix_millis,
+    resource::{KeyDocument, Refusal},
+    rotation::RolloutView,
+    store::Record,
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Records of a history at most.
+const HISTORY: usize = 1000;
+/// Records that are read from the audit log at a time.
+const PAGE: usize = 1000;
+
+/// A key.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::api) struct KeyDetail {
+    provider: String,
+    #[serde(flatten)]
+    key: KeyView,
+    /// Use of each version, summed over all replicas.
+    #[serde(rename = "use")]
+    used: BTreeMap<u32, UseView>,
+    /// The newest change of versions.
+    rollout: Option<RolloutView>,
+}
+
+/// How one version is used.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub(in crate::api) struct UseView {
+    /// Attempts that use it now.
+    in_flight: u64,
+    /// Attempts that took it, since the replicas started.
+    started: u64,
+    /// Of these, as standby.
+    standby: u64,
+    /// That the provider answered with 401 or 403.
+    refused: u64,
+    /// Milliseconds since 1970; 0 = never.
+    last_use: u64,
+}
+
+/// One line of a key's history.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::api) struct Event {
+    /// Its place in the audit log.
+    revision: u64,
+    /// Milliseconds since 1970.
+    at: u64,
+    /// Who.
+    actor: String,
+    /// Did what.
+    action: String,
+    /// Trace of the command; empty = not traced.
+    trace: String,
+}
+
+/// A key's history and how each replica uses it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::api) struct History {
+    /// `provider/key`.
+    key: String,
+    versions: Vec<KeyVersionView>,
+    events: Vec<Event>,
+    replicas: Vec<ReplicaUse>,
+    rollout: Option<RolloutView>,
+    /// When this was made, milliseconds since 1970.
+    at: u64,
+}
+
+/// How one replica uses a key.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::api) struct ReplicaUse {
+    replica: String,
+    /// What it serves.
+    snapshot: Option<String>,
+    /// What it would serve after a restart.
+    kept: Option<String>,
+    /// By version.
+    versions: BTreeMap<u32, UseView>,
+}
+
+/// What proves a rollout: the history, and a signature of the control plane over its exact text.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::api) struct Report {
+    /// JSON; the signature is over these bytes.
+    evidence: String,
+    /// Ed25519, hex.
+    signature: String,
+    /// Of the control plane, hex.
+    public_key: String,
+}
+
+pub(super) fn detail(call: &Call, provider: &str, key: &KeyDocument) -> KeyDetail {
+    let mut used: BTreeMap<u32, UseView> = BTreeMap::new();
+    for replica in replica_uses(call, provider, key) {
+        for (version, one) in replica.versions {
+            used.entry(version).or_default().add(&one);
+        }
+    }
+    KeyDetail {
+        provider: provider.to_owned(),
+        key: KeyView::from(key),
+        used,
+        rollout: RolloutView::of(call.plane(), &call.api.counts, provider, &key.name),
+    }
+}
+
+fn replica_uses(call: &Call, provider: &str, key: &KeyDocument) -> Vec<ReplicaUse> {
+    let fleet = call.plane().fleet().evidence();
+    let used = fleet.into_iter().map(|replica| {
+        let of = |version: u32| replica.uses.get(&format!("{provider}/{}/{version}", key.name));
+        let versions =
+            key.versions.iter().filter_map(|one| Some((one.version, UseView::from(of(one.version)?))));
+        ReplicaUse {
+            versions: versions.collect(),
+            snapshot: replica.serves.map(|at| at.to_string()),
+            kept: replica.kept.map(|at| at.to_string()),
+            replica: replica.id.clone(),
+        }
+    });
+    used.collect()
+}
+
+pub(super) async fn history_of(call: &Call) -> Result<History, Fault> {
+    let key = find(call)?;
+    let (provider, name) = names(call);
+    let store = call.plane().store();
+    let subject = subject(call);
+    let (mut events, mut after) = (Vec::new(), 0);
+    loop {
+        let page = store.audit(after, PAGE).await.map_err(Refusal::from)?;
+        let Some(last) = page.last() else { break };
+        after = last.revision;
+        events.extend(page.iter().filter(|record| record.entry.subject == subject).map(Event::from));
+    }
+    let surplus = events.len().saturating_sub(HISTORY);
+    events.drain(..surplus);
+    Ok(History {
+        key: format!("{provider}/{name}"),
+        versions: KeyView::from(&key).versions,
+        events,
+        replicas: replica_uses(call, provider, &key),
+        rollout: RolloutView::of(call.plane(), &call.api.counts, provider, name),
+        at: unix_millis(),
+    })
+}
+
+/// The newest rollout of the key in the path.
+pub(in crate::api) fn rollout_of(call: &Call) -> Result<RolloutView, Fault> {
+    let (provider, key) = names(call);
+    let found = RolloutView::of(call.plane(), &call.api.counts, provider, key);
+    found.ok_or_else(|| Fault::not_found("rotation of the key", &format!("{provider}/{key}"), Vec::new()))
+}
+
+pub(super) fn find(call: &Call) -> Result<KeyDocument, Fault> {
+    let (provider, key) = names(call);
+    let state = call.plane().state();
+    let found = state.provider(provider).and_then(|(_, keys)| keys.iter().find(|one| one.name == key));
+    let name = format!("{provider}/{key}");
+    let nearest = || {
+        let all: Vec<String> =
+            state.keys().map(|(provider, key)| format!("{provider}/{}", key.name)).collect();
+        keyway_config::nearest(&name, all.iter().map(String::as_str))
+    };
+    found.cloned().ok_or_else(|| Fault::not_found("key", &name, nearest()))
+}
+
+pub(super) fn names(call: &Call) -> (&str, &str) {
+    (call.param("provider"), call.param("key"))
+}
+
+pub(super) fn subject(call: &Call) -> String {
+    format!("key/{}/{}", call.param("provider"), call.param("key"))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+// === impl Report ===
+
+impl Report {
+    pub(super) fn of(call: &Call, history: &History) -> Result<Self, Fault> {
+        let evidence =
+            serde_json::to_string(history).map_err(|_| Fault::internal("a history that is no JSON"))?;
+        let vault = call.plane().vault();
+        let signature = hex(&vault.sign(evidence.as_bytes()));
+        Ok(Self { evidence, signature, public_key: hex(&vault.public_key()) })
+    }
+}
+
+// === impl UseView ===
+
+impl UseView {
+    fn add(&mut self, other: &Self) {
+        self.in_flight += other.in_flight;
+        self.started += other.started;
+        self.standby += other.standby;
+        self.refused += other.refused;
+        self.last_use = self.last_use.max(other.last_use);
+    }
+}
+
+impl From<&keyway_proto::fleet::v1::KeyUse> for UseView {
+    fn from(one: &keyway_proto::fleet::v1::KeyUse) -> Self {
+        Self {
+            in_flight: one.in_flight,
+            started: one.started,
+            standby: one.standby,
+            refused: one.refused,
+            last_use: one.last_use_unix_millis,
+        }
+    }
+}
+
+impl From<&Record> for Event {
+    fn from(record: &Record) -> Self {
+        let entry = &record.entry;
+        Self {
+            revision: record.revision,
+            at: entry.at,
+            actor: entry.actor.clone(),
+            action: entry.action.clone(),
+            trace: entry.trace.clone(),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What a state comes to: settings, everything that replicas are sent, and what a change must not take along. Pure.
+
+use crate::{
+    compile::{Compiler, DataPlane},
+    push::Push,
+    resource::{Body, Document, Held, Refusal, State},
+    vault::Vault,
+};
+use keyway_catalog::Catalog;
+use keyway_proto::snapshot::v1::Resource;
+use keyway_snapshot::Snapshot;
+use std::{sync::Arc, time::Duration};
+
+/// How long replicas use secrets without word from here, unless the file says otherwise.
+const LEASE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A change must not take a secret along to where it was not entered for. Where a provider moved by itself (its row in the
+/// catalogue), its secrets are withheld instead.
+pub(super) fn moved(
+    name: &str,
+    before: Option<&Arc<Held>>,
+    document: &Document,
+    now: &[Resource],
+) -> Result<(), Refusal> {
+    let (Some(Body::Provider { spec: old, .. }), Body::Provider { spec, keys }) =
+        (before.map(|held| &held.document.body), &document.body)
+    else {
+        return Ok(());
+    };
+    let same = serde_json::to_value(old).ok() == serde_json::to_value(spec).ok();
+    if same {
+        return Ok(());
+    }
+    let origins = crate::compile::origins_in(now);
+    for key in keys {
+        for version in key.versions.iter().filter(|version| version.state.is_served()) {
+            if let Some(origin) = origins.difference(&version.origins).next() {
+                let allowed = version.origins.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+                return Err(Refusal::Origin {
+                    key: format!("{name}/{}", key.name),
+                    origin: origin.clone(),
+                    allowed,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What is in every state beside documents.
+pub(super) fn base(
+    catalog: &Catalog,
+    vault: &Vault,
+    cluster: &str,
+    state: &State,
+) -> Result<Vec<Resource>, Refusal> {
+    let lease = lease(state).map_or(0, |lease| lease.as_secs());
+    let compiler = Compiler { catalog, secrets: &|_, _| None };
+    compiler.base(&DataPlane { digest_key: vault.digest_key(), cluster, lease })
+}
+
+pub(super) fn lease(state: &State) -> Option<Duration> {
+    let set = state.rotation().lease.map(|span| Duration::from_millis(span.millis()));
+    Some(set.unwrap_or(LEASE)).filter(|lease| !lease.is_zero())
+}
+
+pub(super) fn resources(base: &[Resource], state: &State) -> Vec<Resource> {
+    base.iter().chain(state.resources()).cloned().collect()
+}
+
+/// Checks a state as a replica would, and encodes it.
+pub(super) fn push(base: &[Resource], state: &State) -> Result<Push, Refusal> {
+    let resources = resources(base, state);
+    let snapshot = Snapshot::build(state.version(), &resources)?;
+    Ok(Push::encode(snapshot.version, snapshot.hash, &resources)?)
+}
