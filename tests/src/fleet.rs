@@ -4,15 +4,31 @@ use std::time::{Duration, Instant};
 
 use keyway_testkit::caller::{Answer, Caller, post};
 use keyway_testkit::process::{Planes, Replica};
+use keyway_testkit::provider::Provider;
 use serde_json::Value;
 
 use crate::admin::Admin;
-use crate::gateway::{CHAT, Outcome, TOKEN, chat};
+use crate::expect::openai_reason;
+use crate::gateway::{CHAT, MAIN_KEY, Outcome, TOKEN, chat};
 
 /// How long anything that must come by itself may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(2);
+
+/// A keyway.yaml in which `sim` with its key `main` is this simulator, `tester` may use it and the sandbox, and `more` follows.
+pub fn yaml(provider: &Provider, more: &str) -> String {
+    format!(
+        "providers:\n  sim: {{ dialect: openai-chat, base_url: \"{}\", keys: [{{ name: main, secret: {MAIN_KEY} }}] }}\n\
+         clients:\n  tester: {{ token: {TOKEN}, models: [\"sim/*\", \"sandbox/*\"] }}\n{more}",
+        provider.base_url()
+    )
+}
+
+/// The text at that JSON pointer; empty where there is none.
+pub fn text<'a>(value: &'a Value, path: &str) -> &'a str {
+    value.pointer(path).and_then(Value::as_str).unwrap_or_default()
+}
 
 /// One chat request with the tester's token on a connection of its own.
 pub async fn ask(replica: &Replica, model: &str) -> Outcome<Answer> {
@@ -63,4 +79,18 @@ pub async fn settled(admin: &Admin, replicas: usize) -> Outcome<String> {
     };
     admin.until(PATIENCE, "/fleet", done).await?;
     Ok(version)
+}
+
+/// Asserts that it is alive, not ready, serves nothing, and that what lies on its disk is not used for a reason that holds
+/// `why`.
+pub async fn waits(replica: &Replica, why: &str) -> Outcome {
+    let (status, ready) = readyz(replica)?;
+    assert_eq!(status, 503, "{ready}");
+    assert!(text(&ready, "/reason").contains("waiting for the control plane"), "{ready}");
+    assert!(text(&ready, "/last_good_error").contains(why), "{ready}");
+    assert_eq!(text(&ready, "/config_source"), "none", "{ready}");
+    let answer = ask(replica, "sim/m").await?;
+    openai_reason(&answer, 503, "overloaded", "not_configured");
+    assert_eq!(replica.ops("/healthz")?.0, 200);
+    Ok(())
 }

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use keyway_e2e::admin::Admin;
-use keyway_e2e::fleet::{PATIENCE, admin, ask};
-use keyway_e2e::gateway::{MAIN_KEY, Outcome, TOKEN};
+use keyway_e2e::fleet::{PATIENCE, admin, ask, yaml};
+use keyway_e2e::gateway::Outcome;
 use keyway_e2e::tmpfs::Tmpfs;
 use keyway_e2e::traffic::Traffic;
 use keyway_testkit::process::Planes;
@@ -19,14 +19,6 @@ use serde_json::{Value, json};
 
 const DISK_MIB: u32 = 48;
 const NEW_KEY: &str = "sk-sim-second-0123456789abcdef";
-
-fn yaml(provider: &Provider) -> String {
-    format!(
-        "providers:\n  sim: {{ dialect: openai-chat, base_url: \"{}\", keys: [{{ name: main, secret: {MAIN_KEY} }}] }}\n\
-         clients:\n  tester: {{ token: {TOKEN}, models: [\"sim/*\"] }}\n",
-        provider.base_url()
-    )
-}
 
 /// Fills the disk to its last byte.
 fn fill(ballast: &Path) -> Outcome {
@@ -105,7 +97,7 @@ async fn p9_on_a_full_disk_nothing_changes_and_everything_goes_on() -> Outcome {
         return Ok(());
     };
     let provider = Provider::start()?;
-    let setup = Planes::of(yaml(&provider)).data_dir(disk.path().join("home"));
+    let setup = Planes::of(yaml(&provider, "")).data_dir(disk.path().join("home"));
     let mut planes = setup.start(1)?;
     let admin = admin(&planes)?;
     let traffic = Traffic::on(&planes.replicas, "sim/m", 2, Duration::from_millis(5))?;
@@ -155,7 +147,7 @@ fn fail_writes(pid: u32, fail: bool) -> Outcome {
 async fn p18_where_the_audit_log_cannot_be_written_nothing_changes_until_the_next_start() -> Outcome {
     let provider = Provider::start()?;
     // Without the signal a write beyond the limit is an error like that of a failing disk.
-    let setup = Planes::of(yaml(&provider)).under(&["env", "--ignore-signal=XFSZ"]);
+    let setup = Planes::of(yaml(&provider, "")).under(&["env", "--ignore-signal=XFSZ"]);
     let mut planes = setup.start(2)?;
     let admin = admin(&planes)?;
     let traffic = Traffic::on(&planes.replicas, "sim/m", 2, Duration::from_millis(5))?;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keyway_e2e::admin::Admin;
-use keyway_e2e::fleet::{PATIENCE, admin, ask, settled};
-use keyway_e2e::gateway::{MAIN_KEY, Outcome, TOKEN};
+use keyway_e2e::fleet::{PATIENCE, admin, ask, settled, text, yaml};
+use keyway_e2e::gateway::Outcome;
 use keyway_e2e::traffic::{Traffic, version};
 use keyway_testkit::process::Planes;
 use keyway_testkit::provider::Provider;
@@ -22,14 +22,6 @@ const BEHIND: &str = "the index had lost ";
 const EMPTY: &str = "the index held nothing";
 /// A start that is refused ends within this time.
 const REFUSED_WITHIN: Duration = Duration::from_secs(20);
-
-fn yaml(provider: &Provider) -> String {
-    format!(
-        "providers:\n  sim: {{ dialect: openai-chat, base_url: \"{}\", keys: [{{ name: main, secret: {MAIN_KEY} }}] }}\n\
-         clients:\n  tester: {{ token: {TOKEN}, models: [\"sim/*\"] }}\n",
-        provider.base_url()
-    )
-}
 
 fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     fs::create_dir_all(to)?;
@@ -62,7 +54,9 @@ const HARMS: [(&str, Harm); 4] = [
         alter(&index.join("db"), |bytes| {
             let found = places(bytes, "client-7");
             assert!(!found.is_empty(), "the index holds its documents");
-            found.into_iter().filter_map(|at| Some(at + 3)).for_each(|at| bytes[at] ^= 0x04);
+            for at in found {
+                bytes.get_mut(at + 3).into_iter().for_each(|byte| *byte ^= 0x04);
+            }
         })
     }),
     ("cut in half", |index| {
@@ -84,7 +78,7 @@ const HARMS: [(&str, Harm); 4] = [
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p12_a_damaged_index_is_named_and_nothing_is_lost() -> Outcome {
     let provider = Provider::start()?;
-    let mut planes = Planes::start(&yaml(&provider), 1)?;
+    let mut planes = Planes::start(&yaml(&provider, ""), 1)?;
     planes.configure(None)?;
     let admin = admin(&planes)?;
     for number in 0..20 {
@@ -128,7 +122,7 @@ fn newest_segment(planes: &Planes) -> Outcome<PathBuf> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p13_a_torn_end_is_cut_off_and_an_altered_record_refuses_the_start() -> Outcome {
     let provider = Provider::start()?;
-    let mut planes = Planes::start(&yaml(&provider), 1)?;
+    let mut planes = Planes::start(&yaml(&provider, ""), 1)?;
     planes.configure(None)?;
     let admin = admin(&planes)?;
     for number in 0..20 {
@@ -188,14 +182,14 @@ async fn p13_a_torn_end_is_cut_off_and_an_altered_record_refuses_the_start() -> 
 
 async fn names(admin: &Admin) -> Outcome<Vec<String>> {
     let clients = admin.get("/clients").await?;
-    let named = clients.as_array().into_iter().flatten().filter_map(|one| one["name"].as_str());
-    Ok(named.map(str::to_owned).collect())
+    let named = clients.as_array().into_iter().flatten().map(|one| text(one, "/name").to_owned());
+    Ok(named.collect())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p14_an_old_state_is_taken_only_when_it_was_restored() -> Outcome {
     let provider = Provider::start()?;
-    let mut planes = Planes::start(&yaml(&provider), 2)?;
+    let mut planes = Planes::start(&yaml(&provider, ""), 2)?;
     planes.configure(None)?;
     let admin = admin(&planes)?;
     let backup = planes.folder().join("backup").display().to_string();

@@ -20,6 +20,9 @@ use zeroize::{Zeroize, Zeroizing};
 
 /// `ToReplica.chunk`.
 const CHUNK_FIELD: u32 = 2;
+/// A chunk is closed at so many bytes; only a resource that is larger makes a larger one. Each stream copies a chunk into a
+/// buffer of its own, which stays as large as the largest was.
+const CHUNK_GOAL: usize = 64 << 10;
 
 /// A whole state, ready to be sent. Frames hold secrets and are wiped when the last stream lets go.
 pub struct Push {
@@ -54,7 +57,7 @@ pub enum TooLarge {
 // === impl Push ===
 
 impl Push {
-    /// Encodes a state: begin, chunks of at most [`CHUNK_LIMIT`], commit. `hash` is the root over these resources.
+    /// Encodes a state: begin, chunks of about 64 KiB and at most [`CHUNK_LIMIT`], commit. `hash` is the root over these resources.
     ///
     /// # Errors
     /// When a resource or the whole is over its limit.
@@ -132,7 +135,7 @@ fn chunked(resources: &[Resource]) -> Result<Vec<&[Resource]>, TooLarge> {
         if bytes > CHUNK_LIMIT {
             return Err(TooLarge::Resource { name: resource.name.clone(), bytes });
         }
-        if filled + bytes > CHUNK_LIMIT {
+        if filled > 0 && filled + bytes > CHUNK_GOAL {
             chunks.extend(resources.get(start..place));
             (start, filled) = (place, 0);
         }
@@ -162,7 +165,8 @@ mod tests {
 
     #[test]
     fn every_resource_once_in_chunks_within_the_limit() {
-        let resources: Vec<_> = (0..10).map(|n| resource(&format!("r{n}"), 400_000)).collect();
+        let large = |n| if n == 4 { 1_000_000 } else { 30_000 };
+        let resources: Vec<_> = (0..10).map(|n| resource(&format!("r{n}"), large(n))).collect();
         let push = encode(Version { epoch: 1, counter: 3 }, &resources).unwrap();
         let messages = decoded(&push);
         let mut seen = Vec::new();
@@ -173,11 +177,11 @@ mod tests {
             }
         }
         assert_eq!(seen, resources);
-        assert_eq!(messages.len(), 7);
+        assert_eq!(messages.len(), 8, "two in a chunk, the large one alone");
         let Message::Begin(begin) = &messages[0] else { panic!("begins with Begin") };
         assert_eq!(begin.resources, 10);
         assert_eq!(begin.bytes, seen.iter().map(|r| r.encoded_len() as u64).sum::<u64>());
-        let Message::Commit(commit) = &messages[6] else { panic!("ends with Commit") };
+        let Message::Commit(commit) = &messages[7] else { panic!("ends with Commit") };
         assert_eq!(commit.state_hash, state_hash(&seen).0);
     }
 

@@ -5,6 +5,8 @@ mod api;
 #[cfg(test)]
 mod fleet;
 #[cfg(test)]
+mod herd;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod program;

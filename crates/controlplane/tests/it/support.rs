@@ -95,8 +95,12 @@ pub(crate) struct Received {
 
 impl Replica {
     pub(crate) async fn connect(running: &Running, token: &str, hello: Hello) -> Result<Self, Status> {
-        let channel =
-            Channel::from_shared(format!("http://{}", running.fleet)).unwrap().connect().await.unwrap();
+        Self::connect_to(&running.fleet.to_string(), token, hello).await
+    }
+
+    /// As `connect`, to a control plane in another process.
+    pub(crate) async fn connect_to(fleet: &str, token: &str, hello: Hello) -> Result<Self, Status> {
+        let channel = Channel::from_shared(format!("http://{fleet}")).unwrap().connect().await.unwrap();
         let (out, messages) = mpsc::channel(16);
         let mut request = Request::new(ReceiverStream::new(messages));
         request
@@ -170,6 +174,12 @@ impl Replica {
         let (version, state_hash) = (received.commit.version, received.commit.state_hash);
         self.say(from_replica::Message::Ack(Ack { version, state_hash, apply_micros: 100 })).await;
         snapshot
+    }
+
+    /// Acknowledges a state that was only checked for what it says of itself.
+    pub(crate) async fn acknowledge_unread(&self, received: &Received) {
+        let (version, state_hash) = (received.commit.version, received.commit.state_hash.clone());
+        self.say(from_replica::Message::Ack(Ack { version, state_hash, apply_micros: 100 })).await;
     }
 
     /// Refuses the next state.
