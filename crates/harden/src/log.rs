@@ -55,17 +55,15 @@ fn may(line: &Metadata<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{
-        io::Write,
-        sync::{Arc, Mutex},
-    };
+    use parking_lot::Mutex;
+    use std::{io::Write, sync::Arc};
 
     #[derive(Clone, Default)]
     struct Kept(Arc<Mutex<Vec<u8>>>);
 
     impl Write for Kept {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
+            self.0.lock().write(bytes)
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -88,7 +86,7 @@ mod tests {
                 tracing::trace!(target: "h2::codec", "theirs");
                 tracing::trace!(target: "keyway::room", "ours");
             });
-            let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+            let text = String::from_utf8(kept.0.lock().clone()).unwrap();
             assert!(text.contains("ours") && !text.contains("theirs"), "{filter}: {text}");
         }
         assert!(matches!(log("info,h2=loud"), Err(LogError::Filter(_))));

@@ -14,6 +14,7 @@ use keyway_controlplane::{
 };
 use keyway_telemetry::{Exporting, Otlp};
 use std::{
+    alloc::System,
     cell::RefCell,
     collections::BTreeSet,
     io::{self, Read, Write},
@@ -22,6 +23,11 @@ use std::{
     process::ExitCode,
 };
 use tokio::signal::unix::{SignalKind, signal};
+use zeroizing_alloc::ZeroAlloc;
+
+// What is freed is wiped: libraries' buffers have held keys.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 /// Bytes of a configuration file.
 const CONFIG_LIMIT: u64 = 64 << 20;

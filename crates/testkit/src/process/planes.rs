@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -25,6 +25,7 @@ pub struct Planes {
     pub control: Process,
     facts: Facts,
     folder: tempfile::TempDir,
+    env: Vec<(String, String)>,
 }
 
 /// One data plane.
@@ -50,10 +51,16 @@ struct Facts {
 impl Planes {
     /// Starts a control plane with this keyway.yaml (no `${NAME}` in it) and so many data planes.
     pub fn start(yaml: &str, replicas: usize) -> Result<Self, StartError> {
+        Self::start_with(yaml, replicas, &[])
+    }
+
+    /// As `start`, with variables for all of them.
+    pub fn start_with(yaml: &str, replicas: usize, env: &[(&str, &str)]) -> Result<Self, StartError> {
         let folder = tempfile::tempdir().map_err(StartError::system("keyway-controlplane"))?;
         let (config, ready) = (folder.path().join("keyway.yaml"), folder.path().join("ready.json"));
         std::fs::write(&config, yaml).map_err(StartError::system("keyway.yaml"))?;
         let mut command = clean(&binary("keyway-controlplane")?, folder.path());
+        command.envs(env.iter().copied());
         command
             .args(["--admin-listen", "127.0.0.1:0", "--fleet-listen", "127.0.0.1:0", "--config"])
             .arg(config);
@@ -62,7 +69,8 @@ impl Planes {
         let facts = control.until(READY_LIMIT, "wrote its ready file", |_| {
             serde_json::from_slice(&std::fs::read(&ready).ok()?).ok()
         })?;
-        let mut planes = Self { replicas: Vec::new(), control, facts, folder };
+        let env = env.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let mut planes = Self { replicas: Vec::new(), control, facts, folder, env };
         for _ in 0..replicas {
             planes.add()?;
         }
@@ -73,6 +81,7 @@ impl Planes {
     pub fn add(&mut self) -> Result<&mut Replica, StartError> {
         let id = format!("replica-{}", self.replicas.len() + 1);
         let mut command = clean(&binary("keyway-dataplane")?, self.folder.path());
+        command.envs(self.env.iter().cloned());
         command
             .args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--id", &id])
             .args(["--fleet-url", &format!("http://{}", self.facts.fleet_addr)])
@@ -91,6 +100,17 @@ impl Planes {
     #[must_use]
     pub fn admin_url(&self) -> &str {
         &self.facts.admin_url
+    }
+
+    /// Where all of them run: keyway.yaml, the ready file, `home`, and a folder for each data plane.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The admin token, read from its file.
+    pub fn admin_token(&self) -> std::io::Result<String> {
+        Ok(std::fs::read_to_string(&self.facts.admin_token_file)?.trim().to_owned())
     }
 
     /// Runs `keyway ARGS` against it, as an operator who has the admin token.
