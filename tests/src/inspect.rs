@@ -1,6 +1,7 @@
 //! What Linux says about a running process: memory, CPU, files.
 
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 /// Length of a tick of /proc/PID/stat: Linux reports in hundredths of a second on every machine.
@@ -68,4 +69,34 @@ fn status(pid: u32, field: &str) -> io::Result<u64> {
     let value = text.lines().find_map(|line| line.strip_prefix(field));
     let number = value.and_then(|value| value.split_whitespace().next()?.parse().ok());
     number.ok_or_else(|| io::Error::other(format!("no {field} of process {pid}")))
+}
+
+/// Bytes of a page.
+const PAGE: usize = 4096;
+
+/// Reads all memory that the process may write, a piece at a time: heap, stacks, freed or not; without pages that hold
+/// nothing. For root, since these processes cannot be read by others of their user.
+pub fn memory(pid: u32, mut look: impl FnMut(&[u8])) -> io::Result<()> {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps"))?;
+    let memory = std::fs::File::open(format!("/proc/{pid}/mem"))?;
+    for line in maps.lines() {
+        let (range, rest) = line.split_once(' ').unwrap_or_default();
+        let Some((from, to)) = range.split_once('-').filter(|_| rest.starts_with("rw")) else { continue };
+        let bound = |text: &str| u64::from_str_radix(text, 16).map_err(io::Error::other);
+        let (mut at, to) = (bound(from)?, bound(to)?);
+        let (mut page, mut run) = (vec![0; PAGE], Vec::new());
+        while at < to {
+            // A page that has gone since holds nothing any more.
+            let read = memory.read_exact_at(&mut page, at).is_ok();
+            if read && page != [0; PAGE] {
+                run.extend_from_slice(&page);
+            } else if !run.is_empty() {
+                look(&run);
+                run.clear();
+            }
+            at += PAGE as u64;
+        }
+        look(&run);
+    }
+    Ok(())
 }

@@ -25,6 +25,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Box<dyn Error>> {
             ".keyway.snapshot.v1.Credential",
             ".keyway.snapshot.v1.Resource",
             ".keyway.snapshot.v1.Settings",
+            ".keyway.fleet.v1.Probe",
         ])
         .client_mod_attribute(".", "#[cfg(feature = \"services\")]")
         .server_mod_attribute(".", "#[cfg(feature = \"services\")]")

@@ -12,10 +12,16 @@ mod server;
 mod tests;
 mod trace;
 
+use std::alloc::System;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use zeroizing_alloc::ZeroAlloc;
+
+// What is freed is wiped: libraries' buffers have held keys.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     let cli = parse().unwrap_or_else(|error| explain(&error));

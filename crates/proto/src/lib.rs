@@ -37,12 +37,21 @@ pub const STATE_LIMIT: u64 = 64 << 20;
 
 mod debug {
     //! Messages that hold secrets print their name and what is not secret.
-    use crate::snapshot::v1::{Credential, Resource, Settings};
+    use crate::{
+        fleet::v1::Probe,
+        snapshot::v1::{Credential, Resource, Settings},
+    };
     use std::fmt;
 
     impl fmt::Debug for Credential {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             write!(f, "Credential({}/{}/{})", self.provider, self.key, self.version)
+        }
+    }
+
+    impl fmt::Debug for Probe {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "Probe({}, {}/{}/{})", self.id, self.provider, self.key, self.version)
         }
     }
 
@@ -55,6 +64,29 @@ mod debug {
     impl fmt::Debug for Settings {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             write!(f, "Settings(body_limit {})", self.body_limit)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        fleet::v1::{Probe, ToReplica, to_replica::Message},
+        snapshot::v1::{Credential, Resource, Settings},
+    };
+
+    #[test]
+    fn no_message_shows_a_secret() {
+        let secret = b"sk-leak".to_vec();
+        let probe = Probe { secret: secret.clone(), ..Probe::default() };
+        let shown = [
+            format!("{:?}", Credential { secret: secret.clone(), ..Credential::default() }),
+            format!("{:?}", Resource { body: secret.clone().into(), ..Resource::default() }),
+            format!("{:?}", Settings { digest_key: secret.clone(), ..Settings::default() }),
+            format!("{:?}", ToReplica { message: Some(Message::Probe(probe)) }),
+        ];
+        for text in shown {
+            assert!(!text.contains("sk-leak") && !text.contains("115, 107"), "{text}");
         }
     }
 }

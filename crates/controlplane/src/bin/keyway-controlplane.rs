@@ -14,22 +14,25 @@ use keyway_controlplane::{
 };
 use keyway_telemetry::{Exporting, Otlp};
 use std::{
+    alloc::System,
     cell::RefCell,
     collections::BTreeSet,
-    io::{self, IsTerminal, Read, Write},
+    io::{self, Read, Write},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::ExitCode,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use zeroizing_alloc::ZeroAlloc;
+
+// What is freed is wiped: libraries' buffers have held keys.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 /// Bytes of a configuration file.
 const CONFIG_LIMIT: u64 = 64 << 20;
 const ADMIN: &str = "127.0.0.1:8600";
 const FLEET: &str = "127.0.0.1:8601";
-/// Libraries see requests and could log their headers: they never get below this level.
-const CAPPED: [&str; 8] = ["h2", "hyper", "hyper_util", "tonic", "tower", "axum", "rustls", "tokio"];
 
 /// Keyway's control plane: owns the configuration, serves the admin API and the fleet stream.
 ///
@@ -99,7 +102,7 @@ fn run(options: Options) -> Result<(), Fault> {
     if let Some(store) = &options.check_index {
         return check_index(store).map_err(|error| error.to_string());
     }
-    log(&options.log)?;
+    keyway_harden::log(&options.log).map_err(|error| format!("--log {}: {error}", options.log))?;
     keyway_harden::harden();
     let file = options.config.as_deref().map(load).transpose()?;
     let server = file.as_ref().and_then(|file| file.server.clone()).unwrap_or_default();
@@ -159,16 +162,6 @@ fn storage(
     let program = std::env::current_exe().map_err(|error| format!("this program's own file: {error}"))?;
     let index_check = Some(IndexCheck { program, args: vec!["--check-index".into()] });
     Ok(Storage { home, root_key_file, credentials, index_check })
-}
-
-fn log(wanted: &str) -> Result<(), Fault> {
-    let mut filter = EnvFilter::try_new(wanted).map_err(|error| format!("--log {wanted}: {error}"))?;
-    for library in CAPPED {
-        filter = filter.add_directive(format!("{library}=info").parse().map_err(|_| "--log: internal")?);
-    }
-    let ansi = io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(io::stderr).init();
-    Ok(())
 }
 
 fn home(given: Option<PathBuf>) -> Result<PathBuf, Fault> {

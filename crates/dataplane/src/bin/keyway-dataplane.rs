@@ -5,7 +5,7 @@ use keyway_dataplane::{Running, Settings, StateDir, start, tls_config};
 use keyway_harden::harden;
 use keyway_telemetry::Otlp;
 use std::{
-    io::IsTerminal,
+    io::Write,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -69,9 +69,11 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let filter = tracing_subscriber::EnvFilter::new(format!("warn,keyway_dataplane={}", args.log));
-    let color = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(color).init();
+    if let Err(error) = keyway_harden::log(&format!("warn,keyway_dataplane={}", args.log)) {
+        // Nothing is left to be done when even stderr is gone.
+        let _ = writeln!(std::io::stderr(), "keyway-dataplane: --log {}: {error}", args.log);
+        return ExitCode::FAILURE;
+    }
     harden();
     match settings(args).and_then(|settings| start(settings).map_err(|error| error.to_string())) {
         Ok(running) => wait(running),

@@ -194,6 +194,7 @@ pub struct Drain {
 }
 /// Make one small real call to a provider with one version of one of its keys, over the network path that counts.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct Probe {
     /// Chosen by the control plane, unique on this stream.
     #[prost(uint64, tag = "1")]
