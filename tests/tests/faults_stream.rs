@@ -217,7 +217,8 @@ async fn u10_a_line_of_100_mib_ends_the_stream_with_bounded_memory() -> Outcome 
         let sent = stream_error(&answer, path, "upstream_line_too_long");
         let first = &events(surface, "m", &Stream::default(), surface == Surface::Chat)[0];
         assert!(sent == first, "{path}: {} bytes before the error event", sent.len());
-        assert!(grown < 24 << 10, "{path}: {grown} KiB");
+        // 8 MiB are held. A buffer that grows is copied, and all of it is wiped when it is freed, its unused half too.
+        assert!(grown < 32 << 10, "{path}: {grown} KiB");
     }
     let given_up =
         |seen: &[Seen]| seen.iter().filter(|seen| seen.model() == "m").all(|seen| seen.left_at().is_some());

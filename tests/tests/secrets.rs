@@ -219,11 +219,8 @@ const REAL: &[(&str, usize)] = &[
     ("pplx-", 45),
     ("xoxb-", 40),
 ];
-/// What looks real and is made up, each with its file: AWS's own example, and texts of the test that tells keys from names.
-const MADE_UP: &[(&str, &str)] = &[
-    ("AKIAIOSFODNN7EXAMPLE", "crates/config/src/secrets.rs"),
-    ("AIzaSyA1234567890abcdefghijklmnopqrstuv", "crates/config/src/secrets.rs"),
-];
+/// What looks real and is made up: AWS's own example, and a text of the test that tells keys from names.
+const MADE_UP: [&str; 2] = ["AKIAIOSFODNN7EXAMPLE", "AIzaSyA1234567890abcdefghijklmnopqrstuv"];
 /// Different characters of a key that was not typed by hand.
 const DIFFERENT: usize = 12;
 
@@ -253,8 +250,7 @@ fn s12_no_file_of_the_repository_holds_a_key() -> Outcome {
         let Ok(text) = fs::read_to_string(root().join(name)) else { continue };
         files += 1;
         for (number, line) in text.lines().enumerate() {
-            let known = |word: &&str| MADE_UP.contains(&(*word, name));
-            let real = real_keys(line).filter(|word| !known(word)).count();
+            let real = real_keys(line).filter(|word| !MADE_UP.contains(word)).count();
             found.extend((real > 0).then(|| format!("{name}:{}", number + 1)));
         }
     }

@@ -24,6 +24,8 @@ use zeroizing_alloc::ZeroAlloc;
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
+    // Every verb holds at least a token; those that log do it again, so that what the system refuses is said.
+    keyway_harden::harden();
     let cli = parse().unwrap_or_else(|error| explain(&error));
     match command::run(cli) {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,11 +3,10 @@
 use keyway_e2e::gateway::{CHAT, Outcome, chat, streamed};
 use keyway_e2e::leaks::{Operator, Secrets};
 use keyway_testkit::caller::{Caller, post};
-use keyway_testkit::process::Keyway;
 use keyway_testkit::provider::{Failure, Provider, Reply};
 
 pub(super) async fn callers(
-    keyway: &Keyway,
+    base_url: &str,
     provider: &Provider,
     operator: &mut Operator,
     secrets: &mut Secrets,
@@ -25,7 +24,7 @@ pub(super) async fn callers(
     let in_url = secrets.key("caller/in-url")?;
     let in_model = secrets.key("caller/in-model")?;
     let in_body = secrets.key("caller/in-body")?;
-    let to = keyway.base_url().trim_start_matches("http://").parse()?;
+    let to = base_url.trim_start_matches("http://").parse()?;
     let mut requests = vec![
         post(CHAT, &wrong, "", chat("sim/m").as_bytes()),
         post(&format!("{CHAT}?key={in_url}"), &token, "", chat("sim/m").as_bytes()),

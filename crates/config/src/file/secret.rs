@@ -8,7 +8,24 @@ use zeroize::Zeroizing;
 
 use super::scalar::{ByText, TEXT_OF_NUMBER};
 
-/// A provider key, a client token or a signing secret. Only [`Secret::expose`] gives its text.
+/// A provider key, a client token or a signing secret. Only [`Secret::expose`] gives its text; `Debug` prints a fixed word:
+/// ```
+/// let secret = keyway_config::Secret::new("sk-1".to_owned());
+/// assert_eq!(format!("{secret:?}"), "Secret(..)");
+/// ```
+/// It cannot be shown, written, or compared in a time that tells how much of a guess was right:
+/// ```compile_fail,E0277
+/// fn takes(_: impl std::fmt::Display) {}
+/// takes(keyway_config::Secret::new(String::new()));
+/// ```
+/// ```compile_fail,E0277
+/// fn takes(_: impl serde::Serialize) {}
+/// takes(keyway_config::Secret::new(String::new()));
+/// ```
+/// ```compile_fail,E0277
+/// fn takes(_: impl PartialEq) {}
+/// takes(keyway_config::Secret::new(String::new()));
+/// ```
 #[derive(Clone, JsonSchema)]
 #[schemars(transparent)]
 pub struct Secret(#[schemars(with = "String")] Zeroizing<String>);

@@ -5,8 +5,11 @@ use keyway_proto::fleet::v1::FromReplica;
 use prost::Message as _;
 use tonic::{
     Status,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
+
+/// Bytes of frames that are gathered before they are sent.
+const GATHERED: usize = 32 * 1024;
 
 /// Encoded frames out, messages in.
 #[derive(Debug, Default)]
@@ -35,6 +38,12 @@ impl Encoder for Frames {
         into.reserve(frame.len());
         into.put(frame);
         Ok(())
+    }
+
+    /// A buffer for each frame, which is wiped when it was sent: one for many would hold keys for as long as a replica
+    /// stays.
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(0, GATHERED)
     }
 }
 

@@ -10,7 +10,15 @@ const RANDOM: usize = 40;
 const CHECKSUM: usize = 6;
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// A token in clear, between its making and the one answer that shows it.
+/// A token in clear, between its making and the one answer that shows it. Nothing else can write it:
+/// ```compile_fail,E0277
+/// fn takes(_: impl std::fmt::Display) {}
+/// takes(keyway_controlplane::resource::TokenText::make().unwrap());
+/// ```
+/// ```compile_fail,E0277
+/// fn takes(_: impl serde::Serialize) {}
+/// takes(keyway_controlplane::resource::TokenText::make().unwrap());
+/// ```
 #[derive(Clone)]
 pub struct TokenText(Zeroizing<String>);
 

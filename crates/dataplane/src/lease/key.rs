@@ -5,12 +5,17 @@
 
 use super::{Health, Presented};
 use crate::clock;
+use aws_lc_rs::digest::{Context, SHA256};
 use keyway_proto::fleet::v1::KeyUse;
 use keyway_snapshot::{Credential, CredentialState, Provider, Secret};
 use memchr::memmem;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
+use std::{
+    fmt,
+    ops::Deref,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
+    },
 };
 
 /// What may be done with a key.
@@ -39,14 +44,21 @@ pub(crate) enum Take {
 /// One version of one key.
 #[derive(Debug)]
 pub(crate) struct Key {
+    uses: Arc<Uses>,
+    present: Presented,
+    secret: Option<Secret>,
+}
+
+/// All of a key but its secret, which goes with the last attempt that uses it, while its counts are still asked for.
+#[derive(Debug)]
+pub(crate) struct Uses {
     /// `provider/key/version`.
     pub(crate) id: Arc<str>,
     /// Tells it from every other key of this process: 0 is none.
     pub(crate) number: u64,
     /// What is known of it here.
     pub(crate) health: Health,
-    present: Presented,
-    secret: Option<Secret>,
+    proof: Proof,
     weight: AtomicU32,
     state: AtomicU8,
     /// While it is not active: that nobody holds it has been reported.
@@ -58,6 +70,10 @@ pub(crate) struct Key {
     refused: AtomicU64,
     failed: AtomicU64,
 }
+
+/// By which a secret that comes back, presented in the same way, is known again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Proof([u8; 32]);
 
 /// A key in use by one attempt.
 #[derive(Debug)]
@@ -104,7 +120,8 @@ impl From<CredentialState> for KeyState {
 impl Key {
     pub(super) fn new(provider: &Provider, credential: &Credential) -> Self {
         let present = Presented::of(&provider.auth, &credential.secret);
-        let key = Self::made(credential.id().into(), present, Some(credential.secret.clone()));
+        let uses = Uses::new(credential.id().into(), Proof::of(provider, &credential.secret));
+        let key = Self { uses: Arc::new(uses), present, secret: Some(credential.secret.clone()) };
         key.weight.store(credential.weight, Ordering::Relaxed);
         key.enter(credential.state.into());
         key
@@ -112,38 +129,29 @@ impl Key {
 
     /// For a provider that asks for none: counted and watched like any other.
     pub(super) fn none(provider: &str) -> Self {
-        Self::made(format!("{provider}/none/0").into(), Presented::Nothing, None)
+        let uses = Uses::new(format!("{provider}/none/0").into(), Proof([0; 32]));
+        Self { uses: Arc::new(uses), present: Presented::Nothing, secret: None }
     }
 
-    fn made(id: Arc<str>, present: Presented, secret: Option<Secret>) -> Self {
-        static NUMBERS: AtomicU64 = AtomicU64::new(1);
-        Self {
-            id,
-            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
-            health: Health::default(),
-            present,
-            secret,
-            weight: AtomicU32::new(1),
-            state: AtomicU8::new(KeyState::Active as u8),
-            told: AtomicBool::new(false),
-            in_flight: AtomicU64::new(0),
-            started: AtomicU64::new(0),
-            last_use: AtomicU64::new(0),
-            standby: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
+    /// The same key for who only counts: attempts that hold it keep its secret, and nobody else.
+    pub(super) fn without_secret(&self) -> Self {
+        Self { uses: Arc::clone(&self.uses), present: Presented::Nothing, secret: None }
+    }
+
+    /// The same key with its secret, if this is it.
+    pub(super) fn again(self: &Arc<Self>, provider: &Provider, credential: &Credential) -> Option<Arc<Self>> {
+        if self.proof != Proof::of(provider, &credential.secret) {
+            return None;
         }
+        if self.secret.is_some() {
+            return Some(Arc::clone(self));
+        }
+        let (uses, secret) = (Arc::clone(&self.uses), Some(credential.secret.clone()));
+        Some(Arc::new(Self { uses, present: Presented::of(&provider.auth, &credential.secret), secret }))
     }
 
     pub(super) fn provider(&self) -> &str {
         self.id.split('/').next().unwrap_or_default()
-    }
-
-    /// Whether this is that version with that secret, presented in that way.
-    pub(super) fn is(&self, provider: &Provider, credential: &Credential) -> bool {
-        let same = |secret: &Secret| secret.expose() == credential.secret.expose();
-        self.secret.as_ref().is_some_and(same)
-            && self.present == Presented::of(&provider.auth, &credential.secret)
     }
 
     pub(super) fn weigh(&self, weight: u32) {
@@ -269,6 +277,55 @@ impl Key {
 
     fn used(&self) {
         self.last_use.store(clock::coarse_millis(), Ordering::Relaxed);
+    }
+}
+
+impl Deref for Key {
+    type Target = Uses;
+
+    fn deref(&self) -> &Uses {
+        &self.uses
+    }
+}
+
+// === impl Uses ===
+
+impl Uses {
+    fn new(id: Arc<str>, proof: Proof) -> Self {
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
+        Self {
+            id,
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            health: Health::default(),
+            proof,
+            weight: AtomicU32::new(1),
+            state: AtomicU8::new(KeyState::Active as u8),
+            told: AtomicBool::new(false),
+            in_flight: AtomicU64::new(0),
+            started: AtomicU64::new(0),
+            last_use: AtomicU64::new(0),
+            standby: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        }
+    }
+}
+
+// === impl Proof ===
+
+impl Proof {
+    fn of(provider: &Provider, secret: &Secret) -> Self {
+        let mut hash = Context::new(&SHA256);
+        // Auth holds names and no secret; its text ends where a byte stands that is in no name.
+        hash.update(format!("{:?}\0", provider.auth).as_bytes());
+        hash.update(secret.expose());
+        Self(hash.finish().as_ref().try_into().unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Proof(..)")
     }
 }
 

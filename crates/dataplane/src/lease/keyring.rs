@@ -78,7 +78,7 @@ impl Keyring {
         }
         for key in known {
             changes.enter(&key, KeyState::Revoked);
-            self.leaving.push(key);
+            self.leaving.push(Arc::new(key.without_secret()));
         }
     }
 
@@ -96,7 +96,7 @@ impl Keyring {
             if old.state() != KeyState::Revoked || old.is_over() {
                 changes.enter(old, KeyState::Withdrawn);
             }
-            self.leaving.push(Arc::clone(old));
+            self.leaving.push(Arc::new(old.without_secret()));
         }
     }
 
@@ -182,7 +182,7 @@ impl Keyring {
     fn known(&self, provider: &Provider, credential: &Credential) -> Option<Arc<Key>> {
         let id = credential.id();
         let held = self.by_provider.get(&credential.provider).into_iter().flat_map(|of| &of.keys);
-        held.chain(&self.leaving).find(|key| *key.id == *id && key.is(provider, credential)).cloned()
+        held.chain(&self.leaving).filter(|key| *key.id == *id).find_map(|key| key.again(provider, credential))
     }
 }
 

@@ -45,6 +45,11 @@ impl Pool {
         }
     }
 
+    /// Drops all that rest: the buffer that each wrote its last request from still holds the key of that request.
+    pub(crate) fn clear(&self) {
+        self.idle.take();
+    }
+
     /// Drops what has ended or rested too long.
     pub(crate) fn sweep(&self, now: Instant) {
         self.idle.borrow_mut().retain(|_, links| {

@@ -47,7 +47,7 @@ pub(crate) fn choose(
     let untried = |at: usize, key: &Arc<Key>| {
         !tried.iter().any(|one| {
             // A refused credential is refused at every target of its provider's.
-            Arc::ptr_eq(&one.key, key) && (one.step == at || one.verdict == Verdict::Refused)
+            one.key.number == key.number && (one.step == at || one.verdict == Verdict::Refused)
         })
     };
     let mut coolest: Option<(u64, usize, &Arc<Key>, Take)> = None;
@@ -96,7 +96,7 @@ pub(crate) fn choose(
 fn standby(steps: &[Step], tried: &[Tried], keyring: &Keyring, now: u64) -> Option<Chosen> {
     steps.iter().enumerate().find_map(|(at, step)| {
         let keys = keyring.of(&step.target.provider.name);
-        let was = |key: &Arc<Key>| tried.iter().find(|one| Arc::ptr_eq(&one.key, key));
+        let was = |key: &Arc<Key>| tried.iter().find(|one| one.key.number == key.number);
         let benched = |key: &Arc<Key>| key.health.due(&step.target.model, now) == Due::Benched;
         let refused = |key: &Arc<Key>| match was(key) {
             Some(one) => one.verdict == Verdict::Refused,
@@ -113,8 +113,9 @@ fn standby(steps: &[Step], tried: &[Tried], keyring: &Keyring, now: u64) -> Opti
 /// What failed in passing, the least tried first.
 fn again(tried: &[Tried]) -> Option<Chosen> {
     let passing = tried.iter().filter(|one| one.verdict == Verdict::Passing && one.key.is_active());
-    let times =
-        |of: &Tried| tried.iter().filter(|one| one.step == of.step && Arc::ptr_eq(&one.key, &of.key)).count();
+    let times = |of: &Tried| {
+        tried.iter().filter(|one| one.step == of.step && one.key.number == of.key.number).count()
+    };
     passing.min_by_key(|one| times(one)).map(|one| Chosen {
         step: one.step,
         key: Arc::clone(&one.key),
