@@ -220,7 +220,11 @@ const REAL: &[(&str, usize)] = &[
     ("xoxb-", 40),
 ];
 /// What looks real and is made up: AWS's own example, and a text of the test that tells keys from names.
-const MADE_UP: [&str; 2] = ["AKIAIOSFODNN7EXAMPLE", "AIzaSyA1234567890abcdefghijklmnopqrstuv"];
+const MADE_UP: [&str; 3] = [
+    "AKIAIOSFODNN7EXAMPLE",
+    "AIzaSyA1234567890abcdefghijklmnopqrstuv",
+    "sk-proj-0123456789abcdefghij0123456789abcdefghij",
+];
 /// Different characters of a key that was not typed by hand.
 const DIFFERENT: usize = 12;
 
@@ -231,7 +235,9 @@ fn real_keys(line: &str) -> impl Iterator<Item = &str> {
         let fits = |(prefix, least): &(&str, usize)| {
             let rest = word.strip_prefix(prefix)?;
             let different: BTreeSet<char> = rest.chars().collect();
-            (rest.len() >= *least && different.len() >= DIFFERENT).then_some(())
+            // The name of a function has no digits.
+            let digits = rest.bytes().any(|byte| byte.is_ascii_digit());
+            (rest.len() >= *least && different.len() >= DIFFERENT && digits).then_some(())
         };
         REAL.iter().any(|form| fits(form).is_some())
     })

@@ -217,7 +217,8 @@ async fn s1_no_secret_in_anything_that_planes_of_their_own_wrote() -> Outcome {
     let yaml =
         yaml(&provider.base_url(), &mut secrets)?.replace(r#", { name: env, secret: "${SIM_KEY}" }"#, "");
     let log = "trace,h2=trace,h2::codec=trace,hyper=trace,hyper_util=trace,tonic=trace,tower=trace";
-    let mut planes = Planes::start_with(&yaml, 2, &[("KEYWAY_LOG", log), ("RUST_BACKTRACE", "full")])?;
+    let planes = Planes::of(yaml).env("KEYWAY_LOG", log).env("RUST_BACKTRACE", "full");
+    let mut planes = planes.start(2)?;
     let home = planes.folder().join("home");
     for (name, file) in [("made/admin", "admin.token"), ("made/fleet", "fleet.token")] {
         secrets.0.push(Marker::found(name, std::fs::read_to_string(home.join(file))?.trim().as_bytes()));

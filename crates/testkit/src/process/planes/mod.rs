@@ -24,6 +24,7 @@ pub struct Setup {
     yaml: Option<String>,
     data_dir: Option<PathBuf>,
     under: Vec<String>,
+    env: Vec<(String, String)>,
 }
 
 /// A running fleet. Dropped, the replicas end first.
@@ -47,6 +48,8 @@ struct Place {
     data_dir: PathBuf,
     config: Option<PathBuf>,
     under: Vec<String>,
+    /// Of all planes at every start.
+    env: Vec<(String, String)>,
     folder: tempfile::TempDir,
 }
 
@@ -74,6 +77,12 @@ impl Setup {
         self
     }
 
+    /// A variable of all planes' environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Starts the control plane and so many data planes, and waits until they are ready.
     pub fn start(self, replicas: usize) -> Result<Planes, StartError> {
         let system = || StartError::system("keyway-controlplane");
@@ -84,7 +93,7 @@ impl Setup {
             std::fs::write(path, yaml).map_err(StartError::system("keyway.yaml"))?;
         }
         let (admin, fleet) = (Port::take().map_err(system())?, Port::take().map_err(system())?);
-        let place = Place { admin, fleet, data_dir, config, under: self.under, folder };
+        let place = Place { admin, fleet, data_dir, config, under: self.under, env: self.env, folder };
         let mut control = place.spawn(&[])?;
         let facts = place.facts(&mut control)?;
         let control_env = Vec::new();
@@ -120,7 +129,8 @@ impl Planes {
     pub fn add_unready(&mut self) -> Result<&mut Replica, StartError> {
         let id = format!("replica-{}", self.replicas.len() + 1);
         let folder = self.place.folder.path();
-        let replica = Replica::start(folder, id, (&self.facts.fleet_addr, &self.facts.fleet_token_file))?;
+        let fleet = (self.facts.fleet_addr.as_str(), self.facts.fleet_token_file.as_path());
+        let replica = Replica::start(folder, id, fleet, self.place.env.clone())?;
         Ok(self.replicas.push_mut(replica))
     }
 
@@ -194,7 +204,7 @@ impl Place {
                 command
             }
         };
-        command.envs(env.iter().map(|(name, value)| (name, value)));
+        command.envs(self.env.iter().chain(env).map(|(name, value)| (name, value)));
         command.args(["--admin-listen", &self.admin.address(), "--fleet-listen", &self.fleet.address()]);
         command.arg("--data-dir").arg(&self.data_dir).arg("--ready-file").arg(self.ready());
         if let Some(config) = &self.config {

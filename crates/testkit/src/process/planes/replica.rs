@@ -30,20 +30,26 @@ pub struct Replica {
     folder: PathBuf,
     fleet_addr: String,
     fleet_token_file: PathBuf,
+    env: Vec<(String, String)>,
 }
 
 // === impl Replica ===
 
 impl Replica {
-    pub(super) fn start(folder: &Path, id: String, fleet: (&str, &Path)) -> Result<Self, StartError> {
+    pub(super) fn start(
+        folder: &Path,
+        id: String,
+        fleet: (&str, &Path),
+        env: Vec<(String, String)>,
+    ) -> Result<Self, StartError> {
         let port = || Port::take().map_err(StartError::system(&id));
         let (listen, ops) = (port()?, port()?);
         let (fleet_addr, fleet_token_file) = (fleet.0.to_owned(), fleet.1.to_owned());
         let url = |port: &Port| format!("http://{}", port.address());
         let (base_url, ops_url, folder) = (url(&listen), url(&ops), folder.to_owned());
-        let process = spawn(&folder, &id, (&fleet_addr, &fleet_token_file), (&listen, &ops))?;
+        let process = spawn((&folder, &env), &id, (&fleet_addr, &fleet_token_file), (&listen, &ops))?;
         let mut replica =
-            Self { process, id, base_url, ops_url, listen, ops, folder, fleet_addr, fleet_token_file };
+            Self { process, id, base_url, ops_url, listen, ops, folder, fleet_addr, fleet_token_file, env };
         replica.until_listening()?;
         Ok(replica)
     }
@@ -57,7 +63,7 @@ impl Replica {
     /// As `start_again`, and waits for nothing.
     pub fn spawn_again(&mut self) -> Result<(), StartError> {
         let fleet = (self.fleet_addr.as_str(), self.fleet_token_file.as_path());
-        self.process = spawn(&self.folder, &self.id, fleet, (&self.listen, &self.ops))?;
+        self.process = spawn((&self.folder, &self.env), &self.id, fleet, (&self.listen, &self.ops))?;
         Ok(())
     }
 
@@ -91,12 +97,13 @@ impl Replica {
 }
 
 fn spawn(
-    folder: &Path,
+    (folder, env): (&Path, &[(String, String)]),
     id: &str,
     (fleet_addr, fleet_token_file): (&str, &Path),
     (listen, ops): (&Port, &Port),
 ) -> Result<Process, StartError> {
     let mut command = clean(&binary("keyway-dataplane")?, folder);
+    command.envs(env.iter().map(|(name, value)| (name, value)));
     command
         .args(["--listen", &listen.address(), "--ops-listen", &ops.address(), "--id", id])
         .args(["--fleet-url", &format!("http://{fleet_addr}")])
