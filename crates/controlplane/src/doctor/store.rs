@@ -8,9 +8,9 @@ use crate::{
 
 const STORE: &str = "store";
 const SEAL: &str = "seal";
-/// Less of the disk free than this, percent.
-const LITTLE: u64 = 20;
-const VERY_LITTLE: u64 = 10;
+/// Less of the disk free than this share, percent, and than so many bytes: a tenth of a large disk is much.
+const LITTLE: (u64, u64) = (20, 16 << 30);
+const VERY_LITTLE: (u64, u64) = (10, 1 << 30);
 
 /// `verified`: what a full check of the audit log came to, where one was made.
 pub(crate) fn store(condition: &Condition, verified: Option<&Result<Verified, StoreError>>) -> Vec<Finding> {
@@ -40,11 +40,11 @@ fn space(condition: &Condition) -> Option<Finding> {
     let percent = free.saturating_mul(100) / total;
     let what = format!("{percent} % of its disk is free ({free} of {total} bytes)");
     let what_to_do = "make room; on a full disk nothing can be changed";
-    match percent {
-        _ if percent < VERY_LITTLE => Some(Finding::fail(STORE, what, what_to_do)),
-        _ if percent < LITTLE => Some(Finding::warn(STORE, what, what_to_do)),
-        _ => None,
+    let below = |(share, bytes): (u64, u64)| percent < share && free < bytes;
+    if below(VERY_LITTLE) {
+        return Some(Finding::fail(STORE, what, what_to_do));
     }
+    below(LITTLE).then(|| Finding::warn(STORE, what, what_to_do))
 }
 
 /// The vault is open, or nobody would ask; `files`: how many secrets are in it.
