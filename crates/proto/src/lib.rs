@@ -34,6 +34,8 @@ pub const SCHEMA: u32 = 1;
 pub const CHUNK_LIMIT: usize = 1 << 20;
 /// Bytes of resources in a whole state.
 pub const STATE_LIMIT: u64 = 64 << 20;
+/// Bytes of frames in one `Batch`; a frame is never larger.
+pub const BATCH_LIMIT: usize = 1 << 20;
 
 mod debug {
     //! Messages that hold secrets print their name and what is not secret.

@@ -9,17 +9,25 @@ use serde::Deserialize;
 use super::step::{self, cargo};
 
 /// What each crate of the workspace may name of the others.
-const MAY: [(&str, &[&str]); 14] = [
+const MAY: [(&str, &[&str]); 15] = [
     ("keyway-proto", &[]),
     ("keyway-snapshot", &["keyway-proto"]),
     ("keyway-dialect", &["keyway-proto", "keyway-snapshot"]),
     ("keyway-catalog", &["keyway-proto", "keyway-snapshot"]),
     ("keyway-config", &["keyway-catalog", "keyway-proto", "keyway-snapshot"]),
+    ("keyway-metering", &["keyway-proto"]),
     ("keyway-telemetry", &[]),
     ("keyway-harden", &[]),
     (
         "keyway-dataplane",
-        &["keyway-dialect", "keyway-harden", "keyway-proto", "keyway-snapshot", "keyway-telemetry"],
+        &[
+            "keyway-dialect",
+            "keyway-harden",
+            "keyway-metering",
+            "keyway-proto",
+            "keyway-snapshot",
+            "keyway-telemetry",
+        ],
     ),
     (
         "keyway-controlplane",
@@ -27,6 +35,7 @@ const MAY: [(&str, &[&str]); 14] = [
             "keyway-catalog",
             "keyway-config",
             "keyway-harden",
+            "keyway-metering",
             "keyway-proto",
             "keyway-snapshot",
             "keyway-telemetry",
@@ -51,8 +60,14 @@ const MAY: [(&str, &[&str]); 14] = [
 ];
 
 /// Crates that hold rules and no I/O.
-const PURE: [&str; 5] =
-    ["keyway-catalog", "keyway-config", "keyway-dialect", "keyway-proto", "keyway-snapshot"];
+const PURE: [&str; 6] = [
+    "keyway-catalog",
+    "keyway-config",
+    "keyway-dialect",
+    "keyway-metering",
+    "keyway-proto",
+    "keyway-snapshot",
+];
 
 /// What a pure crate must not reach, however far away.
 const SHELL: [&str; 8] = ["axum", "hyper", "mio", "reqwest", "rustls", "tokio", "tonic", "tracing"];

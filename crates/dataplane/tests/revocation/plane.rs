@@ -4,7 +4,7 @@ use bytes::Bytes;
 use keyway_proto::{
     SCHEMA,
     fleet::v1::{
-        Beat, Begin, Chunk, Commit, FromReplica, Probe, ProbeResult, ToReplica,
+        Accepted, Batch, Beat, Begin, Chunk, Commit, FromReplica, Probe, ProbeResult, ToReplica,
         fleet_server::{Fleet, FleetServer},
         from_replica, to_replica,
     },
@@ -44,6 +44,7 @@ struct Service(mpsc::Sender<Talk>);
 #[tonic::async_trait]
 impl Fleet for Service {
     type SyncStream = ReceiverStream<Result<ToReplica, Status>>;
+    type ReportStream = ReceiverStream<Result<Accepted, Status>>;
 
     async fn sync(
         &self,
@@ -52,6 +53,10 @@ impl Fleet for Service {
         let (out, outgoing) = mpsc::channel(16);
         self.0.send((request.into_inner(), out)).await.unwrap();
         Ok(Response::new(ReceiverStream::new(outgoing)))
+    }
+
+    async fn report(&self, _: Request<Streaming<Batch>>) -> Result<Response<Self::ReportStream>, Status> {
+        Err(Status::unimplemented("keeps no books"))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
 use keyway_proto::{
     SCHEMA,
     fleet::v1::{
-        Beat, Begin, Chunk, Hello,
+        Accepted, Batch, Beat, Begin, Chunk, Hello,
         fleet_server::{Fleet, FleetServer},
     },
 };
@@ -34,6 +34,7 @@ struct Plane {
 #[tonic::async_trait]
 impl Fleet for Plane {
     type SyncStream = ReceiverStream<Result<ToReplica, Status>>;
+    type ReportStream = ReceiverStream<Result<Accepted, Status>>;
 
     async fn sync(
         &self,
@@ -45,6 +46,10 @@ impl Fleet for Plane {
         let (out, outgoing) = mpsc::channel(16);
         self.streams.send((request.into_inner(), out)).await.unwrap();
         Ok(Response::new(ReceiverStream::new(outgoing)))
+    }
+
+    async fn report(&self, _: Request<Streaming<Batch>>) -> Result<Response<Self::ReportStream>, Status> {
+        Err(Status::unimplemented("keeps no books"))
     }
 }
 
