@@ -135,16 +135,17 @@ async fn attempts(
     let place = worker.open.enter(call.token, std::rc::Rc::clone(tally.caller.beat.pulse()));
     while tried.len() < ATTEMPTS {
         // The newest keys, not the pinned ones: a key that was withdrawn meanwhile must not be used.
-        let Some(state) = worker.held.pin() else { break };
+        let newer = if worker.held.is_newest(&call.state) { None } else { worker.held.pin() };
+        let state = newer.as_ref().unwrap_or(&call.state);
         // A client that was revoked while its body came in, or between two attempts, gets no answer.
-        if !std::sync::Arc::ptr_eq(&state, &call.state) || place.is_cut() == Some(Cut::Client) {
+        if newer.is_some() || place.is_cut() == Some(Cut::Client) {
             auth::admitted(&state.snapshot, call.token, worker.since_epoch(tally.started).as_secs())?;
         }
         let sent = Instant::now();
         let now = worker.millis(sent);
         let Some(chosen) = choose(steps, &tried, &state.keyring, now, worker.random.next()) else {
             // Keys that a swap takes away in this moment are closed in the old state and replaced in the new one.
-            if worker.held.is_newest(&state) {
+            if worker.held.is_newest(state) {
                 break;
             }
             continue;
