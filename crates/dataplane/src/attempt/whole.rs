@@ -4,6 +4,7 @@
 use super::Failure;
 use crate::{
     call::Call,
+    meter::Seen,
     reply::{Answer, Source},
 };
 use http::response::Parts;
@@ -29,7 +30,7 @@ pub(super) async fn whole(call: &Call, head: Parts, source: Source) -> Result<An
             let mut usage = usage();
             // Audio and the like cannot hold an object; the scan ends at their first byte.
             usage.push(&body);
-            Ok(Answer::Whole { head, body, usage: usage.finish() })
+            Ok(Answer::Whole { head, body, seen: Seen::whole(usage) })
         }
         _ => Ok(Answer::Passing { head, source, usage: Box::new(usage()) }),
     }
