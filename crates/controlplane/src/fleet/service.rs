@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{mpsc, watch};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tonic::{
     Request, Response, Status, Streaming,
     body::Body,
@@ -28,6 +28,8 @@ const SYNC: &str = "/keyway.fleet.v1.Fleet/Sync";
 const FRAME_QUEUE: usize = 2;
 /// Bytes that one message of a replica may have.
 const MESSAGE_LIMIT: usize = 64 * 1024;
+/// After a connection that could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const KEEPALIVE: Duration = Duration::from_secs(10);
 const KEEPALIVE_ANSWER: Duration = Duration::from_secs(10);
 /// Streams on one connection: a replica needs one, and a second while the first is being given up.
@@ -58,6 +60,13 @@ pub async fn serve(
         tokio::time::sleep(STOP_GRACE).await;
     };
     let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?).with_nodelay(Some(true));
+    let incoming = incoming.then(|accepted| async {
+        if accepted.is_err() {
+            // No descriptor is left: asked again at once it would say so again, as fast as this core can ask.
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+        accepted
+    });
     let serving = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))
