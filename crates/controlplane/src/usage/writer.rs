@@ -14,7 +14,7 @@ use super::{
 use keyway_proto::fleet::v1::Batch;
 use parking_lot::Mutex;
 use rusqlite::{Connection, TransactionBehavior};
-use std::{collections::VecDeque, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 use tokio::sync::{mpsc, oneshot};
 
 /// Batches of one commit.
@@ -58,6 +58,17 @@ pub(super) struct Writer {
     swept: u64,
 }
 
+/// Takes further batches that wait already; gives back what is none, which ended it.
+fn share(jobs: &mut mpsc::Receiver<Job>, books: &mut Vec<(Batch, Answer<u64>)>) -> Option<Job> {
+    while books.len() < SHARED {
+        match jobs.try_recv().ok()? {
+            Job::Book { batch, done, .. } => books.push((batch, done)),
+            other => return Some(other),
+        }
+    }
+    None
+}
+
 // === impl Writer ===
 
 impl Writer {
@@ -72,22 +83,12 @@ impl Writer {
 
     /// Works until it is told to end, or nobody is left who could.
     pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
-        let mut next = VecDeque::new();
-        while let Some(job) = next.pop_front().or_else(|| jobs.blocking_recv()) {
+        let mut next = None;
+        while let Some(job) = next.take().or_else(|| jobs.blocking_recv()) {
             match job {
                 Job::Book { batch, now, done } => {
                     let mut books = vec![(batch, done)];
-                    while books.len() < SHARED
-                        && let Ok(job) = jobs.try_recv()
-                    {
-                        match job {
-                            Job::Book { batch, done, .. } => books.push((batch, done)),
-                            other => {
-                                next.push_back(other);
-                                break;
-                            }
-                        }
-                    }
+                    next = share(&mut jobs, &mut books);
                     self.book(books, now);
                 }
                 // Whoever asked may have gone.

@@ -65,5 +65,5 @@ pub(in crate::api) async fn show(call: Call) -> Result<Answer, Fault> {
     let bound = Filter { bound: call.who.rights.team.clone(), ..Filter::default() };
     // Another team's is not there.
     let seen = found.filter(|entry| bound.fits(&entry.record.spender.clone().unwrap_or_default()));
-    Answer::json(&Why::new(&seen.ok_or_else(not_found)?, call.plane().snapshot().ok().as_ref()))
+    Answer::json(&Why::new(&seen.ok_or_else(not_found)?))
 }

@@ -6,7 +6,6 @@ use super::{
 };
 use crate::usage::{Entry, meter, model};
 use keyway_proto::fleet::v1::{Attempt, Outcome, Record, UsageSource};
-use keyway_snapshot::Snapshot;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -22,13 +21,13 @@ pub(in crate::api) struct Why {
 // === impl Why ===
 
 impl Why {
-    pub(super) fn new(entry: &Entry, now: Option<&Snapshot>) -> Self {
+    pub(super) fn new(entry: &Entry) -> Self {
         let record = &entry.record;
         let mut rules = vec![name(record)];
         rules.extend(record.attempts.iter().enumerate().map(|(place, one)| attempt(place + 1, one)));
         rules.push(ending(record));
         rules.push(usage(record));
-        rules.extend(cost(record, now));
+        rules.extend(cost(record));
         Self { record: RecordView::from(entry), rules }
     }
 }
@@ -79,9 +78,9 @@ fn usage(record: &Record) -> String {
     }
 }
 
-/// What it cost. The record says how much and by which rules; count by count can be said as long as the prices in force
-/// come to the same.
-fn cost(record: &Record, now: Option<&Snapshot>) -> Vec<String> {
+/// What was billed, count by count, and what it came to by which rules. Rates are not repeated: the record holds none, and
+/// those in force may be others by now.
+fn cost(record: &Record) -> Vec<String> {
     let spender = record.spender.clone().unwrap_or_default();
     let Some(nano) = record.nano_dollars else {
         let model = model(&spender);
@@ -93,11 +92,9 @@ fn cost(record: &Record, now: Option<&Snapshot>) -> Vec<String> {
         [] => String::new(),
         rules => format!(", by {}", rules.join(", ")),
     };
-    let mut lines: Vec<String> = Vec::new();
-    for count in &record.counts {
-        lines.push(format!("{}: {}", meter(count.meter).replace('_', " "), count.count));
-    }
-    let _ = now;
-    lines.push(format!("cost: {} USD{rules}", usd(nano)));
-    lines
+    let counted = record
+        .counts
+        .iter()
+        .map(|count| format!("{}: {}", meter(count.meter).replace('_', " "), count.count));
+    counted.chain([format!("cost: {} USD{rules}", usd(nano))]).collect()
 }
