@@ -79,7 +79,8 @@ async fn filled() -> Filled {
         assert_eq!(ask(&router, TOKEN, &format!("PUT /teams/{team}"), json!({})).await.0, 200);
     }
     let now = unix_millis();
-    let of = |number: u64| record(number, now - 60_000 - number, if number % 2 == 0 { "a" } else { "b" });
+    let of =
+        |number: u64| record(number, now - 60_000 - number, if number.is_multiple_of(2) { "a" } else { "b" });
     book(&books, "p", (0..40).map(of).collect()).await;
     Filled { plane, router, books }
 }

@@ -44,7 +44,7 @@ fn request(number: u64) -> Record {
         dialect: 1,
         asked: format!("{provider}/{model}"),
         snapshot: Some(Version { epoch: 1, counter: 12_345 }),
-        stream: mixed % 2 == 0,
+        stream: mixed.is_multiple_of(2),
         status: if failed { 503 } else { 200 },
         outcome: if failed { Outcome::Refused } else { Outcome::Served }.into(),
         reason: if failed { "overloaded".to_owned() } else { String::new() },
