@@ -1,0 +1,12 @@
+//! What the tests of usage share: a configuration whose prices are written down twice, callers whose requests are decided
+//! beforehand, and the comparison of `keyway usage` with the books of the provider that billed.
+
+mod calls;
+mod compare;
+mod wishes;
+mod world;
+
+pub use self::calls::{Answered, Calls, Gate, Known};
+pub use self::compare::{Expected, Refused, rows};
+pub use self::wishes::{Wish, wish};
+pub use self::world::{CLIENTS, Client, prices, yaml};
