@@ -20,7 +20,8 @@ const CALLERS: usize = 24;
 const UNWRITTEN: Duration = Duration::from_millis(10);
 
 /// By what reports are compared.
-const REPORTS: [&[&str]; 4] = [&["client", "model"], &["key"], &["tag"], &["provider", "client", "tag"]];
+const REPORTS: [&[&str]; 5] =
+    [&["client", "model"], &["key"], &["tag"], &["team", "alias"], &["provider", "client", "tag"]];
 
 fn usage(planes: &Planes, by: &[&str]) -> Outcome<Ran> {
     Ok(planes.cli(&["usage", "--by", &by.join(","), "--since", "2h", "--output", "json"])?)

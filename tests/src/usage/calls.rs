@@ -50,13 +50,15 @@ struct Shared {
     answered: Mutex<Vec<Answered>>,
 }
 
-/// A request whose answer was read to its end.
+/// A request that has ended for its caller.
 #[derive(Clone, Debug)]
 pub struct Answered {
     /// As the gateway names it: `x-keyway-request-id`.
     pub id: String,
-    /// When the last byte was there.
+    /// When its last byte was there, or it was left.
     pub at: Instant,
+    /// `None`: it was left, as it was meant to be.
+    pub answer: Option<Answer>,
 }
 
 /// What only callers know.
@@ -170,7 +172,7 @@ async fn ask(shared: &Shared, number: u64, wish: &Wish) -> Outcome {
         let name = format!("{number}.{again}");
         let order = Order { request: name.clone(), ..wish.order.clone() };
         match exchange(to, wish, &order).await {
-            Ok(answer) => return judge(shared, wish, &name, answer),
+            Ok(answered) => return judge(shared, wish, &name, answered),
             Err(_) => shared.unanswered.lock().push(name),
         }
         tokio::time::sleep(LOOK).await;
@@ -178,35 +180,36 @@ async fn ask(shared: &Shared, number: u64, wish: &Wish) -> Outcome {
     Err(format!("request {number} was never answered").into())
 }
 
-/// `None`: left, as it was meant to be.
-async fn exchange(to: SocketAddr, wish: &Wish, order: &Order) -> io::Result<Option<Answer>> {
+/// Asks for an order, on a connection of its own, and leaves where the order says so.
+pub async fn exchange(to: SocketAddr, wish: &Wish, order: &Order) -> io::Result<Answered> {
     let mut caller = Caller::connect(to).await?;
     let tags = wish.order.tags.join(",");
     let tags = if tags.is_empty() { tags } else { format!("x-keyway-tags: {tags}\r\n") };
     let body = order.body(wish.kind, wish.model);
     caller.send(&post(wish.kind.path(), wish.client.token, &tags, body.as_bytes())).await?;
     let head = caller.head().await?;
-    match order.leave_after.filter(|_| head.0 == 200) {
-        None => caller.after(head).await.map(Some),
+    let id = head.1.iter().find(|(name, _)| name == "x-keyway-request-id").map(|(_, id)| id.clone());
+    let answer = match order.leave_after.filter(|_| head.0 == 200) {
+        None => Some(caller.after(head).await?),
         Some(words) => {
             caller.wait_for(format!("~{}~", words - 1).as_bytes()).await?;
-            Ok(None)
+            None
         }
-    }
+    };
+    Ok(Answered { id: id.unwrap_or_default(), at: Instant::now(), answer })
 }
 
 /// What came must be what the wish foresees.
-fn judge(shared: &Shared, wish: &Wish, name: &str, answer: Option<Answer>) -> Outcome {
-    let Some(answer) = answer else { return Ok(()) };
-    let id = answer.header("x-keyway-request-id").unwrap_or_default().to_owned();
-    shared.answered.lock().push(Answered { id, at: Instant::now() });
+fn judge(shared: &Shared, wish: &Wish, name: &str, answered: Answered) -> Outcome {
+    shared.answered.lock().push(answered.clone());
+    let Some(answer) = answered.answer else { return Ok(()) };
     let wrong =
         |what: &str| format!("request {name}: {what}: {} {} of {wish:?}", answer.status, answer.text());
     match wish.refused {
         Some(status) if answer.status == status => {
             let account = Account { requests: 1, errors: 1, ..Account::default() };
             let (client, tags) = (wish.client.name.to_owned(), wish.order.tags.clone());
-            shared.refused.lock().push(Refused { client, tags, account });
+            shared.refused.lock().push(Refused { client, tags, alias: wish.order.alias.clone(), account });
             Ok(())
         }
         Some(_) => Err(wrong("was not refused").into()),

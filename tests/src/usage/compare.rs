@@ -6,6 +6,7 @@ use keyway_testkit::billing::{Account, Books, Charge};
 use keyway_testkit::process::Ran;
 use serde_json::Value;
 
+use super::world::team;
 use crate::gateway::Outcome;
 
 /// A request that no provider saw.
@@ -15,6 +16,8 @@ pub struct Refused {
     pub client: String,
     /// With which tags.
     pub tags: Vec<String>,
+    /// The alias that was asked for; empty where it was none.
+    pub alias: String,
     /// What it comes to.
     pub account: Account,
 }
@@ -43,6 +46,8 @@ impl Expected {
                 "provider" => provider.to_owned(),
                 "key" => charge.key.clone(),
                 "tag" => charge.order.tags.join(","),
+                "team" => team(&charge.order.client).to_owned(),
+                "alias" => charge.order.alias.clone(),
                 _ => String::new(),
             };
             books.entry(dimensions.iter().map(name).collect()).or_default().add(&charge.account);
@@ -51,6 +56,8 @@ impl Expected {
             let name = |dimension: &&str| match *dimension {
                 "client" => refused.client.clone(),
                 "tag" => refused.tags.join(","),
+                "team" => team(&refused.client).to_owned(),
+                "alias" => refused.alias.clone(),
                 _ => String::new(),
             };
             books.entry(dimensions.iter().map(name).collect()).or_default().add(&refused.account);

@@ -6,7 +6,7 @@ mod compare;
 mod wishes;
 mod world;
 
-pub use self::calls::{Answered, Calls, Gate, Known};
+pub use self::calls::{Answered, Calls, Gate, Known, exchange};
 pub use self::compare::{Expected, Refused, rows};
 pub use self::wishes::{Wish, wish};
 pub use self::world::{CLIENTS, Client, prices, yaml};

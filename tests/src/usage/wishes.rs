@@ -54,7 +54,8 @@ pub fn wish(number: u64) -> Wish {
         _ => (Kind::Chat, *dice.one_of(&CHAT)),
     };
     let denied = client.name == "eve" && (model.starts_with("openai/") || model == "mix");
-    let order = filled(order, kind, model, &mut dice);
+    let alias = if model == "mix" { model.to_owned() } else { String::new() };
+    let order = Order { alias, ..filled(order, kind, model, &mut dice) };
     Wish { client, kind, model, order, refused: denied.then_some(403) }
 }
 

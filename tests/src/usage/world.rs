@@ -62,13 +62,21 @@ clients:
 
 fn entry(client: &Client) -> String {
     let Client { name, token } = client;
-    let more = match *name {
-        "ada" | "bob" => ", team: red",
-        "cyd" => ", team: blue",
-        "eve" => ", models: [\"own/*\", \"anthropic/*\"]",
-        _ => "",
+    let team = match team(name) {
+        "" => String::new(),
+        team => format!(", team: {team}"),
     };
-    format!("  {name}: {{ token: {token}{more} }}\n")
+    let models = if *name == "eve" { ", models: [\"own/*\", \"anthropic/*\"]" } else { "" };
+    format!("  {name}: {{ token: {token}{team}{models} }}\n")
+}
+
+/// The team of a client; empty where it has none.
+pub(super) fn team(client: &str) -> &'static str {
+    match client {
+        "ada" | "bob" => "red",
+        "cyd" => "blue",
+        _ => "",
+    }
 }
 
 /// Thousandths of a dollar per million: input, cached, output.

@@ -46,6 +46,8 @@ pub struct Order {
     pub request: String,
     /// Who asks, as the gateway knows it.
     pub client: String,
+    /// The alias that it asks for; empty where it names a provider's model.
+    pub alias: String,
     /// `k=v`, sorted.
     pub tags: Vec<String>,
     /// Statuses of the first attempts.
