@@ -202,7 +202,7 @@ async fn an_unknown_price_is_never_zero_and_says_what_to_do() -> Outcome {
     assert_eq!(case.record(&answered.id).await?["cost_nanodollars"].as_u64(), Some(0));
     let report = case.gateway.keyway.cli(&["usage", "--by", "client,model", "--since", "today"])?;
     for part in
-        ["does not hold 1 of 2 requests", "  own/nothing  1", "providers: { own: { prices: { \"nothing\":"]
+        ["does not hold 1 of 2 requests", "  own/nothing  1", "    own:\n      prices: { \"nothing\":"]
     {
         assert!(report.stdout.contains(part), "{part}: {}", report.stdout);
     }

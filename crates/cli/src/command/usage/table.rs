@@ -35,7 +35,7 @@ pub(super) fn text(report: &Report, width: usize) -> String {
     for &(heading, field, rank) in COUNTS {
         columns.numbers(heading, rank, lines().map(|row| thousands(count(row, field))).collect());
     }
-    let mut cost: Vec<String> = lines().map(|row| usd(count(row, "cost_nanodollars"))).collect();
+    let mut cost: Vec<String> = lines().map(cost).collect();
     aligned(&mut cost);
     columns.numbers("COST USD", Rank::Always, cost);
     for &(heading, field) in DOUBTS {
@@ -62,6 +62,14 @@ pub(super) fn dimension(row: &Value, name: &str) -> String {
 
 pub(super) fn count(row: &Value, field: &str) -> u64 {
     row.get(field).and_then(Value::as_u64).unwrap_or_default()
+}
+
+/// Dollars; `-` where nothing but unpriced requests stand behind a zero.
+fn cost(row: &Value) -> String {
+    match count(row, "cost_nanodollars") {
+        0 if count(row, "unpriced") > 0 => "-".into(),
+        nano => usd(nano),
+    }
 }
 
 fn average(row: &Value) -> String {

@@ -36,6 +36,8 @@ fn a_table_fits_80_columns_and_doubts_stand_beside_the_cost() {
         text.contains("1.500000075") && text.lines().last().is_some_and(|line| line.starts_with("total")),
         "{text}"
     );
+    let bot = text.lines().nth(2).unwrap_or_default();
+    assert!(bot.contains("0.000000075"), "what is known is shown, though not all is: {text}");
     let wide = table::text(&report(), 200);
     let headings: Vec<&str> = wide
         .lines()
@@ -62,6 +64,15 @@ fn a_table_fits_80_columns_and_doubts_stand_beside_the_cost() {
         ]
     );
     assert!(wide.contains("1,234,567") && wide.contains("12.3"), "{wide}");
+}
+
+#[test]
+fn a_cost_of_nothing_but_unpriced_requests_is_no_zero() {
+    let mut report = report();
+    report.rows = vec![row("bot", "my-vllm/qwen", 7, 0, 7), row("bot", "own/free", 7, 0, 0)];
+    let text = table::text(&report, 200);
+    let costs: Vec<bool> = text.lines().skip(1).take(2).map(|line| line.contains(" 0.00 ")).collect();
+    assert_eq!(costs, [false, true], "{text}");
 }
 
 #[test]
@@ -93,6 +104,6 @@ fn what_has_no_price_is_named_with_the_way_to_give_one() {
     let text = unpriced::text(&json!({ "unpriced": 28, "requests": 1234 }), &models);
     assert!(text.starts_with("The cost does not hold 28 of 1,234 requests"), "{text}");
     assert!(text.contains("  vllm/m7  7\n") && text.contains("and 2 more models"), "{text}");
-    assert!(text.contains("providers: { vllm: { prices: { \"m7\": { input:"), "{text}");
-    assert!(text.lines().all(|line| !line.contains("m0")), "{text}");
+    assert!(text.contains("    vllm:\n      prices: { \"m7\": { input:"), "{text}");
+    assert!(text.lines().all(|line| !line.contains("m0") && line.chars().count() <= 80), "{text}");
 }

@@ -54,9 +54,10 @@ pub(super) fn text(total: &Value, models: &[Value]) -> String {
     let mut lines = vec![first];
     lines.extend(named.chain(more));
     if let Some((provider, model)) = without.first().and_then(|(_, model)| model.split_once('/')) {
-        lines.push("Give them one in keyway.yaml, in USD per million tokens, or 0 for what is free; it counts from then on:".into());
+        lines.push("Give them one in keyway.yaml, in USD per million tokens, or 0 for what is free.".into());
+        lines.push("It counts from then on:".into());
         lines.push(format!(
-            "  providers: {{ {provider}: {{ prices: {{ \"{model}\": {{ input: 0.50, output: 1.50 }} }} }} }}"
+            "  providers:\n    {provider}:\n      prices: {{ \"{model}\": {{ input: 0.50, output: 1.50 }} }}"
         ));
     }
     lines.join("\n")
