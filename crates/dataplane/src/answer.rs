@@ -8,7 +8,7 @@ use crate::{
     open::Place,
     pipeline::ending,
     refusal::Refusal,
-    reply::{Answer, Events, Passing, ReplyBody},
+    reply::{Answer, Begun, Events, Passing, ReplyBody},
     sandbox::Said,
     worker::Worker,
 };
@@ -99,7 +99,8 @@ pub(crate) fn answer(worker: &Rc<Worker>, parts: Parts, mut tally: Tally) -> Res
             let length = source.length();
             (head, ReplyBody::Passing(Box::new(Passing { source, length, usage: Some(usage), tally })))
         }
-        Answer::Events { mut head, source, relay, gathered, idle } => {
+        Answer::Events(begun) => {
+            let Begun { mut head, source, relay, gathered, idle } = *begun;
             tally.status = head.status;
             head.headers.remove(header::CONTENT_LENGTH);
             mark(&mut head.headers, &tally);
@@ -108,7 +109,7 @@ pub(crate) fn answer(worker: &Rc<Worker>, parts: Parts, mut tally: Tally) -> Res
             (head, ReplyBody::Events(Box::new(events)))
         }
     };
-    head.headers.insert(ATTEMPTS, HeaderValue::from(parts.attempts));
+    head.headers.insert(ATTEMPTS, attempts(parts.attempts));
     head.headers.insert(SNAPSHOT, parts.state.version.clone());
     head.headers.insert(TIMING, timing(ours));
     head.version = http::Version::HTTP_11;
@@ -134,6 +135,11 @@ fn request_id(tally: &Tally) -> HeaderValue {
 
 fn text(value: &str) -> HeaderValue {
     HeaderValue::from_str(value).unwrap_or_else(|_| HeaderValue::from_static("-"))
+}
+
+/// Most answers come at the first attempt, whose number is made once.
+fn attempts(count: usize) -> HeaderValue {
+    if count == 1 { HeaderValue::from_static("1") } else { HeaderValue::from(count) }
 }
 
 const UNTIMED: HeaderValue = HeaderValue::from_static("keyway");

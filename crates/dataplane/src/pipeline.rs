@@ -16,7 +16,7 @@ use crate::{
     route::{self, Step, Tried, choose},
     worker::Worker,
 };
-use http::{HeaderMap, HeaderName, Request, Response, header, request::Parts};
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use hyper::body::Incoming;
 use keyway_snapshot::Dialect;
@@ -135,16 +135,17 @@ async fn attempts(
     let place = worker.open.enter(call.token, std::rc::Rc::clone(tally.caller.beat.pulse()));
     while tried.len() < ATTEMPTS {
         // The newest keys, not the pinned ones: a key that was withdrawn meanwhile must not be used.
-        let Some(state) = worker.held.pin() else { break };
+        let newer = if worker.held.is_newest(&call.state) { None } else { worker.held.pin() };
+        let state = newer.as_ref().unwrap_or(&call.state);
         // A client that was revoked while its body came in, or between two attempts, gets no answer.
-        if !std::sync::Arc::ptr_eq(&state, &call.state) || place.is_cut() == Some(Cut::Client) {
+        if newer.is_some() || place.is_cut() == Some(Cut::Client) {
             auth::admitted(&state.snapshot, call.token, worker.since_epoch(tally.started).as_secs())?;
         }
         let sent = Instant::now();
         let now = worker.millis(sent);
         let Some(chosen) = choose(steps, &tried, &state.keyring, now, worker.random.next()) else {
             // Keys that a swap takes away in this moment are closed in the old state and replaced in the new one.
-            if worker.held.is_newest(&state) {
+            if worker.held.is_newest(state) {
                 break;
             }
             continue;
@@ -222,18 +223,22 @@ fn give_up(
             if now.keyring.is_lapsed() {
                 return Err(Refusal::secrets_unavailable());
             }
-            Err(Refusal::upstream(http::StatusCode::BAD_GATEWAY, no_key(&now.keyring, steps), attempts))
+            let (status, reason) = no_key(&now.keyring, steps);
+            Err(Refusal::upstream(status, reason, attempts))
         }
     }
 }
 
 /// Why no key of these targets may be used: each rests because its provider refused it, they are withheld, or there is
 /// none.
-fn no_key(keyring: &Keyring, steps: &[Step]) -> &'static str {
+fn no_key(keyring: &Keyring, steps: &[Step]) -> (StatusCode, &'static str) {
     if steps.iter().any(|step| !keyring.of(&step.target.provider.name).is_empty()) {
-        return "upstream_auth_failed";
+        return (StatusCode::BAD_GATEWAY, "upstream_auth_failed");
     }
-    steps.iter().find_map(|step| step.target.provider.withheld).unwrap_or("no_key_configured")
+    let withheld = steps.iter().find_map(|step| step.target.provider.withheld);
+    withheld.map_or((StatusCode::SERVICE_UNAVAILABLE, "no_healthy_upstream"), |why| {
+        (StatusCode::BAD_GATEWAY, why)
+    })
 }
 
 /// Only targets that speak the caller's dialect: other crossings are not served yet.
@@ -297,6 +302,6 @@ fn patience(headers: &HeaderMap) -> Result<Option<Duration>, Refusal> {
 }
 
 /// For the count: a refusal is an ending too.
-pub(crate) fn ending(status: http::StatusCode) -> Outcome {
+pub(crate) fn ending(status: StatusCode) -> Outcome {
     if status.is_success() { Outcome::Served } else { Outcome::Refused }
 }

@@ -265,6 +265,7 @@ fn serving_thread(
             };
             let accept = Accept { listener, tls: tls.map(TlsAcceptor::from), connections };
             let (sweep, cutter) = (sweep(Rc::clone(&worker)), Rc::clone(&worker));
+            let open = Rc::clone(&worker.open);
             let cutting = async move {
                 cutter.cut_revoked().await;
                 std::future::pending::<()>().await
@@ -273,6 +274,7 @@ fn serving_thread(
                 () = crate::listen::serve(worker, accept, end) => {}
                 () = sweep => {}
                 () = cutting => {}
+                () = open.cut_late() => {}
             }
         });
     };
@@ -284,7 +286,7 @@ async fn sweep(worker: Rc<Worker>) {
         tokio::time::sleep(SWEEP_EVERY).await;
         let now = Instant::now();
         worker.anchor.set((now, crate::clock::since_epoch()));
-        worker.pool.sweep(now);
+        worker.pool.sweep();
     }
 }
 

@@ -29,7 +29,8 @@ pub use resolve::{Refused, Resolved};
 pub use secret::Secret;
 pub use version::Version;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use foldhash::HashMap;
+use std::{sync::Arc, time::Duration};
 
 /// Bounds and defaults that hold for a whole data plane.
 #[derive(Debug)]

@@ -143,6 +143,7 @@ fn rotating(begun: u64) -> KeyDocument {
         overlap_ms: 10_000,
         ack_timeout_ms: 2000,
         trace: String::new(),
+        actor: String::new(),
     };
     key.begin(begin, begun).unwrap();
     key

@@ -32,7 +32,7 @@ pub(crate) enum ReplyBody {
 pub(crate) struct Passing {
     pub(crate) source: Source,
     pub(crate) length: Option<u64>,
-    pub(crate) usage: Option<UsageScan>,
+    pub(crate) usage: Option<Box<UsageScan>>,
     pub(crate) tally: Tally,
 }
 
@@ -107,7 +107,7 @@ impl Passing {
                 Poll::Ready(Some(Err(Cut)))
             }
             None => {
-                self.tally.usage(self.usage.take().and_then(UsageScan::finish));
+                self.tally.usage(self.usage.take().and_then(|usage| usage.finish()));
                 self.tally.close(Outcome::Served);
                 Poll::Ready(None)
             }

@@ -24,7 +24,17 @@ pub(crate) enum Answer {
     /// Read to its end.
     Whole { head: Parts, body: Bytes, usage: Option<Usage> },
     /// Too large to hold back, or of unknown length.
-    Passing { head: Parts, source: Source, usage: UsageScan },
+    Passing { head: Parts, source: Source, usage: Box<UsageScan> },
     /// A stream whose first event has come.
-    Events { head: Parts, source: Source, relay: Relay, gathered: Gathered, idle: Duration },
+    Events(Box<Begun>),
+}
+
+/// A stream whose first event has come.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    pub(crate) head: Parts,
+    pub(crate) source: Source,
+    pub(crate) relay: Relay,
+    pub(crate) gathered: Gathered,
+    pub(crate) idle: Duration,
 }
