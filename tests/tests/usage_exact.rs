@@ -5,55 +5,17 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use keyway_e2e::gateway::Outcome;
-use keyway_e2e::usage::{Answered, Calls, Expected, Gate, Known, prices, rows, yaml};
-use keyway_testkit::billing::{Account, Biller};
-use keyway_testkit::process::{Planes, Ran};
+use keyway_e2e::usage::{
+    Answered, Calls, Gate, REPORTS, all_the_same, prices, rows, settled, settled_but, total, usage, yaml,
+};
+use keyway_testkit::billing::Biller;
+use keyway_testkit::process::Planes;
 use serde_json::Value;
 
-/// How long counts may take to arrive on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Time between two looks.
-const LOOK: Duration = Duration::from_millis(50);
 /// Requests at once.
 const CALLERS: usize = 24;
 /// What a replica that is killed may lose of what has ended: its records are written within this.
 const UNWRITTEN: Duration = Duration::from_millis(10);
-
-/// By what reports are compared.
-const REPORTS: [&[&str]; 5] =
-    [&["client", "model"], &["key"], &["tag"], &["team", "alias"], &["provider", "client", "tag"]];
-
-fn usage(planes: &Planes, by: &[&str]) -> Outcome<Ran> {
-    Ok(planes.cli(&["usage", "--by", &by.join(","), "--since", "2h", "--output", "json"])?)
-}
-
-/// The sums of everything.
-fn total(planes: &Planes) -> Outcome<Account> {
-    let mut total = Account::default();
-    rows(&usage(planes, &["provider"])?, &["provider"])?.values().for_each(|account| total.add(account));
-    Ok(total)
-}
-
-/// The books, once every answer has ended and every request stands in them.
-async fn settled(planes: &Planes, biller: &Biller, known: &Known) -> Outcome<Expected> {
-    let end = Instant::now() + PATIENCE;
-    while !biller.is_quiet() {
-        assert!(Instant::now() < end, "answers that never end");
-        tokio::time::sleep(LOOK).await;
-    }
-    let expected = Expected { charges: biller.charges(), refused: known.refused.clone() };
-    while total(planes)?.requests < expected.total().requests && Instant::now() < end {
-        tokio::time::sleep(LOOK).await;
-    }
-    Ok(expected)
-}
-
-fn all_the_same(planes: &Planes, expected: &Expected) -> Outcome {
-    for by in REPORTS {
-        expected.assert_same(&usage(planes, by)?, by)?;
-    }
-    Ok(())
-}
 
 /// Kills the control plane and starts it again so many requests later.
 async fn kill_control(planes: &mut Planes, calls: &Calls, at: u64, again: u64) -> Outcome {
@@ -186,19 +148,4 @@ async fn a_killed_replica_loses_what_was_in_flight_and_no_more() -> Outcome {
         }
     }
     Ok(())
-}
-
-/// As `settled`, where some never come: once nothing has come for a second.
-async fn settled_but(planes: &Planes, biller: &Biller, known: &Known) -> Outcome<Expected> {
-    let end = Instant::now() + PATIENCE;
-    let (mut before, mut since) = (0, Instant::now());
-    while !biller.is_quiet() || since.elapsed() < Duration::from_secs(1) {
-        let now = total(planes)?.requests;
-        if now != before {
-            (before, since) = (now, Instant::now());
-        }
-        assert!(Instant::now() < end, "counts that never end");
-        tokio::time::sleep(LOOK).await;
-    }
-    Ok(Expected { charges: biller.charges(), refused: known.refused.clone() })
 }

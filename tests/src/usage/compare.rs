@@ -135,3 +135,49 @@ fn account(row: &Value) -> Outcome<Account> {
         cost_nanodollars: count("cost_nanodollars")?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(nano: u64, client: &str) -> Ran {
+        let row = format!(
+            r#"[{{"client":"{client}","tags":{{"a":"1","b":"2"}},"requests":1,"errors":1,"cancelled":0,"unpriced":0,"estimated":0,
+            "input_tokens":0,"output_tokens":0,"cache_read_tokens":0,"reasoning_tokens":0,"cost_nanodollars":{nano}}}]"#
+        );
+        Ran { code: Some(0), stdout: row, stderr: String::new() }
+    }
+
+    fn expected() -> Expected {
+        let account = Account { requests: 1, errors: 1, cost_nanodollars: 5, ..Account::default() };
+        let tags = vec!["a=1".to_owned(), "b=2".to_owned()];
+        let refused = Refused { client: "ada".to_owned(), tags, alias: String::new(), account };
+        Expected { refused: vec![refused], ..Expected::default() }
+    }
+
+    #[test]
+    fn the_same_is_the_same() {
+        expected().assert_same(&report(5, "ada"), &["client", "tag"]).unwrap();
+        assert_eq!(expected().total().cost_nanodollars, 5);
+    }
+
+    #[test]
+    #[should_panic(expected = "cost_nanodollars: 6 instead of 5")]
+    fn a_nano_dollar_too_much_is_seen() {
+        expected().assert_same(&report(6, "ada"), &["client"]).unwrap();
+    }
+
+    #[test]
+    #[should_panic(expected = "[\"bob\"]: requests: 1 instead of 0")]
+    fn a_row_too_many_is_seen() {
+        expected().assert_same(&report(5, "bob"), &["client"]).unwrap();
+    }
+
+    #[test]
+    fn a_report_that_failed_or_lacks_a_count_is_no_report() {
+        let failed = Ran { code: Some(1), ..report(5, "ada") };
+        assert!(rows(&failed, &["client"]).is_err());
+        let lacking = Ran { stdout: r#"[{"client":"ada"}]"#.to_owned(), ..report(5, "ada") };
+        assert!(rows(&lacking, &["client"]).is_err());
+    }
+}
