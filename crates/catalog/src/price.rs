@@ -172,7 +172,11 @@ impl Price {
             above_input_tokens: tier.above_input_tokens,
             rates: tier.rates.over(&self.rates).to_proto(),
         };
-        wire::Price { rates: self.rates.to_proto(), tiers: self.tiers.iter().map(tier).collect() }
+        wire::Price {
+            rates: self.rates.to_proto(),
+            tiers: self.tiers.iter().map(tier).collect(),
+            ..wire::Price::default()
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{Invalid, Meter};
 use keyway_proto::snapshot::v1::{self as wire, Kind};
 
 /// How many meters there are; `Meter as usize` is below it.
-pub const METERS: usize = 12;
+pub const METERS: usize = Meter::Requests as usize + 1;
 
 const FEMTO_PER_NANO: u128 = 1_000_000;
 
@@ -59,18 +59,23 @@ impl Price {
     }
 }
 
-const PROMPT: [Meter; 7] = [
+const PROMPT: [Meter; 9] = [
     Meter::Input,
     Meter::CacheRead,
+    Meter::CacheReadImage,
     Meter::CacheWrite5m,
     Meter::CacheWrite1h,
+    Meter::CacheWrite12h,
     Meter::AudioInput,
     Meter::CacheReadAudio,
     Meter::ImageInput,
 ];
 
 // Reasoning is part of output; it is counted apart only to be shown.
-const BILLED: [Meter; 10] = [
+const BILLED: [Meter; 13] = [
+    Meter::CacheReadImage,
+    Meter::CacheWrite12h,
+    Meter::Citation,
     Meter::Input,
     Meter::Output,
     Meter::CacheRead,
@@ -85,14 +90,22 @@ const BILLED: [Meter; 10] = [
 
 fn plain(meter: Meter) -> Meter {
     match meter {
-        Meter::Output | Meter::AudioOutput | Meter::ImageOutput | Meter::Reasoning => Meter::Output,
-        Meter::CacheWrite1h => Meter::CacheWrite5m,
+        Meter::Output | Meter::AudioOutput | Meter::ImageOutput | Meter::Reasoning | Meter::Citation => {
+            Meter::Output
+        }
+        Meter::CacheWrite1h | Meter::CacheWrite12h => Meter::CacheWrite5m,
+        Meter::Images
+        | Meter::Characters
+        | Meter::AudioMilliseconds
+        | Meter::WebSearches
+        | Meter::Requests => meter,
         Meter::Unspecified
         | Meter::Input
         | Meter::CacheRead
         | Meter::CacheWrite5m
         | Meter::AudioInput
         | Meter::CacheReadAudio
+        | Meter::CacheReadImage
         | Meter::ImageInput => Meter::Input,
     }
 }
@@ -134,7 +147,7 @@ mod tests {
         };
         let tiers =
             tiers.iter().map(|(n, r)| wire::PriceTier { above_input_tokens: *n, rates: wire(r) }).collect();
-        Price::build(&wire::Price { rates: wire(rates), tiers }, "p", "x").unwrap()
+        Price::build(&wire::Price { rates: wire(rates), tiers, ..wire::Price::default() }, "p", "x").unwrap()
     }
 
     fn counts(of: &[(Meter, u64)]) -> [u64; METERS] {

@@ -69,6 +69,7 @@ fn tiers_in_the_snapshot_repeat_the_rates_that_they_keep() {
                     rate(wire::Meter::Output, 2_000_000_000)
                 ],
             }],
+            ..wire::Price::default()
         }
     );
 }

@@ -139,6 +139,7 @@ impl Compiler<'_> {
                     state: state.into(),
                     weight,
                     secret: secret.expose().to_vec(),
+                    ..wire::Credential::default()
                 };
                 let name = format!("{}/{}/{}", provider.name, key.name, version.version);
                 all.push(secret_resource(Kind::Credential, name, &credential));

@@ -161,5 +161,5 @@ fn file_price(price: &Price) -> wire::Price {
     let rate = |(meter, usd): (Meter, Option<Usd>)| {
         usd.map(|usd| wire::Rate { meter: meter.into(), femto_dollars: usd.nanos() })
     };
-    wire::Price { rates: all.into_iter().filter_map(rate).collect(), tiers: Vec::new() }
+    wire::Price { rates: all.into_iter().filter_map(rate).collect(), ..wire::Price::default() }
 }

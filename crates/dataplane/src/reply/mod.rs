@@ -10,10 +10,10 @@ pub(crate) use events::Events;
 pub(crate) use gathered::Gathered;
 pub(crate) use source::Source;
 
-use crate::sandbox::Said;
+use crate::{meter::Seen, sandbox::Said};
 use bytes::Bytes;
 use http::response::Parts;
-use keyway_dialect::{reply::UsageScan, stream::Relay, usage::Usage};
+use keyway_dialect::{reply::UsageScan, stream::Relay};
 use std::time::Duration;
 
 /// A provider's answer that may go out.
@@ -22,7 +22,7 @@ pub(crate) enum Answer {
     /// By the sandbox.
     Made(Said),
     /// Read to its end.
-    Whole { head: Parts, body: Bytes, usage: Option<Usage> },
+    Whole { head: Parts, body: Bytes, seen: Seen },
     /// Too large to hold back, or of unknown length.
     Passing { head: Parts, source: Source, usage: Box<UsageScan> },
     /// A stream whose first event has come.

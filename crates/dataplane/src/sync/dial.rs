@@ -6,7 +6,11 @@ use keyway_snapshot::Secret;
 use std::{error::Error, time::Duration};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Status, Streaming, metadata::MetadataValue, transport::Endpoint};
+use tonic::{
+    Request, Response, Status, Streaming,
+    metadata::MetadataValue,
+    transport::{Channel, Endpoint},
+};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// What a control plane that is there takes to answer Hello.
@@ -39,6 +43,23 @@ pub(super) async fn dial(
     hello: FromReplica,
     (outbox, outgoing): (&mpsc::Sender<FromReplica>, mpsc::Receiver<FromReplica>),
 ) -> Result<Streaming<ToReplica>, Status> {
+    outbox.try_send(hello).map_err(|error| Status::unknown(error.to_string()))?;
+    let call = |mut client: FleetClient<Channel>, request| async move { client.sync(request).await };
+    open(settings, ReceiverStream::new(outgoing), call).await
+}
+
+/// A stream over a connection of its own; `call` says which.
+///
+/// # Errors
+/// Why there is none.
+pub(super) async fn open<O, I, F>(
+    settings: &LinkSettings,
+    outgoing: O,
+    call: impl FnOnce(FleetClient<Channel>, Request<O>) -> F,
+) -> Result<Streaming<I>, Status>
+where
+    F: Future<Output = Result<Response<Streaming<I>>, Status>>,
+{
     let unknown = |error: &dyn std::fmt::Display| Status::unknown(error.to_string());
     let endpoint = Endpoint::from_shared(settings.url.clone()).map_err(|error| unknown(&error))?;
     let channel = endpoint
@@ -49,16 +70,15 @@ pub(super) async fn dial(
         .connect()
         .await
         .map_err(|error| Status::unknown(format!("{}: {}", settings.url, innermost(&error))))?;
-    outbox.try_send(hello).map_err(|error| unknown(&error))?;
-    let mut request = Request::new(ReceiverStream::new(outgoing));
+    let mut request = Request::new(outgoing);
     let token = format!("Bearer {}", String::from_utf8(settings.token.expose().to_vec()).unwrap_or_default());
     let mut token = MetadataValue::try_from(token)
         .map_err(|_| Status::unknown("the fleet token is not a header value"))?;
     token.set_sensitive(true);
     request.metadata_mut().insert("authorization", token);
-    let mut client = FleetClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT);
-    let opened = tokio::time::timeout(OPEN_LIMIT, client.sync(request)).await;
-    opened.map_err(|_| Status::unknown("the control plane is silent"))?.map(tonic::Response::into_inner)
+    let client = FleetClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT);
+    let opened = tokio::time::timeout(OPEN_LIMIT, call(client, request)).await;
+    opened.map_err(|_| Status::unknown("the control plane is silent"))?.map(Response::into_inner)
 }
 
 /// The reason itself: what wraps it only says "transport error".

@@ -2,18 +2,22 @@
 //! A meter without a rate of its own is billed as its base: cached, written, audio and image input as `INPUT`, audio
 //! and image output as `OUTPUT`.
 
+mod text;
+mod tier;
 mod tokens;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
-use keyway_proto::snapshot::v1::Meter;
+use keyway_proto::snapshot::v1::{Endpoint, Meter};
 
-pub(crate) use tokens::Tokens;
+pub(crate) use text::unescaped_len;
+pub(crate) use tokens::{Tokens, is_image};
+pub(crate) use wire::millis;
 
 /// Kinds of counts; a count's place is its `Meter` as a number.
-pub const METERS: usize = Meter::ImageOutput as usize + 1;
+pub const METERS: usize = Meter::Requests as usize + 1;
 /// Bytes of a usage object that are read; a longer one counts as missing.
 pub const OBJECT_LIMIT: usize = 64 * 1024;
 /// Counts above this are nonsense and make the usage count as missing.
@@ -24,6 +28,12 @@ pub const COUNT_LIMIT: u64 = 1 << 40;
 pub struct Usage {
     counts: [u64; METERS],
     reasoning: u64,
+}
+
+/// Characters of what a request wants spoken (its `input`); none if it has no such text.
+#[must_use]
+pub fn characters(body: &[u8]) -> Option<u64> {
+    text::characters(crate::scan::member(body, "input")?)
 }
 
 // === impl Usage ===
@@ -50,14 +60,16 @@ impl Usage {
     /// The whole prompt, cached parts included, as shown to people and as tiers of prices are chosen by.
     #[must_use]
     pub fn input_total(&self) -> u64 {
-        const INPUTS: [Meter; 7] = [
+        const INPUTS: [Meter; 9] = [
             Meter::Input,
             Meter::CacheRead,
             Meter::CacheWrite5m,
             Meter::CacheWrite1h,
+            Meter::CacheWrite12h,
             Meter::AudioInput,
             Meter::CacheReadAudio,
             Meter::ImageInput,
+            Meter::CacheReadImage,
         ];
         INPUTS.iter().map(|meter| self.get(*meter)).sum()
     }
@@ -68,7 +80,16 @@ impl Usage {
         [Meter::Output, Meter::AudioOutput, Meter::ImageOutput].iter().map(|meter| self.get(*meter)).sum()
     }
 
-    fn set(&mut self, meter: Meter, count: u64) {
+    /// Whether so many bytes of text can come of it: where models write, no prompt is empty, and text takes output.
+    pub(crate) fn accounts_for(&self, text_bytes: u64, endpoint: Endpoint) -> bool {
+        let writes = matches!(
+            endpoint,
+            Endpoint::ChatCompletions | Endpoint::Completions | Endpoint::Responses | Endpoint::Messages
+        );
+        !writes || text_bytes == 0 || (self.input_total() > 0 && self.output_total() > 0)
+    }
+
+    pub(crate) fn set(&mut self, meter: Meter, count: u64) {
         if let Some(place) = self.counts.get_mut(meter as usize) {
             *place = count;
         }

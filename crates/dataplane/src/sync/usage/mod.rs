@@ -1,0 +1,132 @@
+//! The stream that takes usage to the control plane: one batch is under way at a time, and the spool keeps it until it
+//! is in the books. Opened when there is something to send, and again with jitter when it breaks.
+
+use super::dial::{LinkSettings, open};
+use crate::{
+    meter::{SpoolCounts, Spooling},
+    random::Random,
+};
+use keyway_proto::fleet::v1::{Accepted, Batch};
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+/// From a batch to the word that it is in the books.
+const ACCEPT_LIMIT: Duration = Duration::from_secs(10);
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MOST: Duration = Duration::from_secs(15);
+/// After the spool had something and could not read it.
+const SPOOL_REST: Duration = Duration::from_secs(1);
+
+/// One replica's.
+#[derive(Debug)]
+pub(crate) struct UsageLink {
+    settings: LinkSettings,
+    spooling: Spooling,
+}
+
+// === impl UsageLink ===
+
+impl UsageLink {
+    pub(crate) fn new(settings: LinkSettings, spooling: Spooling) -> Self {
+        Self { settings, spooling }
+    }
+
+    /// Sends what there is and comes to be; until dropped.
+    pub(crate) async fn run(&self) {
+        let random = Random::new();
+        let mut wait = RETRY_FIRST;
+        let mut unread = self.spooling.unread();
+        // An error says that the spool is gone, and with it all there is to send.
+        while unread.wait_for(|unread| *unread).await.is_ok() {
+            let mut was_heard = false;
+            let ended = self.stream(&mut was_heard).await;
+            if was_heard {
+                wait = RETRY_FIRST;
+            }
+            tracing::debug!(why = ended.message(), "usage waits in the spool");
+            let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
+            sleep(Duration::from_millis(random.next() % millis)).await;
+            wait = (wait * 2).min(RETRY_MOST);
+        }
+    }
+
+    /// Until all that has ended is on the disk and in the books. Takes as long as the control plane does.
+    pub(crate) async fn hand_over(&self) {
+        self.spooling.flush().await;
+        let _ = self.spooling.unread().wait_for(|unread| !*unread).await;
+    }
+
+    /// Until all that has ended is on the disk.
+    pub(crate) async fn flush(&self) {
+        self.spooling.flush().await;
+    }
+
+    /// One stream, until it breaks.
+    async fn stream(&self, was_heard: &mut bool) -> Status {
+        let (outbox, outgoing) = mpsc::channel(1);
+        let mut unread = self.spooling.unread();
+        let mut incoming: Option<Streaming<Accepted>> = None;
+        let mut outgoing = Some(outgoing);
+        loop {
+            if unread.wait_for(|unread| *unread).await.is_err() {
+                return Status::cancelled("the spool has ended");
+            }
+            let Some(batch) = self.spooling.batch().await else {
+                // Accepted in this moment, or the disk cannot be read.
+                sleep(SPOOL_REST).await;
+                continue;
+            };
+            let incarnation = batch.incarnation.clone();
+            if outbox.send(batch).await.is_err() {
+                return Status::unknown("the control plane ended the stream");
+            }
+            if let Some(outgoing) = outgoing.take() {
+                match self.open(outgoing).await {
+                    Ok(opened) => incoming = Some(opened),
+                    Err(why) => return why,
+                }
+            }
+            let Some(incoming) = &mut incoming else { return Status::unknown("there is no stream") };
+            let accepted = timeout(ACCEPT_LIMIT, booked(incoming, &incarnation)).await;
+            match accepted.unwrap_or_else(|_| Err(Status::unknown("the control plane is silent"))) {
+                Ok(last) => {
+                    *was_heard = true;
+                    self.spooling.accepted(incarnation, last);
+                }
+                Err(why) => return why,
+            }
+        }
+    }
+
+    async fn open(&self, outgoing: mpsc::Receiver<Batch>) -> Result<Streaming<Accepted>, Status> {
+        let opened = open(&self.settings, ReceiverStream::new(outgoing), |mut client, request| async move {
+            client.report(request).await
+        });
+        let opened = opened.await?;
+        self.counts().streams.fetch_add(1, Relaxed);
+        Ok(opened)
+    }
+
+    fn counts(&self) -> &SpoolCounts {
+        self.spooling.counts()
+    }
+}
+
+/// The number up to which this process's frames are in the books.
+async fn booked(incoming: &mut Streaming<Accepted>, incarnation: &str) -> Result<u64, Status> {
+    loop {
+        match incoming.message().await? {
+            Some(accepted) if accepted.incarnation == incarnation => return Ok(accepted.last),
+            Some(_) => {}
+            None => return Err(Status::unknown("the control plane ended the stream")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
