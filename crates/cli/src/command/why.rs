@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 use ulid::Ulid;
 
-use super::logs::cost;
+use super::logs::{cost, target};
 use crate::args::Output;
 use crate::failure::Failure;
 use crate::print::{self, Table, cell, thousands};
@@ -33,7 +33,6 @@ const FACTS: &[(&str, &str)] = &[
     ("tags", "tags"),
     ("endpoint", "endpoint"),
     ("stream", "stream"),
-    ("served by", "model"),
     ("key", "key"),
     ("snapshot", "snapshot"),
     ("replica", "replica"),
@@ -86,6 +85,7 @@ pub(super) fn not_kept(id: &str, began: Duration, now: Duration) -> String {
 pub(super) fn text(record: &Value) -> String {
     let mut facts = Table::new(&[], "nothing is known of it");
     facts.row(["request".to_owned(), cell(record, "id")]);
+    facts.row(["went to".to_owned(), target(record)]);
     for (name, field) in FACTS {
         let shown = cell(record, field);
         if shown != "-" {
@@ -122,12 +122,6 @@ fn attempts(record: &Value) -> Option<String> {
     Some(table.fitted())
 }
 
-fn target(attempt: &Value) -> String {
-    let (provider, model) = (cell(attempt, "provider"), cell(attempt, "model"));
-    // Reports name a model with its provider already.
-    if model.starts_with(&format!("{provider}/")) { model } else { format!("{provider}/{model}") }
-}
-
 /// What was used, who says so, and what it cost.
 fn counted(record: &Value) -> String {
     let mut table = Table::new(&[], "nothing was used");
@@ -156,10 +150,10 @@ mod tests {
     fn a_request_is_told_whole() {
         let record = json!({
             "id": "01K0000000000000000000000A", "started": "2026-11-25T22:23:40.123Z", "client": "bot", "asked": "fast",
-            "alias": "fast", "model": "openai/gpt-4o-mini", "key": "openai/main/2", "snapshot": "1.8", "status": 200,
+            "alias": "fast", "provider": "openai", "model": "gpt-4o-mini", "key": "openai/main/2", "snapshot": "1.8", "status": 200,
             "outcome": "served", "reason": "", "tags": { "run": "7" },
             "attempts": [
-                { "provider": "anthropic", "model": "anthropic/claude-x", "key": "anthropic/k/1", "status": 529, "reason": "overloaded", "ms": 12.5 },
+                { "provider": "anthropic", "model": "claude-x", "key": "anthropic/k/1", "status": 529, "reason": "overloaded", "ms": 12.5 },
                 { "provider": "openai", "model": "gpt-4o-mini", "key": "openai/main/2", "status": 200, "reason": "", "ms": 30.125 },
             ],
             "usage": { "input_tokens": 12345, "output_tokens": 0 }, "usage_source": "provider", "cost_nanodollars": 1_500_000,
@@ -181,7 +175,6 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
-        assert!(!text.contains("anthropic/anthropic"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 

@@ -29,7 +29,7 @@ impl Lines {
             words("TIME", 8, |record| clock(record).to_owned()),
             words("STATUS", 6, |record| cell(record, "status")),
             words("CLIENT", 10, |record| cell(record, "client")),
-            words("MODEL", 22, |record| cell(record, "model")),
+            words("MODEL", 22, target),
             words("ID", 26, |record| cell(record, "id")),
         ];
         let if_room = [
@@ -95,6 +95,12 @@ fn tokens(record: &Value, field: &str) -> String {
     let (object, name) = field.split_once('.').unwrap_or(("", field));
     let count = record.get(object).and_then(|usage| usage.get(name)).and_then(Value::as_u64);
     count.map_or_else(|| "-".into(), thousands)
+}
+
+/// `provider/model`; `-` where no provider was asked.
+pub(in crate::command) fn target(record: &Value) -> String {
+    let (provider, model) = (cell(record, "provider"), cell(record, "model"));
+    if provider == "-" { model } else { format!("{provider}/{model}") }
 }
 
 /// In dollars; an unknown price is never shown as nothing.

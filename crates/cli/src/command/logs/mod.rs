@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::print;
 use crate::server::{Server, query};
 use lines::Lines;
-pub(in crate::command) use lines::cost;
+pub(in crate::command) use lines::{cost, target};
 
 /// Records of one page at most.
 const PAGE: u32 = 1000;

@@ -7,7 +7,7 @@ use super::lines::Lines;
 fn record(client: &str, cost: Value) -> Value {
     json!({
         "id": "01K0000000000000000000000A", "started": "2026-11-25T22:23:40.123Z", "client": client, "status": 200,
-        "model": "openai/gpt-4o-mini", "total_ms": 12.345, "first_token_ms": null, "cost_nanodollars": cost,
+        "provider": "openai", "model": "gpt-4o-mini", "total_ms": 12.345, "first_token_ms": null, "cost_nanodollars": cost,
         "usage": { "input_tokens": 12345, "output_tokens": 7 }, "reason": "", "key": "openai/main/2",
     })
 }
@@ -33,6 +33,8 @@ fn columns_grow_and_stay_below_each_other() {
     let mut lines = Lines::new(80);
     let long = lines.record(&record("a-client-with-a-long-name", json!(1)));
     let short = lines.record(&record("bot", json!(1)));
+    let nobody = lines.record(&json!({ "client": "bot", "status": 404, "provider": "", "model": "" }));
+    assert!(nobody.contains("404") && !nobody.contains('/'), "{nobody}");
     let place = |line: &str| line.find("openai/").expect("a model");
     assert_eq!(place(&long), place(&short));
 }

@@ -29,13 +29,13 @@ pub(super) fn print(report: &Report) {
 
 pub(super) fn lines(report: &Report) -> Vec<String> {
     let dimensions: Vec<&str> = report.by.iter().map(String::as_str).collect();
-    let of_tags = |name: &str| name == "tags" && dimensions.contains(&"tag");
+    let shown: Vec<&str> = dimensions.iter().copied().map(field).collect();
     let mut fields = FIRST.to_vec();
     // The sums have every count, so that a report without rows has the same headings.
     for name in
         report.rows.iter().chain([&report.total]).filter_map(Value::as_object).flat_map(|row| row.keys())
     {
-        if !dimensions.contains(&name.as_str()) && !fields.contains(&name.as_str()) && !of_tags(name) {
+        if !shown.contains(&name.as_str()) && !fields.contains(&name.as_str()) {
             fields.push(name);
         }
     }
@@ -47,6 +47,15 @@ pub(super) fn lines(report: &Report) -> Vec<String> {
         lines.push(named.chain(counted).collect::<Vec<_>>().join(","));
     }
     lines
+}
+
+/// Where a row says this dimension.
+fn field(dimension: &str) -> &str {
+    match dimension {
+        "tag" => "tags",
+        "key_version" => "key",
+        same => same,
+    }
 }
 
 /// What a table shows as `-` is empty here.

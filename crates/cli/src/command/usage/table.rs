@@ -55,7 +55,9 @@ pub(super) fn dimension(row: &Value, name: &str) -> String {
         }
         // A name like `tag:run` holds no path.
         Some(value) => cell(&Value::from_iter([("it", value.clone())]), "it"),
+        // The API names these fields otherwise.
         None if name == "tag" => dimension(row, "tags"),
+        None if name == "key_version" => dimension(row, "key"),
         None => "-".into(),
     }
 }

@@ -91,8 +91,9 @@ fn comma_separated_values_leave_nothing_out() {
 
 #[test]
 fn tags_are_shown_as_callers_send_them() {
-    let row = json!({ "tags": { "run": "7", "team": "a" }, "tag:run": "7", "alias": "" });
-    let cases = [("tag", "run=7,team=a"), ("tag:run", "7"), ("alias", "-"), ("day", "-")];
+    let row = json!({ "tags": { "run": "7", "team": "a" }, "tag:run": "7", "alias": "", "key": "p/k/2" });
+    let cases =
+        [("tag", "run=7,team=a"), ("tag:run", "7"), ("key_version", "p/k/2"), ("alias", "-"), ("day", "-")];
     for (name, text) in cases {
         assert_eq!(table::dimension(&row, name), text);
     }
