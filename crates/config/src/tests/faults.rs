@@ -53,6 +53,16 @@ const CASES: &[(&str, &str)] = &[
         "keyway.yaml:3: models.fast.targets[0].weight: must be from 1 to 1000000",
     ),
     (
+        "usage:\n  hours: 5d\n  days: 4d\n  max_size: 3MiB\n",
+        "keyway.yaml:2: usage.hours: are kept at least as long as `minutes`\n\
+         keyway.yaml:3: usage.days: are kept at least as long as `hours`\n\
+         keyway.yaml:4: usage.max_size: is at least 16MiB",
+    ),
+    (
+        "usage: { max_size: huge }\n",
+        "keyway.yaml:1: usage.max_size: expected a size like 4GiB, 512MiB, 10GB, or bytes as a number",
+    ),
+    (
         "models:\n  openai/x: { targets: [{ provider: sandbox, model: echo }] }\n",
         "keyway.yaml:2: models.openai/x: an alias has 1 to 256 letters, digits, '.', '_', '-' or ':' and begins with a \
          letter or digit",

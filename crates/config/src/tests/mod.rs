@@ -109,9 +109,18 @@ fn references_may_stand_in_the_control_plane_already() {
 fn the_schema_knows_every_section_and_refuses_others() {
     let schema = schema();
     let sections = schema["properties"].as_object().expect("properties");
-    for section in
-        ["providers", "models", "teams", "clients", "cache", "limits", "policies", "rotation", "telemetry"]
-    {
+    for section in [
+        "providers",
+        "models",
+        "teams",
+        "clients",
+        "cache",
+        "limits",
+        "policies",
+        "rotation",
+        "telemetry",
+        "usage",
+    ] {
         assert!(sections.contains_key(section), "{section}");
     }
     assert_eq!(schema["additionalProperties"], false);

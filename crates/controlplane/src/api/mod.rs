@@ -21,6 +21,7 @@ mod openapi;
 mod operators;
 mod resources;
 mod route;
+mod usage;
 mod view;
 
 #[cfg(test)]
@@ -30,6 +31,7 @@ use crate::{
     Plane, Token,
     backup::{Backup, NoBackup},
     rotation::Counts,
+    usage::Books,
 };
 use admission::Used;
 use answer::Fault;
@@ -52,6 +54,7 @@ Every call shows an operator's token as `authorization: Bearer …`. The command
 pub struct Api {
     plane: Arc<Plane>,
     counts: Arc<Counts>,
+    books: Arc<Books>,
     token: Token,
     kept: Arc<Kept>,
     used: Used,
@@ -64,10 +67,11 @@ pub struct Api {
 impl Api {
     /// Answers with that plane whoever shows that token, which may everything, or an operator's.
     #[must_use]
-    pub fn new(plane: Arc<Plane>, counts: Arc<Counts>, token: Token) -> Self {
+    pub fn new(plane: Arc<Plane>, counts: Arc<Counts>, books: Arc<Books>, token: Token) -> Self {
         Self {
             plane,
             counts,
+            books,
             token,
             kept: Arc::default(),
             used: Used::default(),

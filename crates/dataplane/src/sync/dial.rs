@@ -43,25 +43,19 @@ pub(super) async fn dial(
     hello: FromReplica,
     (outbox, outgoing): (&mpsc::Sender<FromReplica>, mpsc::Receiver<FromReplica>),
 ) -> Result<Streaming<ToReplica>, Status> {
+    let mut client = connect(settings).await?;
     outbox.try_send(hello).map_err(|error| Status::unknown(error.to_string()))?;
-    let call = |mut client: FleetClient<Channel>, request| async move { client.sync(request).await };
-    open(settings, ReceiverStream::new(outgoing), call).await
+    let request = request(settings, ReceiverStream::new(outgoing))?;
+    opened(client.sync(request)).await
 }
 
-/// A stream over a connection of its own; `call` says which.
+/// A connection.
 ///
 /// # Errors
 /// Why there is none.
-pub(super) async fn open<O, I, F>(
-    settings: &LinkSettings,
-    outgoing: O,
-    call: impl FnOnce(FleetClient<Channel>, Request<O>) -> F,
-) -> Result<Streaming<I>, Status>
-where
-    F: Future<Output = Result<Response<Streaming<I>>, Status>>,
-{
-    let unknown = |error: &dyn std::fmt::Display| Status::unknown(error.to_string());
-    let endpoint = Endpoint::from_shared(settings.url.clone()).map_err(|error| unknown(&error))?;
+pub(super) async fn connect(settings: &LinkSettings) -> Result<FleetClient<Channel>, Status> {
+    let endpoint =
+        Endpoint::from_shared(settings.url.clone()).map_err(|error| Status::unknown(error.to_string()))?;
     let channel = endpoint
         .connect_timeout(CONNECT_LIMIT)
         .tcp_nodelay(true)
@@ -70,14 +64,31 @@ where
         .connect()
         .await
         .map_err(|error| Status::unknown(format!("{}: {}", settings.url, innermost(&error))))?;
-    let mut request = Request::new(outgoing);
+    Ok(FleetClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT))
+}
+
+/// With what the fleet port asks for.
+///
+/// # Errors
+/// The fleet token cannot be sent.
+pub(super) fn request<T>(settings: &LinkSettings, message: T) -> Result<Request<T>, Status> {
+    let mut request = Request::new(message);
     let token = format!("Bearer {}", String::from_utf8(settings.token.expose().to_vec()).unwrap_or_default());
     let mut token = MetadataValue::try_from(token)
         .map_err(|_| Status::unknown("the fleet token is not a header value"))?;
     token.set_sensitive(true);
     request.metadata_mut().insert("authorization", token);
-    let client = FleetClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT);
-    let opened = tokio::time::timeout(OPEN_LIMIT, call(client, request)).await;
+    Ok(request)
+}
+
+/// The stream that a call opens.
+///
+/// # Errors
+/// It was refused, or there was no answer in time.
+pub(super) async fn opened<T>(
+    call: impl Future<Output = Result<Response<Streaming<T>>, Status>>,
+) -> Result<Streaming<T>, Status> {
+    let opened = tokio::time::timeout(OPEN_LIMIT, call).await;
     opened.map_err(|_| Status::unknown("the control plane is silent"))?.map(Response::into_inner)
 }
 

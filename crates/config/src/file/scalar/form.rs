@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Expiry, Span, TEXT_OF_NUMBER, Usd};
+use super::{Expiry, Size, Span, TEXT_OF_NUMBER, Usd};
 
 /// Reads one scalar, text or number, by a function over its text.
 pub(in crate::file) struct ByText<T> {
@@ -65,6 +65,19 @@ impl<'de> Deserialize<'de> for Expiry {
     }
 }
 
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = "a size like 4GiB, 512MiB, 10GB, or bytes as a number";
+        deserializer.deserialize_newtype_struct(TEXT_OF_NUMBER, ByText { parse: Self::parse, expected })
+    }
+}
+
+impl Serialize for Size {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl Serialize for Span {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -93,6 +106,20 @@ impl JsonSchema for Span {
             "description": "250ms, 60s, 10m, 24h, 7d, or seconds as a number",
             "type": ["string", "number"],
             "pattern": "^[0-9]+(\\.[0-9]+)?(ms|s|m|h|d)?$",
+            "minimum": 0,
+        })
+    }
+}
+
+impl JsonSchema for Size {
+    fn schema_name() -> Cow<'static, str> {
+        "Size".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "4GiB, 512MiB, 10GB, or bytes as a number",
+            "type": ["string", "number"],
             "minimum": 0,
         })
     }

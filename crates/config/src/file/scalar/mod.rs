@@ -2,11 +2,13 @@
 
 mod form;
 mod moment;
+mod size;
 
 use std::fmt;
 
 pub(super) use form::ByText;
 pub use moment::Expiry;
+pub use size::Size;
 
 /// The newtype name by which a deserialiser learns that the scalar's own text is wanted, so that no decimal is
 /// rounded through a binary fraction. Formats that do not know it hand over what they have.
@@ -18,8 +20,8 @@ const NANOS_PER_USD: u64 = 1_000_000_000;
 const MILLIS: u64 = 1_000;
 const SECONDS_PER_DAY: u64 = 86_400;
 
-/// The longest span: 366 days.
-const SPAN_LIMIT_MS: u64 = 366 * SECONDS_PER_DAY * MILLIS;
+/// The longest span: ten years.
+const SPAN_LIMIT_MS: u64 = 3_653 * SECONDS_PER_DAY * MILLIS;
 
 /// A span of time in whole milliseconds: `250ms`, `60s`, `10m`, `24h`, `7d`, or seconds as a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +51,8 @@ impl Span {
         Self { millis }
     }
 
-    /// Reads `250ms`, `60s`, `10m`, `24h`, `7d` or a number of seconds; `None` if it is none of these or over 366 days.
+    /// Reads `250ms`, `60s`, `10m`, `24h`, `7d` or a number of seconds; `None` if it is none of these or over ten
+    /// years.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();

@@ -154,10 +154,12 @@ impl Spool {
 
     /// The oldest frames that are not in the books. Until they are, every batch begins with them.
     pub(crate) fn batch(&mut self, replica: &str) -> Option<Batch> {
+        // What was offered is not folded: of a small spool it is a small part.
+        let limit = usize::try_from(self.segment_limit()).map_or(BATCH_LIMIT, |limit| limit.min(BATCH_LIMIT));
         loop {
             let is_last = self.volumes.len() == 1;
             let volume = self.volumes.first_mut()?;
-            let (frames, is_new) = match volume.batch() {
+            let (frames, is_new) = match volume.batch(limit) {
                 Ok(batch) => batch,
                 Err(error) => {
                     self.counts.failed(&error, "usage cannot be read from the spool");

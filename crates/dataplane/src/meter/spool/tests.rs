@@ -97,15 +97,13 @@ fn what_was_accepted_is_gone_and_what_was_not_comes_again() {
     assert!(files(&root).len() > 3, "segments are of a bounded size");
     let lost = spool.batch("r").unwrap();
     let again = spool.batch("r").unwrap();
-    assert_eq!(
-        (lost.frames.len(), &lost.frames),
-        (20, &again.frames),
-        "an answer that was lost costs nothing"
-    );
+    assert!(lost.frames == again.frames, "an answer that was lost costs nothing");
+    let count = lost.frames.len();
+    assert!((2..10).contains(&count), "a batch of a small spool is small: {count}");
     books.book(&lost);
-    spool.accepted("a", 7);
+    spool.accepted("a", count as u64 - 1);
     spool.accepted("elsewhere", 20);
-    assert_eq!(spool.batch("r").unwrap().frames.len(), 13);
+    assert!(spool.batch("r").unwrap().frames[0] == lost.frames[count - 1]);
     settle(&mut spool, &mut books);
     assert_eq!(total(&books.booked).requests, 20);
     assert_eq!(files(&root).len(), 1, "the open segment");
@@ -165,7 +163,7 @@ fn a_full_spool_loses_detail_and_no_count_and_leaves_what_was_offered() {
     assert!(counts.folded.load(Relaxed) > 1_000);
     assert!(spool.bytes(false) <= 33 * 1000, "{}", spool.bytes(false));
     let again = spool.batch("r").unwrap();
-    assert_eq!(again.frames[..10], offered.frames[..], "offered frames keep their numbers");
+    assert!(again.frames == offered.frames, "offered frames keep their numbers");
     books.book(&offered);
     settle(&mut spool, &mut books);
     let all = total(&books.booked);

@@ -187,12 +187,12 @@ impl Volume {
         self.segments.iter().any(|segment| segment.length > std::mem::take(&mut from))
     }
 
-    /// The oldest frames that were not accepted, as many as a batch holds, and whether a segment was offered for the
-    /// first time.
+    /// The oldest frames that were not accepted, at most so many bytes but at least one, and whether a segment was
+    /// offered for the first time.
     ///
     /// # Errors
     /// The system refused it; nothing may be offered then.
-    pub(super) fn batch(&mut self) -> io::Result<(Vec<Vec<u8>>, bool)> {
+    pub(super) fn batch(&mut self, limit: usize) -> io::Result<(Vec<Vec<u8>>, bool)> {
         let (mut frames, mut bytes, mut is_new) = (Vec::new(), 0, false);
         let mut from = self.read;
         self.given.clear();
@@ -201,7 +201,7 @@ impl Volume {
             let mut rest = &*window;
             while let Some(entry) = entry::read(rest) {
                 bytes += entry.frame.len();
-                if bytes > BATCH_LIMIT || frames.len() == BATCH_FRAMES {
+                if bytes > limit && !frames.is_empty() || frames.len() == BATCH_FRAMES {
                     return Ok((frames, is_new));
                 }
                 if !segment.is_sent {

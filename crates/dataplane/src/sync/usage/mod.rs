@@ -1,7 +1,7 @@
 //! The stream that takes usage to the control plane: one batch is under way at a time, and the spool keeps it until it
 //! is in the books. Opened when there is something to send, and again with jitter when it breaks.
 
-use super::dial::{LinkSettings, open};
+use super::dial::{LinkSettings, connect, opened, request};
 use crate::{
     meter::{SpoolCounts, Spooling},
     random::Random,
@@ -68,48 +68,44 @@ impl UsageLink {
 
     /// One stream, until it breaks.
     async fn stream(&self, was_heard: &mut bool) -> Status {
-        let (outbox, outgoing) = mpsc::channel(1);
-        let mut unread = self.spooling.unread();
-        let mut incoming: Option<Streaming<Accepted>> = None;
-        let mut outgoing = Some(outgoing);
-        loop {
-            if unread.wait_for(|unread| *unread).await.is_err() {
-                return Status::cancelled("the spool has ended");
-            }
-            let Some(batch) = self.spooling.batch().await else {
-                // Accepted in this moment, or the disk cannot be read.
-                sleep(SPOOL_REST).await;
-                continue;
-            };
-            let incarnation = batch.incarnation.clone();
-            if outbox.send(batch).await.is_err() {
-                return Status::unknown("the control plane ended the stream");
-            }
-            if let Some(outgoing) = outgoing.take() {
-                match self.open(outgoing).await {
-                    Ok(opened) => incoming = Some(opened),
-                    Err(why) => return why,
-                }
-            }
-            let Some(incoming) = &mut incoming else { return Status::unknown("there is no stream") };
-            let accepted = timeout(ACCEPT_LIMIT, booked(incoming, &incarnation)).await;
-            match accepted.unwrap_or_else(|_| Err(Status::unknown("the control plane is silent"))) {
-                Ok(last) => {
-                    *was_heard = true;
-                    self.spooling.accepted(incarnation, last);
-                }
-                Err(why) => return why,
-            }
+        match self.talk(was_heard).await {
+            Ok(()) => Status::cancelled("the spool has ended"),
+            Err(why) => why,
         }
     }
 
-    async fn open(&self, outgoing: mpsc::Receiver<Batch>) -> Result<Streaming<Accepted>, Status> {
-        let opened = open(&self.settings, ReceiverStream::new(outgoing), |mut client, request| async move {
-            client.report(request).await
-        });
-        let opened = opened.await?;
+    async fn talk(&self, was_heard: &mut bool) -> Result<(), Status> {
+        // Before anything is taken from the spool: what was offered is not folded any more.
+        let mut client = connect(&self.settings).await?;
+        let (outbox, outgoing) = mpsc::channel(1);
+        let Some(batch) = self.next().await else { return Ok(()) };
+        let mut incarnation = batch.incarnation.clone();
+        outbox.try_send(batch).map_err(|_| ended())?;
+        let request = request(&self.settings, ReceiverStream::new(outgoing))?;
+        let mut incoming = opened(client.report(request)).await?;
         self.counts().streams.fetch_add(1, Relaxed);
-        Ok(opened)
+        loop {
+            let last = timeout(ACCEPT_LIMIT, booked(&mut incoming, &incarnation)).await;
+            let last = last.map_err(|_| Status::unknown("the control plane is silent"))??;
+            *was_heard = true;
+            self.spooling.accepted(incarnation, last);
+            let Some(batch) = self.next().await else { return Ok(()) };
+            incarnation = batch.incarnation.clone();
+            outbox.send(batch).await.map_err(|_| ended())?;
+        }
+    }
+
+    /// The oldest frames that are not in the books, once there are any; `None` once the spool has ended.
+    async fn next(&self) -> Option<Batch> {
+        let mut unread = self.spooling.unread();
+        loop {
+            unread.wait_for(|unread| *unread).await.ok()?;
+            if let Some(batch) = self.spooling.batch().await {
+                return Some(batch);
+            }
+            // Accepted in this moment, or the disk cannot be read.
+            sleep(SPOOL_REST).await;
+        }
     }
 
     fn counts(&self) -> &SpoolCounts {
@@ -123,9 +119,13 @@ async fn booked(incoming: &mut Streaming<Accepted>, incarnation: &str) -> Result
         match incoming.message().await? {
             Some(accepted) if accepted.incarnation == incarnation => return Ok(accepted.last),
             Some(_) => {}
-            None => return Err(Status::unknown("the control plane ended the stream")),
+            None => return Err(ended()),
         }
     }
+}
+
+fn ended() -> Status {
+    Status::unknown("the control plane ended the stream")
 }
 
 #[cfg(test)]
