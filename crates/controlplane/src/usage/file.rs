@@ -63,7 +63,7 @@ impl Place {
         self.home.join(NAME)
     }
 
-    /// The connection that writes. A damaged file is put aside and a new one begun; which, if so.
+    /// The connection that writes. A damaged file is put aside and a new one begun.
     ///
     /// # Errors
     /// When it is of a newer format, or the disk does not allow it.

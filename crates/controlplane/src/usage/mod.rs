@@ -78,16 +78,27 @@ pub(crate) struct Condition {
 // === impl Books ===
 
 impl Books {
-    /// Opens `usage.db` in that directory, or makes it. A damaged one is put aside, and doctor shows it.
+    /// Opens `usage.db` in that directory, or makes it. A damaged one is put aside, and doctor shows it. One that the disk
+    /// does not let open, because it is full for example, is tried again with each batch: configuration does not wait for it.
     ///
     /// # Errors
-    /// When a later version wrote it, or the disk or the system does not allow it.
+    /// When a later version wrote it, or the system gives no thread.
     pub fn open(home: &Path, now: u64) -> Result<Self, UsageError> {
         let place = Place::new(home);
-        let db = place.open(now)?;
         let (tail, condition) = (Arc::<Tail>::default(), Arc::<Mutex<Condition>>::default());
-        condition.lock().bytes = retention::used_bytes(&db)?;
-        let readers = Arc::new(Readers::open(&place)?);
+        let db = match place.open(now) {
+            Err(error @ UsageError::Newer { .. }) => return Err(error),
+            Err(error) => {
+                tracing::error!(%error, "usage cannot be booked yet; replicas keep what they count");
+                condition.lock().failing = Some(error.to_string());
+                None
+            }
+            Ok(db) => {
+                condition.lock().bytes = retention::used_bytes(&db).unwrap_or_default();
+                Some(db)
+            }
+        };
+        let readers = Arc::new(Readers::open(&place));
         let writer =
             Writer::new(db, place.clone(), (Arc::clone(&tail), Arc::clone(&readers)), Arc::clone(&condition));
         let (jobs, waiting) = mpsc::channel(JOBS);
@@ -110,16 +121,6 @@ impl Books {
     /// When it cannot be deleted.
     pub async fn tidy(&self, retention: Retention, now: u64) -> Result<bool, UsageError> {
         self.ask(|done| Job::Tidy { retention, now, done }).await
-    }
-
-    /// Writes a copy of everything to a file that is not there yet. Waits: called on a thread that may.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn copy(&self, to: PathBuf) -> Result<(), UsageError> {
-        let (done, answer) = oneshot::channel();
-        self.jobs.blocking_send(Job::Copy { to, done }).map_err(|_| UsageError::Ended)?;
-        answer.blocking_recv().map_err(|_| UsageError::Ended)?
     }
 
     /// What was used in some stretch of time.

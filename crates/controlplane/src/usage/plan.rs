@@ -64,7 +64,7 @@ pub(crate) fn plan(since: u64, until: u64, coarsest: Level, horizon: Horizon) ->
         let fits = |level: &Level| {
             at.is_multiple_of(level.millis()) && at + level.millis() <= end && known(*level, at)
         };
-        let level = levels().filter(fits).last().ok_or(not_kept)?;
+        let level = levels().rfind(fits).ok_or(not_kept)?;
         let to = at + level.millis();
         match segments.last_mut().filter(|last| last.level == level) {
             Some(last) => last.to = to,

@@ -31,10 +31,11 @@ struct Idle {
 // === impl Readers ===
 
 impl Readers {
-    pub(super) fn open(place: &Place) -> Result<Self, UsageError> {
-        let connections = (0..READERS).map(|_| place.reader()).collect::<Result<_, _>>()?;
+    /// What cannot be opened yet is opened by the question that needs it.
+    pub(super) fn open(place: &Place) -> Self {
+        let connections = (0..READERS).filter_map(|_| place.reader().ok()).collect();
         let idle = Mutex::new(Idle { connections, file: 0 });
-        Ok(Self { place: place.clone(), room: Semaphore::new(READERS), idle })
+        Self { place: place.clone(), room: Semaphore::new(READERS), idle }
     }
 
     /// Another file is in the place of the one that was read.

@@ -14,7 +14,7 @@ use super::{
 use keyway_proto::fleet::v1::Batch;
 use parking_lot::Mutex;
 use rusqlite::{Connection, TransactionBehavior};
-use std::{collections::VecDeque, path::PathBuf, sync::Arc};
+use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 /// Batches of one commit.
@@ -39,17 +39,13 @@ pub(super) enum Job {
         now: u64,
         done: Answer<bool>,
     },
-    /// A copy of the whole file, there.
-    Copy {
-        to: PathBuf,
-        done: Answer<()>,
-    },
     End,
 }
 
 /// What it works with.
 pub(super) struct Writer {
-    db: Connection,
+    /// Absent while the file cannot be opened: each job tries again.
+    db: Option<Connection>,
     place: Place,
     numbers: Numbers,
     tail: Arc<Tail>,
@@ -58,11 +54,32 @@ pub(super) struct Writer {
     swept: u64,
 }
 
+/// Takes further batches that wait already; gives back what is none, which ended it.
+fn share(jobs: &mut mpsc::Receiver<Job>, books: &mut Vec<(Batch, Answer<u64>)>) -> Option<Job> {
+    while books.len() < SHARED {
+        match jobs.try_recv().ok()? {
+            Job::Book { batch, done, .. } => books.push((batch, done)),
+            other => return Some(other),
+        }
+    }
+    None
+}
+
+/// The file, opened if it is not.
+fn opened<'d>(
+    db: &'d mut Option<Connection>,
+    place: &Place,
+    now: u64,
+) -> Result<&'d mut Connection, UsageError> {
+    let known = db.take().map_or_else(|| place.open(now), Ok)?;
+    Ok(db.insert(known))
+}
+
 // === impl Writer ===
 
 impl Writer {
     pub(super) fn new(
-        db: Connection,
+        db: Option<Connection>,
         place: Place,
         (tail, readers): (Arc<Tail>, Arc<Readers>),
         condition: Arc<Mutex<Condition>>,
@@ -72,27 +89,16 @@ impl Writer {
 
     /// Works until it is told to end, or nobody is left who could.
     pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
-        let mut next = VecDeque::new();
-        while let Some(job) = next.pop_front().or_else(|| jobs.blocking_recv()) {
+        let mut next = None;
+        while let Some(job) = next.take().or_else(|| jobs.blocking_recv()) {
             match job {
                 Job::Book { batch, now, done } => {
                     let mut books = vec![(batch, done)];
-                    while books.len() < SHARED
-                        && let Ok(job) = jobs.try_recv()
-                    {
-                        match job {
-                            Job::Book { batch, done, .. } => books.push((batch, done)),
-                            other => {
-                                next.push_back(other);
-                                break;
-                            }
-                        }
-                    }
+                    next = share(&mut jobs, &mut books);
                     self.book(books, now);
                 }
                 // Whoever asked may have gone.
                 Job::Tidy { retention, now, done } => drop(done.send(self.tidy(&retention, now))),
-                Job::Copy { to, done } => drop(done.send(self.copy(&to))),
                 Job::End => return,
             }
         }
@@ -126,7 +132,8 @@ impl Writer {
 
     fn commit(&mut self, batches: Vec<Read>, now: u64) -> Result<Vec<u64>, UsageError> {
         let follow = self.tail.is_followed();
-        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let db = opened(&mut self.db, &self.place, now)?;
+        let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut booking = Booking::default();
         let mut last = Vec::with_capacity(batches.len());
         for batch in batches {
@@ -147,26 +154,22 @@ impl Writer {
     }
 
     fn tidy_once(&mut self, retention: &Retention, now: u64) -> Result<bool, UsageError> {
-        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let db = opened(&mut self.db, &self.place, now)?;
+        let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let more = retention::tidy(&transaction, retention, now)?;
         transaction.commit()?;
-        if more || retention::give_back(&self.db)? {
+        if more || retention::give_back(db)? {
             return Ok(true);
         }
         if now.saturating_sub(self.swept) >= SWEEP_MILLIS {
             // Not at every start: it reads everything.
-            if self.swept > 0 && retention::forget_spenders(&self.db)? > 0 {
+            if self.swept > 0 && retention::forget_spenders(db)? > 0 {
                 self.numbers.forget();
             }
             self.swept = now;
         }
-        self.condition.lock().bytes = retention::used_bytes(&self.db)?;
+        self.condition.lock().bytes = retention::used_bytes(db)?;
         Ok(false)
-    }
-
-    fn copy(&self, to: &std::path::Path) -> Result<(), UsageError> {
-        self.db.execute("VACUUM INTO ?1", [to.to_string_lossy()])?;
-        Ok(())
     }
 
     /// Keeps for doctor what became of the last commit, and goes on with new books where the old are damaged.
@@ -183,10 +186,11 @@ impl Writer {
             tracing::error!(%error, "usage cannot be booked; replicas keep what they have counted");
         }
         if error.is_damage() {
-            let renewed = self.place.put_aside(error, now).and_then(|()| self.place.open(now));
+            // Closed before it is renamed, so that nothing of it is written back under its old name.
+            self.db = None;
+            let renewed = self.place.put_aside(error, now);
             match renewed {
-                Ok(db) => {
-                    self.db = db;
+                Ok(()) => {
                     self.readers.renew();
                     self.condition.lock().renewed += 1;
                 }

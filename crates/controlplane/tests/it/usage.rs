@@ -1,6 +1,9 @@
 //! Usage as a replica reports it: booked once whatever happens between the commit and the answer, and by no stranger.
 
-use crate::support::{FLEET_TOKEN, Started, start, start_in, stop};
+use crate::{
+    program::{facts, program},
+    support::{ADMIN_TOKEN, FLEET_TOKEN, Started, start, start_in, stop},
+};
 use keyway_proto::{
     BATCH_LIMIT,
     fleet::v1::{Accepted, Batch, Count, Frame, Outcome, Record, Spender, fleet_client::FleetClient},
@@ -66,6 +69,7 @@ fn frame(number: u64) -> Frame {
     Frame { first: number, last: number, records: vec![record], sums: Vec::new() }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test is a shell")]
 pub(crate) fn now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     since.as_millis() as u64
@@ -74,8 +78,7 @@ pub(crate) fn now() -> u64 {
 /// Requests and cost of everything, as an operator sees it.
 async fn total(started: &Started) -> (u64, u64) {
     let url = format!("http://{}/api/v1/usage?since=1d", started.admin);
-    let answer =
-        reqwest::Client::new().get(url).bearer_auth(crate::support::ADMIN_TOKEN).send().await.unwrap();
+    let answer = reqwest::Client::new().get(url).bearer_auth(ADMIN_TOKEN).send().await.unwrap();
     assert_eq!(answer.status(), 200);
     let total = answer.json::<serde_json::Value>().await.unwrap()["total"].clone();
     (total["requests"].as_u64().unwrap(), total["cost_nanodollars"].as_u64().unwrap())
@@ -109,7 +112,7 @@ async fn nothing_is_booked_twice_when_an_answer_is_lost() {
 async fn strangers_and_nonsense_book_nothing() {
     let started = start();
     let fleet = started.fleet.to_string();
-    for token in ["", "wrong", crate::support::ADMIN_TOKEN] {
+    for token in ["", "wrong", ADMIN_TOKEN] {
         let refused = Reporter::connect(&fleet, token).await.err().unwrap();
         assert_eq!(refused.code(), Code::Unauthenticated);
     }
@@ -144,4 +147,42 @@ async fn the_largest_batch_fits() {
     assert_eq!(reporter.book("p", &frames).await, frames.len() as u64);
     assert_eq!(total(&started).await.0, frames.len() as u64);
     stop(started).await;
+}
+
+/// Killed with a batch under way, again and again: whether it was committed or not is the replica's not knowing.
+#[tokio::test]
+async fn killed_between_commit_and_answer_it_books_each_frame_once() {
+    const FRAMES: usize = 400;
+    let home = tempfile::tempdir().unwrap();
+    let frames: Vec<Frame> = (1..=FRAMES as u64).map(frame).collect();
+    let (mut accepted, mut kills, mut lost, mut unanswered) = (0, 0, 0, 0);
+    while accepted < FRAMES {
+        let ready = home.path().join(format!("ready-{kills}"));
+        let mut child =
+            program(home.path()).args(["--admin-listen", "0", "--ready-file"]).arg(&ready).spawn().unwrap();
+        let facts = facts(&mut child, &ready);
+        let text = |name: &str| facts[name].as_str().unwrap().to_owned();
+        let token = std::fs::read_to_string(text("fleet_token_file")).unwrap();
+        let mut reporter = Reporter::connect(&text("fleet_addr"), token.trim()).await.unwrap();
+        for _ in 0..8 {
+            let to = (accepted + 7).min(FRAMES);
+            accepted = reporter.book("p", &frames[accepted..to]).await as usize;
+        }
+        reporter.send("p", &frames[accepted..(accepted + 7).min(FRAMES)]).await;
+        // Longer each time: before the batch is read, while it is committed, once it is.
+        tokio::time::sleep(Duration::from_micros(400 * kills)).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+        match reporter.answer().await {
+            // Every other answer that came is lost on its way: the same is sent again.
+            Ok(Some(answer)) if kills % 2 == 0 => accepted = answer.last as usize,
+            Ok(Some(_)) => lost += 1,
+            Ok(None) | Err(_) => unanswered += 1,
+        }
+    }
+    println!("{kills} kills: {unanswered} before the answer came, {lost} whose answer was lost");
+    let home = start_in(home);
+    assert_eq!(total(&home).await, (FRAMES as u64, (1..=FRAMES as u64).sum()));
+    stop(home).await;
 }

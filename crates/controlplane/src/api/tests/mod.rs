@@ -4,6 +4,7 @@
 mod audit;
 mod operators;
 mod plain;
+mod usage;
 
 use super::{
     route::{Owner, ROUTES},

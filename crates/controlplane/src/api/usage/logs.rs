@@ -10,8 +10,14 @@ use crate::{
         answer::{Answer, Fault},
         call::Call,
     },
+    resource::Kind,
     usage::{Filter, Id, Search},
 };
+use keyway_proto::{
+    fleet::v1::Spender,
+    snapshot::v1::{Price, Provider},
+};
+use prost::Message;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
@@ -65,5 +71,15 @@ pub(in crate::api) async fn show(call: Call) -> Result<Answer, Fault> {
     let bound = Filter { bound: call.who.rights.team.clone(), ..Filter::default() };
     // Another team's is not there.
     let seen = found.filter(|entry| bound.fits(&entry.record.spender.clone().unwrap_or_default()));
-    Answer::json(&Why::new(&seen.ok_or_else(not_found)?, call.plane().snapshot().ok().as_ref()))
+    let seen = seen.ok_or_else(not_found)?;
+    let price = seen.record.spender.as_ref().and_then(|spender| price_of(&call, spender));
+    Answer::json(&Why::new(&seen, price.as_ref()))
+}
+
+/// What the model costs by the configuration in force.
+fn price_of(call: &Call, spender: &Spender) -> Option<Price> {
+    let state = call.plane().state();
+    let compiled = state.get(Kind::Provider, &spender.provider)?.resources.first()?.body.clone();
+    let offers = Provider::decode(compiled).ok()?.offers;
+    offers.into_iter().find(|offer| offer.id == spender.model)?.price
 }

@@ -108,9 +108,9 @@ async fn followers_hear_of_what_is_booked_and_of_what_they_missed() {
     let all = frames(3);
     books.book(batch("p", &all), NOW).await.unwrap();
     books.book(batch("p", &all), NOW).await.unwrap();
-    for number in 0..3 {
+    for frame in &all {
         let entry = tail.recv().await.unwrap();
-        assert_eq!((&entry.record, &*entry.replica), (&all[number].records[0], "r1"));
+        assert_eq!((&entry.record, &*entry.replica), (&frame.records[0], "r1"));
     }
     assert!(tail.try_recv().is_err());
     let many = (0..1_100).map(|number| record(number, NOW, spender("a", "m"))).collect();

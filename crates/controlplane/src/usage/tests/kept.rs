@@ -121,6 +121,36 @@ async fn damage_that_shows_while_it_is_used_begins_new_books_too() {
     assert!(total(&books).await.requests >= 200);
 }
 
+/// A disk that takes nothing: a directory in the file's place, then another writer that never ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_written_is_not_accepted_and_is_booked_when_it_can() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("usage.db");
+    std::fs::create_dir(&path).unwrap();
+    let books = Books::open(home.path(), NOW).unwrap();
+    let one = |number| batch("p", &[frame(number, vec![record(number, NOW, spender("a", "m"))])]);
+    books.book(one(1), NOW).await.unwrap_err();
+    books.tidy(Retention::default(), NOW).await.unwrap_err();
+    books.condition().await.unwrap_err();
+    std::fs::remove_dir(&path).unwrap();
+    assert_eq!(books.book(one(1), NOW).await.unwrap(), 1);
+    assert_eq!(books.condition().await.unwrap().failing, None);
+
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = books.book(one(2), NOW).await.unwrap_err();
+    assert!(refused.to_string().contains("locked"), "{refused}");
+    assert_eq!(total(&books).await.requests, 1);
+    assert!(books.condition().await.unwrap().failing.unwrap().contains("locked"));
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(books.book(one(2), NOW).await.unwrap(), 2);
+    assert_eq!(books.condition().await.unwrap().failing, None);
+    assert_eq!(total(&books).await.requests, 2);
+    let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+    let full = UsageError::from(rusqlite::Error::SqliteFailure(full, None));
+    assert!(matches!(full, UsageError::Full));
+}
+
 #[test]
 fn tags_that_differ_each_time_become_one_and_records_keep_theirs() {
     let home = tempfile::tempdir().unwrap();

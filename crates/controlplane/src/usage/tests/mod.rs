@@ -2,6 +2,7 @@
 
 mod ingest;
 mod kept;
+mod large;
 mod questions;
 
 use super::*;

@@ -58,24 +58,20 @@ async fn every_stretch_and_mix_of_dimensions_is_exact() {
         &[By::Time(Level::Day), By::Client],
         &[By::Time(Level::Hour)],
     ];
-    for (since, until) in stretches {
-        for by in mixes {
-            for only in [Filter::default(), Filter { model: Some("o3".to_owned()), ..Filter::default() }] {
-                let asked = Question { since, until, filter: only.clone(), limit: 10_000, ..question(by) };
-                let report = ask(&books, asked).await;
-                let fits = |one: &&Record| {
-                    let at = one.started_unix_millis;
-                    (report.since..report.until).contains(&at) && only.fits(whose(one))
-                };
-                let expected = sum_of(all.iter().filter(fits));
-                assert_eq!(sorted(report.total.clone()), expected, "{by:?} {since}..{until}");
-                let mut rows = Sum::default();
-                report.rows.iter().for_each(|row| keyway_metering::add(&mut rows, &row.sum));
-                assert_eq!(sorted(rows), expected, "{by:?}");
-                let unique: BTreeSet<_> = report.rows.iter().map(|row| (row.time, &row.names)).collect();
-                assert_eq!(unique.len(), report.rows.len());
-                assert!(report.since <= since && report.until >= until.min(NOW));
-            }
+    let o3 = Filter { model: Some("o3".to_owned()), ..Filter::default() };
+    for ((since, until), by) in stretches.into_iter().flat_map(|one| mixes.map(|by| (one, by))) {
+        for only in [Filter::default(), o3.clone()] {
+            let asked = Question { since, until, filter: only.clone(), limit: 10_000, ..question(by) };
+            let report = ask(&books, asked).await;
+            let within = |one: &&Record| (report.since..report.until).contains(&one.started_unix_millis);
+            let expected = sum_of(all.iter().filter(within).filter(|one| only.fits(whose(one))));
+            assert_eq!(sorted(report.total.clone()), expected, "{by:?} {since}..{until}");
+            let mut rows = Sum::default();
+            report.rows.iter().for_each(|row| keyway_metering::add(&mut rows, &row.sum));
+            assert_eq!(sorted(rows), expected, "{by:?}");
+            let unique: BTreeSet<_> = report.rows.iter().map(|row| (row.time, &row.names)).collect();
+            assert_eq!(unique.len(), report.rows.len());
+            assert!(report.since <= since && report.until >= until.min(NOW));
         }
     }
 }
@@ -149,18 +145,8 @@ async fn every_search_finds_what_fits_newest_first_over_pages() {
     let (since, until) = (NOW - 20 * DAY, NOW - DAY);
     for filter in &filters {
         for outcomes in outcomes {
-            let (mut before, mut found) = (None, Vec::new());
-            loop {
-                let filter = filter.clone();
-                let search = Search { filter, outcomes, since, until, before, limit: 37 };
-                let page = books.search(search).await.unwrap();
-                assert!(page.entries.iter().all(|entry| &*entry.replica == "r1"));
-                found.extend(page.entries.into_iter().map(|entry| entry.record));
-                before = page.next;
-                if before.is_none() {
-                    break;
-                }
-            }
+            let search = Search { filter: filter.clone(), outcomes, since, until, before: None, limit: 37 };
+            let found = over_pages(&books, search).await;
             let fits = |one: &&Record| {
                 (since..until).contains(&one.started_unix_millis)
                     && filter.fits(whose(one))
@@ -168,6 +154,19 @@ async fn every_search_finds_what_fits_newest_first_over_pages() {
             };
             let expected: Vec<Record> = all.iter().filter(fits).cloned().collect();
             assert_eq!(found, expected, "{filter:?} {outcomes:?}");
+        }
+    }
+}
+
+async fn over_pages(books: &Books, mut search: Search) -> Vec<Record> {
+    let mut found = Vec::new();
+    loop {
+        let page = books.search(search.clone()).await.unwrap();
+        assert!(page.entries.iter().all(|entry| &*entry.replica == "r1"));
+        found.extend(page.entries.into_iter().map(|entry| entry.record));
+        search.before = page.next;
+        if search.before.is_none() {
+            return found;
         }
     }
 }
