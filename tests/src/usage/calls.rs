@@ -209,7 +209,7 @@ fn judge(shared: &Shared, wish: &Wish, name: &str, answered: Answered) -> Outcom
         Some(status) if answer.status == status => {
             let account = Account { requests: 1, errors: 1, ..Account::default() };
             let (client, tags) = (wish.client.name.to_owned(), wish.order.tags.clone());
-            shared.refused.lock().push(Refused { client, tags, alias: wish.order.alias.clone(), account });
+            shared.refused.lock().push(Refused { client, tags, account });
             Ok(())
         }
         Some(_) => Err(wrong("was not refused").into()),

@@ -9,15 +9,13 @@ use serde_json::Value;
 use super::world::team;
 use crate::gateway::Outcome;
 
-/// A request that no provider saw.
+/// A request that no provider saw. It is booked before its name is resolved: without an alias too.
 #[derive(Clone, Debug)]
 pub struct Refused {
     /// Who asked.
     pub client: String,
     /// With which tags.
     pub tags: Vec<String>,
-    /// The alias that was asked for; empty where it was none.
-    pub alias: String,
     /// What it comes to.
     pub account: Account,
 }
@@ -57,7 +55,6 @@ impl Expected {
                 "client" => refused.client.clone(),
                 "tag" => refused.tags.join(","),
                 "team" => team(&refused.client).to_owned(),
-                "alias" => refused.alias.clone(),
                 _ => String::new(),
             };
             books.entry(dimensions.iter().map(name).collect()).or_default().add(&refused.account);
@@ -151,7 +148,7 @@ mod tests {
     fn expected() -> Expected {
         let account = Account { requests: 1, errors: 1, cost_nanodollars: 5, ..Account::default() };
         let tags = vec!["a=1".to_owned(), "b=2".to_owned()];
-        let refused = Refused { client: "ada".to_owned(), tags, alias: String::new(), account };
+        let refused = Refused { client: "ada".to_owned(), tags, account };
         Expected { refused: vec![refused], ..Expected::default() }
     }
 

@@ -25,8 +25,10 @@ const RETRY_MOST: Duration = Duration::from_secs(15);
 /// From one batch to the next, but where the spool holds more than a batch: many small ones would cost requests their
 /// core, and nobody sees the difference.
 const SEND_EVERY: Duration = Duration::from_millis(100);
-/// After the spool had something and could not read it.
-const SPOOL_REST: Duration = Duration::from_secs(1);
+/// After the spool said that it has something and gave nothing: what was accepted is not taken off it yet, or the disk cannot
+/// be read. Doubled up to the longest.
+const SPOOL_REST: Duration = Duration::from_millis(5);
+const SPOOL_REST_MOST: Duration = Duration::from_secs(1);
 
 /// One replica's.
 #[derive(Debug)]
@@ -108,14 +110,14 @@ impl UsageLink {
 
     /// The oldest frames that are not in the books, once there are any; `None` once the spool has ended.
     async fn next(&self) -> Option<Batch> {
-        let mut unread = self.spooling.unread();
+        let (mut unread, mut rest) = (self.spooling.unread(), SPOOL_REST);
         loop {
             unread.wait_for(|unread| *unread).await.ok()?;
             if let Some(batch) = self.spooling.batch().await {
                 return Some(batch);
             }
-            // Accepted in this moment, or the disk cannot be read.
-            sleep(SPOOL_REST).await;
+            sleep(rest).await;
+            rest = (rest * 2).min(SPOOL_REST_MOST);
         }
     }
 
