@@ -22,9 +22,11 @@ use tonic::{Status, Streaming};
 const ACCEPT_LIMIT: Duration = Duration::from_secs(10);
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(15);
-/// From one batch to the next, but where the spool holds more than a batch: many small ones would cost requests their
-/// core, and nobody sees the difference.
+/// From one batch to the next under load: many small ones would cost requests their core, and nobody sees the
+/// difference.
 const SEND_EVERY: Duration = Duration::from_millis(100);
+/// Batches that leave at once after a rest.
+const AT_ONCE: u32 = 10;
 /// After the spool said that it has something and gave nothing: what was accepted is not taken off it yet, or the disk cannot
 /// be read. Doubled up to the longest.
 const SPOOL_REST: Duration = Duration::from_millis(5);
@@ -88,7 +90,8 @@ impl UsageLink {
         let (outbox, outgoing) = mpsc::channel(1);
         let Some(batch) = self.next().await else { return Ok(()) };
         let mut incarnation = batch.incarnation.clone();
-        let (mut sent, mut more) = (Instant::now(), is_full(&batch));
+        let mut pace = Pace::rested(Instant::now());
+        let mut more = is_full(&batch);
         outbox.try_send(batch).map_err(|_| ended())?;
         let request = request(&self.settings, ReceiverStream::new(outgoing))?;
         let mut incoming = opened(client.report(request)).await?;
@@ -99,11 +102,11 @@ impl UsageLink {
             *was_heard = true;
             self.spooling.accepted(incarnation, last);
             if !more {
-                sleep_until(sent + SEND_EVERY).await;
+                sleep_until(pace.next(Instant::now())).await;
             }
             let Some(batch) = self.next().await else { return Ok(()) };
             incarnation = batch.incarnation.clone();
-            (sent, more) = (Instant::now(), is_full(&batch));
+            more = is_full(&batch);
             outbox.send(batch).await.map_err(|_| ended())?;
         }
     }
@@ -123,6 +126,21 @@ impl UsageLink {
 
     fn counts(&self) -> &SpoolCounts {
         self.spooling.counts()
+    }
+}
+
+/// When the next batch would leave if each took its time.
+struct Pace(Instant);
+
+impl Pace {
+    fn rested(now: Instant) -> Self {
+        Self(now.checked_sub(SEND_EVERY * AT_ONCE).unwrap_or(now))
+    }
+
+    /// When it leaves.
+    fn next(&mut self, now: Instant) -> Instant {
+        self.0 = self.0.max(Self::rested(now).0) + SEND_EVERY;
+        self.0
     }
 }
 
