@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 const DAY_MILLIS: u64 = Level::Day.millis();
 /// Rows that go in one piece.
-const PIECE: u32 = 2_000;
+const PIECE: u32 = 500;
 /// Free pages that are kept for what comes next, and pages given back to the disk in one piece.
 const SPARE_PAGES: u64 = 2_048;
 const GIVEN_BACK: u64 = 512;

@@ -3,7 +3,7 @@
 use super::*;
 
 async fn tidy(books: &Books, retention: Retention, now: u64) {
-    for _ in 0..1_000 {
+    for _ in 0..10_000 {
         if !books.tidy(retention, now).await.unwrap() {
             return;
         }

@@ -7,6 +7,7 @@ mod counts;
 mod entry;
 mod folding;
 mod segment;
+mod syncer;
 mod thread;
 mod volume;
 
@@ -27,6 +28,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
+use syncer::Syncer;
 use volume::{Volume, private_dir};
 
 /// Bytes on disk.
@@ -119,10 +121,25 @@ impl Spool {
         self.volumes.last().is_some_and(Volume::is_dirty)
     }
 
-    /// Brings everything down to the disk.
+    /// Brings everything down to the disk, and waits for it.
     pub(crate) fn sync(&mut self) {
-        if let Some(Err(error)) = self.own().map(Volume::sync) {
-            self.counts.failed(&error, "usage could not be brought down to the disk");
+        let dirty = self.own().map(|own| std::mem::take(own.dirty())).unwrap_or_default();
+        if let Err(error) = dirty.iter().try_for_each(|file| file.sync_data()) {
+            self.sync_failed(&error);
+        }
+    }
+
+    /// Has everything brought down to the disk.
+    fn sync_beside(&mut self, syncer: &Syncer) {
+        if let Some(own) = self.own().filter(|own| own.is_dirty()) {
+            *own.dirty() = syncer.sync(std::mem::take(own.dirty()));
+        }
+    }
+
+    fn sync_failed(&mut self, error: &io::Error) {
+        self.counts.failed(error, "usage could not be brought down to the disk");
+        if let Some(own) = self.own() {
+            own.distrust();
         }
     }
 

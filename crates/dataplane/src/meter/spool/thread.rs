@@ -1,7 +1,7 @@
 //! The spool's thread: woken by the first request that ends, it waits for those that end with it, writes them as one
 //! frame, and gives the control plane's stream what it asks for.
 
-use super::{Spool, SpoolCounts};
+use super::{Spool, SpoolCounts, Syncer};
 use crate::meter::{
     Bell, Budget, Totals, Tray,
     record::{record, sum},
@@ -56,6 +56,7 @@ pub(crate) struct Ends {
 
 struct Writer {
     spool: Spool,
+    syncer: Syncer,
     ends: Ends,
     orders: Arc<Mutex<Vec<Order>>>,
     unread: watch::Sender<bool>,
@@ -86,6 +87,7 @@ impl Spooling {
         };
         let mut writer = Writer {
             spool,
+            syncer: Syncer::start()?,
             ends,
             orders,
             unread: told,
@@ -96,7 +98,10 @@ impl Spooling {
             sync_at: None,
             again_at: None,
         };
-        let thread = thread::Builder::new().name("keyway-spool".to_owned()).spawn(move || writer.run())?;
+        let thread = thread::Builder::new().name("keyway-spool".to_owned()).spawn(move || {
+            writer.run();
+            writer.syncer.join();
+        })?;
         Ok((handle, thread))
     }
 
@@ -200,7 +205,11 @@ impl Writer {
             self.write();
         }
         if is_due(self.sync_at) {
-            self.spool.sync();
+            self.sync_at = None;
+            self.spool.sync_beside(&self.syncer);
+        }
+        if let Some(error) = self.syncer.failure() {
+            self.spool.sync_failed(&error);
         }
         if is_due(self.again_at) {
             self.again_at = None;

@@ -167,18 +167,15 @@ impl Volume {
         !self.dirty.is_empty()
     }
 
-    /// Brings what was written down to the disk. A file that this fails for takes no more: what it holds of the last
-    /// second may not outlive a loss of power.
-    ///
-    /// # Errors
-    /// The system refused it.
-    pub(super) fn sync(&mut self) -> io::Result<()> {
-        let dirty = std::mem::take(&mut self.dirty);
-        let synced = dirty.iter().try_for_each(|file| file.sync_data());
-        if synced.is_err() {
-            self.is_open = false;
-        }
-        synced
+    /// Files that are to be brought down to the disk; what is given in their place still is.
+    pub(super) fn dirty(&mut self) -> &mut Vec<Arc<File>> {
+        &mut self.dirty
+    }
+
+    /// The disk failed at it: the file takes no more, and what it holds of the last second may not outlive a loss of
+    /// power.
+    pub(super) fn distrust(&mut self) {
+        self.is_open = false;
     }
 
     /// Whether anything was not accepted.

@@ -6,11 +6,14 @@ use crate::{
     meter::{SpoolCounts, Spooling},
     random::Random,
 };
-use keyway_proto::fleet::v1::{Accepted, Batch};
+use keyway_proto::{
+    BATCH_LIMIT,
+    fleet::v1::{Accepted, Batch},
+};
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 use tokio::{
     sync::mpsc,
-    time::{sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
@@ -19,6 +22,9 @@ use tonic::{Status, Streaming};
 const ACCEPT_LIMIT: Duration = Duration::from_secs(10);
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(15);
+/// From one batch to the next, but where the spool holds more than a batch: many small ones would cost requests their
+/// core, and nobody sees the difference.
+const SEND_EVERY: Duration = Duration::from_millis(100);
 /// After the spool said that it has something and gave nothing: what was accepted is not taken off it yet, or the disk cannot
 /// be read. Doubled up to the longest.
 const SPOOL_REST: Duration = Duration::from_millis(5);
@@ -82,6 +88,7 @@ impl UsageLink {
         let (outbox, outgoing) = mpsc::channel(1);
         let Some(batch) = self.next().await else { return Ok(()) };
         let mut incarnation = batch.incarnation.clone();
+        let (mut sent, mut more) = (Instant::now(), is_full(&batch));
         outbox.try_send(batch).map_err(|_| ended())?;
         let request = request(&self.settings, ReceiverStream::new(outgoing))?;
         let mut incoming = opened(client.report(request)).await?;
@@ -91,8 +98,12 @@ impl UsageLink {
             let last = last.map_err(|_| Status::unknown("the control plane is silent"))??;
             *was_heard = true;
             self.spooling.accepted(incarnation, last);
+            if !more {
+                sleep_until(sent + SEND_EVERY).await;
+            }
             let Some(batch) = self.next().await else { return Ok(()) };
             incarnation = batch.incarnation.clone();
+            (sent, more) = (Instant::now(), is_full(&batch));
             outbox.send(batch).await.map_err(|_| ended())?;
         }
     }
@@ -113,6 +124,11 @@ impl UsageLink {
     fn counts(&self) -> &SpoolCounts {
         self.spooling.counts()
     }
+}
+
+/// Whether more than this waits, most likely.
+fn is_full(batch: &Batch) -> bool {
+    batch.frames.iter().map(Vec::len).sum::<usize>() > BATCH_LIMIT / 4
 }
 
 /// The number up to which this process's frames are in the books.
