@@ -4,6 +4,7 @@
 
 mod client;
 mod model;
+mod price;
 mod provider;
 mod scalar;
 mod secret;
@@ -15,8 +16,9 @@ use serde::{Deserialize, Serialize};
 
 pub use client::{Budget, Client, Limits, Period, SigV4, Team};
 pub use model::{Model, Strategy, Target};
-pub use provider::{Auth, Dialect, Key, NamedAuth, Network, Price, Provider, Rates, Timeouts};
-pub use scalar::{Expiry, Span, Usd};
+pub use price::{Price, Rates, Tokens};
+pub use provider::{Auth, Dialect, Key, NamedAuth, Network, Provider, Timeouts};
+pub use scalar::{Expiry, Percent, Span, Usd};
 pub use secret::Secret;
 
 pub(crate) use scalar::TEXT_OF_NUMBER;

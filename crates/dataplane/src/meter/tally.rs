@@ -14,7 +14,7 @@ use crate::{
 };
 use http::StatusCode;
 use keyway_dialect::{fault::Fault, usage::Usage};
-use keyway_snapshot::{Client, NanoDollars, Target};
+use keyway_snapshot::{Client, NanoDollars, Target, Used};
 use std::{rc::Rc, sync::Arc, task::Context};
 use tokio::time::Instant;
 use ulid::Ulid;
@@ -142,8 +142,15 @@ impl Tally {
 
     /// What this request costs, if its usage and price are known.
     pub(crate) fn cost(&self) -> Option<NanoDollars> {
-        let (target, _) = self.served_by.as_ref()?;
-        target.price.as_ref()?.cost(self.usage.as_ref()?.counts())
+        let (target, key) = self.served_by.as_ref()?;
+        let usage = self.usage.as_ref()?;
+        let used = Used {
+            counts: usage.counts(),
+            reasoning: usage.reasoning(),
+            service_tier: usage.service_tier(),
+            at_unix_seconds: self.id.timestamp_ms() / 1000,
+        };
+        target.bill(key, &used).map(|bill| bill.cost)
     }
 
     /// The fault that a refusal is, with this request's id.
