@@ -177,6 +177,31 @@ async fn usage_that_is_missing_or_cannot_be_is_estimated_u20() -> Outcome {
 }
 
 #[tokio::test]
+async fn an_estimate_is_priced_by_the_service_tier_that_was_told() -> Outcome {
+    let case = Case::start()?;
+    let mut wrong = Vec::new();
+    for to in [GPT, (Kind::Responses, "openai/gpt-4.1")] {
+        let tiered =
+            |name: &str| Order { tier: Some("priority".to_owned()), ..order(&format!("{:?}-{name}", to.0)) };
+        let orders = [
+            Order { told: Told::Nothing, ..tiered("whole") },
+            Order { told: Told::Nothing, stream: true, ..tiered("stream") },
+            Order { stream: true, leave_after: Some(4), ..tiered("left") },
+            Order { stream: true, break_after: Some(4), ..tiered("broken") },
+        ];
+        for order in orders {
+            let input = (order.body(to.0, to.1).len() as u64).div_ceil(4);
+            let (name, booked) = (order.request.clone(), case.booked(to, order).await?);
+            if booked.cost != Some(input * 3500 + 8 * 14_000) {
+                wrong.push((name, booked));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn each_agent_has_its_own_costs_openclaw_66070() -> Outcome {
     let case = Case::start()?;
     for (name, agent) in [("a", "coder"), ("b", "writer"), ("c", "coder")] {

@@ -32,6 +32,8 @@ const CHAT: [&str; 9] = [
 ];
 const RESPONSES: [&str; 3] = ["openai/gpt-4.1", "openai/gpt-5-mini", "openai/gpt-5.4"];
 const MESSAGES: [&str; 2] = ["anthropic/claude-haiku-4-5", "anthropic/claude-haiku-5-5"];
+/// Of a quarter of those that could have one.
+const TIERS: [&str; 5] = ["flex", "priority", "default", "auto", "scale"];
 /// What a text is made of: escapes and characters of two to four bytes.
 const NOISE: [&str; 6] = ["word ", "\"so\" ", "lines\n\t", "Größe ", "漢字", "🦀 "];
 
@@ -107,6 +109,13 @@ fn text(order: Order, kind: Kind, model: &str, dice: &mut Dice) -> Order {
     if (model.ends_with("gpt-5.4") || model.ends_with("haiku-5-5")) && dice.below(2) == 0 {
         order.input = edge - order.cached - order.written - order.written_1h + *dice.one_of(&[0, 1, 50_000]);
     }
+    let tiered = model.starts_with("openai/") || model == "mix";
+    // The dear tier has no price of its own for long prompts, nor says the list which one holds.
+    if tiered && !model.ends_with("gpt-5.4") && dice.below(4) == 0 {
+        order.tier = Some((*dice.one_of(&TIERS)).to_owned());
+    } else if model.ends_with("gpt-5.4") && dice.below(4) == 0 {
+        order.tier = Some("flex".to_owned());
+    }
     match dice.below(100) {
         0..10 if order.stream => order.leave_after = Some(1 + dice.index(order.words.len())),
         10..14 if order.stream => order.break_after = Some(1 + dice.index(order.words.len())),
@@ -169,7 +178,7 @@ mod tests {
             ("all fail", |one| one.order.fails.len() == 9),
             ("written", |one| one.order.written_1h > 0),
             ("long", |one| one.order.input > 100_000),
-            ("without price", |one| one.model == "own/nothing"),
+            ("without price", |one| one.model == "own/nothing" || one.order.tier.as_deref() == Some("scale")),
             ("alias", |one| one.model == "mix" && !one.order.fails.is_empty()),
             ("tagged", |one| one.order.tags.len() == 2),
         ];

@@ -26,7 +26,7 @@ const KEYS: [(&str, Key); 4] = [
     ("sk-usage-main-0123456789", Key { name: "openai/main", discount: 0 }),
     ("sk-usage-spare-0123456789", Key { name: "openai/spare", discount: 0 }),
     ("sk-usage-claude-0123456789", Key { name: "anthropic/only", discount: 0 }),
-    ("sk-usage-own-0123456789", Key { name: "own/only", discount: 0 }),
+    ("sk-usage-own-0123456789", Key { name: "own/only", discount: 10 }),
 ];
 
 /// The file, for a provider at this base URL.
@@ -43,7 +43,7 @@ pub fn yaml(base_url: &str) -> String {
   own:
     dialect: openai-chat
     base_url: "{base_url}"
-    keys: [{{ name: only, secret: {own} }}]
+    keys: [{{ name: only, secret: {own}, discount: 10 }}]
     models: [nothing]
     prices:
       house: {{ input: "0.333", cache_read: "0.0333", output: "1.111" }}

@@ -108,8 +108,8 @@ fn a_report_is_all_of_its_pages() {
     assert_eq!(
         requests.join().expect("served"),
         [
-            "/usage?by=client%2Cmodel&since=today&sort=tokens&limit=1000&tag=run%3Da%20b",
-            "/usage?by=client%2Cmodel&since=today&sort=tokens&limit=1000&cursor=c%2B%2F%3D&tag=run%3Da%20b",
+            "/usage?by=client%2Cmodel&since=today&sort=tokens&limit=10000&tag=run%3Da%20b",
+            "/usage?by=client%2Cmodel&since=today&sort=tokens&limit=10000&cursor=c%2B%2F%3D&tag=run%3Da%20b",
         ]
     );
     let (url, requests) = admin(pages());
@@ -130,7 +130,7 @@ fn a_table_ends_with_its_sums_and_with_what_they_do_not_hold() {
     }
     assert!(ran.stderr.contains("--limit"), "{}", ran.stderr);
     let requests = requests.join().expect("served");
-    assert_eq!(requests[1], "/usage?by=model&since=1&until=2&sort=requests&limit=1000");
+    assert_eq!(requests[1], "/usage?by=model&since=1&until=2&sort=requests&limit=10000");
 }
 
 #[test]

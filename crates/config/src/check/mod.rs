@@ -4,6 +4,7 @@ mod client;
 mod model;
 mod names;
 mod plain;
+mod price;
 mod provider;
 mod references;
 mod unenforced;

@@ -4,6 +4,7 @@
 
 mod client;
 mod model;
+mod price;
 mod provider;
 mod scalar;
 mod secret;
@@ -16,8 +17,9 @@ use serde::{Deserialize, Serialize};
 
 pub use client::{Budget, Client, Limits, Period, SigV4, Team};
 pub use model::{Model, Strategy, Target};
-pub use provider::{Auth, Dialect, Key, NamedAuth, Network, Price, Provider, Rates, Timeouts};
-pub use scalar::{Expiry, Size, Span, Usd};
+pub use price::{Price, Rates, Tokens};
+pub use provider::{Auth, Dialect, Key, NamedAuth, Network, Provider, Timeouts};
+pub use scalar::{Expiry, Percent, Size, Span, Usd};
 pub use secret::Secret;
 pub use usage::Usage;
 

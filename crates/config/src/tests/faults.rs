@@ -188,3 +188,61 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn prices_say_what_is_wrong_with_them() {
+    let file = |price: &str| {
+        format!("providers:\n  openai:\n    api_key: some-key-of-mine\n    prices:\n      m: {price}\n")
+    };
+    for (price, expected) in [
+        ("{ input: 1, above: { 200000: { input: 2 } }, service_tiers: { flex: { input: 0.5 } } }", ""),
+        (
+            "{ inputs: 1 }",
+            "keyway.yaml:5: providers.openai.prices.m.inputs: unknown field; did you mean input?",
+        ),
+        ("{ input: -1 }", "keyway.yaml:5: providers.openai.prices.m.input: "),
+        ("{ above: { many: { input: 2 } } }", "keyway.yaml:5: providers.openai.prices.m.above"),
+        (
+            "{ above: { 5: { above: { 6: { input: 2 } } } } }",
+            "keyway.yaml:5: providers.openai.prices.m.above.5: holds rates only",
+        ),
+        (
+            "{ above: { 5: { per_image: 1 } } }",
+            "keyway.yaml:5: providers.openai.prices.m.above.5: holds rates of tokens only",
+        ),
+        (
+            "{ service_tiers: { velvet: { input: 2 } } }",
+            "keyway.yaml:5: providers.openai.prices.m.service_tiers.velvet: is no service tier",
+        ),
+        (
+            "{ per_image: 10001 }",
+            "keyway.yaml:5: providers.openai.prices.m.per_image: is more than 10000 US dollars",
+        ),
+    ] {
+        let found = faults(&file(price));
+        assert!(
+            if expected.is_empty() { found.is_empty() } else { found.starts_with(expected) },
+            "{price}\n{found}"
+        );
+    }
+    let key = |fields: &str| {
+        format!(
+            "providers:\n  openai:\n    keys:\n      - {{ name: main, secret: some-key-of-mine, {fields} }}\n"
+        )
+    };
+    for (fields, expected) in [
+        ("discount: 12.5, prices: { m: { input: 1 }, n: free }", ""),
+        ("discount: 100.5", "keyway.yaml:4: providers.openai.keys[0].discount: "),
+        ("discount: 0.00001", "keyway.yaml:4: providers.openai.keys[0].discount: "),
+        (
+            "prices: { m: { per_second: 10001 } }",
+            "keyway.yaml:4: providers.openai.keys[0].prices.m.per_second: ",
+        ),
+    ] {
+        let found = faults(&key(fields));
+        assert!(
+            if expected.is_empty() { found.is_empty() } else { found.starts_with(expected) },
+            "{fields}\n{found}"
+        );
+    }
+}

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::{Expiry, Span, Usd};
+use crate::{Expiry, Percent, Span, Usd};
 
 #[test]
 fn spans_are_read_exactly_or_not_at_all() {
@@ -73,5 +73,26 @@ proptest! {
         prop_assert_eq!(Usd::parse(&Usd::from_nanos(nanos).to_string()).map(Usd::nanos), Some(nanos));
         prop_assert_eq!(Span::parse(&Span::from_millis(millis).to_string()).map(Span::millis), Some(millis));
         prop_assert_eq!(Expiry::parse(&Expiry::from_unix(unix).to_string()).map(Expiry::unix), Some(unix));
+    }
+}
+
+#[test]
+fn percent_are_exact() {
+    for (text, parts) in [
+        ("0", Some(0)),
+        ("12.5", Some(125_000)),
+        ("12.5%", Some(125_000)),
+        (" 33.3333 % ", Some(333_333)),
+        ("100", Some(1_000_000)),
+        ("100.0001", None),
+        ("0.00001", None),
+        ("-1", None),
+        ("%", None),
+        ("ten", None),
+    ] {
+        assert_eq!(Percent::parse(text).map(Percent::ten_thousandths), parts, "{text}");
+        if let Some(percent) = Percent::parse(text) {
+            assert_eq!(Percent::parse(&percent.to_string()), Some(percent));
+        }
     }
 }

@@ -19,6 +19,7 @@ mod idempotency;
 mod keys;
 mod openapi;
 mod operators;
+mod price;
 mod resources;
 mod route;
 mod usage;

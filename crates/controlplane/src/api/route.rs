@@ -5,8 +5,8 @@ use super::{
     answer::{Answer, Fault},
     audit, backup,
     call::Call,
-    catalog, clients, configuration, doctor, events, explain, fleet, keys, openapi, operators, resources,
-    usage,
+    catalog, clients, configuration, doctor, events, explain, fleet, keys, openapi, operators, price,
+    resources, usage,
     view::{ClientView, Done, Json, ModelView, ProviderView, TeamView, Written},
 };
 use crate::{fleet::Replica, resource::Scope, rotation::RolloutView};
@@ -181,6 +181,7 @@ pub(super) static ROUTES: &[Route] = &[
     route!(Post "/diff", ConfigRead, Everyone, (configuration::ApplyBody) => Done, configuration::diff, "What applying a file would change").for_files(),
     route!(Get "/export", ConfigRead, Everyone, nothing => File, configuration::export, "The whole configuration without secrets"),
     route!(Post "/explain", ConfigRead, Everyone, (explain::Question) => explain::Explained, explain::explain, "Which targets a request would try, and why"),
+    route!(Post "/price", ConfigRead, Everyone, (price::Question) => Vec<price::Priced>, price::price, "What a model costs by every rule, and what a request of a given size would"),
 
     route!(Get "/providers", ConfigRead, Everyone, nothing => Vec<ProviderView>, resources::list_providers, "Configured providers"),
     route!(Get "/providers/{name}", ConfigRead, Everyone, nothing => ProviderView, resources::show_provider, "One provider"),

@@ -155,7 +155,15 @@ fn version(number: u32, state: KeyState) -> KeyVersion {
 
 fn key(versions: Vec<KeyVersion>) -> KeyDocument {
     let made = Made { by: crate::resource::Way::Hand, origin: String::new(), at: 0 };
-    KeyDocument { name: "main".into(), made, weight: None, versions, rollout: None }
+    KeyDocument {
+        name: "main".into(),
+        made,
+        weight: None,
+        prices: BTreeMap::new(),
+        discount: None,
+        versions,
+        rollout: None,
+    }
 }
 
 fn rotating(begun: u64) -> KeyDocument {

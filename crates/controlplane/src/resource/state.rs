@@ -191,7 +191,13 @@ pub(crate) fn add(file: &mut File, name: &str, body: &Body) {
     match body {
         Body::Provider { spec, keys } => {
             let shown = keys.iter().filter(|key| key.active().is_some());
-            let keys = shown.map(|key| FileKey { name: key.name.clone(), secret: None, weight: key.weight });
+            let keys = shown.map(|key| FileKey {
+                name: key.name.clone(),
+                secret: None,
+                weight: key.weight,
+                prices: key.prices.clone(),
+                discount: key.discount,
+            });
             let provider = Provider { keys: keys.collect(), ..Provider::clone(spec) };
             file.providers.insert(name, provider);
         }

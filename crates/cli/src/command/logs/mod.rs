@@ -24,7 +24,7 @@ pub(crate) struct Logs {
     /// Show requests as they end, until Ctrl-C
     #[arg(long, short)]
     follow: bool,
-    /// Requests that began from then on: 24h, 7d, today, 2026-11-25 or 2026-11-25T08:00:00Z
+    /// Requests that began from then on: 24h, 7d, today, 2026-11-25 or 2026-11-25T08:00:00Z [default: 24h]
     #[arg(long, value_name = "WHEN", conflicts_with = "follow")]
     since: Option<String>,
     /// Requests that began before, as --since
