@@ -59,7 +59,6 @@ pub(crate) fn resources(versions: &[(u32, State)]) -> Vec<Resource> {
             state: *state as i32,
             weight: 1,
             secret: secret.into_bytes(),
-            ..wire::Credential::default()
         };
         all.push(resource(Kind::Credential, &format!("p/main/{version}"), &body));
     }

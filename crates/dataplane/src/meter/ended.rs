@@ -10,6 +10,11 @@ use ulid::Ulid;
 /// Bytes of a model's name that is kept, where nothing has it.
 const ASKED_LIMIT: usize = 256;
 
+/// In place of such a name that may be a key.
+const WITHHELD: &str = "[withheld]";
+/// Letters and digits without a break, mixed: keys have such a stretch, names of models do not.
+const RANDOM_STRETCH: usize = 16;
+
 /// What a request is and where it went.
 #[derive(Debug, Default)]
 pub(crate) struct Story {
@@ -86,8 +91,11 @@ impl Asked {
         }
     }
 
-    /// What did not.
+    /// What did not. A name that could be a key, put there by mistake, is kept nowhere.
     pub(crate) fn text(asked: &str) -> Self {
+        if looks_random(asked) {
+            return Self::Text(WITHHELD.into());
+        }
         let end = asked.floor_char_boundary(ASKED_LIMIT);
         Self::Text(asked.get(..end).unwrap_or_default().into())
     }
@@ -141,5 +149,37 @@ impl Ended {
     /// Since 1970.
     pub(crate) fn started_millis(&self) -> u64 {
         self.id.timestamp_ms()
+    }
+}
+
+/// Whether it holds a long stretch of letters and digits of which not all are of one kind, as keys do.
+fn looks_random(name: &str) -> bool {
+    let kinds = [char::is_ascii_lowercase, char::is_ascii_uppercase, char::is_ascii_digit];
+    name.split(|one: char| !one.is_ascii_alphanumeric())
+        .filter(|stretch| stretch.len() >= RANDOM_STRETCH)
+        .any(|stretch| kinds.iter().filter(|is| stretch.chars().any(|one| is(&one))).count() > 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_in_the_place_of_a_name_is_not_kept() {
+        let kept = |name: &str| Asked::text(name).name() == name;
+        for name in [
+            "gpt-9",
+            "openai/claude-3-5-sonnet-20241022",
+            "ft:gpt-4o-mini-2024-07-18:acme::9pVkBq2X",
+            "internationalization",
+            "",
+        ] {
+            assert!(kept(name), "{name}");
+        }
+        for key in ["sk-proj-Ab3dEf6hIj9lMn2pQr5t", "kw_0123456789abcdef0123", "x/AIzaSyD4r8fGh1jK2lM3nO4pQ"]
+        {
+            assert_eq!(Asked::text(key).name(), "[withheld]");
+        }
+        assert_eq!(Asked::text(&"é ".repeat(200)).name().len(), 255);
     }
 }

@@ -45,7 +45,7 @@ pub(crate) fn record(ended: &Ended) -> Record {
         usage_source: ended.used.source.into(),
         nano_dollars: ended.used.cost.map(|cost| cost.0),
         delivered_output_tokens: ended.used.delivered,
-        price_rules: Vec::new(),
+        price_rules: ended.used.rules.map(|rules| rules.texts()).unwrap_or_default(),
         request_bytes: story.request_bytes,
         reply_bytes: story.reply_bytes,
     }

@@ -174,7 +174,8 @@ impl Tally {
 
     /// Reckons what was used, once: after everything was seen.
     fn settle(&mut self, outcome: Outcome) -> &Used {
-        self.used.get_or_insert_with(|| used_by(&self.story, &self.seen, outcome))
+        let at = self.id.timestamp_ms() / 1000;
+        self.used.get_or_insert_with(|| used_by(&self.story, &self.seen, outcome, at))
     }
 
     /// The fault that a refusal is, with this request's id.
@@ -245,20 +246,22 @@ impl Drop for Tally {
     }
 }
 
-/// What a request used, by what was seen of its answer.
-fn used_by(story: &Story, seen: &Seen, outcome: Outcome) -> Used {
+/// What a request used, by what was seen of its answer. `at`: when it began, in seconds since 1970.
+fn used_by(story: &Story, seen: &Seen, outcome: Outcome, at: u64) -> Used {
     let Some(answered) = &story.answered else { return Used::nothing() };
     let (counts, source) = used::counts(seen, story.endpoint, story.request_bytes);
     let nothing = counts.iter().all(|count| *count == 0);
-    let cost = match (&answered.target.price, &seen.usage) {
+    let bill = answered.target.bill(&answered.key, &used::priced(&counts, seen.service_tier, at));
+    let bill = bill.map(|bill| (bill.cost, Some(bill.rules)));
+    let bill = match &seen.usage {
         // What nobody counted is not free.
-        (_, None) if nothing => None,
-        (Some(price), _) => price.cost(&counts),
-        (None, _) => nothing.then_some(NanoDollars(0)),
+        None if nothing => None,
+        _ => bill.or(nothing.then_some((NanoDollars(0), None))),
     };
     let ended_early = matches!(outcome, Outcome::Broken(_) | Outcome::Cancelled);
     let delivered = (ended_early && story.stream).then(|| used::tokens(seen.text_bytes));
-    Used { counts, source, cost, delivered }
+    let (cost, rules) = bill.map_or((None, None), |(cost, rules)| (Some(cost), rules));
+    Used { counts, source, cost, rules, delivered }
 }
 
 fn micros(time: Duration) -> u64 {

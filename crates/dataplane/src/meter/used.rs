@@ -2,7 +2,8 @@
 
 use keyway_dialect::{reply::UsageScan, stream::Relay, usage::Usage};
 use keyway_proto::fleet::v1::UsageSource;
-use keyway_snapshot::{Endpoint, METERS, Meter, NanoDollars};
+use keyway_proto::snapshot::v1::ServiceTier;
+use keyway_snapshot::{Endpoint, METERS, Meter, NanoDollars, Rules};
 
 /// Bytes of text that are taken for one token, where nobody counted.
 const BYTES_PER_TOKEN: u64 = 4;
@@ -15,6 +16,8 @@ pub(crate) struct Seen {
     pub(crate) is_final: bool,
     /// Bytes of answer text that went to the caller.
     pub(crate) text_bytes: u64,
+    /// What it says that it was served with.
+    pub(crate) service_tier: ServiceTier,
 }
 
 /// Counts and cost of one request.
@@ -24,6 +27,8 @@ pub(crate) struct Used {
     pub(crate) source: UsageSource,
     /// `None` = the price of something that was used is not known.
     pub(crate) cost: Option<NanoDollars>,
+    /// Which price it was; `None` = none was needed, or is known.
+    pub(crate) rules: Option<Rules>,
     /// Where that is not what is billed: of a stream that was left or broke.
     pub(crate) delivered: Option<u64>,
 }
@@ -33,13 +38,18 @@ pub(crate) struct Used {
 impl Seen {
     /// Of a reply that is no stream.
     pub(crate) fn whole(scan: UsageScan) -> Self {
-        let text_bytes = scan.text_bytes();
-        Self { usage: scan.finish(), is_final: true, text_bytes }
+        let (text_bytes, service_tier) = (scan.text_bytes(), scan.service_tier());
+        Self { usage: scan.finish(), is_final: true, text_bytes, service_tier }
     }
 
     /// Of a stream, whose end may not have come.
     pub(crate) fn so_far(relay: &Relay) -> Self {
-        Self { usage: relay.usage(), is_final: relay.usage_is_whole(), text_bytes: relay.text_bytes() }
+        Self {
+            usage: relay.usage(),
+            is_final: relay.usage_is_whole(),
+            text_bytes: relay.text_bytes(),
+            service_tier: relay.service_tier(),
+        }
     }
 }
 
@@ -52,6 +62,7 @@ impl Used {
             counts: [0; METERS],
             source: UsageSource::Unspecified,
             cost: Some(NanoDollars(0)),
+            rules: None,
             delivered: None,
         }
     }
@@ -84,6 +95,16 @@ pub(crate) fn counts(seen: &Seen, endpoint: Endpoint, request_bytes: u64) -> ([u
         // Sound and pictures have no bytes per token.
         None => ([0; METERS], UsageSource::Unspecified),
     }
+}
+
+/// What its price depends on.
+pub(crate) fn priced(
+    counts: &[u64; METERS],
+    service_tier: ServiceTier,
+    at: u64,
+) -> keyway_snapshot::Used<'_> {
+    let reasoning = counts.get(Meter::Reasoning as usize).copied().unwrap_or_default();
+    keyway_snapshot::Used { counts, reasoning, service_tier, at_unix_seconds: at }
 }
 
 /// Tokens of so much text, rounded up.
@@ -124,7 +145,8 @@ mod tests {
         let mut scan = UsageScan::new(Dialect::AnthropicMessages, Endpoint::Messages);
         scan.push(br#"{"usage":{"input_tokens":10,"cache_read_input_tokens":3,"output_tokens":1}}"#);
         let usage = scan.finish();
-        let seen = |usage, is_final, text_bytes| Seen { usage, is_final, text_bytes };
+        let service_tier = ServiceTier::Unspecified;
+        let seen = |usage, is_final, text_bytes| Seen { usage, is_final, text_bytes, service_tier };
         let (provider, partial, estimate) =
             (UsageSource::Provider, UsageSource::Partial, UsageSource::Estimate);
         let none = UsageSource::Unspecified;

@@ -134,7 +134,7 @@ impl UsageScan {
         let counted = seen.iter().any(|(_, count)| *count > 0);
         // Counting the tokens of a prompt takes none.
         let nothing = counted || self.endpoint == Endpoint::CountTokens;
-        let mut usage = told.or(nothing.then(Usage::default))?;
+        let mut usage = told.or(nothing.then(|| Usage::estimated(0, 0, self.tokens.service_tier())))?;
         seen.iter().filter(|(_, count)| *count > 0).for_each(|(meter, count)| usage.set(*meter, *count));
         Some(usage)
     }

@@ -198,6 +198,12 @@ impl Watch {
                 }
                 self.state = State::Sealed;
             }
+            // The end may never come; until it does the tier is the one that was promised.
+            b"response.created" => {
+                let response = member(data, "response").unwrap_or_default();
+                self.tokens.read_tier(member(response, "service_tier"));
+                return self.see_unnamed(data);
+            }
             b"error" => self.failed(Refused::read(data)),
             _ if is_done(data) => {}
             b"response.audio.delta" => {}

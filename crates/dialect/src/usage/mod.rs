@@ -10,14 +10,13 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-use keyway_proto::snapshot::v1::{Endpoint, Meter};
+use keyway_proto::snapshot::v1::{Endpoint, Meter, ServiceTier};
 
 pub(crate) use text::unescaped_len;
 pub(crate) use tokens::{Tokens, is_image};
 pub(crate) use wire::millis;
 
-/// Kinds of counts; a count's place is its `Meter` as a number.
-pub const METERS: usize = Meter::Requests as usize + 1;
+pub use keyway_snapshot::METERS;
 /// Bytes of a usage object that are read; a longer one counts as missing.
 pub const OBJECT_LIMIT: usize = 64 * 1024;
 /// Counts above this are nonsense and make the usage count as missing.
@@ -28,6 +27,7 @@ pub const COUNT_LIMIT: u64 = 1 << 40;
 pub struct Usage {
     counts: [u64; METERS],
     reasoning: u64,
+    tier: ServiceTier,
 }
 
 /// Characters of what a request wants spoken (its `input`); none if it has no such text.
@@ -55,6 +55,30 @@ impl Usage {
     #[must_use]
     pub fn reasoning(&self) -> u64 {
         self.reasoning
+    }
+
+    /// The service tier that it was served with.
+    #[must_use]
+    pub fn service_tier(&self) -> ServiceTier {
+        self.tier
+    }
+
+    /// What is taken for the usage where nothing is told: tokens of prompt and answer.
+    #[must_use]
+    pub fn estimated(input: u64, output: u64, tier: ServiceTier) -> Self {
+        let mut usage = Self { tier, ..Self::default() };
+        usage.set(Meter::Input, input);
+        usage.set(Meter::Output, output);
+        usage
+    }
+
+    /// The same prompt with an answer of so many tokens, where only the prompt is told.
+    #[must_use]
+    pub fn with_output(mut self, output: u64) -> Self {
+        [Meter::AudioOutput, Meter::ImageOutput].into_iter().for_each(|meter| self.set(meter, 0));
+        self.set(Meter::Output, output);
+        self.reasoning = 0;
+        self
     }
 
     /// The whole prompt, cached parts included, as shown to people and as tiers of prices are chosen by.

@@ -1,4 +1,4 @@
-//! Names of service tiers, as replies say them.
+//! Names of service tiers, read as leniently as everything else in a usage object.
 
 use keyway_proto::snapshot::v1::ServiceTier;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -8,19 +8,9 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tier(pub(super) Option<ServiceTier>);
 
-/// The tier of this name. What is served at list price is no tier.
-pub(crate) fn by_name(name: &[u8]) -> ServiceTier {
-    match name {
-        b"default" | b"standard" | b"auto" | b"on_demand" | b"" => ServiceTier::Unspecified,
-        b"batch" => ServiceTier::Batch,
-        b"flex" => ServiceTier::Flex,
-        b"priority" => ServiceTier::Priority,
-        b"fast" => ServiceTier::Fast,
-        b"ultrafast" => ServiceTier::Ultrafast,
-        b"balanced" => ServiceTier::Balanced,
-        b"scale" => ServiceTier::Scale,
-        _ => ServiceTier::Other,
-    }
+/// The tier of this name.
+pub(super) fn by_name(name: &[u8]) -> ServiceTier {
+    std::str::from_utf8(name).map_or(ServiceTier::Other, keyway_snapshot::service_tier_by_name)
 }
 
 impl<'de> Deserialize<'de> for Tier {

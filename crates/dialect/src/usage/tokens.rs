@@ -73,7 +73,7 @@ impl Tokens {
         let wire = &self.wire;
         let input = wire.prompt_tokens.or(wire.input_tokens);
         let output = wire.completion_tokens.or(wire.output_tokens);
-        let mut usage = Usage::default();
+        let mut usage = Usage { tier: self.service_tier(), ..Usage::default() };
         if let Some(millis) = wire.seconds.0 {
             usage.set(Meter::AudioMilliseconds, millis);
         } else if input.0.is_none() && output.0.is_none() {

@@ -78,6 +78,21 @@ pub struct Provider {
     /// Why no key of this provider may be used, as `error.reason`: `secret_integrity`. Empty = they may.
     #[prost(string, tag = "9")]
     pub withheld: ::prost::alloc::string::String,
+    /// Of keys that are charged otherwise than the provider's price says.
+    #[prost(message, repeated, tag = "10")]
+    pub key_prices: ::prost::alloc::vec::Vec<KeyPrice>,
+}
+/// What one key is charged, whichever its version.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct KeyPrice {
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// Win over the provider's.
+    #[prost(message, repeated, tag = "2")]
+    pub offers: ::prost::alloc::vec::Vec<Offer>,
+    /// Ten-thousandths of a percent off every cost: 125000 = 12.5 %.
+    #[prost(uint32, tag = "3")]
+    pub discount: u32,
 }
 /// One wire format at a provider.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -208,7 +223,7 @@ pub struct Rate {
     pub femto_dollars: u64,
 }
 /// One version of a key. The resource is named `provider/key/version`.
-#[derive(Clone, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct Credential {
     #[prost(string, tag = "1")]
@@ -223,12 +238,6 @@ pub struct Credential {
     pub weight: u32,
     #[prost(bytes = "vec", tag = "6")]
     pub secret: ::prost::alloc::vec::Vec<u8>,
-    /// Prices of this key alone, which win over the provider's.
-    #[prost(message, repeated, tag = "7")]
-    pub offers: ::prost::alloc::vec::Vec<Offer>,
-    /// Ten-thousandths of a percent off every cost: 125000 = 12.5 %.
-    #[prost(uint32, tag = "8")]
-    pub discount: u32,
 }
 /// An alias: a name with targets.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -50,7 +50,11 @@ fn put_with(
         begin: &|verb| Begin { probe: false, ..begin(verb, None) },
     };
     let secret = secret.map(|text| keyway_config::Secret::new(text.to_owned()));
-    merge::merge(keys, &Key { name: "main".to_owned(), secret, weight: None }, &with)
+    merge::merge(
+        keys,
+        &Key { name: "main".to_owned(), secret, weight: None, prices: BTreeMap::new(), discount: None },
+        &with,
+    )
 }
 
 fn states(key: &KeyDocument) -> Vec<KeyState> {

@@ -44,6 +44,9 @@ pub struct StateDir {
 }
 
 impl StateDir {
+    /// Of [`Self::usage_limit`], unless another is said.
+    pub const USAGE_MIB: u64 = DISK_LIMIT >> 20;
+
     /// With the key in `node-keys` beside it.
     #[must_use]
     pub fn at(dir: PathBuf) -> Self {

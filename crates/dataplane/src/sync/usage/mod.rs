@@ -6,11 +6,14 @@ use crate::{
     meter::{SpoolCounts, Spooling},
     random::Random,
 };
-use keyway_proto::fleet::v1::{Accepted, Batch};
+use keyway_proto::{
+    BATCH_LIMIT,
+    fleet::v1::{Accepted, Batch},
+};
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 use tokio::{
     sync::mpsc,
-    time::{sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
@@ -19,8 +22,15 @@ use tonic::{Status, Streaming};
 const ACCEPT_LIMIT: Duration = Duration::from_secs(10);
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(15);
-/// After the spool had something and could not read it.
-const SPOOL_REST: Duration = Duration::from_secs(1);
+/// From one batch to the next under load: many small ones would cost requests their core, and nobody sees the
+/// difference.
+const SEND_EVERY: Duration = Duration::from_millis(100);
+/// Batches that leave at once after a rest.
+const AT_ONCE: u32 = 10;
+/// After the spool said that it has something and gave nothing: what was accepted is not taken off it yet, or the disk cannot
+/// be read. Doubled up to the longest.
+const SPOOL_REST: Duration = Duration::from_millis(5);
+const SPOOL_REST_MOST: Duration = Duration::from_secs(1);
 
 /// One replica's.
 #[derive(Debug)]
@@ -80,6 +90,8 @@ impl UsageLink {
         let (outbox, outgoing) = mpsc::channel(1);
         let Some(batch) = self.next().await else { return Ok(()) };
         let mut incarnation = batch.incarnation.clone();
+        let mut pace = Pace::rested(Instant::now());
+        let mut more = is_full(&batch);
         outbox.try_send(batch).map_err(|_| ended())?;
         let request = request(&self.settings, ReceiverStream::new(outgoing))?;
         let mut incoming = opened(client.report(request)).await?;
@@ -89,28 +101,52 @@ impl UsageLink {
             let last = last.map_err(|_| Status::unknown("the control plane is silent"))??;
             *was_heard = true;
             self.spooling.accepted(incarnation, last);
+            if !more {
+                sleep_until(pace.next(Instant::now())).await;
+            }
             let Some(batch) = self.next().await else { return Ok(()) };
             incarnation = batch.incarnation.clone();
+            more = is_full(&batch);
             outbox.send(batch).await.map_err(|_| ended())?;
         }
     }
 
     /// The oldest frames that are not in the books, once there are any; `None` once the spool has ended.
     async fn next(&self) -> Option<Batch> {
-        let mut unread = self.spooling.unread();
+        let (mut unread, mut rest) = (self.spooling.unread(), SPOOL_REST);
         loop {
             unread.wait_for(|unread| *unread).await.ok()?;
             if let Some(batch) = self.spooling.batch().await {
                 return Some(batch);
             }
-            // Accepted in this moment, or the disk cannot be read.
-            sleep(SPOOL_REST).await;
+            sleep(rest).await;
+            rest = (rest * 2).min(SPOOL_REST_MOST);
         }
     }
 
     fn counts(&self) -> &SpoolCounts {
         self.spooling.counts()
     }
+}
+
+/// When the next batch would leave if each took its time.
+struct Pace(Instant);
+
+impl Pace {
+    fn rested(now: Instant) -> Self {
+        Self(now.checked_sub(SEND_EVERY * AT_ONCE).unwrap_or(now))
+    }
+
+    /// When it leaves.
+    fn next(&mut self, now: Instant) -> Instant {
+        self.0 = self.0.max(Self::rested(now).0) + SEND_EVERY;
+        self.0
+    }
+}
+
+/// Whether more than this waits, most likely.
+fn is_full(batch: &Batch) -> bool {
+    batch.frames.iter().map(Vec::len).sum::<usize>() > BATCH_LIMIT / 4
 }
 
 /// The number up to which this process's frames are in the books.
