@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{mpsc, watch};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tonic::{
     Request, Response, Status, Streaming,
     body::Body,
@@ -35,6 +35,8 @@ const FRAME_QUEUE: usize = 2;
 const MESSAGE_LIMIT: usize = 64 * 1024;
 /// Bytes that a message with a batch of frames may have: the frames, and what stands round them.
 const BATCH_MESSAGE_LIMIT: usize = BATCH_LIMIT + MESSAGE_LIMIT;
+/// After a connection that could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const KEEPALIVE: Duration = Duration::from_secs(10);
 const KEEPALIVE_ANSWER: Duration = Duration::from_secs(10);
 /// Streams on one connection: a replica needs two, and two more while the first are being given up.
@@ -66,6 +68,13 @@ pub async fn serve(
         tokio::time::sleep(STOP_GRACE).await;
     };
     let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?).with_nodelay(Some(true));
+    let incoming = incoming.then(|accepted| async {
+        if accepted.is_err() {
+            // No descriptor is left: asked again at once it would say so again, as fast as this core can ask.
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+        accepted
+    });
     let serving = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))
