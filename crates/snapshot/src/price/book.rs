@@ -128,7 +128,9 @@ impl Book {
             MEASURES.iter().for_each(|meter| known &= charge(*meter, count(*meter)));
         }
         known &= charge(Meter::WebSearches, count(Meter::WebSearches));
-        known &= rate(Meter::Requests).is_none() || charge(Meter::Requests, 1);
+        // Counting the tokens of a prompt uses nothing, and is no request that is charged.
+        let nothing = used.counts.iter().all(|count| *count == 0);
+        known &= nothing || rate(Meter::Requests).is_none() || charge(Meter::Requests, 1);
         known.then(|| tier.map_or(0, |(above, _)| *above))
     }
 

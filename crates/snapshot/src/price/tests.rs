@@ -233,7 +233,7 @@ fn units_beside_tokens_and_instead_of_them() {
         &[],
     );
     assert_eq!(cost(&searches, &[(Meter::Input, 2), (Meter::WebSearches, 3)]), Some(30_000_007));
-    assert_eq!(cost(&searches, &[]), Some(5));
+    assert_eq!((cost(&searches, &[(Meter::Input, 1)]), cost(&searches, &[])), (Some(6), Some(0)));
     let plain = price(MINI, &[]);
     assert_eq!(cost(&plain, &[(Meter::Input, 1), (Meter::WebSearches, 1)]), None);
     // Sound by the second: milliseconds are exact.
