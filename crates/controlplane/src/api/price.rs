@@ -91,12 +91,12 @@ pub(super) enum Simple {
 /// One rate.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct RateView {
-    /// `always`, `flex`, `Sat, Sun UTC`, `from 2027-01-01`; with `, tier>200000` where only longer prompts cost that.
+    /// `always`, `flex`, `Sat-Sun UTC`, `from 2027-01-01`; with `, tier>200000` where only longer prompts cost that.
     rule: String,
     /// What is counted.
     meter: String,
     usd: String,
-    /// `million tokens`, `million characters`, `image`, `second`, `search` or `request`.
+    /// `1M tokens`, `1M characters`, `image`, `second`, `search` or `request`.
     per: &'static str,
 }
 
@@ -210,7 +210,7 @@ pub(super) fn estimate(
     })
 }
 
-/// `1000 input × 0.15 USD a million tokens`.
+/// `1000 input × 0.15 USD per 1M tokens`.
 fn line(charge: &Charge) -> String {
     let (usd, per) = shown(charge.meter, charge.femto_dollars);
     format!("{} {} × {usd} USD per {per}", charge.count, name(charge.meter))
@@ -224,8 +224,8 @@ fn shown(meter: Meter, femto_dollars: u64) -> (String, &'static str) {
         Meter::AudioMilliseconds => (money.to_per_unit(), "second"),
         Meter::WebSearches => (money.to_per_unit(), "search"),
         Meter::Requests => (money.to_per_unit(), "request"),
-        Meter::Characters => (money.to_per_million(), "million characters"),
-        _ => (money.to_per_million(), "million tokens"),
+        Meter::Characters => (money.to_per_million(), "1M characters"),
+        _ => (money.to_per_million(), "1M tokens"),
     }
 }
 
@@ -347,7 +347,7 @@ mod tests {
 
     #[test]
     fn rates_are_told_in_the_usual_units() {
-        assert_eq!(shown(Meter::Input, 150_000_000), ("0.15".to_owned(), "million tokens"));
+        assert_eq!(shown(Meter::Input, 150_000_000), ("0.15".to_owned(), "1M tokens"));
         assert_eq!(shown(Meter::WebSearches, 10_000_000_000_000), ("0.01".to_owned(), "search"));
         assert_eq!(shown(Meter::AudioMilliseconds, 100_000_000_000), ("0.0001".to_owned(), "second"));
         assert_eq!(name(Meter::CacheWrite5m), "cache_write_5m");

@@ -112,12 +112,15 @@ impl Book {
         let by_tokens = PROMPT.iter().chain(&ANSWER).any(|meter| find(&self.rates, *meter).is_some());
         let mut known = true;
         if told && by_tokens {
+            for meter in PROMPT {
+                known &= charge(meter, count(meter));
+            }
             // Reasoning stands apart only where it has a price of its own.
             let apart =
                 find(&self.rates, Meter::Reasoning).map_or(0, |_| used.reasoning.min(count(Meter::Output)));
-            known &= charge(Meter::Reasoning, apart);
             known &= charge(Meter::Output, count(Meter::Output) - apart);
-            for meter in PROMPT.into_iter().chain(ANSWER).filter(|meter| *meter != Meter::Output) {
+            known &= charge(Meter::Reasoning, apart);
+            for meter in ANSWER.into_iter().filter(|meter| *meter != Meter::Output) {
                 known &= charge(meter, count(meter));
             }
         } else {
@@ -125,7 +128,9 @@ impl Book {
             MEASURES.iter().for_each(|meter| known &= charge(*meter, count(*meter)));
         }
         known &= charge(Meter::WebSearches, count(Meter::WebSearches));
-        known &= rate(Meter::Requests).is_none() || charge(Meter::Requests, 1);
+        // Counting the tokens of a prompt uses nothing, and is no request that is charged.
+        let nothing = used.counts.iter().all(|count| *count == 0);
+        known &= nothing || rate(Meter::Requests).is_none() || charge(Meter::Requests, 1);
         known.then(|| tier.map_or(0, |(above, _)| *above))
     }
 
@@ -228,11 +233,17 @@ impl Hours {
 }
 
 impl std::fmt::Display for Hours {
-    /// `Mon, Tue 00:00-01:00, 04:00-06:00 UTC`.
+    /// `Mon-Fri 00:00-01:00, 04:00-06:00 UTC`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         const NAMES: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
-        let days = (1u8..).zip(NAMES).filter(|(day, _)| self.weekdays & (1 << day) != 0);
-        let days: Vec<&str> = days.map(|(_, name)| name).collect();
+        let holds = |day: usize| self.weekdays & (2 << day) != 0;
+        let mut days: Vec<String> = Vec::new();
+        for (day, name) in NAMES.iter().enumerate().filter(|(day, _)| holds(*day)) {
+            match days.last_mut().filter(|_| day > 0 && holds(day - 1)) {
+                Some(run) => *run = format!("{}-{name}", run.split('-').next().unwrap_or_default()),
+                None => days.push((*name).to_owned()),
+            }
+        }
         let time = |minute: u32| format!("{:02}:{:02}", minute / 60, minute % 60);
         let windows = self.windows.iter().map(|(from, until)| format!("{}-{}", time(*from), time(*until)));
         let windows = windows.collect::<Vec<_>>().join(", ");

@@ -208,6 +208,20 @@ fn the_clock_and_the_calendar() {
         let (cost, rules) = bill(&price, &[(Meter::Input, 1)], ServiceTier::Unspecified, second).unwrap();
         assert_eq!(format!("{cost} {rules}"), expected, "{second}");
     }
+    let told =
+        price.rates().into_iter().map(|rate| format!("{:?} {}", rate.when, rate.femto_dollars / 1_000_000));
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [
+            "Always 4",
+            "Tier(\"flex\") 2",
+            "Hours(\"Mon-Fri 00:00-01:00, 23:00-01:00 UTC\") 1",
+            "Hours(\"Sat UTC\") 5",
+            "Hours(\"Sun 10:00-11:00 UTC\") 4",
+            "From(2000000000) 7",
+            "From(2100000000) 9",
+        ]
+    );
     let flex = |second| bill(&price, &[(Meter::Input, 1)], ServiceTier::Flex, second).map(|(cost, _)| cost);
     assert_eq!((flex(at(0, 1)), flex(2_000_000_000)), (Some(2), None));
 }
@@ -219,7 +233,7 @@ fn units_beside_tokens_and_instead_of_them() {
         &[],
     );
     assert_eq!(cost(&searches, &[(Meter::Input, 2), (Meter::WebSearches, 3)]), Some(30_000_007));
-    assert_eq!(cost(&searches, &[]), Some(5));
+    assert_eq!((cost(&searches, &[(Meter::Input, 1)]), cost(&searches, &[])), (Some(6), Some(0)));
     let plain = price(MINI, &[]);
     assert_eq!(cost(&plain, &[(Meter::Input, 1), (Meter::WebSearches, 1)]), None);
     // Sound by the second: milliseconds are exact.

@@ -71,12 +71,20 @@ pub(super) async fn run(server: &Server, output: Output, verb: &Price) -> Result
         print::json(&answer);
         return Ok(());
     }
-    print::line(&rates(&answer).fitted());
-    for model in print::list(&answer) {
+    for (place, model) in print::list(&answer).enumerate() {
+        if place > 0 {
+            print::line("");
+        }
+        print::line(&heading(model));
+        if model.get("rates").map(print::list).into_iter().flatten().next().is_some() {
+            print::line(&rates(model).fitted());
+        }
         let Some(estimate) = model.get("estimate").filter(|estimate| !estimate.is_null()) else { continue };
-        print::line("");
-        let rules = cell(estimate, "price_rules");
-        print::line(&format!("{}: {} ({rules})", cell(model, "name"), cost(estimate)));
+        let rules = match cell(estimate, "price_rules") {
+            none if none == "-" => String::new(),
+            rules => format!(" ({rules})"),
+        };
+        print::line(&format!("\nsuch a request: {}{rules}", cost(estimate)));
         for line in estimate.get("lines").map(print::list).into_iter().flatten() {
             print::line(&format!("  {}", line.as_str().unwrap_or_default()));
         }
@@ -92,24 +100,24 @@ pub(crate) fn cost(estimate: &Value) -> String {
     }
 }
 
-fn rates(models: &Value) -> Table {
-    let mut table =
-        Table::new(&["MODEL", "WHAT", "USD", "PER", "WHEN", "PRICE FROM"], "no target has a price");
-    for model in print::list(models) {
-        let mut row = |what: &str, usd: &str, per: &str, when: &str| {
-            let from = cell(model, "price_from");
-            table.row([cell(model, "name"), what.to_owned(), usd.into(), per.into(), when.into(), from]);
-        };
-        match model.get("price") {
-            Some(Value::String(free)) => row("all", free, "-", "always"),
-            Some(Value::Object(_)) => {
-                for rate in model.get("rates").map(print::list).into_iter().flatten() {
-                    let what = cell(rate, "meter").replace('_', " ");
-                    row(&what, &cell(rate, "usd"), &cell(rate, "per"), &cell(rate, "rule"));
-                }
-            }
-            _ => row("all", "unknown: counted as unpriced until a file gives `prices`", "-", "-"),
+/// The model, who says its price, and what is to be said where there are no rates.
+fn heading(model: &Value) -> String {
+    let name = cell(model, "name");
+    match (model.get("price"), model.get("discount").and_then(Value::as_str)) {
+        (None | Some(Value::Null), _) => {
+            format!("{name}: unknown; requests are counted as unpriced until a file gives `prices`")
         }
+        (Some(Value::String(free)), _) => format!("{name}: {free}, by the {}", cell(model, "price_from")),
+        (Some(_), Some(percent)) => format!("{name}, by the {}, less {percent}%", cell(model, "price_from")),
+        (Some(_), None) => format!("{name}, by the {}", cell(model, "price_from")),
+    }
+}
+
+fn rates(model: &Value) -> Table {
+    let mut table = Table::new(&["WHAT", "USD", "PER", "WHEN"], "no rates");
+    for rate in model.get("rates").map(print::list).into_iter().flatten() {
+        let what = cell(rate, "meter").replace('_', " ");
+        table.row([what, cell(rate, "usd"), cell(rate, "per"), cell(rate, "rule")]);
     }
     table
 }
