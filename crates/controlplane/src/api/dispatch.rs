@@ -56,6 +56,9 @@ pub(super) async fn dispatch(
         route,
     };
     let answer = answer(call, &parts, body).await;
+    if answer.is_ok() && !route.action.is_empty() {
+        api.plane.fleet().in_effect().await;
+    }
     observe::answered(&span, answer.as_ref().map_or_else(|fault| fault.status, |answer| answer.status));
     if let Err(fault) = &answer {
         api.denied.note(&api.plane, route.action, &Denial { actor, fault: fault.clone() }).await;

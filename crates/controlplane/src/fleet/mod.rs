@@ -25,6 +25,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// A replica waits so long for the store to know it.
 const RECORD_LIMIT: Duration = Duration::from_secs(2);
+/// The answer to a change waits so long for replicas to serve it: usually some milliseconds, and what was made can be used.
+const EFFECT_LIMIT: Duration = Duration::from_millis(300);
 /// Orders that wait for a replica's stream task.
 const ORDER_QUEUE: usize = 16;
 
@@ -190,6 +192,12 @@ impl Fleet {
                 return;
             }
         }
+    }
+
+    /// Ends once every replica that is connected now serves the newest state, or has not answered in time.
+    pub(crate) async fn in_effect(&self) {
+        let connected = self.serving(Version::default());
+        let _ = tokio::time::timeout(EFFECT_LIMIT, self.acknowledged(connected, self.version())).await;
     }
 
     /// How many connected replicas serve that version or a later one.
