@@ -211,7 +211,7 @@ pub(super) fn estimate(
 }
 
 /// `1000 input × 0.15 USD per 1M tokens`.
-fn line(charge: &Charge) -> String {
+pub(super) fn line(charge: &Charge) -> String {
     let (usd, per) = shown(charge.meter, charge.femto_dollars);
     format!("{} {} × {usd} USD per {per}", charge.count, name(charge.meter))
 }

@@ -10,16 +10,13 @@ use crate::{
         answer::{Answer, Fault},
         call::Call,
     },
-    resource::Kind,
     usage::{Filter, Id, Search},
 };
-use keyway_proto::{
-    fleet::v1::Spender,
-    snapshot::v1::{Price, Provider},
-};
-use prost::Message;
+use keyway_proto::fleet::v1::Spender;
+use keyway_snapshot::{Resolved, Target};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use ulid::Ulid;
 
 /// Records of one page, if the caller sets no number, and at most.
@@ -72,14 +69,14 @@ pub(in crate::api) async fn show(call: Call) -> Result<Answer, Fault> {
     // Another team's is not there.
     let seen = found.filter(|entry| bound.fits(&entry.record.spender.clone().unwrap_or_default()));
     let seen = seen.ok_or_else(not_found)?;
-    let price = seen.record.spender.as_ref().and_then(|spender| price_of(&call, spender));
-    Answer::json(&Why::new(&seen, price.as_ref()))
+    let target = seen.record.spender.as_ref().and_then(|spender| target_of(&call, spender));
+    Answer::json(&Why::new(&seen, target.as_deref()))
 }
 
-/// What the model costs by the configuration in force.
-fn price_of(call: &Call, spender: &Spender) -> Option<Price> {
-    let state = call.plane().state();
-    let compiled = state.get(Kind::Provider, &spender.provider)?.resources.first()?.body.clone();
-    let offers = Provider::decode(compiled).ok()?.offers;
-    offers.into_iter().find(|offer| offer.id == spender.model)?.price
+/// The model by the configuration in force.
+fn target_of(call: &Call, spender: &Spender) -> Option<Arc<Target>> {
+    match call.plane().snapshot().ok()?.lookup(&format!("{}/{}", spender.provider, spender.model)) {
+        Ok(Resolved::Target(target)) => Some(target),
+        Ok(Resolved::Alias(_)) | Err(_) => None,
+    }
 }

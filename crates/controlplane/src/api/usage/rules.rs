@@ -4,12 +4,15 @@ use super::{
     shown::{RecordView, outcome},
     usd,
 };
-use crate::usage::{Entry, meter, model};
-use keyway_config::Usd;
+use crate::{
+    api::price::line,
+    usage::{Entry, meter, model},
+};
 use keyway_proto::{
     fleet::v1::{Attempt, Count, Outcome, Record, UsageSource},
-    snapshot::v1::{Meter, Price},
+    snapshot::v1::{Meter, ServiceTier},
 };
+use keyway_snapshot::{METERS, Price, Target, Used, service_tier_by_name};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -25,14 +28,16 @@ pub(in crate::api) struct Why {
 // === impl Why ===
 
 impl Why {
-    /// `price`: what is in force now for the model that served it.
-    pub(super) fn new(entry: &Entry, price: Option<&Price>) -> Self {
+    /// `target`: the model that served it, as it is now.
+    pub(super) fn new(entry: &Entry, target: Option<&Target>) -> Self {
         let record = &entry.record;
         let mut rules = vec![name(record)];
         rules.extend(record.attempts.iter().enumerate().map(|(place, one)| attempt(place + 1, one)));
         rules.push(ending(record));
         rules.push(usage(record));
-        rules.extend(cost(record, price));
+        let key = record.spender.as_ref().map_or("", |spender| &spender.key);
+        let (price, discount) = target.map_or((None, 0), |target| target.price_for(key));
+        rules.extend(cost(record, price.map(AsRef::as_ref), discount));
         Self { record: RecordView::from(entry), rules }
     }
 }
@@ -85,7 +90,7 @@ fn usage(record: &Record) -> String {
 
 /// What was billed, count by count, and what it came to by which rules. The record holds no rates: those in force are shown
 /// if they come to the same.
-fn cost(record: &Record, price: Option<&Price>) -> Vec<String> {
+fn cost(record: &Record, price: Option<&Price>, discount: u32) -> Vec<String> {
     let spender = record.spender.clone().unwrap_or_default();
     let Some(nano) = record.nano_dollars else {
         let model = model(&spender);
@@ -98,40 +103,34 @@ fn cost(record: &Record, price: Option<&Price>) -> Vec<String> {
         rules => format!(", by {}", rules.join(", ")),
     };
     let plain = || record.counts.iter().map(|count| format!("{}: {}", words(count), count.count)).collect();
-    let mut lines = price.and_then(|price| arithmetic(record, nano, price)).unwrap_or_else(plain);
+    let mut lines = price.and_then(|price| arithmetic(record, nano, price, discount)).unwrap_or_else(plain);
     lines.push(format!("cost: {} USD{rules}", usd(nano)));
     lines
 }
 
-/// Count times rate, if that is what it cost; by a tier, a discount or an earlier price it is not.
-fn arithmetic(record: &Record, nano: u64, price: &Price) -> Option<Vec<String>> {
-    let (mut lines, mut whole) = (Vec::new(), 0_u128);
+/// Count times rate, if the price in force comes to the same by the same rules.
+fn arithmetic(record: &Record, nano: u64, price: &Price, discount: u32) -> Option<Vec<String>> {
+    let (mut counts, mut reasoning) = ([0; METERS], 0);
     for count in &record.counts {
-        let (what, number) = (words(count), count.count);
-        if count.meter() == Meter::Reasoning {
-            lines.push(format!("{what}: {number}, part of output"));
-            continue;
+        match count.meter() {
+            Meter::Reasoning => reasoning = count.count,
+            meter => *counts.get_mut(meter as usize)? = count.count,
         }
-        let rate = price.rates.iter().find(|rate| rate.meter == count.meter)?.femto_dollars;
-        let femto = u128::from(number) * u128::from(rate);
-        whole = whole.checked_add(femto)?;
-        // Femto-dollars a token are as many nano-dollars a million.
-        let per_million = Usd::from_nanos(rate);
-        lines.push(format!("{what}: {number} x {per_million} USD per million = {} USD", exact(femto)));
     }
-    let away = whole.abs_diff(u128::from(nano) * FEMTO_PER_NANO);
-    (away <= FEMTO_PER_NANO / 2).then_some(lines)
-}
-
-const FEMTO_PER_NANO: u128 = 1_000_000;
-const FEMTO_PER_USD: u128 = 1_000_000_000_000_000;
-
-/// US dollars to the last femto-dollar.
-fn exact(femto: u128) -> String {
-    let fraction = format!("{:015}", femto % FEMTO_PER_USD);
-    let fraction = fraction.trim_end_matches('0');
-    let dot = if fraction.is_empty() { "" } else { "." };
-    format!("{}{dot}{fraction}", femto / FEMTO_PER_USD)
+    let tiers = record.price_rules.iter().map(|rule| service_tier_by_name(rule));
+    let known = |tier: &ServiceTier| !matches!(tier, ServiceTier::Unspecified | ServiceTier::Other);
+    let service_tier = tiers.into_iter().find(known).unwrap_or_default();
+    let at_unix_seconds = record.started_unix_millis / 1000;
+    let used = Used { counts: &counts, reasoning, service_tier, at_unix_seconds };
+    let bill = price.bill(&used, discount)?;
+    if bill.cost.0 != nano || bill.rules.texts() != record.price_rules {
+        return None;
+    }
+    let mut lines: Vec<String> = price.charges(&used)?.iter().map(line).collect();
+    if reasoning > 0 {
+        lines.push(format!("{reasoning} reasoning, part of output"));
+    }
+    Some(lines)
 }
 
 fn words(count: &Count) -> String {
@@ -155,25 +154,29 @@ mod tests {
 
     #[test]
     fn rates_are_shown_only_where_they_come_to_what_it_cost() {
-        let rate = |meter: Meter, usd: &str| Rate {
-            meter: meter.into(),
-            femto_dollars: Usd::parse(usd).unwrap().nanos(),
+        let rate = |meter: Meter, femto_dollars: u64| Rate { meter: meter.into(), femto_dollars };
+        let rates = vec![rate(Meter::Input, 2_500_000_000), rate(Meter::CacheRead, 75_000_000)];
+        let price = keyway_proto::snapshot::v1::Price { rates, ..Default::default() };
+        let price = Price::build(&price, "p", "m").unwrap();
+        // 7 x 2500 + 10 x 75 = 18,250 nano-dollars, and a tenth less.
+        let lines = |nano: Option<u64>, rules: &[&str], discount: u32| {
+            let price_rules = rules.iter().map(|rule| (*rule).to_owned()).collect();
+            cost(&Record { price_rules, ..record(nano) }, Some(&price), discount)
         };
-        let rates = vec![rate(Meter::Input, "2.5"), rate(Meter::CacheRead, "0.075")];
-        let price = Price { rates, ..Price::default() };
-        // 7 x 2500 + 10 x 75 = 18,250 nano-dollars.
-        assert_eq!(
-            cost(&record(Some(18_250)), Some(&price)),
-            [
-                "input: 7 x 2.5 USD per million = 0.0000175 USD",
-                "cache read: 10 x 0.075 USD per million = 0.00000075 USD",
-                "reasoning: 2, part of output",
-                "cost: 0.000018250 USD, by list",
-            ]
-        );
+        let counted = [
+            "7 input × 2.5 USD per 1M tokens",
+            "10 cache_read × 0.075 USD per 1M tokens",
+            "2 reasoning, part of output",
+        ];
+        let list = lines(Some(18_250), &["list"], 0);
+        assert_eq!(list[..3], counted);
+        assert_eq!(list[3], "cost: 0.000018250 USD, by list");
+        let less = lines(Some(16_425), &["list", "discount 10%"], 100_000);
+        assert_eq!(less[..3], counted);
+        assert_eq!(less[3], "cost: 0.000016425 USD, by list, discount 10%");
         let plain = ["input: 7", "cache read: 10", "reasoning: 2", "cost: 0.000018251 USD, by list"];
-        assert_eq!(cost(&record(Some(18_251)), Some(&price)), plain);
-        assert_eq!(cost(&record(Some(18_251)), None), plain);
-        assert!(cost(&record(None), Some(&price))[0].starts_with("unpriced: "));
+        assert_eq!(lines(Some(18_251), &["list"], 0), plain);
+        assert_eq!(cost(&record(Some(18_251)), None, 0), plain);
+        assert!(lines(None, &[], 0)[0].starts_with("unpriced: "));
     }
 }
