@@ -68,7 +68,12 @@ impl Usage {
         [Meter::Output, Meter::AudioOutput, Meter::ImageOutput].iter().map(|meter| self.get(*meter)).sum()
     }
 
-    fn set(&mut self, meter: Meter, count: u64) {
+    /// Tells how many tokens of `OUTPUT` are reasoning.
+    pub(crate) fn set_reasoning(&mut self, count: u64) {
+        self.reasoning = count.min(self.get(Meter::Output));
+    }
+
+    pub(crate) fn set(&mut self, meter: Meter, count: u64) {
         if let Some(place) = self.counts.get_mut(meter as usize) {
             *place = count;
         }
