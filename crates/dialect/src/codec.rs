@@ -1,6 +1,7 @@
 //! A codec reads and writes one dialect. Nothing here waits, and nothing is kept between calls but by readers and
 //! writers. This file also knows which dialects have a codec.
 
+use crate::anthropic_messages;
 use crate::canon::{Event, Request, Response};
 use crate::fault::{self, Fault};
 use crate::json::Malformed;
@@ -148,8 +149,8 @@ pub enum Broken {
 pub fn codec(dialect: Dialect) -> Option<&'static dyn Codec> {
     match dialect {
         Dialect::OpenaiChat => Some(&openai_chat::OpenaiChat),
-        Dialect::AnthropicMessages
-        | Dialect::OpenaiResponses
+        Dialect::AnthropicMessages => Some(&anthropic_messages::AnthropicMessages),
+        Dialect::OpenaiResponses
         | Dialect::Gemini
         | Dialect::BedrockConverse
         | Dialect::CohereChat
