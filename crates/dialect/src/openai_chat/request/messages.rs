@@ -1,20 +1,17 @@
 //! Turns as messages: results of tools become messages of their own, thoughts go back to their maker only.
 
 use super::super::wire::{CACHE_LIVES, DIALECT, reasoning_field, write_detail};
-use crate::canon::{
-    Block, CacheMark, Call, CallKind, Document, Media, Part, Reasoning, Request, Role, Source, ToolResult,
-    Turn,
-};
+use crate::canon::{Block, CacheMark, Call, CallKind, Part, Reasoning, Request, Role, ToolResult, Turn};
 use crate::codec::Target;
 use crate::json::Json;
 use crate::losses::{Losses, Spot, Thing, Unsupported};
 use crate::quirk::{CacheMarks, ReasoningField};
 
 /// What writing a part needs.
-struct Pen<'w, 'b, 't> {
-    json: &'w mut Json<'b>,
-    losses: &'w mut Losses,
-    target: &'w Target<'t>,
+pub(super) struct Pen<'w, 'b, 't> {
+    pub(super) json: &'w mut Json<'b>,
+    pub(super) losses: &'w mut Losses,
+    pub(super) target: &'w Target<'t>,
 }
 
 pub(super) fn write(
@@ -190,68 +187,6 @@ impl Pen<'_, '_, '_> {
         }
         cache(self.json, block.cache.as_ref(), self.target, (Thing::BlockCache, spot), self.losses)?;
         self.losses.extras(&block.extra, spot, self.json)?;
-        self.json.close_object();
-        Ok(())
-    }
-
-    fn image(&mut self, media: &Media, block: &Block, spot: Spot) -> Result<(), Unsupported> {
-        let url = match &media.source {
-            Source::Inline { media_type, data } => format!("data:{media_type};base64,{data}"),
-            Source::Url(_) if self.target.quirks.no_image_url => {
-                return self.losses.report(Thing::ImageUrl, spot);
-            }
-            Source::Url(url) => url.clone(),
-            Source::File(_) => return self.losses.report(Thing::File, spot),
-            Source::Text(_) | Source::Other(..) => return self.losses.report(Thing::OtherSource, spot),
-        };
-        self.json.member("type", "image_url").key("image_url").open_object().member("url", &url);
-        self.json.maybe("detail", media.detail.as_deref());
-        self.losses.nested(&block.extra, "image_url", self.json);
-        self.json.close_object();
-        Ok(())
-    }
-
-    fn audio(&mut self, media: &Media, block: &Block, spot: Spot) -> Result<(), Unsupported> {
-        let Source::Inline { media_type, data } = &media.source else {
-            return self.losses.report(Thing::Audio, spot);
-        };
-        let format = match media_type.strip_prefix("audio/") {
-            Some("wav" | "x-wav" | "wave") => "wav",
-            Some("mp3" | "mpeg") => "mp3",
-            Some(other) if self.losses.is_same() => other,
-            _ => return self.losses.report(Thing::Audio, spot),
-        };
-        self.json.member("type", "input_audio").key("input_audio").open_object();
-        self.json.member("data", data).member("format", format);
-        self.losses.nested(&block.extra, "input_audio", self.json);
-        self.json.close_object();
-        Ok(())
-    }
-
-    fn document(&mut self, document: &Document, block: &Block, spot: Spot) -> Result<(), Unsupported> {
-        self.losses.report_if(document.citations == Some(true), Thing::DocumentCitations, spot)?;
-        let told = document.context.is_some();
-        let (field, value) = match &document.source {
-            Source::Text(text) => {
-                // Plain text needs no file: what is known of it stands before it.
-                let all = [document.title.as_ref(), document.context.as_ref(), Some(text)];
-                let all: Vec<&str> = all.into_iter().flatten().map(String::as_str).collect();
-                self.json.member("type", "text").member("text", &all.join("\n\n"));
-                return Ok(());
-            }
-            Source::Inline { media_type, data } => ("file_data", format!("data:{media_type};base64,{data}")),
-            Source::File(id) if self.losses.is_same() => ("file_id", id.clone()),
-            Source::Url(url) if self.losses.is_same() => ("file_data", url.clone()),
-            Source::File(_) => return self.losses.report(Thing::File, spot),
-            Source::Url(_) => return self.losses.report(Thing::DocumentUrl, spot),
-            Source::Other(..) => return self.losses.report(Thing::OtherSource, spot),
-        };
-        self.losses.report_if(told, Thing::DocumentContext, spot)?;
-        self.json.member("type", "file").key("file").open_object().member(field, &value);
-        // Bytes without a name are refused.
-        let unnamed = (field == "file_data" && !self.losses.is_same()).then_some("document.pdf");
-        self.json.maybe("filename", document.title.as_deref().or(unnamed));
-        self.losses.nested(&block.extra, "file", self.json);
         self.json.close_object();
         Ok(())
     }
