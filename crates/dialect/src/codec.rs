@@ -1,6 +1,7 @@
 //! A codec reads and writes one dialect. Nothing here waits, and nothing is kept between calls but by readers and
 //! writers. This file also knows which dialects have a codec.
 
+use crate::anthropic_messages;
 use crate::bedrock_converse;
 use crate::canon::{Event, Request, Response};
 use crate::fault::{self, Fault};
@@ -149,12 +150,9 @@ pub enum Broken {
 pub fn codec(dialect: Dialect) -> Option<&'static dyn Codec> {
     match dialect {
         Dialect::OpenaiChat => Some(&openai_chat::OpenaiChat),
+        Dialect::AnthropicMessages => Some(&anthropic_messages::AnthropicMessages),
         Dialect::BedrockConverse => Some(&bedrock_converse::BedrockConverse),
-        Dialect::AnthropicMessages
-        | Dialect::OpenaiResponses
-        | Dialect::Gemini
-        | Dialect::CohereChat
-        | Dialect::Unspecified => None,
+        Dialect::OpenaiResponses | Dialect::Gemini | Dialect::CohereChat | Dialect::Unspecified => None,
     }
 }
 

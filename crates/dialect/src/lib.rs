@@ -19,6 +19,7 @@ pub mod scan;
 pub mod stream;
 pub mod usage;
 
+mod anthropic_messages;
 mod openai_chat;
 
 pub use json::Malformed;

@@ -1,6 +1,6 @@
 //! Words of the dialect: fields, reasons, formats, lives of caches, ids of calls.
 
-use crate::canon::{CacheMark, Seal, SealKind, Stop, StopReason};
+use crate::canon::{CacheMark, Seal, SealKind, Stop, StopReason, safe_id};
 use crate::losses::Thing;
 use crate::usage::Usage;
 use keyway_proto::snapshot::v1::{Dialect, Meter};
@@ -182,18 +182,13 @@ pub(super) fn cache_ttl(mark: &CacheMark) -> (Option<&'static str>, bool) {
     near.map_or((None, false), |(seconds, word)| (Some(word), seconds == asked))
 }
 
-/// An id that the dialect takes for a call: the same one if it can be, else one that follows from it, so that a call
-/// and its result still meet, in this turn and in every later one.
+/// An id that the dialect takes for a call: two signs more than are safe everywhere.
 pub(super) fn call_id(id: &str) -> Cow<'_, str> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b':' | b'-');
     if !id.is_empty() && id.len() <= CALL_ID_LIMIT && id.bytes().all(plain) {
         return Cow::Borrowed(id);
     }
-    // FNV-1a: the same on every replica and in every release.
-    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    Cow::Owned(format!("call_{hash:016x}"))
+    safe_id(id)
 }
 
 /// A provider's seal.

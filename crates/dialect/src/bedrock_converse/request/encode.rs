@@ -39,17 +39,18 @@ pub(crate) fn encode(request: &Request, target: &Target<'_>) -> Result<Encoded, 
 /// What no field of this dialect says.
 fn unsaid(request: &Request, losses: &mut Losses) -> Result<(), Unsupported> {
     let drawn = &request.sampling;
+    let matters = |penalty: Option<f64>| penalty.is_some_and(|penalty| penalty != 0.0);
     let things = [
         (drawn.seed.is_some(), Thing::Seed),
-        (drawn.presence_penalty.is_some(), Thing::PresencePenalty),
-        (drawn.frequency_penalty.is_some(), Thing::FrequencyPenalty),
-        (drawn.logit_bias.is_some(), Thing::LogitBias),
+        (matters(drawn.presence_penalty), Thing::PresencePenalty),
+        (matters(drawn.frequency_penalty), Thing::FrequencyPenalty),
+        (drawn.logit_bias.as_ref().is_some_and(|bias| bias.as_str() != "{}"), Thing::LogitBias),
         (request.choices.is_some_and(|choices| choices > 1), Thing::Choices),
         (request.logprobs.is_some(), Thing::Logprobs),
         (request.verbosity.is_some(), Thing::Verbosity),
         (request.sound.is_some(), Thing::Sound),
         (request.user.is_some(), Thing::User),
-        (request.store.is_some(), Thing::Store),
+        (request.store == Some(true), Thing::Store),
         (request.cache_key.is_some(), Thing::CacheKey),
     ];
     things.into_iter().try_for_each(|(there, thing)| losses.report_if(there, thing, Spot::Request))

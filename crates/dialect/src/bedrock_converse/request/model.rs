@@ -1,6 +1,7 @@
 //! `additionalModelRequestFields`: what models take beyond Converse, in the words of Anthropic's.
 
-use crate::canon::{Effort, Request, ThinkingMode, ToolChoice};
+use super::super::wire::DIALECT;
+use crate::canon::{Effort, Part, Request, Role, ThinkingMode, ToolChoice};
 use crate::codec::Target;
 use crate::json::{Fields, Json, Malformed, Value};
 use crate::losses::{Losses, Spot, Thing, Unsupported};
@@ -93,12 +94,28 @@ pub(super) fn plan(request: &Request, target: &Target<'_>, losses: &mut Losses) 
     );
     let fits = |plan: &Plan| {
         let asks = plan.mode.is_some() || plan.effort.is_some();
-        !asks || !(quirks.no_thinking || quirks.no_model_fields || (plan.thinks() && forced))
+        !asks
+            || !(quirks.no_thinking
+                || quirks.no_model_fields
+                || (plan.thinks() && (forced || lacks_thoughts(request, target))))
     };
     match plan.filter(fits) {
         Some(plan) => Ok(plan),
         None => losses.report(Thing::Thinking, Spot::Request).map(|()| Plan::default()),
     }
+}
+
+/// True if tools are being called and no thoughts of this target are before the calls: it would refuse to think.
+fn lacks_thoughts(request: &Request, target: &Target<'_>) -> bool {
+    let last = request.turns.iter().rfind(|turn| turn.role == Role::Assistant);
+    let parts = || last.into_iter().flat_map(|turn| &turn.blocks).map(|block| &block.part);
+    let own = |part: &Part| match part {
+        Part::Reasoning(thought) => {
+            thought.seal.as_ref().is_some_and(|seal| seal.is_of(DIALECT, target.provider))
+        }
+        _ => false,
+    };
+    parts().any(|part| matches!(part, Part::Call(_))) && !parts().any(own)
 }
 
 /// A budget within the answer's limit; none if there is no room for the least of them.
@@ -111,21 +128,23 @@ fn budget(
     let limit = request.max_tokens.or(target.quirks.max_output_tokens).unwrap_or(USUAL_LIMIT);
     let wanted = match mode {
         Some(ThinkingMode::Budget(tokens)) => tokens,
-        _ => tokens_of(effort.unwrap_or(Effort::Medium), limit),
+        _ => tokens_of(effort.unwrap_or(Effort::Medium)),
     };
-    let tokens = wanted.max(BUDGET_FLOOR).min(limit.saturating_sub(1));
+    // Half of the limit stays for the answer.
+    let tokens = wanted.min(limit / 2);
     (tokens >= BUDGET_FLOOR).then_some(Plan { mode: Some(ThinkingMode::Budget(tokens)), effort: None })
 }
 
-/// An effort as its share of an answer's tokens.
-fn tokens_of(effort: Effort, limit: u64) -> u64 {
-    match effort {
-        Effort::None | Effort::Minimal => BUDGET_FLOOR,
-        Effort::Low => limit / 5,
-        Effort::Medium => limit / 2,
-        Effort::High => limit / 5 * 4,
-        Effort::Xhigh | Effort::Max => limit / 20 * 19,
-    }
+/// Tokens that an effort is worth, in which the dialects agree.
+fn tokens_of(effort: Effort) -> u64 {
+    let floors = match effort {
+        Effort::None | Effort::Minimal => 1,
+        Effort::Low => 2,
+        Effort::Medium => 8,
+        Effort::High => 16,
+        Effort::Xhigh | Effort::Max => 32,
+    };
+    floors * BUDGET_FLOOR
 }
 
 /// The effort that comes nearest to a budget.
