@@ -4,6 +4,7 @@
 use crate::anthropic_messages;
 use crate::bedrock_converse;
 use crate::canon::{Event, Request, Response};
+use crate::cohere_chat;
 use crate::fault::{self, Fault};
 use crate::json::Malformed;
 use crate::losses::{Lost, Thing, Unsupported, Words};
@@ -152,7 +153,8 @@ pub fn codec(dialect: Dialect) -> Option<&'static dyn Codec> {
         Dialect::OpenaiChat => Some(&openai_chat::OpenaiChat),
         Dialect::AnthropicMessages => Some(&anthropic_messages::AnthropicMessages),
         Dialect::BedrockConverse => Some(&bedrock_converse::BedrockConverse),
-        Dialect::OpenaiResponses | Dialect::Gemini | Dialect::CohereChat | Dialect::Unspecified => None,
+        Dialect::CohereChat => Some(&cohere_chat::CohereChat),
+        Dialect::OpenaiResponses | Dialect::Gemini | Dialect::Unspecified => None,
     }
 }
 

@@ -6,6 +6,7 @@
 mod bedrock_converse;
 pub mod canon;
 pub mod codec;
+mod cohere_chat;
 pub mod fault;
 mod frame;
 pub mod grammar;

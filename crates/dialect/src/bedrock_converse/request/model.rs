@@ -150,8 +150,8 @@ fn tokens_of(effort: Effort) -> u64 {
 /// The effort that comes nearest to a budget.
 fn effort_of(tokens: u64) -> Effort {
     match tokens {
-        ..=2048 => Effort::Low,
-        ..=8192 => Effort::Medium,
+        0..=2048 => Effort::Low,
+        2049..=8192 => Effort::Medium,
         _ => Effort::High,
     }
 }

@@ -134,13 +134,13 @@ impl State {
             Piece::Thought => Head::Reasoning { id: None },
             // Pieces of what was not announced belong to a tool that the provider runs.
             Piece::Call | Piece::Image if !self.sequence.knows(0, &(index, piece)) => return Ok(()),
-            Piece::Call => return self.piece(index, piece, Head::Text, delta, out),
+            Piece::Call => return self.piece((index, piece), Head::Text, delta, out),
             Piece::Image => {
                 self.joins(index, &delta)?;
-                return self.piece(index, piece, Head::Text, delta, out);
+                return self.piece((index, piece), Head::Text, delta, out);
             }
         };
-        self.piece(index, piece, head, delta, out)
+        self.piece((index, piece), head, delta, out)
     }
 
     /// Pieces of base64 join only if all but the last come without padding.
@@ -156,13 +156,12 @@ impl State {
 
     fn piece(
         &mut self,
-        index: u64,
-        piece: Piece,
+        key: (u64, Piece),
         head: Head,
         delta: Delta,
         out: &mut Vec<Event>,
     ) -> Result<(), Broken> {
-        self.sequence.piece((0, (index, piece)), || head, Some(delta), out)
+        self.sequence.piece((0, key), || head, Some(delta), out)
     }
 
     fn stop_block(&mut self, mut fields: Fields<'_>, out: &mut Vec<Event>) -> Result<(), Broken> {
@@ -181,7 +180,7 @@ impl State {
         };
         self.unsealed = None;
         let seal = wire::seal(&self.provider, SealKind::Signature, String::new());
-        self.piece(open, Piece::Thought, Head::Reasoning { id: None }, Delta::Seal(seal), out)
+        self.piece((open, Piece::Thought), Head::Reasoning { id: None }, Delta::Seal(seal), out)
     }
 
     fn stop(&mut self, mut fields: Fields<'_>, out: &mut Vec<Event>) -> Result<(), Broken> {

@@ -3,7 +3,7 @@
 use super::super::part::write_citation;
 use super::super::wire::{DIALECT, IMAGES, call_id, format};
 use super::super::{error, response};
-use crate::canon::{Delta, Event, Head, SealKind};
+use crate::canon::{Delta, Event, Head, Seal, SealKind};
 use crate::codec::Writer;
 use crate::frame::aws::{self, Kind};
 use crate::json::Json;
@@ -94,7 +94,7 @@ impl ConverseWriter {
         };
         self.open = Some(Open { block, piece, said: false });
         let index = self.next;
-        if let (Head::Call { id, name, .. }, _) = (head, image) {
+        if let Head::Call { id, name, .. } = head {
             self.event("contentBlockStart", out, |json| {
                 json.key("start").open_object().key("toolUse").open_object();
                 json.member("toolUseId", &call_id(id)).member("name", name).close_object().close_object();
@@ -116,18 +116,21 @@ impl ConverseWriter {
             Delta::Citation(citation) => {
                 self.piece(open, out, |json| write_citation(json.key("citation"), citation))
             }
-            Delta::Seal(seal) => {
-                let encrypted = seal.dialect == DIALECT && seal.kind == SealKind::Encrypted;
-                let value = seal.wrap(DIALECT);
-                if !value.is_empty() {
-                    self.piece(open, out, |json| {
-                        json.key("reasoningContent").open_object();
-                        json.member(if encrypted { "redactedContent" } else { "signature" }, &value)
-                            .close_object();
-                    });
-                }
-            }
+            Delta::Seal(seal) => self.seal(open, seal, out),
             Delta::Transcript(_) | Delta::Expires(_) => {}
+        }
+    }
+
+    /// What another dialect has sealed stands in the signature. An empty seal only names its maker, which callers of
+    /// this dialect need not be told.
+    fn seal(&mut self, open: Open, seal: &Seal, out: &mut Vec<u8>) {
+        let encrypted = seal.dialect == DIALECT && seal.kind == SealKind::Encrypted;
+        let name = if encrypted { "redactedContent" } else { "signature" };
+        let value = seal.wrap(DIALECT);
+        if !value.is_empty() {
+            self.piece(open, out, |json| {
+                json.key("reasoningContent").open_object().member(name, &value).close_object();
+            });
         }
     }
 
