@@ -29,8 +29,13 @@ pub(super) fn decode(body: &[u8], target: &Target<'_>) -> Result<Response, Malfo
 /// Thoughts always carry their maker's name, so that they find it again.
 fn stamped(part: Part, provider: &str) -> Part {
     let Part::Reasoning(mut thought) = part else { return part };
-    let (kind, value) =
-        thought.seal.map_or((SealKind::Signature, String::new()), |seal| (seal.kind, seal.value));
+    let (kind, value) = thought.seal.map_or((SealKind::Signature, String::new()), |seal| {
+        // A provider's text is its own, whatever it looks like.
+        (
+            if seal.dialect == wire::DIALECT { seal.kind } else { SealKind::Signature },
+            seal.wrap(wire::DIALECT),
+        )
+    });
     thought.seal = Some(wire::seal(provider, kind, value));
     Part::Reasoning(thought)
 }

@@ -87,8 +87,6 @@ pub(super) fn spelling(thing: Thing) -> &'static str {
         Thing::ThinkingShown => "additionalModelRequestFields.thinking.display",
         Thing::ServiceTier => "serviceTier",
         Thing::Metadata => "requestMetadata",
-        Thing::BlockCache | Thing::ToolCache => "cachePoint",
-        Thing::CacheTtl => "cachePoint.ttl",
         Thing::OtherTool => "systemTool",
         Thing::ToolStrict => "toolSpec.strict",
         Thing::ToolNone | Thing::ToolRequired | Thing::ToolNamed | Thing::OtherChoice => {
@@ -118,6 +116,9 @@ pub(super) fn spelling(thing: Thing) -> &'static str {
         | Thing::Store
         | Thing::CacheKey
         | Thing::Cache
+        | Thing::BlockCache
+        | Thing::ToolCache
+        | Thing::CacheTtl
         | Thing::ToolSubset
         | Thing::Name
         | Thing::Prefill

@@ -157,9 +157,9 @@ fn body_without_overhead(mut body: Value) -> Value {
 
 #[test]
 fn a_stream_says_the_same_at_every_cut_and_the_same_as_the_whole_reply() {
-    for (case, events) in cases("stream.jsonl") {
-        let bytes = framed(&events);
-        let (whole, ended) = read([bytes.as_slice()]);
+    for (case, events) in cases("stream.sse") {
+        let bytes = events.as_bytes();
+        let (whole, ended) = read([bytes]);
         assert_eq!(told(&fold(&whole)), lines(&case, "told.txt"), "{case:?}");
         let end = match (whole.last(), ended) {
             (Some(Event::Fault(fault)), Ok(())) => {
@@ -184,12 +184,12 @@ fn a_stream_says_the_same_at_every_cut_and_the_same_as_the_whole_reply() {
 fn a_stream_that_ends_before_its_reason_is_cut() {
     let events = std::fs::read_to_string(concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/fixtures/cohere-chat/tool_call/stream.jsonl"
+        "/fixtures/cohere-chat/tool_call/stream.sse"
     ))
     .unwrap();
-    let whole: Vec<&str> = events.lines().collect();
+    let whole: Vec<&str> = events.split_inclusive("\n\n").collect();
     for kept in 0..whole.len() {
-        let (events, ended) = read([framed(&whole[..kept].join("\n")).as_slice()]);
+        let (events, ended) = read([whole[..kept].concat().as_bytes()]);
         let stopped = events.iter().any(|event| matches!(event, Event::Stop { .. }));
         assert_eq!(ended.is_ok(), stopped, "{kept} events");
     }
@@ -203,8 +203,8 @@ fn written(events: &[Event]) -> Vec<u8> {
 
 #[test]
 fn a_stream_that_was_read_and_written_folds_the_same() {
-    for (case, events) in cases("stream.jsonl") {
-        let (events, ended) = read([framed(&events).as_slice()]);
+    for (case, events) in cases("stream.sse") {
+        let (events, ended) = read([events.as_bytes()]);
         if ended.is_ok() {
             let (again, ended) = read([written(&events).as_slice()]);
             assert_eq!(ended, Ok(()), "{case:?}");
@@ -215,13 +215,13 @@ fn a_stream_that_was_read_and_written_folds_the_same() {
 
 #[test]
 fn errors_mean_what_their_status_and_words_say() {
-    for (case, body) in cases("error.json") {
-        let fault = lines(&case, "fault.txt").concat();
-        let (status, code) = fault.split_once(' ').unwrap();
-        let fault = CODEC.fault(status.parse().unwrap(), body.as_bytes());
-        assert_eq!((fault.status.to_string().as_str(), fault.code.as_str()), (status, code), "{case:?}");
-        let said = parsed(body.as_bytes());
-        let said = said.get("message").or(said.get("Message")).unwrap();
+    for (case, error) in cases("error.json") {
+        let error = parsed(error.as_bytes());
+        let status = u16::try_from(error["status"].as_u64().unwrap()).unwrap();
+        let fault = CODEC.fault(status, error["body"].to_string().as_bytes());
+        assert_eq!(fault.status, status, "{case:?}");
+        assert_eq!(fault.code.as_str(), lines(&case, "fault.txt").concat(), "{case:?}");
+        let said = error["body"].get("message").or(error["body"].get("Message")).unwrap();
         assert_eq!(fault.message, *said, "{case:?}");
         let shown = parsed(&CODEC.encode_fault(&fault));
         assert_eq!(&shown["message"], said, "{case:?}");

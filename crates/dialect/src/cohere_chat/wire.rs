@@ -26,7 +26,6 @@ pub(super) fn spelling(thing: Thing) -> &'static str {
         Thing::StopSequences => "stop_sequences",
         Thing::JsonObject | Thing::JsonSchema => "response_format",
         Thing::Thinking => "thinking",
-        Thing::ToolStrict => "strict_tools",
         Thing::ToolNone | Thing::ToolRequired => "tool_choice",
         Thing::Image | Thing::ImageUrl => "image_url.url",
         Thing::ImageDetail => "image_url.detail",
@@ -49,6 +48,7 @@ pub(super) fn spelling(thing: Thing) -> &'static str {
         | Thing::ToolCache
         | Thing::CacheTtl
         | Thing::OtherTool
+        | Thing::ToolStrict
         | Thing::ToolNamed
         | Thing::ToolSubset
         | Thing::OtherChoice
@@ -81,19 +81,22 @@ pub(super) fn stop(native: &str) -> Stop {
         "STOP_SEQUENCE" => StopReason::Sequence,
         "MAX_TOKENS" => StopReason::Length,
         "TOOL_CALL" => StopReason::Call,
+        "ERROR_TOXIC" => StopReason::Filtered,
         _ => StopReason::Other,
     };
     Stop::new(reason, Some(native))
 }
 
-/// The nearest word for a reason. What a filter or a broken call has cut short is no complete answer.
+/// The nearest word for a reason. What was cut short is no complete answer; the word for a filter is the one of the
+/// older version, since the newer has none and leaves its list open.
 pub(super) fn finish_reason(stop: &Stop) -> &'static str {
     match stop.reason {
         StopReason::End | StopReason::Refused => "COMPLETE",
         StopReason::Sequence => "STOP_SEQUENCE",
         StopReason::Length | StopReason::ContextFull | StopReason::Paused => "MAX_TOKENS",
         StopReason::Call => "TOOL_CALL",
-        StopReason::Filtered | StopReason::BrokenCall => "ERROR",
+        StopReason::Filtered => "ERROR_TOXIC",
+        StopReason::BrokenCall => "ERROR",
         StopReason::Other if stop.native.as_deref() == Some("TIMEOUT") => "TIMEOUT",
         StopReason::Other => "ERROR",
     }

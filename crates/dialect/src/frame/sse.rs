@@ -62,7 +62,8 @@ impl Sse {
     }
 }
 
-/// Writes one event whose data is what `data` writes: one line, since JSON holds no line feed of its own.
+/// Writes one event whose data is what `data` writes, in one line: line feeds of JSON that is passed on stand between its
+/// values only, where a space says the same.
 pub(crate) fn write(name: Option<&str>, out: &mut Vec<u8>, data: impl FnOnce(&mut Json<'_>)) {
     if let Some(name) = name {
         out.extend_from_slice(b"event: ");
@@ -70,6 +71,10 @@ pub(crate) fn write(name: Option<&str>, out: &mut Vec<u8>, data: impl FnOnce(&mu
         out.push(b'\n');
     }
     out.extend_from_slice(b"data: ");
+    let start = out.len();
     data(&mut Json::new(out));
+    for byte in out.iter_mut().skip(start).filter(|byte| matches!(**byte, b'\n' | b'\r')) {
+        *byte = b' ';
+    }
     out.extend_from_slice(b"\n\n");
 }

@@ -103,6 +103,7 @@ fn replies_cross_as_they_should() {
 
 /// A reply without what only one of the two ways tells.
 fn alike(mut response: Response) -> Response {
+    response.service_tier = None;
     response.choices.iter_mut().for_each(|choice| {
         // A stream brings probabilities in pieces.
         choice.logprobs.clear();
@@ -158,7 +159,8 @@ fn a_stream_and_a_whole_reply_say_the_same_to_a_caller() {
         let quirks = Quirks::default();
         let response = codec.decode_response(body.as_bytes(), &target(&quirks)).unwrap();
         for (to, name) in codecs() {
-            let whole = to.decode_response(&to.encode_response(&response, &asked()), &target(&quirks)).unwrap();
+            let whole =
+                to.decode_response(&to.encode_response(&response, &asked()), &target(&quirks)).unwrap();
             let (events, done) = read(to, [write(to, &unfold(&response)).as_slice()]);
             done.unwrap_or_else(|broken| panic!("{} as {name}: {broken}", case.display()));
             assert_eq!(alike(fold(&events)), alike(whole), "{} as {name}", case.display());
@@ -168,7 +170,12 @@ fn a_stream_and_a_whole_reply_say_the_same_to_a_caller() {
 
 #[test]
 fn every_fixture_is_read() {
-    let known = ["request", "response", "stream", "error"];
+    // Those of the second line are read by the tests beside the codecs of Bedrock and Cohere.
+    let known = [
+        ["request", "response", "stream", "error", ""],
+        ["told", "ends", "lost", "fault", "from_openai_chat"],
+    ]
+    .concat();
     for (_, case) in cases() {
         let _ = named("openai-chat");
         for file in fs::read_dir(&case).unwrap() {

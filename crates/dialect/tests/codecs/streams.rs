@@ -3,7 +3,8 @@
 use super::fixtures::cases;
 use super::{PROVIDER, codecs, fold, read, write};
 use keyway_dialect::canon::{
-    Block, Call, CallKind, Choice, Delta, Event, Part, Reasoning, Response, Seal, SealKind, Stop, StopReason, unfold,
+    Block, Call, CallKind, Choice, Delta, Event, Part, Reasoning, Response, Seal, SealKind, Stop, StopReason,
+    unfold,
 };
 use keyway_dialect::codec::Codec;
 use keyway_dialect::usage::Usage;
@@ -119,10 +120,11 @@ fn pieces(events: Vec<Event>, size: usize) -> Vec<Event> {
         match event {
             Event::Delta { block, delta: Delta::Text(text) } => {
                 let letters: Vec<char> = text.chars().collect();
-                out.extend(letters.chunks(size).map(|piece| Event::Delta {
-                    block,
-                    delta: Delta::Text(piece.iter().collect()),
-                }));
+                out.extend(
+                    letters
+                        .chunks(size)
+                        .map(|piece| Event::Delta { block, delta: Delta::Text(piece.iter().collect()) }),
+                );
             }
             other => out.push(other),
         }
@@ -161,9 +163,8 @@ fn answer() -> impl Strategy<Value = Answer> {
     let piece = prop_oneof![
         text.prop_map(Piece::Text),
         (text, prop::option::of("[A-Za-z0-9+/]{1,24}")).prop_map(|(text, seal)| Piece::Thought(text, seal)),
-        ("[a-z_]{1,8}", prop::collection::btree_map("[a-z]{1,4}", text, 0..3)).prop_map(|(name, members)| {
-            Piece::Call(name, serde_json::to_string(&members).unwrap())
-        }),
+        ("[a-z_]{1,8}", prop::collection::btree_map("[a-z]{1,4}", text, 0..3))
+            .prop_map(|(name, members)| { Piece::Call(name, serde_json::to_string(&members).unwrap()) }),
     ];
     (prop::collection::vec(piece, 1..6), prop::array::uniform4(0u64..100_000), any::<bool>())
         .prop_map(|(pieces, counts, length)| Answer { pieces, counts, length })
@@ -182,10 +183,14 @@ fn made_in(answer: Answer, dialect: Dialect) -> Response {
                 }
                 Part::Text { text, citations: Vec::new() }
             }
-            Piece::Thought(..) if matches!(blocks.last(), Some(Block { part: Part::Reasoning(_), .. })) => continue,
+            Piece::Thought(..) if matches!(blocks.last(), Some(Block { part: Part::Reasoning(_), .. })) => {
+                continue;
+            }
             Piece::Thought(text, value) => {
                 let (provider, kind) = (Some(PROVIDER.to_owned()), SealKind::Signature);
-                let seal = Seal { dialect, provider, kind, value: value.unwrap_or_default() };
+                // Cohere signs nothing.
+                let value = value.filter(|_| dialect != Dialect::CohereChat).unwrap_or_default();
+                let seal = Seal { dialect, provider, kind, value };
                 Part::Reasoning(Box::new(Reasoning { id: None, text, seal: Some(seal) }))
             }
             Piece::Call(name, arguments) => {
@@ -208,12 +213,17 @@ fn made_in(answer: Answer, dialect: Dialect) -> Response {
         (Meter::CacheWrite5m, written),
         (Meter::Output, output),
     ];
+    // Bedrock and Cohere do not tell all of this.
+    let (bedrock, cohere) = (dialect == Dialect::BedrockConverse, dialect == Dialect::CohereChat);
+    let counts = counts.into_iter().filter(|(meter, _)| !cohere || *meter != Meter::CacheWrite5m);
+    let counts: Vec<(Meter, u64)> = counts.collect();
+    let reasoning = if bedrock || cohere { 0 } else { output / 2 };
     Response {
-        id: Some("reply-1".into()),
-        model: Some("target-model".into()),
+        id: (!bedrock).then(|| "reply-1".into()),
+        model: (!bedrock && !cohere).then(|| "target-model".into()),
         created: None,
         choices: vec![Choice { blocks, stop: Some(Stop::new(reason, None)), logprobs: Vec::new() }],
-        usage: Some(Usage::of(&counts, output / 2)),
+        usage: Some(Usage::of(&counts, reasoning)),
         service_tier: None,
     }
 }

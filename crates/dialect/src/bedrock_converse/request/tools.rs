@@ -19,12 +19,12 @@ pub(super) fn write(
     let same = losses.is_same();
     // What a caller of this dialect has left out stays out.
     let calls = if same { Vec::new() } else { called(request) };
-    let silent = request.tool_choice == Some(ToolChoice::None) || request.tools.is_empty();
-    if (request.tools.is_empty() && calls.is_empty()) || (silent && calls.is_empty() && !same) {
+    let forbidden = request.tool_choice == Some(ToolChoice::None) && !same;
+    if calls.is_empty() && (request.tools.is_empty() || forbidden) {
         return Ok(());
     }
     // Calls in the conversation want a list of tools, and with one the dialect cannot forbid calls.
-    losses.report_if(silent && !same, Thing::ToolNone, Spot::Request)?;
+    losses.report_if(forbidden, Thing::ToolNone, Spot::Request)?;
     json.key("toolConfig").open_object().key("tools").open_list();
     if request.tools.is_empty() {
         calls.iter().for_each(|name| {
