@@ -6,7 +6,7 @@
 //! - `stream.sse`: a provider's; `stream.as.<dialect>.sse`: the caller's. Beside a `response.json` it folds to the same.
 //! - `error.json`: `{"status", "body"}` of a provider; `error.as.<dialect>.json`: `{"status", "code", "body"}`.
 
-use super::{asked, codecs, fold, named, read, target, write};
+use super::ground::{asked, codecs, fold, read, target, write};
 use keyway_dialect::canon::{Response, unfold};
 use keyway_dialect::codec::{Codec, Envelope};
 use keyway_dialect::quirk::Quirks;
@@ -177,7 +177,6 @@ fn every_fixture_is_read() {
     ]
     .concat();
     for (_, case) in cases() {
-        let _ = named("openai-chat");
         for file in fs::read_dir(&case).unwrap() {
             let name = file.unwrap().file_name().into_string().unwrap();
             let (stem, rest) = name.split_once('.').unwrap();
