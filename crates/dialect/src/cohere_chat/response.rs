@@ -31,7 +31,8 @@ pub(super) fn decode(body: &[u8], target: &Target<'_>) -> Result<Response, Malfo
 /// Thoughts always carry their maker's name, so that they find it again.
 fn stamped(part: Part, provider: &str) -> Part {
     let Part::Reasoning(thought) = part else { return part };
-    Part::Reasoning(Box::new(Reasoning { seal: Some(wire::seal(provider)), ..*thought }))
+    let seal = Some(wire::seal(Some(provider), is_plan(&thought)));
+    Part::Reasoning(Box::new(Reasoning { seal, ..*thought }))
 }
 
 // Writing.

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 pub(super) const DIALECT: Dialect = Dialect::CohereChat;
 /// Stop sequences that a request may have.
 pub(super) const STOP_LIMIT: usize = 5;
-/// The id of a thought that stands in `tool_plan`.
+/// The field of plans, which is the id of such a thought and its seal.
 pub(super) const PLAN: &str = "tool_plan";
 
 /// Where a thing stands, seen from its place.
@@ -102,18 +102,20 @@ pub(super) fn finish_reason(stop: &Stop) -> &'static str {
     }
 }
 
-/// The seal of a maker that seals nothing: it only names the maker.
-pub(super) fn seal(provider: &str) -> Seal {
+/// The seal of a maker that seals nothing: it names the maker and tells a plan from other thoughts, which ids of thoughts
+/// do not do in every dialect that carries them.
+pub(super) fn seal(provider: Option<&str>, is_plan: bool) -> Seal {
     Seal {
         dialect: DIALECT,
-        provider: Some(provider.to_owned()),
+        provider: provider.map(str::to_owned),
         kind: SealKind::Signature,
-        value: String::new(),
+        value: if is_plan { PLAN.to_owned() } else { String::new() },
     }
 }
 
 pub(super) fn is_plan(thought: &Reasoning) -> bool {
-    thought.id.as_deref() == Some(PLAN)
+    let sealed = thought.seal.as_ref().is_some_and(|seal| seal.dialect == DIALECT && seal.value == PLAN);
+    sealed || thought.id.as_deref() == Some(PLAN)
 }
 
 /// A call's arguments as the text of a JSON object: none at all are an empty one; what is none is wrapped.

@@ -1,6 +1,6 @@
 //! A caller's request as what it means.
 
-use super::super::wire::{DIALECT, PLAN, citation};
+use super::super::wire::{DIALECT, PLAN, citation, seal};
 use crate::canon::{
     Block, Call, CallKind, Citation, Document, Extra, Format, Logprobs, Media, Part, Reasoning, Request,
     Role, Source, Tool, ToolBody, ToolChoice, ToolResult, Turn,
@@ -182,7 +182,11 @@ pub(in super::super) fn assistant(fields: &mut Fields<'_>) -> Result<Vec<Block>,
     }
     let plan = fields.text(PLAN)?.filter(|text| !text.is_empty());
     blocks.extend(plan.map(|text| {
-        Block::new(Part::Reasoning(Box::new(Reasoning { id: Some(PLAN.to_owned()), text, seal: None })))
+        Block::new(Part::Reasoning(Box::new(Reasoning {
+            id: Some(PLAN.to_owned()),
+            text,
+            seal: Some(seal(None, true)),
+        })))
     }));
     blocks.extend(
         fields.with("tool_calls", |list| list.each(|_, one| call(one.fields()?)))?.unwrap_or_default(),

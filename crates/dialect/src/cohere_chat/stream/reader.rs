@@ -132,7 +132,7 @@ impl State {
     /// The model signs nothing: a seal only names the maker. It comes when the thought has ended.
     fn seal(&mut self, out: &mut Vec<Event>) -> Result<(), Broken> {
         let Some(key) = self.unsealed.take() else { return Ok(()) };
-        let seal = Delta::Seal(wire::seal(&self.provider));
+        let seal = Delta::Seal(wire::seal(Some(&self.provider), key == Key::Plan));
         self.sequence.piece((0, key), || head(key), Some(seal), out)?;
         self.sequence.close(0, &key, out)
     }
