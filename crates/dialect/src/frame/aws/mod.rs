@@ -10,6 +10,8 @@ mod tests;
 
 /// Bytes of headers that one message may have.
 pub(crate) const HEADERS_LIMIT: usize = 128 * 1024;
+/// Bytes of the buffer that stay with a stream after a large message.
+const KEPT: usize = 16 * 1024;
 /// Total length, length of the headers, CRC of both.
 const PRELUDE: usize = 12;
 /// The CRC at the end.
@@ -65,6 +67,7 @@ impl Frames {
         held.extend_from_slice(bytes);
         let left = read(&held, each)?.len();
         held.drain(..held.len() - left);
+        held.shrink_to(KEPT);
         self.held = held;
         Ok(())
     }
