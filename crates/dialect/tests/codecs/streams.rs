@@ -65,7 +65,9 @@ proptest! {
             let bytes = write(codec, &events);
             let (again, done) = read(codec, bytes.chunks(97));
             prop_assert!(done.is_ok(), "{}: {:?}", name, done);
-            prop_assert_eq!(plain(fold(&again)), plain(response), "{}", name);
+            let again = fold(&again);
+            prop_assert_eq!(totals(&again), totals(&response), "{}", name);
+            prop_assert_eq!(plain(again), plain(response), "{}", name);
         }
     }
 
@@ -132,9 +134,14 @@ fn pieces(events: Vec<Event>, size: usize) -> Vec<Event> {
     out
 }
 
-/// What is compared: words of the provider's own and the time are not in every dialect.
+/// Tokens in and out. What they are made of differs between dialects; fixtures say it for each.
+fn totals(response: &Response) -> Option<(u64, u64)> {
+    response.usage.map(|usage| (usage.input_total(), usage.output_total()))
+}
+
+/// What is compared: names, time and words of the provider's own are not in every dialect.
 fn plain(mut response: Response) -> Response {
-    response.created = None;
+    (response.id, response.model, response.created, response.usage) = (None, None, None, None);
     for choice in &mut response.choices {
         if let Some(stop) = &mut choice.stop {
             stop.native = None;
