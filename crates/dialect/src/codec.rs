@@ -2,7 +2,9 @@
 //! writers. This file also knows which dialects have a codec.
 
 use crate::anthropic_messages;
+use crate::bedrock_converse;
 use crate::canon::{Event, Request, Response};
+use crate::cohere_chat;
 use crate::fault::{self, Fault};
 use crate::json::Malformed;
 use crate::losses::{Lost, Thing, Unsupported, Words};
@@ -150,11 +152,9 @@ pub fn codec(dialect: Dialect) -> Option<&'static dyn Codec> {
     match dialect {
         Dialect::OpenaiChat => Some(&openai_chat::OpenaiChat),
         Dialect::AnthropicMessages => Some(&anthropic_messages::AnthropicMessages),
-        Dialect::OpenaiResponses
-        | Dialect::Gemini
-        | Dialect::BedrockConverse
-        | Dialect::CohereChat
-        | Dialect::Unspecified => None,
+        Dialect::BedrockConverse => Some(&bedrock_converse::BedrockConverse),
+        Dialect::CohereChat => Some(&cohere_chat::CohereChat),
+        Dialect::OpenaiResponses | Dialect::Gemini | Dialect::Unspecified => None,
     }
 }
 

@@ -3,8 +3,10 @@
 //! unchanged but for the model name, and this crate only looks on (`scan`, `rewrite`, `stream`, `reply`); where they
 //! differ, a `codec` of each reads and writes them by way of the canonical model (`canon`).
 
+mod bedrock_converse;
 pub mod canon;
 pub mod codec;
+mod cohere_chat;
 pub mod fault;
 mod frame;
 pub mod grammar;

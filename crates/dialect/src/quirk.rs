@@ -36,6 +36,10 @@ pub struct Quirks {
     pub no_prefill: bool,
     /// No pictures by address.
     pub no_image_url: bool,
+    /// Bedrock: the model takes no Anthropic fields in `additionalModelRequestFields`: no `thinking`, no `top_k`.
+    pub no_model_fields: bool,
+    /// Bedrock: the model takes no cache points.
+    pub no_cache_points: bool,
     /// OpenAI chat: how cache marks are written; none drops them.
     pub cache_marks: Option<CacheMarks>,
 }

@@ -1,6 +1,7 @@
 //! Faults as JSON bodies and as error events of streams, in each dialect's form and with its names of types.
 
 use super::{ATTEMPTS_LIMIT, Attempted, Code, Fault};
+use crate::{bedrock_converse, cohere_chat};
 use bytes::{BufMut, Bytes, BytesMut};
 use keyway_proto::snapshot::v1::{Dialect, Endpoint};
 use serde::Serialize;
@@ -69,12 +70,11 @@ struct ResponsesEvent<'a> {
 pub fn encode(fault: &Fault, dialect: Dialect) -> Bytes {
     match dialect {
         Dialect::AnthropicMessages => json(&[], &anthropic(fault), &[]),
-        Dialect::Unspecified
-        | Dialect::OpenaiChat
-        | Dialect::OpenaiResponses
-        | Dialect::Gemini
-        | Dialect::BedrockConverse
-        | Dialect::CohereChat => json(&[], &openai(fault), &[]),
+        Dialect::BedrockConverse => bedrock_converse::encode_fault(fault),
+        Dialect::CohereChat => cohere_chat::encode_fault(fault),
+        Dialect::Unspecified | Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::Gemini => {
+            json(&[], &openai(fault), &[])
+        }
     }
 }
 
@@ -85,6 +85,16 @@ pub fn encode_event(fault: &Fault, dialect: Dialect, endpoint: Endpoint) -> Byte
     const END: &[u8] = b"\n\n";
     match (dialect, endpoint) {
         (Dialect::AnthropicMessages, _) => json(NAMED, &anthropic(fault), END),
+        (Dialect::BedrockConverse, _) => {
+            let mut frame = Vec::new();
+            bedrock_converse::encode_fault_event(fault, &mut frame);
+            frame.into()
+        }
+        (Dialect::CohereChat, _) => {
+            let mut event = Vec::new();
+            cohere_chat::encode_fault_event(fault, &mut event);
+            event.into()
+        }
         (Dialect::OpenaiResponses, _) | (_, Endpoint::Responses) => {
             let OpenaiBody { error, request_id } = openai(fault);
             let (code, message, param) = (error.code, error.message, error.param);

@@ -42,3 +42,20 @@ fn writes_commas_where_they_belong() {
     json.close_list().maybe("n", None).key("e").open_list().close_list().key("f").number(0.5).close_object();
     assert_eq!(String::from_utf8(out).unwrap(), r#"{"a":"x\"y","l":[1,{},null],"e":[],"f":0.5}"#);
 }
+
+#[test]
+fn an_object_without_members_is_not_written() {
+    let mut out = Vec::new();
+    let mut json = Json::new(&mut out);
+    json.open_object();
+    let none = |_: &mut Json<'_>| Ok::<(), ()>(());
+    json.object_if_any("a", none).unwrap();
+    let one = |json: &mut Json<'_>| {
+        json.member("k", "v");
+        Ok::<(), ()>(())
+    };
+    json.object_if_any("b", one).unwrap();
+    json.object_if_any("c", none).unwrap();
+    json.key("d").null().close_object();
+    assert_eq!(String::from_utf8(out).unwrap(), r#"{"b":{"k":"v"},"d":null}"#);
+}

@@ -114,6 +114,25 @@ impl<'a> Json<'a> {
         }
     }
 
+    /// An object of members that may all be missing: if `write` writes none, nothing is written.
+    pub(crate) fn object_if_any<E>(
+        &mut self,
+        name: &str,
+        write: impl FnOnce(&mut Self) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (start, fresh) = (self.out.len(), self.fresh);
+        self.key(name).open_object();
+        let empty = self.out.len();
+        write(self)?;
+        if self.out.len() == empty {
+            self.out.truncate(start);
+            self.fresh = fresh;
+        } else {
+            self.close_object();
+        }
+        Ok(())
+    }
+
     /// The members that are left over of one object of a level.
     pub(crate) fn extras(&mut self, extra: &[Extra], of: &str) -> &mut Self {
         for Extra { name, raw, .. } in extra.iter().filter(|extra| extra.within == of) {

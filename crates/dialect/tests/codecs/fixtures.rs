@@ -7,7 +7,7 @@
 //! - `error.json`: `{"status", "body"}` of a provider; `error.as.<dialect>.json`: `{"status", "code", "body"}`.
 
 use super::ground::{DIALECTS, asked, codecs, fold, read, target, write};
-use keyway_dialect::canon::{Response, unfold};
+use keyway_dialect::canon::{Part, Response, unfold};
 use keyway_dialect::codec::{Codec, Envelope};
 use keyway_dialect::quirk::Quirks;
 use pretty::same;
@@ -103,9 +103,15 @@ fn replies_cross_as_they_should() {
 
 /// A reply without what only one of the two ways tells.
 fn alike(mut response: Response) -> Response {
+    response.service_tier = None;
     response.choices.iter_mut().for_each(|choice| {
-        // A stream brings probabilities in pieces.
+        // A stream brings probabilities in pieces, and ids of thoughts not in every dialect.
         choice.logprobs.clear();
+        for block in &mut choice.blocks {
+            if let Part::Reasoning(thought) = &mut block.part {
+                thought.id = None;
+            }
+        }
     });
     response
 }

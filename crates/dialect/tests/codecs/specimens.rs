@@ -27,7 +27,9 @@ pub(crate) fn add(thing: Thing, request: &mut Request) -> bool {
     let origin = request.origin;
     let user = |part| Turn::new(Role::User, vec![Block::new(part)]);
     let assistant = |part| Turn::new(Role::Assistant, vec![Block::new(part)]);
-    let document = |source| Document { source, title: None, context: None, citations: None };
+    // Bedrock has no document without a name.
+    let title = (origin == Dialect::BedrockConverse).then(|| "a pdf".to_owned());
+    let document = |source| Document { source, title: title.clone(), context: None, citations: None };
     let image = |source| Part::Image(Media { source, detail: None });
     let mut turns: Vec<Turn> = Vec::new();
     match thing {

@@ -195,7 +195,9 @@ fn made_in(answer: Answer, dialect: Dialect) -> Response {
             }
             Piece::Thought(text, value) => {
                 let (provider, kind) = (Some(PROVIDER.to_owned()), SealKind::Signature);
-                let seal = Seal { dialect, provider, kind, value: value.unwrap_or_default() };
+                // Cohere signs nothing.
+                let value = value.filter(|_| dialect != Dialect::CohereChat).unwrap_or_default();
+                let seal = Seal { dialect, provider, kind, value };
                 Part::Reasoning(Box::new(Reasoning { id: None, text, seal: Some(seal) }))
             }
             Piece::Call(name, arguments) => {
@@ -218,12 +220,17 @@ fn made_in(answer: Answer, dialect: Dialect) -> Response {
         (Meter::CacheWrite5m, written),
         (Meter::Output, output),
     ];
+    // Bedrock and Cohere do not tell all of this.
+    let (bedrock, cohere) = (dialect == Dialect::BedrockConverse, dialect == Dialect::CohereChat);
+    let counts = counts.into_iter().filter(|(meter, _)| !cohere || *meter != Meter::CacheWrite5m);
+    let counts: Vec<(Meter, u64)> = counts.collect();
+    let reasoning = if bedrock || cohere { 0 } else { output / 2 };
     Response {
-        id: Some("reply-1".into()),
-        model: Some("target-model".into()),
+        id: (!bedrock).then(|| "reply-1".into()),
+        model: (!bedrock && !cohere).then(|| "target-model".into()),
         created: None,
         choices: vec![Choice { blocks, stop: Some(Stop::new(reason, None)), logprobs: Vec::new() }],
-        usage: Some(Usage::of(&counts, output / 2)),
+        usage: Some(Usage::of(&counts, reasoning)),
         service_tier: None,
     }
 }
