@@ -4,6 +4,7 @@
 use crate::anthropic_messages;
 use crate::canon::{Event, Request, Response};
 use crate::fault::{self, Fault};
+use crate::gemini;
 use crate::json::Malformed;
 use crate::losses::{Lost, Thing, Unsupported, Words};
 use crate::openai_chat;
@@ -150,11 +151,10 @@ pub fn codec(dialect: Dialect) -> Option<&'static dyn Codec> {
     match dialect {
         Dialect::OpenaiChat => Some(&openai_chat::OpenaiChat),
         Dialect::AnthropicMessages => Some(&anthropic_messages::AnthropicMessages),
-        Dialect::OpenaiResponses
-        | Dialect::Gemini
-        | Dialect::BedrockConverse
-        | Dialect::CohereChat
-        | Dialect::Unspecified => None,
+        Dialect::Gemini => Some(&gemini::Gemini),
+        Dialect::OpenaiResponses | Dialect::BedrockConverse | Dialect::CohereChat | Dialect::Unspecified => {
+            None
+        }
     }
 }
 

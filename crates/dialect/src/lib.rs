@@ -7,6 +7,7 @@ pub mod canon;
 pub mod codec;
 pub mod fault;
 mod frame;
+mod gemini;
 pub mod grammar;
 mod json;
 pub mod losses;

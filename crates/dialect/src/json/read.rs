@@ -151,6 +151,22 @@ impl<'a> Fields<'a> {
         Ok(Self { members: members.0 })
     }
 
+    /// The same members under the names that `rename` gives, for dialects that spell one name in two ways.
+    pub(crate) fn renamed(mut self, rename: impl Fn(&str) -> Option<String>) -> Result<Self, Malformed> {
+        let mut names: Vec<String> = Vec::new();
+        for (key, _) in &mut self.members {
+            if let Some(name) = rename(key) {
+                names.push(name.clone());
+                *key = Cow::Owned(name);
+            }
+        }
+        let count = |name: &String| self.members.iter().filter(|(key, _)| key == name).count();
+        if names.iter().any(|name| count(name) > 1) {
+            return Err(Malformed::new("has a member twice"));
+        }
+        Ok(self)
+    }
+
     /// Takes a member out; `null` counts as absent.
     pub(crate) fn take(&mut self, name: &str) -> Option<Value<'a>> {
         let (_, value) = self.members.iter_mut().find(|(key, _)| key == name)?;
