@@ -9,7 +9,7 @@ use keyway_proto::snapshot::v1::Dialect;
 macro_rules! things {
     ($($(#[$doc:meta])* $name:ident = $word:literal $harm:ident;)*) => {
         /// Things that some dialect cannot express.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Thing { $($(#[$doc])* $name,)* }
 
         impl Thing {

@@ -48,7 +48,6 @@ pub(super) fn spelling(thing: Thing) -> &'static str {
         Thing::DocumentTitle => "file.filename",
         Thing::PastSound => "audio",
         Thing::Citations => "annotations",
-        Thing::Reasoning => "reasoning_content",
         Thing::CustomCall => "tool_calls",
         Thing::TopK
         | Thing::ThinkingShown
@@ -64,6 +63,7 @@ pub(super) fn spelling(thing: Thing) -> &'static str {
         | Thing::DocumentCitations
         | Thing::OtherSource
         | Thing::Refusal
+        | Thing::Reasoning
         | Thing::OtherPart
         | Thing::ResultMedia
         | Thing::Extra
