@@ -105,7 +105,7 @@ pub(super) fn encode(response: &Response, asked: &Asked) -> Bytes {
     }
     json.close_list();
     if let Some(usage) = &response.usage {
-        usage::write(json.key("usageMetadata"), usage, traffic(response.service_tier.as_deref()));
+        usage::write(json.key("usageMetadata"), usage);
     }
     json.member("modelVersion", response.model.as_deref().unwrap_or(&asked.model));
     json.member("responseId", response.id.as_deref().unwrap_or(&asked.id)).close_object();
@@ -148,11 +148,6 @@ pub(super) fn write_stop(json: &mut Json<'_>, stop: &crate::canon::Stop) {
 /// True for ends at which the provider gives no content.
 pub(super) fn is_silent(reason: StopReason) -> bool {
     matches!(reason, StopReason::Filtered | StopReason::Refused)
-}
-
-/// The word for how a reply was served, if it is one of the dialect's.
-pub(super) fn traffic(tier: Option<&str>) -> Option<&str> {
-    tier.filter(|tier| tier.starts_with("ON_DEMAND") || *tier == "PROVISIONED_THROUGHPUT")
 }
 
 /// At least one part, since SDKs take a content without parts for none.

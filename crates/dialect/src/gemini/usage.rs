@@ -83,7 +83,7 @@ fn modalities(fields: &mut Fields<'_>, name: &str) -> Modalities {
 }
 
 /// Writes a `usageMetadata`. What was written to a cache has no place of its own and stays in the prompt's total.
-pub(super) fn write(json: &mut Json<'_>, usage: &Usage, traffic: Option<&str>) {
+pub(super) fn write(json: &mut Json<'_>, usage: &Usage) {
     let (input, output, thoughts) = (usage.input_total(), usage.output_total(), usage.reasoning());
     let candidates = output - thoughts;
     let kept_audio = usage.get(Meter::CacheReadAudio);
@@ -102,7 +102,7 @@ pub(super) fn write(json: &mut Json<'_>, usage: &Usage, traffic: Option<&str>) {
     write_modalities(json, "promptTokensDetails", asked, input);
     write_modalities(json, "cacheTokensDetails", Modalities { audio: kept_audio, image: 0 }, cached);
     write_modalities(json, "candidatesTokensDetails", made, candidates);
-    json.maybe("trafficType", traffic).close_object();
+    json.close_object();
 }
 
 fn write_modalities(json: &mut Json<'_>, name: &str, found: Modalities, total: u64) {

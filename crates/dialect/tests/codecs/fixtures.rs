@@ -158,7 +158,8 @@ fn a_stream_and_a_whole_reply_say_the_same_to_a_caller() {
         let quirks = Quirks::default();
         let response = codec.decode_response(body.as_bytes(), &target(&quirks)).unwrap();
         for (to, name) in codecs() {
-            let whole = to.decode_response(&to.encode_response(&response, &asked()), &target(&quirks)).unwrap();
+            let whole =
+                to.decode_response(&to.encode_response(&response, &asked()), &target(&quirks)).unwrap();
             let (events, done) = read(to, [write(to, &unfold(&response)).as_slice()]);
             done.unwrap_or_else(|broken| panic!("{} as {name}: {broken}", case.display()));
             assert_eq!(alike(fold(&events)), alike(whole), "{} as {name}", case.display());

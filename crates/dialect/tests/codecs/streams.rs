@@ -3,7 +3,8 @@
 use super::fixtures::cases;
 use super::{PROVIDER, codecs, fold, read, write};
 use keyway_dialect::canon::{
-    Block, Call, CallKind, Choice, Delta, Event, Part, Reasoning, Response, Seal, SealKind, Stop, StopReason, unfold,
+    Block, Call, CallKind, Choice, Delta, Event, Part, Reasoning, Response, Seal, SealKind, Stop, StopReason,
+    unfold,
 };
 use keyway_dialect::codec::Codec;
 use keyway_dialect::usage::Usage;
@@ -119,10 +120,11 @@ fn pieces(events: Vec<Event>, size: usize) -> Vec<Event> {
         match event {
             Event::Delta { block, delta: Delta::Text(text) } => {
                 let letters: Vec<char> = text.chars().collect();
-                out.extend(letters.chunks(size).map(|piece| Event::Delta {
-                    block,
-                    delta: Delta::Text(piece.iter().collect()),
-                }));
+                out.extend(
+                    letters
+                        .chunks(size)
+                        .map(|piece| Event::Delta { block, delta: Delta::Text(piece.iter().collect()) }),
+                );
             }
             other => out.push(other),
         }
@@ -161,9 +163,8 @@ fn answer() -> impl Strategy<Value = Answer> {
     let piece = prop_oneof![
         text.prop_map(Piece::Text),
         (text, prop::option::of("[A-Za-z0-9+/]{1,24}")).prop_map(|(text, seal)| Piece::Thought(text, seal)),
-        ("[a-z_]{1,8}", prop::collection::btree_map("[a-z]{1,4}", text, 0..3)).prop_map(|(name, members)| {
-            Piece::Call(name, serde_json::to_string(&members).unwrap())
-        }),
+        ("[a-z_]{1,8}", prop::collection::btree_map("[a-z]{1,4}", text, 0..3))
+            .prop_map(|(name, members)| { Piece::Call(name, serde_json::to_string(&members).unwrap()) }),
     ];
     (prop::collection::vec(piece, 1..6), prop::array::uniform4(0u64..100_000), any::<bool>())
         .prop_map(|(pieces, counts, length)| Answer { pieces, counts, length })
@@ -182,7 +183,9 @@ fn made_in(answer: Answer, dialect: Dialect) -> Response {
                 }
                 Part::Text { text, citations: Vec::new() }
             }
-            Piece::Thought(..) if matches!(blocks.last(), Some(Block { part: Part::Reasoning(_), .. })) => continue,
+            Piece::Thought(..) if matches!(blocks.last(), Some(Block { part: Part::Reasoning(_), .. })) => {
+                continue;
+            }
             Piece::Thought(text, value) => {
                 let (provider, kind) = (Some(PROVIDER.to_owned()), SealKind::Signature);
                 let seal = Seal { dialect, provider, kind, value: value.unwrap_or_default() };
@@ -202,6 +205,8 @@ fn made_in(answer: Answer, dialect: Dialect) -> Response {
         (false, _) => StopReason::Call,
     };
     let [input, read, written, output] = answer.counts;
+    // Gemini has no count of what is written to a cache: it is input.
+    let (input, written) = if dialect == Dialect::Gemini { (input + written, 0) } else { (input, written) };
     let counts = [
         (Meter::Input, input),
         (Meter::CacheRead, read),

@@ -2,7 +2,7 @@
 //! since roles are expected to alternate. A signature goes back onto the part that it came on.
 
 use super::super::{response, wire};
-use super::parts::ENDINGS;
+use super::parts::told;
 use crate::canon::{Block, Document, Media, Part, Reasoning, Request, Role, Source, ToolResult, Turn};
 use crate::codec::Target;
 use crate::json::{Json, Value};
@@ -305,8 +305,9 @@ impl Pen<'_, '_, '_> {
         };
         if let Some(address) = address {
             self.json.key("fileData").open_object().member("fileUri", address);
-            let told = ENDINGS.iter().find(|(ending, _)| address.ends_with(ending)).map(|(_, kind)| *kind);
-            self.json.maybe("mimeType", told.filter(|_| !self.losses.is_same()));
+            let beside = self.losses.is_same()
+                && block.extra.iter().any(|extra| matches!(extra.name.as_str(), "mimeType" | "mime_type"));
+            self.json.maybe("mimeType", told(address).filter(|_| !beside));
         }
         self.json.maybe("displayName", title);
         self.losses.nested(&block.extra, within, self.json);

@@ -46,17 +46,19 @@ fn tools(json: &mut Json<'_>, request: &Request, losses: &mut Losses) -> Result<
         return Ok(());
     }
     json.key("tools").open_list();
-    let is_function = |tool: &&Tool| matches!(tool.body, ToolBody::Function { .. });
-    let mut functions = request.tools.iter().filter(is_function).peekable();
-    if functions.peek().is_some() {
-        json.open_object().key("functionDeclarations").open_list();
-        functions.try_for_each(|tool| function(json, tool, losses))?;
-        json.close_list().close_object();
-    }
-    for tool in &request.tools {
-        if let ToolBody::Other { raw, .. } = &tool.body {
-            losses.report_if(!losses.is_same(), Thing::OtherTool, Spot::Tool(tool.at))?;
-            json.raw(raw);
+    let is_function = |tool: &Tool| matches!(tool.body, ToolBody::Function { .. });
+    // Neighbouring functions share an entry.
+    for run in request.tools.chunk_by(|one, next| is_function(one) && is_function(next)) {
+        match run {
+            [Tool { body: ToolBody::Other { raw, .. }, at, .. }] => {
+                losses.report_if(!losses.is_same(), Thing::OtherTool, Spot::Tool(*at))?;
+                json.raw(raw);
+            }
+            functions => {
+                json.open_object().key("functionDeclarations").open_list();
+                functions.iter().try_for_each(|tool| function(json, tool, losses))?;
+                json.close_list().close_object();
+            }
         }
     }
     json.close_list();

@@ -6,8 +6,8 @@ use crate::canon::{
 };
 use crate::json::{Fields, Malformed, Value};
 
-/// Media types and the endings of addresses that tell them, for dialects that do not.
-pub(super) const ENDINGS: [(&str, &str); 17] = [
+/// Endings of addresses, and the media types that they tell.
+const ENDINGS: [(&str, &str); 17] = [
     (".png", "image/png"),
     (".jpg", "image/jpeg"),
     (".jpeg", "image/jpeg"),
@@ -108,12 +108,20 @@ fn inline(value: Value<'_>, extra: &mut Vec<Extra>) -> Result<Part, Malformed> {
     Ok(kind(&media_type, source, title))
 }
 
-/// The media type stays beside the address: the model has no place for it.
+/// The media type that an address tells by its ending.
+pub(super) fn told(address: &str) -> Option<&'static str> {
+    ENDINGS.iter().find(|(ending, _)| address.ends_with(ending)).map(|(_, media_type)| *media_type)
+}
+
+/// A media type that the address does not tell stays beside it: the model has no place for it.
 fn file(value: Value<'_>, extra: &mut Vec<Extra>) -> Result<Part, Malformed> {
     let mut file = wire::fields(value)?;
     let uri = file.need("fileUri", Value::text)?;
     let media_type = file.peek("mimeType").map(Value::text).transpose()?.unwrap_or_default();
     let title = if is_document(&media_type) { file.text("displayName")? } else { None };
+    if told(&uri) == Some(media_type.as_str()) {
+        file.take("mimeType");
+    }
     file.leave("fileData", extra);
     let own = FILES.iter().any(|start| uri.starts_with(start));
     let source = if own { Source::File(uri) } else { Source::Url(uri) };

@@ -24,7 +24,6 @@ pub(crate) struct Chunks {
     id: Option<String>,
     place: Place,
     usage: Option<Usage>,
-    tier: Option<String>,
     sequence: Sequence<u32>,
     candidates: Vec<Candidate>,
 }
@@ -95,7 +94,6 @@ impl Chunks {
             id: None,
             place: Place::Before,
             usage: None,
-            tier: None,
             sequence: Sequence::new(),
             candidates: Vec::new(),
         }
@@ -146,8 +144,7 @@ impl Chunks {
     /// What a chunk says of the reply as a whole.
     fn begin(&mut self, fields: &mut Fields<'_>, out: &mut Vec<Event>) -> Result<(), Broken> {
         let (id, model) = (fields.text("responseId")?, fields.text("modelVersion")?);
-        let counted = fields.take("usageMetadata");
-        let usage = counted.and_then(usage::read);
+        let usage = fields.take("usageMetadata").and_then(usage::read);
         let changed = usage.is_some() && usage != self.usage;
         self.usage = usage.or(self.usage);
         if self.place == Place::Before {
@@ -156,11 +153,6 @@ impl Chunks {
             out.push(Event::Start { id, model, created: None, usage });
         } else if changed {
             out.extend(usage.map(Event::Usage));
-        }
-        let tier = counted.and_then(|value| wire::fields(value).ok()?.text("trafficType").ok()?);
-        if tier.is_some() && tier != self.tier {
-            out.extend(tier.clone().map(Event::Tier));
-            self.tier = tier;
         }
         Ok(())
     }

@@ -20,7 +20,6 @@ pub(crate) struct GeminiWriter {
     id: String,
     model: String,
     usage: Option<Usage>,
-    tier: Option<String>,
     blocks: Vec<Open>,
     /// By choice, the signature that the next part carries.
     signatures: Vec<(u32, String)>,
@@ -50,7 +49,6 @@ impl GeminiWriter {
             id: asked.id.clone(),
             model: asked.model.clone(),
             usage: None,
-            tier: None,
             blocks: Vec::new(),
             signatures: Vec::new(),
             wide: Vec::new(),
@@ -80,7 +78,8 @@ impl Writer for GeminiWriter {
             }
             Event::Stop { choice, stop } => self.stops.push((*choice, stop.clone())),
             Event::Usage(usage) => self.usage = Some(*usage),
-            Event::Tier(tier) => self.tier = Some(tier.clone()),
+            // Tiers are the provider's own words; the dialect's are others.
+            Event::Tier(_) => {}
             Event::Fault(fault) => self.fault(fault, out),
             Event::End => self.end(out),
         }
@@ -212,8 +211,7 @@ impl GeminiWriter {
             }
             json.close_list();
             if let Some(usage) = &self.usage {
-                let traffic = response::traffic(self.tier.as_deref());
-                usage::write(json.key("usageMetadata"), usage, traffic);
+                usage::write(json.key("usageMetadata"), usage);
             }
             self.close_chunk(json);
         });

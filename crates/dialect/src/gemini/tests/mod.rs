@@ -11,7 +11,7 @@ use crate::grammar::Grammar;
 use crate::quirk::Quirks;
 use keyway_proto::snapshot::v1::Dialect;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const ENVELOPE: Envelope<'static> = Envelope { model: "asked", stream: true };
 
@@ -60,104 +60,95 @@ fn encode(request: &Request) -> Vec<u8> {
     encoded.body.to_vec()
 }
 
-/// Every fixture of this name, with its folder.
-fn fixtures(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/gemini");
-    let folders = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
-    let found: Vec<_> =
-        folders.filter_map(|folder| Some((folder.clone(), std::fs::read(folder.join(name)).ok()?))).collect();
-    assert!(!found.is_empty(), "no fixture has {name}");
+/// Every fixture of this name that means something of this kind: its case, its bytes, its meaning.
+fn fixtures(name: &str, kind: &str) -> Vec<(String, Vec<u8>, Value)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(root.join("fixtures/gemini")).unwrap() {
+        let case = entry.unwrap().file_name().into_string().unwrap();
+        let meanings = std::fs::read(root.join(format!("src/gemini/tests/meanings/{case}.json"))).unwrap();
+        let meanings: Value = serde_json::from_slice(&meanings).unwrap();
+        let body = std::fs::read(root.join("fixtures/gemini").join(&case).join(name));
+        if let (Ok(body), Some(meaning)) = (body, meanings.get(kind)) {
+            found.push((case, body, meaning.clone()));
+        }
+    }
+    assert!(!found.is_empty(), "no fixture has {name} that means {kind}");
     found
-}
-
-fn json(folder: &Path, name: &str) -> Value {
-    serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap()
 }
 
 #[test]
 fn requests_mean_what_is_written_beside_them() {
-    for (folder, body) in fixtures("request.json") {
-        assert_eq!(meaning::request(&decode(&body)), json(&folder, "request.meaning.json"), "{folder:?}");
+    for (case, body, expected) in fixtures("request.json", "request") {
+        assert_eq!(meaning::request(&decode(&body)), expected, "{case}");
     }
 }
 
 #[test]
 fn a_request_survives_its_own_dialect() {
-    for (folder, body) in fixtures("request.json") {
+    for (case, body, _) in fixtures("request.json", "request") {
         let request = decode(&body);
         let again = decode(&encode(&request));
-        assert_eq!(again, request, "{folder:?}");
+        assert_eq!(again, request, "{case}");
     }
 }
 
 #[test]
 fn replies_mean_what_is_written_beside_them_and_survive() {
     let quirks = Quirks::default();
-    for (folder, body) in fixtures("reply.json") {
+    for (case, body, expected) in fixtures("response.json", "answer") {
         let reply = Gemini.decode_response(&body, &target(&quirks)).unwrap();
-        assert_eq!(meaning::response(&reply), json(&folder, "meaning.json"), "{folder:?}");
+        assert_eq!(meaning::response(&reply), expected, "{case}");
         let written = Gemini.encode_response(&reply, &asked());
-        assert_eq!(Gemini.decode_response(&written, &target(&quirks)).unwrap(), reply, "{folder:?}");
+        assert_eq!(Gemini.decode_response(&written, &target(&quirks)).unwrap(), reply, "{case}");
         let (events, done) = read(&[&write(&unfold(&reply))]);
-        assert_eq!((fold(&events), done), (reply, Ok(())), "{folder:?}");
+        assert_eq!((fold(&events), done), (reply, Ok(())), "{case}");
     }
 }
 
 #[test]
-fn streams_mean_what_is_written_beside_them_whatever_the_cut() {
-    for (folder, stream) in fixtures("stream.sse") {
+fn streams_mean_what_is_written_beside_them() {
+    for (case, stream, expected) in fixtures("stream.sse", "answer") {
         let (events, done) = read(&[&stream]);
-        assert_eq!(done, Ok(()), "{folder:?}");
-        assert_eq!(meaning::response(&fold(&events)), json(&folder, "meaning.json"), "{folder:?}");
-        let shown = format!("{events:?}");
-        for at in 0..stream.len() {
-            let (cut, done) = read(&[&stream[..at], &stream[at..]]);
-            assert_eq!((format!("{cut:?}"), done), (shown.clone(), Ok(())), "{folder:?} cut at {at}");
+        assert_eq!(done, Ok(()), "{case}");
+        let reply = fold(&events);
+        assert_eq!(meaning::response(&reply), expected, "{case}");
+        for events in [unfold(&reply), events] {
+            let (again, done) = read(&[&write(&events)]);
+            assert_eq!((fold(&again), done), (reply.clone(), Ok(())), "{case}");
         }
-        let bytes: Vec<&[u8]> = stream.chunks(1).collect();
-        assert_eq!(format!("{:?}", read(&bytes).0), shown, "{folder:?} byte by byte");
-    }
-}
-
-#[test]
-fn a_stream_survives_being_written() {
-    for (folder, stream) in fixtures("stream.sse") {
-        let reply = fold(&read(&[&stream]).0);
-        let (events, done) = read(&[&write(&unfold(&reply))]);
-        assert_eq!((fold(&events), done), (reply.clone(), Ok(())), "{folder:?}");
-        let (events, _) = read(&[&write(&read(&[&stream]).0)]);
-        assert_eq!(fold(&events), reply, "{folder:?}");
     }
 }
 
 #[test]
 fn a_cut_stream_has_no_end() {
-    for (folder, stream) in fixtures("cut.sse") {
-        assert_eq!(read(&[&stream]).1, Err(Broken::Cut), "{folder:?}");
+    for (case, stream, _) in fixtures("stream.sse", "cut") {
+        assert_eq!(read(&[&stream]).1, Err(Broken::Cut), "{case}");
     }
-    for (folder, stream) in fixtures("stream.sse") {
+    for (case, stream, _) in fixtures("stream.sse", "answer") {
         let last = stream.windows(6).rposition(|window| window == b"data: ").unwrap();
-        assert_eq!(read(&[&stream[..last]]).1, Err(Broken::Cut), "{folder:?}");
+        assert_eq!(read(&[&stream[..last]]).1, Err(Broken::Cut), "{case}");
         // Whatever is lost of the last event, nothing is taken for an end that is none.
-        assert!(read(&[&stream[..last + 20]]).1.is_err(), "{folder:?}");
+        assert!(read(&[&stream[..last + 20]]).1.is_err(), "{case}");
     }
 }
 
 #[test]
 fn errors_mean_what_is_written_beside_them() {
-    for (folder, body) in fixtures("error.json") {
-        let expected = json(&folder, "meaning.json");
-        let status = u16::try_from(expected["status"].as_u64().unwrap()).unwrap();
-        assert_eq!(meaning::fault(&Gemini.fault(status, &body)), expected, "{folder:?}");
+    for (case, error, expected) in fixtures("error.json", "fault") {
+        let error: Value = serde_json::from_slice(&error).unwrap();
+        let body = error["body"].as_str().map_or_else(|| error["body"].to_string(), str::to_owned);
+        let status = u16::try_from(error["status"].as_u64().unwrap()).unwrap();
+        assert_eq!(meaning::fault(&Gemini.fault(status, body.as_bytes())), expected, "{case}");
     }
-    for (folder, stream) in fixtures("fault.sse") {
+    for (case, stream, expected) in fixtures("stream.sse", "fault") {
         let (events, done) = read(&[&stream]);
         let Some(Event::Fault(fault)) = events.last() else { panic!("{events:?}") };
-        assert_eq!((meaning::fault(fault), done), (json(&folder, "meaning.json"), Ok(())), "{folder:?}");
+        assert_eq!((meaning::fault(fault), done), (expected, Ok(())), "{case}");
         // Written again it ends with the same error and without a reason.
         let (again, _) = read(&[&write(&events)]);
         let Some(Event::Fault(again)) = again.last() else { panic!("{again:?}") };
-        assert_eq!((again.status, again.code), (fault.status, fault.code), "{folder:?}");
+        assert_eq!((again.status, again.code), (fault.status, fault.code), "{case}");
     }
 }
 
