@@ -160,5 +160,5 @@ pub(super) fn write_usage(json: &mut Json<'_>, usage: Usage, tier: Option<&str>)
         json.key("output_tokens_details").open_object();
         json.key("thinking_tokens").count(usage.reasoning()).close_object();
     }
-    json.maybe("service_tier", tier).close_object();
+    json.maybe("service_tier", tier.and_then(wire::tier)).close_object();
 }

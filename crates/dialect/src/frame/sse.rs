@@ -62,7 +62,8 @@ impl Sse {
     }
 }
 
-/// Writes one event whose data is what `data` writes: one line, since JSON holds no line feed of its own.
+/// Writes one event whose data is what `data` writes. Line breaks in it can only be blanks between tokens of JSON that is
+/// carried as it was written; they become spaces, since a line break would end the line.
 pub(crate) fn write(name: Option<&str>, out: &mut Vec<u8>, data: impl FnOnce(&mut Json<'_>)) {
     if let Some(name) = name {
         out.extend_from_slice(b"event: ");
@@ -70,6 +71,14 @@ pub(crate) fn write(name: Option<&str>, out: &mut Vec<u8>, data: impl FnOnce(&mu
         out.push(b'\n');
     }
     out.extend_from_slice(b"data: ");
+    let begun = out.len();
     data(&mut Json::new(out));
+    let mut rest = out.get_mut(begun..).unwrap_or_default();
+    while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
+        if let Some(byte) = rest.get_mut(at) {
+            *byte = b' ';
+        }
+        rest = rest.get_mut(at..).unwrap_or_default();
+    }
     out.extend_from_slice(b"\n\n");
 }

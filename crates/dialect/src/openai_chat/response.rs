@@ -1,6 +1,6 @@
 //! Whole replies, both ways.
 
-use super::wire::{DIALECT, detail, finish_reason, said, source, stop, write_detail};
+use super::wire::{DIALECT, detail, finish_reason, said, source, stop, tier, write_detail};
 use crate::canon::{
     Block, Call, CallKind, Choice, Citation, Media, Part, Raw, Reasoning, Response, Seal, SealKind, Sound,
     Source, Stop,
@@ -166,7 +166,7 @@ pub(super) fn encode(response: &Response, asked: &Asked) -> Bytes {
     if let Some(usage) = &response.usage {
         write_usage(json.key("usage"), usage);
     }
-    json.maybe("service_tier", response.service_tier.as_deref()).close_object();
+    json.maybe("service_tier", response.service_tier.as_deref().and_then(tier)).close_object();
     body.into()
 }
 

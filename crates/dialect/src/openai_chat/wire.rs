@@ -100,6 +100,13 @@ pub(super) fn finish_reason(stop: &Stop) -> &'static str {
     }
 }
 
+/// The dialect's word for the tier that served; none where it has no word, since SDKs allow no other.
+pub(super) fn tier(said: &str) -> Option<&'static str> {
+    const TIERS: [&str; 6] = ["auto", "default", "flex", "scale", "priority", "fast"];
+    let word = if said.eq_ignore_ascii_case("standard") { "default" } else { said };
+    TIERS.into_iter().find(|tier| word.eq_ignore_ascii_case(tier))
+}
+
 /// A data URI as inline bytes, anything else as an address.
 pub(super) fn source(url: String) -> Source {
     let inline = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));

@@ -1,8 +1,8 @@
 //! Every crossing, thing by thing, against losses.toml: what is listed is what is reported, and nothing else; and each
 //! path that is named stands in the caller's own body.
 
+use super::ground::{codecs, named, placeless, target};
 use super::specimens::{add, plain};
-use super::{codecs, named, placeless, target};
 use keyway_dialect::canon::Request;
 use keyway_dialect::codec::{Codec, Envelope};
 use keyway_dialect::losses::Thing;
@@ -81,7 +81,7 @@ fn what_a_crossing_loses_is_listed_and_nothing_else_is() {
                 let Some((body, request)) = said(from, *thing) else { continue };
                 for (lost, (harmless, path)) in lost(&request, to) {
                     assert_eq!(lost.is_harmless(), harmless);
-                    assert!(stands(&body, &path), "{path} is not in {}", String::from_utf8_lossy(&body));
+                    assert!(stands(&body, &path), "{path} is not in {}", std::str::from_utf8(&body).unwrap());
                     // One thing brings along at most what it is a part of.
                     found.insert((
                         lost.as_str().to_owned(),

@@ -1,8 +1,8 @@
 //! Requests: what is said survives being read and written, and no bytes make a codec panic.
 
 use super::crossings::said;
+use super::ground::{codecs, placeless, target};
 use super::specimens::{add, plain};
-use super::{codecs, placeless, target};
 use keyway_dialect::canon::Request;
 use keyway_dialect::codec::Envelope;
 use keyway_dialect::losses::Thing;
@@ -109,7 +109,7 @@ fn a_fault_names_the_field() {
         ),
     ];
     for (dialect, body, expected) in table {
-        let fault = super::named(dialect).decode_request(body.as_bytes(), &ENVELOPE).unwrap_err();
+        let fault = super::ground::named(dialect).decode_request(body.as_bytes(), &ENVELOPE).unwrap_err();
         assert_eq!(fault.to_string(), expected);
     }
 }

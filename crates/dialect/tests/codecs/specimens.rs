@@ -1,7 +1,7 @@
 //! For each thing that a crossing may lose, a request that has it.
 
 use super::crossings::listed;
-use super::name;
+use super::ground::name;
 use keyway_dialect::canon::{
     Block, CacheMark, Call, CallKind, Citation, Document, Effort, Extra, Format, Logprobs, Media, Part, Raw,
     Reasoning, Request, Role, Seal, SealKind, Sound, Source, Thinking, ThinkingMode, Tool, ToolBody,

@@ -1,7 +1,7 @@
 //! Streams: cuts make no difference, what is written is read again, and no bytes make a reader panic or break the grammar.
 
 use super::fixtures::cases;
-use super::{PROVIDER, codecs, fold, read, write};
+use super::ground::{PROVIDER, codecs, fold, read, write};
 use keyway_dialect::canon::{
     Block, Call, CallKind, Choice, Delta, Event, Part, Reasoning, Response, Seal, SealKind, Stop, StopReason,
     unfold,
@@ -65,14 +65,16 @@ proptest! {
             let bytes = write(codec, &events);
             let (again, done) = read(codec, bytes.chunks(97));
             prop_assert!(done.is_ok(), "{}: {:?}", name, done);
-            prop_assert_eq!(plain(fold(&again)), plain(response), "{}", name);
+            let again = fold(&again);
+            prop_assert_eq!(totals(&again), totals(&response), "{}", name);
+            prop_assert_eq!(plain(again), plain(response), "{}", name);
         }
     }
 
     #[test]
     fn any_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..512)) {
         for (codec, _) in codecs() {
-            read(codec, [bytes.as_slice()]);
+            let _ = read(codec, [bytes.as_slice()]);
         }
     }
 
@@ -106,10 +108,10 @@ proptest! {
     ) {
         let all = streams();
         let (codec, stream) = pick.get(&all);
-        let text = String::from_utf8_lossy(stream);
+        let text = std::str::from_utf8(stream).unwrap();
         let events: Vec<&str> = text.split_inclusive("\n\n").collect();
         let shuffled: String = order.iter().map(|at| *at.get(&events)).collect();
-        read(*codec, [events[0].as_bytes(), shuffled.as_bytes()]);
+        let _ = read(*codec, [events[0].as_bytes(), shuffled.as_bytes()]);
     }
 }
 
@@ -132,9 +134,14 @@ fn pieces(events: Vec<Event>, size: usize) -> Vec<Event> {
     out
 }
 
-/// What is compared: words of the provider's own and the time are not in every dialect.
+/// Tokens in and out. What they are made of differs between dialects; fixtures say it for each.
+fn totals(response: &Response) -> Option<(u64, u64)> {
+    response.usage.map(|usage| (usage.input_total(), usage.output_total()))
+}
+
+/// What is compared: names, time and words of the provider's own are not in every dialect.
 fn plain(mut response: Response) -> Response {
-    response.created = None;
+    (response.id, response.model, response.created, response.usage) = (None, None, None, None);
     for choice in &mut response.choices {
         if let Some(stop) = &mut choice.stop {
             stop.native = None;

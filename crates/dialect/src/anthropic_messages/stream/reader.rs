@@ -217,7 +217,7 @@ impl Reading {
         out: &mut Vec<Event>,
     ) -> Result<(), Broken> {
         if let Some(counts) = counts {
-            read_usage(&mut self.tokens, Value::of(counts));
+            out.extend(read_usage(&mut self.tokens, Value::of(counts)).map(Event::Tier));
             out.extend(usage(&self.tokens).map(Event::Usage));
         }
         let piece = delta.unwrap_or_default();

@@ -2,7 +2,7 @@
 //! asked for it.
 
 use super::super::response::{write_citation, write_image, write_logprobs, write_stop, write_usage};
-use super::super::wire::{DIALECT, write_detail};
+use super::super::wire::{DIALECT, tier, write_detail};
 use crate::canon::{CallKind, Delta, Event, Head, Raw, Reasoning, Seal};
 use crate::codec::{Asked, Writer};
 use crate::fault;
@@ -19,7 +19,7 @@ pub(crate) struct ChatWriter {
     choices: Vec<Choice>,
     open: Vec<Open>,
     usage: Option<Usage>,
-    tier: Option<String>,
+    tier: Option<&'static str>,
 }
 
 #[derive(Debug)]
@@ -43,8 +43,10 @@ struct Open {
 enum What {
     Text,
     Refusal,
+    /// What seals it is written at its end, when it is known whether it has text.
     Reasoning {
         told: bool,
+        seal: Option<Seal>,
     },
     Call {
         index: u64,
@@ -79,7 +81,7 @@ impl ChatWriter {
     fn head(&self, json: &mut Json<'_>) {
         json.open_object().member("id", &self.asked.id).member("object", "chat.completion.chunk");
         json.key("created").count(self.asked.created).member("model", &self.asked.model);
-        json.maybe("service_tier", self.tier.as_deref());
+        json.maybe("service_tier", self.tier);
     }
 
     /// A chunk with one choice; `delta` writes what is new and `rest` what stands beside it.
@@ -124,7 +126,7 @@ impl ChatWriter {
         let what = match head {
             Head::Text => What::Text,
             Head::Refusal => What::Refusal,
-            Head::Reasoning { .. } => What::Reasoning { told: false },
+            Head::Reasoning { .. } => What::Reasoning { told: false, seal: None },
             Head::Image { media_type } => {
                 What::Image { media_type: media_type.clone(), data: Some(String::new()) }
             }
@@ -158,15 +160,11 @@ impl ChatWriter {
             (What::Refusal, Delta::Text(text)) => self.piece(number, out, |json| {
                 json.member("refusal", text);
             }),
-            (What::Reasoning { told }, Delta::Text(text)) => {
+            (What::Reasoning { told, .. }, Delta::Text(text)) => {
                 *told = true;
-                self.flush_seal(number, None, out);
                 self.thought(number, text, None, out);
             }
-            (What::Reasoning { told: true }, Delta::Seal(seal)) => self.thought(number, "", Some(seal), out),
-            (What::Reasoning { told: false }, Delta::Seal(seal)) => {
-                self.choice(number).into_iter().for_each(|choice| choice.seal = Some(seal.clone()));
-            }
+            (What::Reasoning { seal, .. }, Delta::Seal(made)) => *seal = Some(made.clone()),
             (What::Call { index, kind }, Delta::Text(text)) => {
                 let (index, kind) = (*index, *kind);
                 self.piece(number, out, |json| write_arguments(json, index, kind, text));
@@ -195,8 +193,14 @@ impl ChatWriter {
                     json.close_list();
                 });
             }
-            What::Reasoning { told: true } => {
+            What::Reasoning { told: true, seal } => {
+                if let Some(seal) = seal.filter(|seal| !seal.wrap(DIALECT).is_empty()) {
+                    self.thought(open.choice, "", Some(&seal), out);
+                }
                 self.choice(open.choice).into_iter().for_each(|choice| choice.thoughts += 1);
+            }
+            What::Reasoning { told: false, seal } => {
+                self.choice(open.choice).into_iter().for_each(|choice| choice.seal = seal.clone());
             }
             _ => {}
         }
@@ -268,7 +272,7 @@ impl Writer for ChatWriter {
                 self.chunk(*choice, out, |_| (), |json| write_stop(json, stop));
             }
             Event::Usage(usage) => self.usage = Some(*usage),
-            Event::Tier(tier) => self.tier = Some(tier.clone()),
+            Event::Tier(said) => self.tier = tier(said),
             Event::Fault(fault) => {
                 out.extend_from_slice(&fault::encode_event(fault, DIALECT, Endpoint::ChatCompletions));
             }
