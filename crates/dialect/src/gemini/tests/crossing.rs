@@ -329,3 +329,22 @@ fn what_is_wrong_is_named_by_its_path() {
     let bad = Gemini.decode_request(body.to_string().as_bytes(), &ENVELOPE).unwrap_err();
     assert_eq!(bad.what, "nests more than 64 schemas");
 }
+
+#[test]
+fn a_body_of_count_tokens_is_read_as_the_request_that_it_holds() {
+    let whole =
+        json!({"contents": [{"parts": [{"text": "Hi"}]}], "generationConfig": {"maxOutputTokens": 5}});
+    let counted = json!({"generateContentRequest": {"model": "models/gemini-3-pro", "contents": whole["contents"],
+        "generationConfig": whole["generationConfig"]}});
+    let read = |body: Value| Gemini.decode_request(body.to_string().as_bytes(), &ENVELOPE).unwrap();
+    assert_eq!(read(counted), read(whole));
+}
+
+#[test]
+fn both_spellings_are_read_and_what_is_left_keeps_its_own() {
+    let body = json!({"contents": [], "generation_config": {"max_output_tokens": "5", "later_one": 1}, "safety_settings": []});
+    let request = Gemini.decode_request(body.to_string().as_bytes(), &ENVELOPE).unwrap();
+    assert_eq!(request.max_tokens, Some(5));
+    let left: Vec<&str> = request.extra.iter().map(|extra| extra.name.as_str()).collect();
+    assert_eq!(left, ["later_one", "safety_settings"]);
+}
