@@ -4,6 +4,9 @@ use crate::codec::Broken;
 use crate::json::Json;
 use crate::stream::Lines;
 
+/// Bytes that a buffer keeps for the next event; what a larger event needed is given back.
+const KEPT: usize = 8 * 1024;
+
 /// Cuts a stream into events. Holds no more than the event that has begun.
 #[derive(Debug, Default)]
 pub(crate) struct Sse {
@@ -30,7 +33,10 @@ impl Sse {
         held.extend_from_slice(bytes);
         let taken = self.read(&held, each)?;
         held.drain(..taken);
+        held.shrink_to(KEPT);
         self.held = held;
+        self.scratch.clear();
+        self.scratch.shrink_to(KEPT);
         Ok(())
     }
 
@@ -81,4 +87,39 @@ pub(crate) fn write(name: Option<&str>, out: &mut Vec<u8>, data: impl FnOnce(&mu
         rest = rest.get_mut(at..).unwrap_or_default();
     }
     out.extend_from_slice(b"\n\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KEPT, Sse, write};
+
+    fn pushed(sse: &mut Sse, bytes: &[u8]) -> Vec<(String, String)> {
+        let mut events = Vec::new();
+        let text = |bytes: &[u8]| std::str::from_utf8(bytes).unwrap().to_owned();
+        sse.push(bytes, &mut |name, data| {
+            events.push((text(name), text(data)));
+            Ok(())
+        })
+        .unwrap();
+        events
+    }
+
+    #[test]
+    fn a_large_event_is_not_paid_for_to_the_end() {
+        let mut sse = Sse::default();
+        assert!(pushed(&mut sse, b"data: ").is_empty());
+        assert!(pushed(&mut sse, "x".repeat(1 << 20).as_bytes()).is_empty());
+        assert_eq!(pushed(&mut sse, b"\n\ndata: y").len(), 1);
+        assert!(sse.held.capacity() <= 2 * KEPT, "{}", sse.held.capacity());
+    }
+
+    #[test]
+    fn carried_line_breaks_do_not_end_an_event() {
+        let mut out = Vec::new();
+        write(Some("e"), &mut out, |json| {
+            json.literal("{\r\n\"a\":\n\n1}");
+        });
+        let events = pushed(&mut Sse::default(), &out);
+        assert_eq!(events, [("e".to_owned(), "{  \"a\":  1}".to_owned())]);
+    }
 }

@@ -11,6 +11,8 @@ use crate::frame::sse::Sse;
 use crate::json::{Malformed, Value};
 
 const DONE: &[u8] = b"[DONE]";
+/// Calls that one stream may have: each is remembered to its end.
+const CALLS_LIMIT: usize = 512;
 
 /// Reads one stream.
 #[derive(Debug)]
@@ -302,6 +304,9 @@ impl Reading {
         }
         let id = id.unwrap_or_else(|| format!("call_{choice}_{place}"));
         if known.is_none() {
+            if self.calls.len() == CALLS_LIMIT {
+                return Err(Malformed::new("is one call too many").into());
+            }
             self.calls.push(Numbered { choice, index: call.index, id: id.clone() });
         }
         let head = || Head::Call { id, name: name.unwrap_or_default(), kind };
