@@ -6,6 +6,7 @@ use crate::bedrock_converse;
 use crate::canon::{Event, Request, Response};
 use crate::cohere_chat;
 use crate::fault::{self, Fault};
+use crate::gemini;
 use crate::json::Malformed;
 use crate::losses::{Lost, Thing, Unsupported, Words};
 use crate::openai_chat;
@@ -152,9 +153,10 @@ pub fn codec(dialect: Dialect) -> Option<&'static dyn Codec> {
     match dialect {
         Dialect::OpenaiChat => Some(&openai_chat::OpenaiChat),
         Dialect::AnthropicMessages => Some(&anthropic_messages::AnthropicMessages),
+        Dialect::Gemini => Some(&gemini::Gemini),
         Dialect::BedrockConverse => Some(&bedrock_converse::BedrockConverse),
         Dialect::CohereChat => Some(&cohere_chat::CohereChat),
-        Dialect::OpenaiResponses | Dialect::Gemini | Dialect::Unspecified => None,
+        Dialect::OpenaiResponses | Dialect::Unspecified => None,
     }
 }
 

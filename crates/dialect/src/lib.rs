@@ -9,6 +9,7 @@ pub mod codec;
 mod cohere_chat;
 pub mod fault;
 mod frame;
+mod gemini;
 pub mod grammar;
 mod json;
 pub mod losses;

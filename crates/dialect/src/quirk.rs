@@ -36,6 +36,12 @@ pub struct Quirks {
     pub no_prefill: bool,
     /// No pictures by address.
     pub no_image_url: bool,
+    /// Gemini: how much to think is said as a budget in tokens, never as a level.
+    pub thinking_budget: bool,
+    /// Gemini: the first call of a turn must be signed; one of another maker says that it is not to be checked.
+    pub signed_calls: bool,
+    /// Gemini: a tool's result holds no media; they stand behind it in the same message.
+    pub no_result_media: bool,
     /// Bedrock: the model takes no Anthropic fields in `additionalModelRequestFields`: no `thinking`, no `top_k`.
     pub no_model_fields: bool,
     /// Bedrock: the model takes no cache points.

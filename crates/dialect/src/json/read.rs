@@ -29,6 +29,8 @@ pub(crate) struct Value<'a>(&'a RawValue);
 #[derive(Debug)]
 pub(crate) struct Fields<'a> {
     members: Vec<(Cow<'a, str>, Option<&'a RawValue>)>,
+    /// Names that stand for others: what they are read by, and what they were.
+    renamed: Vec<(String, Cow<'a, str>)>,
 }
 
 // === impl Malformed ===
@@ -148,7 +150,23 @@ impl<'a> Fields<'a> {
             return Err(Malformed::new("must be an object"));
         }
         let members: Members<'a> = value.read("has a member twice, or more than 256 members")?;
-        Ok(Self { members: members.0 })
+        Ok(Self { members: members.0, renamed: Vec::new() })
+    }
+
+    /// The same members, to be taken by the names that `rename` gives, for dialects that spell one name in two ways. What
+    /// is left over keeps its own.
+    pub(crate) fn renamed(mut self, rename: impl Fn(&str) -> Option<String>) -> Result<Self, Malformed> {
+        for (key, _) in &mut self.members {
+            if let Some(name) = rename(key) {
+                let old = std::mem::replace(key, Cow::Owned(name.clone()));
+                self.renamed.push((name, old));
+            }
+        }
+        let count = |name: &str| self.members.iter().filter(|(key, _)| key == name).count();
+        if self.renamed.iter().any(|(name, _)| count(name) > 1) {
+            return Err(Malformed::new("has a member twice"));
+        }
+        Ok(self)
     }
 
     /// Takes a member out; `null` counts as absent.
@@ -210,8 +228,10 @@ impl<'a> Fields<'a> {
 
     /// Adds what was not taken of an object that is `within` a level to what is left over of that level.
     pub(crate) fn leave(self, within: &'static str, extra: &mut Vec<Extra>) {
-        extra.extend(self.members.into_iter().filter_map(|(name, value)| {
-            Some(Extra { name: name.into_owned(), within, raw: Raw::of(value?) })
+        let Self { members, renamed } = self;
+        extra.extend(members.into_iter().filter_map(|(name, value)| {
+            let old = renamed.iter().find(|(new, _)| *new == name).map(|(_, old)| old.clone());
+            Some(Extra { name: old.unwrap_or(name).into_owned(), within, raw: Raw::of(value?) })
         }));
     }
 }

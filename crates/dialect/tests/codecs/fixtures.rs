@@ -108,8 +108,14 @@ fn alike(mut response: Response) -> Response {
         // A stream brings probabilities in pieces, and ids of thoughts not in every dialect.
         choice.logprobs.clear();
         for block in &mut choice.blocks {
-            if let Part::Reasoning(thought) = &mut block.part {
-                thought.id = None;
+            match &mut block.part {
+                Part::Reasoning(thought) => thought.id = None,
+                // Arguments that are JSON within an event lose their line breaks, which end events.
+                Part::Call(call) => {
+                    let value: Option<Value> = serde_json::from_str(&call.arguments).ok();
+                    call.arguments = value.map_or_else(|| call.arguments.clone(), |value| value.to_string());
+                }
+                _ => {}
             }
         }
     });

@@ -52,7 +52,10 @@ pub(crate) fn add(thing: Thing, request: &mut Request) -> bool {
             let shown = Some("summarized".into());
             request.thinking = Thinking { mode: Some(ThinkingMode::Adaptive), effort: None, shown };
         }
-        Thing::Sound => request.sound = Raw::parse(r#"{"voice":"alloy","format":"wav"}"#),
+        Thing::Sound => {
+            let Some(raw) = own(thing, origin) else { return false };
+            request.sound = Some(raw);
+        }
         Thing::ServiceTier => request.service_tier = Some("auto".into()),
         Thing::User => request.user = Some("user-1".into()),
         Thing::Metadata => request.metadata = Raw::parse(r#"{"k":"v"}"#),

@@ -214,6 +214,8 @@ fn made_in(answer: Answer, dialect: Dialect) -> Response {
         (false, _) => StopReason::Call,
     };
     let [input, read, written, output] = answer.counts;
+    // Gemini has no count of what is written to a cache: it is input.
+    let (input, written) = if dialect == Dialect::Gemini { (input + written, 0) } else { (input, written) };
     let counts = [
         (Meter::Input, input),
         (Meter::CacheRead, read),
