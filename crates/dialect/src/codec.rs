@@ -26,6 +26,12 @@ pub trait Codec: Send + Sync + std::fmt::Debug {
     /// tools, state at the provider. Other unknown members are dropped and named.
     fn needed(&self) -> &'static [&'static str];
 
+    /// Members that the model does not know and that mean nothing outside the dialect, such as ids and states of items:
+    /// dropped without a word.
+    fn private(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// A caller's body as what it means.
     ///
     /// # Errors

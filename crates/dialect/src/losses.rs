@@ -34,6 +34,8 @@ macro_rules! things {
 }
 
 things! {
+    /// A limit of the answer below the least that the target takes: that least is sent.
+    OutputFloor = "output_floor" harmless;
     /// Temperature, where the model takes none.
     Temperature = "temperature" harmless;
     /// `top_p`, where the model takes none.
@@ -253,8 +255,11 @@ impl Losses {
             json.extras(extra, "");
             return Ok(());
         }
-        let needed = codec(self.origin).map_or(&[][..], |caller| caller.needed());
-        extra.iter().try_for_each(|Extra { name, within, .. }| {
+        let caller = codec(self.origin);
+        let needed = caller.map_or(&[][..], |caller| caller.needed());
+        let private = caller.map_or(&[][..], |caller| caller.private());
+        let mut told = extra.iter().filter(|extra| !private.contains(&extra.name.as_str()));
+        told.try_for_each(|Extra { name, within, .. }| {
             let thing = if needed.contains(&name.as_str()) { Thing::NeededExtra } else { Thing::Extra };
             let dot = if within.is_empty() { "" } else { "." };
             self.report_at(thing, spot, &format!("{within}{dot}{name}"))
