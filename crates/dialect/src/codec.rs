@@ -5,6 +5,7 @@ use crate::canon::{Event, Request, Response};
 use crate::fault::{self, Fault};
 use crate::json::Malformed;
 use crate::losses::{Lost, Thing, Unsupported, Words};
+use crate::openai_chat;
 use crate::quirk::Quirks;
 use crate::stream::BadStream;
 use bytes::Bytes;
@@ -152,8 +153,8 @@ pub enum Broken {
 #[must_use]
 pub fn codec(dialect: Dialect) -> Option<&'static dyn Codec> {
     match dialect {
-        Dialect::OpenaiChat
-        | Dialect::AnthropicMessages
+        Dialect::OpenaiChat => Some(&openai_chat::OpenaiChat),
+        Dialect::AnthropicMessages
         | Dialect::OpenaiResponses
         | Dialect::Gemini
         | Dialect::BedrockConverse

@@ -18,5 +18,6 @@ pub mod scan;
 pub mod stream;
 pub mod usage;
 
+mod openai_chat;
 
 pub use json::Malformed;

@@ -296,14 +296,17 @@ impl Losses {
         let Some(words) = codec(self.origin).map(|caller| caller.words()) else {
             return field.to_owned();
         };
-        let item = |name: &str, at: Option<u32>| at.map_or_else(|| name.to_owned(), |at| format!("{name}[{at}]"));
+        let item =
+            |name: &str, at: Option<u32>| at.map_or_else(|| name.to_owned(), |at| format!("{name}[{at}]"));
         let mut path = match spot {
             Spot::Request => String::new(),
             Spot::Tool(at) => item(words.tools, at),
             Spot::Turn(None) => words.system.to_owned(),
             Spot::Turn(turn) => item(words.turns, turn),
             Spot::Block(None, block) => item(words.system, block),
-            Spot::Block(turn, Some(block)) => format!("{}.{}[{block}]", item(words.turns, turn), words.blocks),
+            Spot::Block(turn, Some(block)) => {
+                format!("{}.{}[{block}]", item(words.turns, turn), words.blocks)
+            }
             Spot::Block(turn, None) => item(words.turns, turn),
         };
         if !path.is_empty() && !field.is_empty() {

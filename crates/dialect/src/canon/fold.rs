@@ -1,7 +1,9 @@
 //! Between streams and whole replies: a reply is the fold of its stream, and can be unfolded into one.
 
 use super::part::Sound;
-use super::{Block, CHOICES_LIMIT, Call, Choice, Delta, Event, Head, Media, Part, Reasoning, Response, Source};
+use super::{
+    Block, CHOICES_LIMIT, Call, Choice, Delta, Event, Head, Media, Part, Reasoning, Response, Source,
+};
 
 /// Gathers a stream into a whole reply. Its size is the reply's; whoever feeds it bounds that.
 #[derive(Debug, Default)]
@@ -138,7 +140,10 @@ fn pieces(part: &Part) -> Option<(Head, Vec<Delta>)> {
         Part::Refusal(words) => (Head::Refusal, Vec::from_iter(text(words))),
         Part::Reasoning(thought) => {
             let seal = thought.seal.clone().map(Delta::Seal);
-            (Head::Reasoning { id: thought.id.clone() }, text(&thought.text).into_iter().chain(seal).collect())
+            (
+                Head::Reasoning { id: thought.id.clone() },
+                text(&thought.text).into_iter().chain(seal).collect(),
+            )
         }
         Part::Call(call) => (
             Head::Call { id: call.id.clone(), name: call.name.clone(), kind: call.kind },
@@ -155,6 +160,8 @@ fn pieces(part: &Part) -> Option<(Head, Vec<Delta>)> {
             (Head::Image { media_type: media_type.clone() }, Vec::from_iter(text(data)))
         }
         Part::Other { dialect, raw } => (Head::Other { dialect: *dialect, raw: raw.clone() }, Vec::new()),
-        Part::Image(_) | Part::Audio(_) | Part::Video(_) | Part::Document(_) | Part::Result(_) => return None,
+        Part::Image(_) | Part::Audio(_) | Part::Video(_) | Part::Document(_) | Part::Result(_) => {
+            return None;
+        }
     })
 }

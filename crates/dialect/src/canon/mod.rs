@@ -29,7 +29,7 @@ mod tests;
 
 pub use event::{Delta, Event, Head};
 pub use fold::{Fold, unfold};
-pub use part::{Block, CacheMark, Citation, Document, Media, Part, Reasoning, Source, Sound};
+pub use part::{Block, CacheMark, Citation, Document, Media, Part, Reasoning, Sound, Source};
 pub use raw::{Extra, Raw};
 pub use request::{Effort, Format, Logprobs, Request, Role, Sampling, Thinking, ThinkingMode, Turn};
 pub use response::{Choice, Response, Stop, StopReason};

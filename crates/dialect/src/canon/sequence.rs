@@ -66,11 +66,10 @@ impl<K: PartialEq> Sequence<K> {
         })
     }
 
-    /// A piece of the block `key`, which begins with `head` if it is new. Pieces of a stopped choice are dropped.
+    /// A piece of a choice's block `key`, which begins with `head` if it is new. Pieces of a stopped choice are dropped.
     pub(crate) fn piece(
         &mut self,
-        choice: u32,
-        key: K,
+        (choice, key): (u32, K),
         head: impl FnOnce() -> Head,
         delta: Option<Delta>,
         out: &mut Vec<Event>,
@@ -125,6 +124,16 @@ impl<K: PartialEq> Sequence<K> {
     /// True if there is a choice and every one has stopped.
     pub(crate) fn is_stopped(&self) -> bool {
         !self.tracks.is_empty() && self.tracks.iter().all(|track| track.stopped)
+    }
+
+    /// True if the choice has stopped.
+    pub(crate) fn has_stopped(&self, choice: u32) -> bool {
+        self.tracks.iter().any(|track| track.choice == choice && track.stopped)
+    }
+
+    /// The choices that have not stopped.
+    pub(crate) fn going(&self) -> Vec<u32> {
+        self.tracks.iter().filter(|track| !track.stopped).map(|track| track.choice).collect()
     }
 
     /// Where the choice's track is; none if the choice has stopped.

@@ -1,7 +1,8 @@
 use super::{CallKind, Delta, Event, Fold, Head, Seal, SealKind, Sequence, Stop, StopReason, unfold};
 use crate::codec::Broken;
 use crate::grammar::Grammar;
-use keyway_proto::snapshot::v1::Dialect;
+use crate::usage::Usage;
+use keyway_proto::snapshot::v1::{Dialect, Meter};
 
 fn call(name: &str) -> Head {
     Head::Call { id: format!("id-{name}"), name: name.to_owned(), kind: CallKind::Function }
@@ -21,7 +22,7 @@ fn sequenced(pieces: &[(u32, &'static str, &str)]) -> Vec<Event> {
     let mut out = vec![start()];
     for (choice, key, piece) in pieces {
         let head = || if *key == "text" { Head::Text } else { call(key) };
-        sequence.piece(*choice, *key, head, text(piece), &mut out).unwrap();
+        sequence.piece((*choice, *key), head, text(piece), &mut out).unwrap();
     }
     let choices: std::collections::BTreeSet<u32> = pieces.iter().map(|piece| piece.0).collect();
     for choice in choices {
@@ -65,8 +66,8 @@ fn interleaved_calls_come_out_one_after_the_other() {
 fn a_call_that_is_whole_holds_nothing_back() {
     let mut sequence = Sequence::new();
     let mut out = Vec::new();
-    sequence.piece(0, 0, || call("a"), text("{}"), &mut out).unwrap();
-    sequence.piece(0, 1, || call("b"), text("{\"k\""), &mut out).unwrap();
+    sequence.piece((0, 0), || call("a"), text("{}"), &mut out).unwrap();
+    sequence.piece((0, 1), || call("b"), text("{\"k\""), &mut out).unwrap();
     let last = out.last().unwrap();
     assert!(matches!(last, Event::Delta { block: 1, .. }), "{last:?}");
 }
@@ -75,9 +76,9 @@ fn a_call_that_is_whole_holds_nothing_back() {
 fn what_waits_is_bounded() {
     let mut sequence = Sequence::new();
     let mut out = Vec::new();
-    sequence.piece(0, 0, || call("a"), text("{"), &mut out).unwrap();
+    sequence.piece((0, 0), || call("a"), text("{"), &mut out).unwrap();
     let wide = "x".repeat(1024);
-    let held = (0..64).try_for_each(|_| sequence.piece(0, 1, || call("b"), text(&wide), &mut out));
+    let held = (0..64).try_for_each(|_| sequence.piece((0, 1), || call("b"), text(&wide), &mut out));
     assert_eq!(held, Err(Broken::Interleaved));
 }
 
@@ -92,7 +93,8 @@ fn unfolding_and_folding_gives_the_reply_again() {
     let events = sequenced(&[(0, "text", "a"), (0, "x", "{}"), (0, "y", "{\"k\":[1,2]}")]);
     let mut fold = Fold::default();
     events.iter().for_each(|event| fold.add(event));
-    let reply = fold.finish();
+    let mut reply = fold.finish();
+    reply.usage = Some(Usage::of(&[(Meter::Input, 7), (Meter::Output, 5)], 2));
     let mut grammar = Grammar::new();
     let mut again = Fold::default();
     for event in unfold(&reply) {

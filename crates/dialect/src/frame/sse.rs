@@ -19,7 +19,7 @@ impl Sse {
     pub(crate) fn push(
         &mut self,
         bytes: &[u8],
-        each: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), Broken>,
+        each: &mut impl FnMut(&[u8], &[u8]) -> Result<(), Broken>,
     ) -> Result<(), Broken> {
         if self.held.is_empty() {
             let taken = self.read(bytes, each)?;
@@ -37,7 +37,7 @@ impl Sse {
     /// As if the last event's blank line had come: some servers leave it out.
     pub(crate) fn end(
         &mut self,
-        each: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), Broken>,
+        each: &mut impl FnMut(&[u8], &[u8]) -> Result<(), Broken>,
     ) -> Result<(), Broken> {
         if self.held.is_empty() { Ok(()) } else { self.push(b"\n\n", each) }
     }
@@ -46,7 +46,7 @@ impl Sse {
     fn read(
         &mut self,
         bytes: &[u8],
-        each: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), Broken>,
+        each: &mut impl FnMut(&[u8], &[u8]) -> Result<(), Broken>,
     ) -> Result<usize, Broken> {
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {

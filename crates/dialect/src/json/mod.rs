@@ -7,6 +7,8 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use read::Malformed;
 pub(crate) use read::{Fields, Value};
-pub use read::{LIST_LIMIT, MEMBERS_LIMIT, Malformed};
+#[cfg(test)]
+pub(crate) use read::{LIST_LIMIT, MEMBERS_LIMIT};
 pub(crate) use write::Json;

@@ -7,9 +7,9 @@ use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt};
 
 /// Members of one object that is read; more are refused.
-pub const MEMBERS_LIMIT: usize = 256;
+pub(crate) const MEMBERS_LIMIT: usize = 256;
 /// Items of one list that is read; more are refused.
-pub const LIST_LIMIT: usize = 16 * 1024;
+pub(crate) const LIST_LIMIT: usize = 16 * 1024;
 
 /// A body that a dialect does not allow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +65,11 @@ impl<'a> Value<'a> {
     /// The one value of a body.
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
         serde_json::from_slice(body).map(Self).map_err(|_| Malformed::new("is not JSON"))
+    }
+
+    /// A value that a derived parser has left as it was.
+    pub(crate) fn of(raw: &'a RawValue) -> Self {
+        Self(raw)
     }
 
     /// Its text.
@@ -211,6 +216,10 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Fails the value where a bound does not hold; who reads it knows which.
+fn within<E: Error>(bound: bool) -> Result<(), E> {
+    if bound { Ok(()) } else { Err(E::custom("over a bound")) }
+}
 
 /// A list's items, at most `LIST_LIMIT`.
 struct Items<'a>(Vec<Value<'a>>);
@@ -229,9 +238,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
                 let mut items = Vec::new();
                 while let Some(item) = list.next_element::<&'de RawValue>()? {
-                    if items.len() == LIST_LIMIT {
-                        return Err(A::Error::custom("too many items"));
-                    }
+                    within(items.len() < LIST_LIMIT)?;
                     items.push(Value(item));
                 }
                 Ok(items)
@@ -263,9 +270,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members: Self::Value = Vec::with_capacity(8);
                 while let Some((Key(key), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
-                    if members.len() == MEMBERS_LIMIT || members.iter().any(|(name, _)| *name == key) {
-                        return Err(A::Error::custom("too many members, or one twice"));
-                    }
+                    within(members.len() < MEMBERS_LIMIT && members.iter().all(|(name, _)| *name != key))?;
                     members.push((key, Some(value)));
                 }
                 Ok(members)

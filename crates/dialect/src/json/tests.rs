@@ -8,7 +8,8 @@ fn fields(body: &str) -> Result<Fields<'_>, Malformed> {
 fn what_was_not_taken_is_left_over_in_order() {
     let mut object = fields(r#"{"b":1,"a":"x","n":null,"c":[ 1 ]}"#).unwrap();
     assert_eq!(object.text("a").unwrap().as_deref(), Some("x"));
-    let rest: Vec<_> = object.rest().into_iter().map(|extra| (extra.name, extra.raw.as_str().to_owned())).collect();
+    let rest: Vec<_> =
+        object.rest().into_iter().map(|extra| (extra.name, extra.raw.as_str().to_owned())).collect();
     assert_eq!(rest, [("b".into(), "1".into()), ("n".into(), "null".into()), ("c".into(), "[ 1 ]".into())]);
 }
 

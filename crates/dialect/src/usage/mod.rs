@@ -29,6 +29,15 @@ pub struct Usage {
 // === impl Usage ===
 
 impl Usage {
+    /// These counts, which share no token; `reasoning` of those in `OUTPUT` are reasoning.
+    #[must_use]
+    pub fn of(counts: &[(Meter, u64)], reasoning: u64) -> Self {
+        let mut usage = Self::default();
+        counts.iter().for_each(|(meter, count)| usage.set(*meter, *count));
+        usage.reasoning = reasoning.min(usage.get(Meter::Output));
+        usage
+    }
+
     /// The count of one meter. `REASONING` is always 0: its tokens are in `OUTPUT` and must not be billed twice.
     #[must_use]
     pub fn get(&self, meter: Meter) -> u64 {
@@ -68,12 +77,7 @@ impl Usage {
         [Meter::Output, Meter::AudioOutput, Meter::ImageOutput].iter().map(|meter| self.get(*meter)).sum()
     }
 
-    /// Tells how many tokens of `OUTPUT` are reasoning.
-    pub(crate) fn set_reasoning(&mut self, count: u64) {
-        self.reasoning = count.min(self.get(Meter::Output));
-    }
-
-    pub(crate) fn set(&mut self, meter: Meter, count: u64) {
+    fn set(&mut self, meter: Meter, count: u64) {
         if let Some(place) = self.counts.get_mut(meter as usize) {
             *place = count;
         }

@@ -1,0 +1,9 @@
+//! Requests, both ways.
+
+mod decode;
+mod encode;
+mod messages;
+mod parts;
+
+pub(super) use decode::decode;
+pub(super) use encode::encode;
