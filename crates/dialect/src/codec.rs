@@ -6,6 +6,7 @@ use crate::fault::{self, Fault};
 use crate::json::Malformed;
 use crate::losses::{Lost, Thing, Unsupported, Words};
 use crate::openai_chat;
+use crate::openai_responses;
 use crate::quirk::Quirks;
 use crate::stream::BadStream;
 use bytes::Bytes;
@@ -154,8 +155,8 @@ pub enum Broken {
 pub fn codec(dialect: Dialect) -> Option<&'static dyn Codec> {
     match dialect {
         Dialect::OpenaiChat => Some(&openai_chat::OpenaiChat),
+        Dialect::OpenaiResponses => Some(&openai_responses::OpenaiResponses),
         Dialect::AnthropicMessages
-        | Dialect::OpenaiResponses
         | Dialect::Gemini
         | Dialect::BedrockConverse
         | Dialect::CohereChat

@@ -19,5 +19,6 @@ pub mod stream;
 pub mod usage;
 
 mod openai_chat;
+mod openai_responses;
 
 pub use json::Malformed;

@@ -13,6 +13,7 @@ pub(super) const CACHE_LIVES: [(u32, &str); 2] = [(30 * 60, "30m"), (12 * 60 * 6
 /// Where a thing stands, seen from its place.
 pub(super) fn spelling(thing: Thing) -> &'static str {
     match thing {
+        Thing::OutputFloor => "max_completion_tokens",
         Thing::Temperature => "temperature",
         Thing::TopP => "top_p",
         Thing::Seed => "seed",
