@@ -1,6 +1,7 @@
 //! A codec reads and writes one dialect. Nothing here waits, and nothing is kept between calls but by readers and
 //! writers. This file also knows which dialects have a codec.
 
+use crate::anthropic_messages;
 use crate::canon::{Event, Request, Response};
 use crate::fault::{self, Fault};
 use crate::json::Malformed;
@@ -155,12 +156,9 @@ pub enum Broken {
 pub fn codec(dialect: Dialect) -> Option<&'static dyn Codec> {
     match dialect {
         Dialect::OpenaiChat => Some(&openai_chat::OpenaiChat),
+        Dialect::AnthropicMessages => Some(&anthropic_messages::AnthropicMessages),
         Dialect::OpenaiResponses => Some(&openai_responses::OpenaiResponses),
-        Dialect::AnthropicMessages
-        | Dialect::Gemini
-        | Dialect::BedrockConverse
-        | Dialect::CohereChat
-        | Dialect::Unspecified => None,
+        Dialect::Gemini | Dialect::BedrockConverse | Dialect::CohereChat | Dialect::Unspecified => None,
     }
 }
 

@@ -30,7 +30,7 @@ struct Choice {
 
 /// What deltas a block takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Text,
     Plain,
     Reasoning,
@@ -166,7 +166,7 @@ impl Grammar {
 // === impl Kind ===
 
 impl Kind {
-    fn of(head: &Head) -> Self {
+    pub(crate) fn of(head: &Head) -> Self {
         match head {
             Head::Text => Self::Text,
             Head::Refusal | Head::Call { .. } | Head::Image { .. } => Self::Plain,
@@ -176,7 +176,7 @@ impl Kind {
         }
     }
 
-    fn takes(self, delta: &Delta) -> bool {
+    pub(crate) fn takes(self, delta: &Delta) -> bool {
         match delta {
             Delta::Text(_) => self != Self::Whole,
             Delta::Seal(_) => self == Self::Reasoning,

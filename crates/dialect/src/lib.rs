@@ -18,6 +18,7 @@ pub mod scan;
 pub mod stream;
 pub mod usage;
 
+mod anthropic_messages;
 mod openai_chat;
 mod openai_responses;
 

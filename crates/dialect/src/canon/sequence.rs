@@ -3,6 +3,7 @@
 
 use super::{CallKind, Delta, Event, Head, Stop};
 use crate::codec::Broken;
+use crate::grammar::Kind;
 
 /// Bytes that wait for unfinished calls before the stream is given up.
 pub const HELD_LIMIT: usize = 48 * 1024;
@@ -32,6 +33,7 @@ struct Track<K> {
 struct Opened<K> {
     key: K,
     block: u32,
+    kind: Kind,
     call: Option<Depth>,
 }
 
@@ -170,8 +172,9 @@ impl<K> Track<K> {
         }
         *next += 1;
         let call = matches!(waiting.head, Head::Call { kind: CallKind::Function, .. }).then(Depth::default);
+        let kind = Kind::of(&waiting.head);
         out.push(Event::Open { choice: self.choice, block, head: waiting.head });
-        let mut open = Opened { key: waiting.key, block, call };
+        let mut open = Opened { key: waiting.key, block, kind, call };
         let done = waiting.deltas.into_iter().try_for_each(|delta| open.more(Some(delta), out));
         self.open = Some(open);
         done
@@ -188,7 +191,8 @@ impl<K> Track<K> {
 
 impl<K> Opened<K> {
     fn more(&mut self, delta: Option<Delta>, out: &mut Vec<Event>) -> Result<(), Broken> {
-        let Some(delta) = delta else { return Ok(()) };
+        // A piece that the block cannot have is passed over, such as the input of a hosted tool's call.
+        let Some(delta) = delta.filter(|delta| self.kind.takes(delta)) else { return Ok(()) };
         if let (Some(call), Delta::Text(text)) = (&mut self.call, &delta) {
             call.read(text);
         }

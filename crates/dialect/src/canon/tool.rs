@@ -2,6 +2,10 @@
 
 use super::{Block, CacheMark, Extra, Raw};
 use keyway_proto::snapshot::v1::Dialect;
+use std::borrow::Cow;
+
+/// Characters that an id of a call may have in every dialect.
+const ID_LIMIT: usize = 64;
 
 /// A tool that the model may call.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,4 +99,19 @@ pub struct ToolResult {
     pub content: Vec<Block>,
     /// True if the tool failed.
     pub is_error: Option<bool>,
+}
+
+/// An id that every dialect takes: as it is where it can be, else made from it, always the same way, so that a call and
+/// its result still meet when a conversation is sent again.
+#[must_use]
+pub fn safe_id(id: &str) -> Cow<'_, str> {
+    let safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if (1..=ID_LIMIT).contains(&id.len()) && id.bytes().all(safe) {
+        return Cow::Borrowed(id);
+    }
+    // FNV-1a, 128 bits: no secret hangs on it, and its values never change.
+    let mix =
+        |hash: u128, byte| (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013B);
+    let hash = id.bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, mix);
+    Cow::Owned(format!("call_{hash:032x}"))
 }

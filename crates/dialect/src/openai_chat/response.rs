@@ -3,7 +3,7 @@
 use super::wire::{DIALECT, detail, finish_reason, said, source, stop, write_detail};
 use crate::canon::{
     Block, Call, CallKind, Choice, Citation, Media, Part, Raw, Reasoning, Response, Seal, SealKind, Sound,
-    Source, Stop, StopReason,
+    Source, Stop,
 };
 use crate::codec::{Asked, Target};
 use crate::json::{Fields, Json, Malformed, Value};
@@ -35,8 +35,9 @@ pub(super) fn usage(object: Value<'_>) -> Option<Usage> {
 fn choice(mut fields: Fields<'_>, target: &Target<'_>) -> Result<Choice, Malformed> {
     let blocks = fields.need("message", |message| blocks(message.fields()?, target))?;
     let refused = blocks.iter().any(|block| matches!(block.part, Part::Refusal(_)));
+    let called = blocks.iter().any(|block| matches!(block.part, Part::Call(_)));
     let native = fields.text("finish_reason")?;
-    let stop = native.map_or_else(|| Stop::new(StopReason::End, None), |native| stop(&native, refused));
+    let stop = stop(native.as_deref().unwrap_or("stop"), refused, called);
     let logprobs = fields.with("logprobs", |value| Ok(value.fields()?.raw("content")))?.flatten();
     Ok(Choice { blocks, stop: Some(stop), logprobs: Vec::from_iter(logprobs) })
 }

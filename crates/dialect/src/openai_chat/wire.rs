@@ -72,10 +72,12 @@ pub(super) fn spelling(thing: Thing) -> &'static str {
     }
 }
 
-/// A reason in the dialect's words. `refused` tells whether the model has given words for it.
-pub(super) fn stop(native: &str, refused: bool) -> Stop {
+/// A reason in the dialect's words. `refused` tells whether the model has said so in words, `called` whether it has called
+/// tools: some relatives end with `stop` then.
+pub(super) fn stop(native: &str, refused: bool, called: bool) -> Stop {
     let reason = match native {
         "stop" if refused => StopReason::Refused,
+        "stop" if called => StopReason::Call,
         "stop" | "eos" | "end_turn" => StopReason::End,
         "length" | "max_tokens" => StopReason::Length,
         "tool_calls" | "function_call" => StopReason::Call,

@@ -28,8 +28,6 @@ pub(super) const INCLUDE_LOGPROBS: &str = "message.output_text.logprobs";
 
 /// The least `max_output_tokens` that OpenAI takes.
 pub(super) const OUTPUT_FLOOR: u64 = 16;
-/// The longest `call_id` that OpenAI takes.
-pub(super) const CALL_ID_LIMIT: usize = 64;
 /// Seconds of the two lives that a cache breakpoint can have.
 pub(super) const CACHE_LIVES: [(u32, &str); 2] = [(30 * 60, "30m"), (12 * 60 * 60, "12h")];
 

@@ -5,7 +5,7 @@ use super::super::{
     wire::{self, detail},
 };
 use super::chunk::{Audio, Call, Choice, Chunk, Delta as Piece, Image};
-use crate::canon::{CallKind, Delta, Event, Head, Raw, Sequence, Source};
+use crate::canon::{CallKind, Delta, Event, Head, Raw, Sequence, Source, Stop};
 use crate::codec::{Broken, Reader, Target};
 use crate::frame::sse::Sse;
 use crate::json::{Malformed, Value};
@@ -103,7 +103,7 @@ impl Reading {
         if data.trim_ascii() == DONE {
             // A relative that never tells a reason still ends here.
             for choice in self.sequence.going() {
-                self.sequence.stop(choice, wire::stop("stop", self.refused.contains(&choice)), out)?;
+                self.sequence.stop(choice, self.stop_of(choice, "stop"), out)?;
             }
             if !self.sequence.is_stopped() {
                 return Err(Broken::Cut);
@@ -159,11 +159,16 @@ impl Reading {
         }
         match choice.finish_reason {
             Some(native) => {
-                let stop = wire::stop(&native, self.refused.contains(&number));
+                let stop = self.stop_of(number, &native);
                 self.sequence.stop(number, stop, out)
             }
             None => Ok(()),
         }
+    }
+
+    fn stop_of(&self, choice: u32, native: &str) -> Stop {
+        let called = self.calls.iter().any(|call| call.choice == choice);
+        wire::stop(native, self.refused.contains(&choice), called)
     }
 
     fn delta(&mut self, choice: u32, piece: Piece<'_>, out: &mut Vec<Event>) -> Result<(), Broken> {

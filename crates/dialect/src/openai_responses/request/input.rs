@@ -1,14 +1,13 @@
 //! Turns as `instructions` and items of `input`: what was said is messages, thoughts, calls and results are items of
 //! their own, in the order in which they stood.
 
-use super::super::wire::{CALL_ID_LIMIT, DIALECT, unsealed};
+use super::super::wire::{DIALECT, unsealed};
 use super::pen::Pen;
-use crate::canon::{Block, Call, CallKind, Part, Reasoning, Request, Role, ToolResult, Turn};
+use crate::canon::{Block, Call, CallKind, Part, Reasoning, Request, Role, ToolResult, Turn, safe_id};
 use crate::codec::Target;
 use crate::json::Json;
 use crate::losses::{Losses, Spot, Thing, Unsupported};
 use std::borrow::Cow;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 pub(super) fn write(
     json: &mut Json<'_>,
@@ -73,16 +72,6 @@ fn custom_calls(request: &Request) -> Vec<&str> {
         _ => None,
     });
     custom.collect()
-}
-
-/// An id of a call as the dialect takes it. The same id gives the same one, so calls and results find each other.
-fn call_id(id: &str) -> Cow<'_, str> {
-    if id.len() <= CALL_ID_LIMIT {
-        return Cow::Borrowed(id);
-    }
-    let mut hasher = DefaultHasher::new();
-    id.hash(&mut hasher);
-    Cow::Owned(format!("call_{:016x}", hasher.finish()))
 }
 
 // === impl Pen ===
@@ -181,7 +170,8 @@ impl Pen<'_, '_, '_> {
         };
         // No arguments are an empty object.
         let empty = call.arguments.is_empty() && call.kind == CallKind::Function && !self.losses.is_same();
-        self.json.open_object().member("type", kind).member("call_id", &call_id(&call.id));
+        let id = self.call_id(&call.id);
+        self.json.open_object().member("type", kind).member("call_id", &id);
         self.json.member("name", &call.name).member(words, if empty { "{}" } else { &call.arguments });
         self.losses.extras(&block.extra, spot, self.json)?;
         self.json.close_object();
@@ -197,7 +187,8 @@ impl Pen<'_, '_, '_> {
         custom: bool,
     ) -> Result<(), Unsupported> {
         let kind = if custom { "custom_tool_call_output" } else { "function_call_output" };
-        self.json.open_object().member("type", kind).member("call_id", &call_id(&result.call)).key("output");
+        let id = self.call_id(&result.call);
+        self.json.open_object().member("type", kind).member("call_id", &id).key("output");
         let inner = |block: &Block| Block { at: None, ..block.clone() };
         match result.is_error {
             Some(true) => {
@@ -219,6 +210,10 @@ impl Pen<'_, '_, '_> {
         self.losses.extras(&block.extra, Spot::Block(turn.at, block.at), self.json)?;
         self.json.close_object();
         Ok(())
+    }
+
+    fn call_id<'i>(&self, id: &'i str) -> Cow<'i, str> {
+        if self.losses.is_same() { Cow::Borrowed(id) } else { safe_id(id) }
     }
 
     fn output(&mut self, turn: &Turn, content: &[Block]) -> Result<(), Unsupported> {
