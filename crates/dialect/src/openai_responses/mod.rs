@@ -8,6 +8,9 @@ mod response;
 mod stream;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 use crate::canon::{Request, Response};
 use crate::codec::{Asked, Codec, Encoded, Envelope, Reader, Target, Writer};
 use crate::fault::Fault;

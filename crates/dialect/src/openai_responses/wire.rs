@@ -162,13 +162,14 @@ pub(super) fn unsealed(seal: &Seal) -> (Option<&str>, &str) {
 
 /// The effort that is nearest to what is asked for; none where nothing is.
 pub(super) fn effort(thinking: &Thinking) -> Option<Effort> {
-    thinking.effort.or(match thinking.mode? {
+    let of_mode = |mode| match mode {
         ThinkingMode::Off => Some(Effort::None),
         ThinkingMode::Adaptive => None,
         ThinkingMode::Budget(..=LOW_BUDGET) => Some(Effort::Low),
         ThinkingMode::Budget(..=MEDIUM_BUDGET) => Some(Effort::Medium),
         ThinkingMode::Budget(_) => Some(Effort::High),
-    })
+    };
+    thinking.effort.or_else(|| thinking.mode.and_then(of_mode))
 }
 
 /// How a summary of thoughts is asked for. Who has thinking switched on in another dialect sees it unless told otherwise.

@@ -2,6 +2,7 @@
 
 use super::super::response::{
     call_item, image_item, message_item, reasoning_item, refusal_part, text_part, write_citation,
+    write_logprobs,
 };
 use crate::canon::{CallKind, Citation, Raw, Seal};
 use crate::json::Json;
@@ -28,7 +29,7 @@ pub(super) enum What {
     Other { raw: Raw },
 }
 
-/// A part of a message. `sources` and `logprobs` are JSON with commas between.
+/// A part of a message. Sources and probabilities are JSON with commas between.
 #[derive(Debug, Default)]
 pub(super) struct Part {
     pub(super) refusal: bool,
@@ -36,6 +37,7 @@ pub(super) struct Part {
     pub(super) sources: String,
     pub(super) cited: u64,
     pub(super) logprobs: String,
+    pub(super) logprobs_of_events: String,
 }
 
 // === impl Item ===
@@ -74,7 +76,7 @@ impl Item {
             What::Message { done, part, .. } => {
                 let part = part
                     .as_ref()
-                    .map_or(0, |part| part.text.len() + part.sources.len() + part.logprobs.len());
+                    .map_or(0, |part| part.text.len() + part.sources.len() + part.logprobs.len() * 2);
                 done.len() + part
             }
             What::Reasoning { text, .. } => text.len(),
@@ -112,10 +114,8 @@ impl Part {
 
     /// Adds probabilities, a JSON list.
     pub(super) fn add_logprobs(&mut self, list: &Raw) {
-        let inner = list.as_str().trim();
-        let inner =
-            inner.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or_default().trim();
-        join(&mut self.logprobs, inner);
+        join(&mut self.logprobs, &write_logprobs(list, true));
+        join(&mut self.logprobs_of_events, &write_logprobs(list, false));
     }
 }
 

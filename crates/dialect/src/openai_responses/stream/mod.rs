@@ -6,4 +6,6 @@ mod reader;
 mod writer;
 
 pub(super) use reader::ResponsesReader;
+#[cfg(test)]
+pub(super) use writer::KEPT_LIMIT;
 pub(super) use writer::ResponsesWriter;

@@ -246,15 +246,14 @@ impl Reading {
         out: &mut Vec<Event>,
     ) -> Result<(), Broken> {
         let text = words(text)?;
-        if text.is_empty() {
-            return Ok(());
+        if !text.is_empty() {
+            let key = (event.output_index, event.content_index);
+            let open = self.item(key.0, None)?;
+            open.parts = open.parts.max(key.1.saturating_add(1));
+            self.refused |= refusal;
+            let head = if refusal { Head::Refusal } else { Head::Text };
+            self.sequence.piece((0, key), || head, Some(Delta::Text(text)), out)?;
         }
-        let key = (event.output_index, event.content_index);
-        let open = self.item(key.0, None)?;
-        open.parts = open.parts.max(key.1.saturating_add(1));
-        self.refused |= refusal;
-        let head = if refusal { Head::Refusal } else { Head::Text };
-        self.sequence.piece((0, key), || head, Some(Delta::Text(text)), out)?;
         let told = event.logprobs.map(Raw::of).filter(|list| !response::is_empty(list));
         out.extend(told.map(|raw| Event::Logprobs { choice: 0, raw }));
         Ok(())

@@ -1,7 +1,7 @@
 //! Events to events of the dialect. Its last event tells the whole answer once more, so the answer is kept until then: the
 //! one dialect in which memory grows with the answer.
 
-use super::super::response::{Run, write_run};
+use super::super::response::{Run, write_logprobs, write_run};
 use super::super::wire::{DIALECT, status};
 use super::item::{Item, Part, What, join, json};
 use crate::canon::{CallKind, Citation, Delta, Event, Head, Raw, Seal, Stop};
@@ -111,14 +111,15 @@ impl ResponsesWriter {
     }
 
     fn open(&mut self, block: u32, head: &Head, out: &mut Vec<u8>) {
-        self.block = Some(block);
         let refusal = matches!(head, Head::Refusal);
         if refusal || matches!(head, Head::Text) {
             self.finish_part(out);
             if self.item.is_none() {
                 self.begin("msg", None, What::Message { done: String::new(), count: 0, part: None }, out);
             }
-            return self.begin_part(refusal, out);
+            self.begin_part(refusal, out);
+            self.block = Some(block);
+            return;
         }
         self.finish(out, "completed");
         let (prefix, id, what) = match head {
@@ -136,12 +137,10 @@ impl ResponsesWriter {
             }
             Head::Other { dialect: DIALECT, raw } => ("", None, What::Other { raw: raw.clone() }),
             // Sound and other dialects' own pieces have no item here.
-            Head::Text | Head::Refusal | Head::Sound { .. } | Head::Other { .. } => {
-                self.block = None;
-                return;
-            }
+            Head::Text | Head::Refusal | Head::Sound { .. } | Head::Other { .. } => return,
         };
         self.begin(prefix, id, what, out);
+        self.block = Some(block);
     }
 
     /// Ids of items are the reply's with a number, so that none comes twice in a conversation.
@@ -180,7 +179,7 @@ impl ResponsesWriter {
         self.item_event(kind, out, |json| {
             json.key("content_index").count(number).member(name, &part.text);
             if !part.refusal {
-                json.key("logprobs").literal(&format!("[{}]", part.logprobs));
+                json.key("logprobs").literal(&format!("[{}]", part.logprobs_of_events));
             }
         });
         self.item_event("response.content_part.done", out, |json| {
@@ -301,7 +300,7 @@ impl ResponsesWriter {
             Some((_, part)) if !part.refusal => part.add_logprobs(raw),
             _ => return,
         }
-        self.say("", raw.as_str(), out);
+        self.say("", &format!("[{}]", write_logprobs(raw, false)), out);
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
