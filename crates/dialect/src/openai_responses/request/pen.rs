@@ -38,10 +38,8 @@ impl Pen<'_, '_, '_> {
     fn plain<'b>(&self, block: &'b Block) -> Option<&'b str> {
         let Part::Text { text, citations } = &block.part else { return None };
         let marked = block.cache.is_some() && self.marks();
-        let more = match self.losses.is_same() {
-            true => block.at.is_some() || !block.extra.is_empty() || !citations.is_empty(),
-            false => marked,
-        };
+        let listed = block.at.is_some() || !block.extra.is_empty() || !citations.is_empty();
+        let more = marked || (self.losses.is_same() && listed);
         (!more).then_some(text.as_str())
     }
 

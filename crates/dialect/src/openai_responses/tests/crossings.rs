@@ -5,7 +5,7 @@ use crate::canon::{Event, unfold};
 use crate::codec::{Codec, Envelope, codec};
 use crate::losses::Thing;
 use crate::openai_responses::OpenaiResponses;
-use crate::quirk::Quirks;
+use crate::quirk::{CacheMarks, Quirks};
 use keyway_proto::snapshot::v1::Dialect;
 use serde_json::{Value, json};
 
@@ -209,4 +209,19 @@ fn another_dialects_thoughts_and_calls_stream_as_items() {
         (&json!(8), &json!(3))
     );
     assert_eq!(*run, json(&OpenaiResponses.encode_response(&response, &asked())));
+}
+
+#[test]
+fn cache_marks_go_where_the_target_takes_them_with_the_nearest_life() {
+    let body = json!({"model": "m", "max_tokens": 100, "messages": [{"role": "user", "content": [
+        {"type": "text", "text": "Long", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]}]});
+    let quirks = Quirks { cache_marks: Some(CacheMarks::Breakpoint), ..Quirks::default() };
+    let anthropic = codec(Dialect::AnthropicMessages).unwrap();
+    let request = anthropic.decode_request(body.to_string().as_bytes(), &ENVELOPE).unwrap();
+    let encoded = OpenaiResponses.encode_request(&request, &target(&quirks)).unwrap();
+    let mark = &json(&encoded.body)["input"][0]["content"][0]["prompt_cache_breakpoint"];
+    assert_eq!(*mark, json!({"mode": "explicit", "ttl": "12h"}));
+    assert_eq!(encoded.lost.iter().map(|lost| lost.thing).collect::<Vec<_>>(), [Thing::CacheTtl]);
+    let (found, lost) = from(Dialect::AnthropicMessages, &body);
+    assert_eq!((&found["input"][0]["content"], lost[0].0), (&json!("Long"), Thing::BlockCache));
 }
