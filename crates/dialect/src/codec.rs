@@ -10,6 +10,7 @@ use crate::gemini;
 use crate::json::Malformed;
 use crate::losses::{Lost, Thing, Unsupported, Words};
 use crate::openai_chat;
+use crate::openai_responses;
 use crate::quirk::Quirks;
 use crate::stream::BadStream;
 use bytes::Bytes;
@@ -30,6 +31,12 @@ pub trait Codec: Send + Sync + std::fmt::Debug {
     /// Members that the model does not know and without which the answer is not the one that was asked for: hosted
     /// tools, state at the provider. Other unknown members are dropped and named.
     fn needed(&self) -> &'static [&'static str];
+
+    /// Members that the model does not know and that mean nothing outside the dialect, such as ids and states of items:
+    /// dropped without a word.
+    fn private(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// A caller's body as what it means.
     ///
@@ -152,11 +159,12 @@ pub enum Broken {
 pub fn codec(dialect: Dialect) -> Option<&'static dyn Codec> {
     match dialect {
         Dialect::OpenaiChat => Some(&openai_chat::OpenaiChat),
+        Dialect::OpenaiResponses => Some(&openai_responses::OpenaiResponses),
         Dialect::AnthropicMessages => Some(&anthropic_messages::AnthropicMessages),
         Dialect::Gemini => Some(&gemini::Gemini),
         Dialect::BedrockConverse => Some(&bedrock_converse::BedrockConverse),
         Dialect::CohereChat => Some(&cohere_chat::CohereChat),
-        Dialect::OpenaiResponses | Dialect::Unspecified => None,
+        Dialect::Unspecified => None,
     }
 }
 

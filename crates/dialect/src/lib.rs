@@ -23,5 +23,6 @@ pub mod usage;
 
 mod anthropic_messages;
 mod openai_chat;
+mod openai_responses;
 
 pub use json::Malformed;

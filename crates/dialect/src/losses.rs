@@ -27,6 +27,13 @@ macro_rules! things {
             pub const fn is_harmless(self) -> bool {
                 match self { $(Self::$name => things!(@ $harm),)* }
             }
+
+            /// True if this target may go without it: Gemini cannot be told to call one tool at a time, and callers ask
+            /// for that so often that a named drop serves them better than a refusal.
+            #[must_use]
+            pub const fn is_harmless_to(self, target: Dialect) -> bool {
+                self.is_harmless() || matches!((self, target), (Self::ParallelOff, Dialect::Gemini))
+            }
         }
     };
     (@ harmless) => { true };
@@ -34,6 +41,8 @@ macro_rules! things {
 }
 
 things! {
+    /// A limit of the answer below the least that the target takes: that least is sent.
+    OutputFloor = "output_floor" harmless;
     /// Temperature, where the model takes none.
     Temperature = "temperature" harmless;
     /// `top_p`, where the model takes none.
@@ -100,7 +109,7 @@ things! {
     ToolSubset = "tool_subset" refused;
     /// A form of tool choice that only one dialect has.
     OtherChoice = "other_choice" refused;
-    /// At most one call at once.
+    /// At most one call at once; harmless to Gemini (`is_harmless_to`).
     ParallelOff = "parallel_off" refused;
     /// A speaker's name.
     Name = "name" harmless;
@@ -253,8 +262,11 @@ impl Losses {
             json.extras(extra, "");
             return Ok(());
         }
-        let needed = codec(self.origin).map_or(&[][..], |caller| caller.needed());
-        extra.iter().try_for_each(|Extra { name, within, .. }| {
+        let caller = codec(self.origin);
+        let needed = caller.map_or(&[][..], |caller| caller.needed());
+        let private = caller.map_or(&[][..], |caller| caller.private());
+        let mut told = extra.iter().filter(|extra| !private.contains(&extra.name.as_str()));
+        told.try_for_each(|Extra { name, within, .. }| {
             let thing = if needed.contains(&name.as_str()) { Thing::NeededExtra } else { Thing::Extra };
             let dot = if within.is_empty() { "" } else { "." };
             self.report_at(thing, spot, &format!("{within}{dot}{name}"))
@@ -277,7 +289,7 @@ impl Losses {
 
     fn report_at(&mut self, thing: Thing, spot: Spot, field: &str) -> Result<(), Unsupported> {
         let path = self.path(spot, field);
-        if !thing.is_harmless() {
+        if !thing.is_harmless_to(self.target) {
             return Err(Unsupported { thing, path, target: self.target });
         }
         let lost = Lost { thing, path };

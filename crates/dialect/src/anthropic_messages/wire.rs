@@ -14,6 +14,7 @@ pub(super) const NO_INPUT: &str = "{}";
 /// Where a thing stands, seen from its place.
 pub(super) fn spelling(thing: Thing) -> &'static str {
     match thing {
+        Thing::OutputFloor => "max_tokens",
         Thing::Temperature => "temperature",
         Thing::TopP => "top_p",
         Thing::TopK => "top_k",

@@ -77,6 +77,7 @@ pub(super) fn format(formats: Formats, media_type: &str) -> Option<&'static str>
 /// Where a thing stands, seen from its place.
 pub(super) fn spelling(thing: Thing) -> &'static str {
     match thing {
+        Thing::OutputFloor => "inferenceConfig.maxTokens",
         Thing::Temperature => "inferenceConfig.temperature",
         Thing::TopP => "inferenceConfig.topP",
         Thing::TopK => "additionalModelRequestFields.top_k",

@@ -140,6 +140,8 @@ pub struct Thinking {
     pub effort: Option<Effort>,
     /// What is shown of it: `summarized`, `omitted`, `auto`, `concise`, `detailed`.
     pub shown: Option<String>,
+    /// True if the caller asks for thoughts in sealed form, to give them back in the next turn.
+    pub sealed: bool,
 }
 
 /// Whether the model thinks.

@@ -16,6 +16,7 @@ pub(super) const PLAN: &str = "tool_plan";
 /// Where a thing stands, seen from its place.
 pub(super) fn spelling(thing: Thing) -> &'static str {
     match thing {
+        Thing::OutputFloor => "max_tokens",
         Thing::Temperature => "temperature",
         Thing::TopP => "p",
         Thing::TopK => "k",

@@ -47,6 +47,7 @@ const REASONS: [(&str, StopReason); 22] = [
 /// Where a thing stands, seen from its place.
 pub(super) fn spelling(thing: Thing) -> &'static str {
     match thing {
+        Thing::OutputFloor => "generationConfig.maxOutputTokens",
         Thing::Temperature => "generationConfig.temperature",
         Thing::TopP => "generationConfig.topP",
         Thing::TopK => "generationConfig.topK",

@@ -13,8 +13,10 @@ pub(super) const CACHE_LIVES: [(u32, &str); 2] = [(30 * 60, "30m"), (12 * 60 * 6
 /// Where a thing stands, seen from its place.
 pub(super) fn spelling(thing: Thing) -> &'static str {
     match thing {
+        Thing::OutputFloor => "max_completion_tokens",
         Thing::Temperature => "temperature",
         Thing::TopP => "top_p",
+        Thing::TopK => "top_k",
         Thing::Seed => "seed",
         Thing::PresencePenalty => "presence_penalty",
         Thing::FrequencyPenalty => "frequency_penalty",
@@ -49,8 +51,7 @@ pub(super) fn spelling(thing: Thing) -> &'static str {
         Thing::PastSound => "audio",
         Thing::Citations => "annotations",
         Thing::CustomCall => "tool_calls",
-        Thing::TopK
-        | Thing::ThinkingShown
+        Thing::ThinkingShown
         | Thing::Cache
         | Thing::OtherTool
         | Thing::Prefill

@@ -6,9 +6,11 @@
 //! - `stream.sse`: a provider's; `stream.as.<dialect>.sse`: the caller's. Beside a `response.json` it folds to the same.
 //! - `error.json`: `{"status", "body"}` of a provider; `error.as.<dialect>.json`: `{"status", "code", "body"}`.
 
+use super::crossings::said as can_say;
 use super::ground::{DIALECTS, asked, codecs, fold, read, target, write};
-use keyway_dialect::canon::{Part, Response, unfold};
+use keyway_dialect::canon::{CallKind, Part, Raw, Response, unfold};
 use keyway_dialect::codec::{Codec, Envelope};
+use keyway_dialect::losses::Thing;
 use keyway_dialect::quirk::Quirks;
 use pretty::same;
 use serde_json::{Value, json};
@@ -104,22 +106,29 @@ fn replies_cross_as_they_should() {
 /// A reply without what only one of the two ways tells.
 fn alike(mut response: Response) -> Response {
     response.service_tier = None;
-    response.choices.iter_mut().for_each(|choice| {
+    for choice in &mut response.choices {
         // A stream brings probabilities in pieces, and ids of thoughts not in every dialect.
         choice.logprobs.clear();
         for block in &mut choice.blocks {
             match &mut block.part {
                 Part::Reasoning(thought) => thought.id = None,
-                // Arguments that are JSON within an event lose their line breaks, which end events.
-                Part::Call(call) => {
-                    let value: Option<Value> = serde_json::from_str(&call.arguments).ok();
-                    call.arguments = value.map_or_else(|| call.arguments.clone(), |value| value.to_string());
+                Part::Call(call) => call.arguments = in_one_line(&call.arguments),
+                Part::Other { raw, .. } => *raw = Raw::parse(&in_one_line(raw.as_str())).unwrap(),
+                Part::Text { citations, .. } => {
+                    for (_, raw) in citations.iter_mut().filter_map(|citation| citation.raw.as_mut()) {
+                        *raw = Raw::parse(&in_one_line(raw.as_str())).unwrap();
+                    }
                 }
                 _ => {}
             }
         }
-    });
+    }
     response
+}
+
+/// JSON as an event holds it: its line breaks would end the event.
+fn in_one_line(json: &str) -> String {
+    serde_json::from_str::<Value>(json).map_or_else(|_| json.to_owned(), |value| value.to_string())
 }
 
 #[test]
@@ -169,7 +178,16 @@ fn a_stream_and_a_whole_reply_say_the_same_to_a_caller() {
         let Some(body) = text(&case.join("response.json")) else { continue };
         let quirks = Quirks::default();
         let response = codec.decode_response(body.as_bytes(), &target(&quirks)).unwrap();
+        let free = response
+            .choices
+            .iter()
+            .flat_map(|choice| &choice.blocks)
+            .any(|block| matches!(&block.part, Part::Call(call) if call.kind == CallKind::Custom));
         for (to, name) in codecs() {
+            // Only who can ask for free text as arguments gets it.
+            if free && can_say(to, Thing::CustomCall).is_none() {
+                continue;
+            }
             let whole =
                 to.decode_response(&to.encode_response(&response, &asked()), &target(&quirks)).unwrap();
             let (events, done) = read(to, [write(to, &unfold(&response)).as_slice()]);

@@ -33,6 +33,7 @@ pub(crate) fn add(thing: Thing, request: &mut Request) -> bool {
     let image = |source| Part::Image(Media { source, detail: None });
     let mut turns: Vec<Turn> = Vec::new();
     match thing {
+        Thing::OutputFloor => request.max_tokens = Some(1),
         Thing::Temperature => request.sampling.temperature = Some(0.5),
         Thing::TopP => request.sampling.top_p = Some(0.25),
         Thing::TopK => request.sampling.top_k = Some(40),
@@ -50,7 +51,12 @@ pub(crate) fn add(thing: Thing, request: &mut Request) -> bool {
         Thing::Thinking => request.thinking.effort = Some(Effort::High),
         Thing::ThinkingShown => {
             let shown = Some("summarized".into());
-            request.thinking = Thinking { mode: Some(ThinkingMode::Adaptive), effort: None, shown };
+            // Responses has no mode beside the effort, and words of its own.
+            request.thinking = if origin == Dialect::OpenaiResponses {
+                Thinking { shown: Some("auto".into()), ..Thinking::default() }
+            } else {
+                Thinking { mode: Some(ThinkingMode::Adaptive), shown, ..Thinking::default() }
+            };
         }
         Thing::Sound => {
             let Some(raw) = own(thing, origin) else { return false };
@@ -133,16 +139,23 @@ pub(crate) fn add(thing: Thing, request: &mut Request) -> bool {
         }
         Thing::Citations => {
             let Some(raw) = own(thing, origin) else { return false };
-            let (title, quote) = (Some("t".into()), Some("q".into()));
+            // Responses tells where, not what.
+            let quote = (origin != Dialect::OpenaiResponses).then(|| "q".to_owned());
+            let title = Some("t".into());
             let citation = Citation { url: None, title, quote, span: None, raw: Some((origin, raw)) };
             let cited = Part::Text { text: "So it is".into(), citations: vec![citation] };
             turns.extend([assistant(cited), user(text("And?"))]);
         }
         Thing::Refusal => turns.extend([assistant(Part::Refusal("No".into())), user(text("Why?"))]),
         Thing::Reasoning => {
-            let seal =
-                Seal { dialect: origin, provider: None, kind: SealKind::Signature, value: "c2ln".into() };
-            let thought = Reasoning { id: None, text: "Hm".into(), seal: Some(seal) };
+            // Responses encrypts, and takes thoughts back only with the id of their item.
+            let id = (origin == Dialect::OpenaiResponses).then(|| "rs_1".to_owned());
+            let (kind, value) = match &id {
+                Some(id) => (SealKind::Encrypted, format!("{id}:c2ln")),
+                None => (SealKind::Signature, "c2ln".to_owned()),
+            };
+            let seal = Seal { dialect: origin, provider: None, kind, value };
+            let thought = Reasoning { id, text: "Hm".into(), seal: Some(seal) };
             let mut thinking = assistant(Part::Reasoning(Box::new(thought)));
             thinking.blocks.push(Block::text("Well"));
             turns.extend([thinking, user(text("So?"))]);

@@ -194,11 +194,16 @@ fn made_in(answer: Answer, dialect: Dialect) -> Response {
                 continue;
             }
             Piece::Thought(text, value) => {
-                let (provider, kind) = (Some(PROVIDER.to_owned()), SealKind::Signature);
                 // Cohere signs nothing.
                 let value = value.filter(|_| dialect != Dialect::CohereChat).unwrap_or_default();
-                let seal = Seal { dialect, provider, kind, value };
-                Part::Reasoning(Box::new(Reasoning { id: None, text, seal: Some(seal) }))
+                // Responses encrypts, together with the id of the item.
+                let id = (dialect == Dialect::OpenaiResponses).then(|| format!("rs_{}", blocks.len()));
+                let (kind, value) = match &id {
+                    Some(id) => (SealKind::Encrypted, format!("{id}:{value}")),
+                    None => (SealKind::Signature, value),
+                };
+                let seal = Seal { dialect, provider: Some(PROVIDER.to_owned()), kind, value };
+                Part::Reasoning(Box::new(Reasoning { id, text, seal: Some(seal) }))
             }
             Piece::Call(name, arguments) => {
                 calls += 1;

@@ -97,7 +97,7 @@ fn thinking(fields: &mut Fields<'_>, request: &mut Request) -> Result<(), Malfor
         let shown = thinking.text("display")?;
         let mut extra = Vec::new();
         thinking.leave("thinking", &mut extra);
-        Ok(Some((Thinking { mode: Some(mode), effort: None, shown }, extra)))
+        Ok(Some((Thinking { mode: Some(mode), effort: None, shown, sealed: false }, extra)))
     };
     match read(value).map_err(|bad: Malformed| bad.within("thinking"))? {
         Some((thinking, extra)) => {

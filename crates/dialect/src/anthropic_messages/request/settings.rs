@@ -129,7 +129,7 @@ fn fitted(request: &Request, target: &Target<'_>, max_tokens: u64) -> Option<Thi
     }
     let effort = asked.effort.map(|effort| effort.max(Effort::Low));
     if target.quirks.adaptive_thinking {
-        return Some(Thinking { mode: Some(ThinkingMode::Adaptive), effort, shown: None });
+        return Some(Thinking { mode: Some(ThinkingMode::Adaptive), effort, shown: None, sealed: false });
     }
     let budget = match (asked.mode, asked.effort) {
         (Some(ThinkingMode::Budget(budget)), _) => budget,
@@ -142,7 +142,7 @@ fn fitted(request: &Request, target: &Target<'_>, max_tokens: u64) -> Option<Thi
     // Half of the limit stays for the answer.
     let budget = budget.min(max_tokens / 2);
     let mode = Some(ThinkingMode::Budget(budget));
-    (budget >= LEAST_BUDGET).then_some(Thinking { mode, effort: None, shown: None })
+    (budget >= LEAST_BUDGET).then_some(Thinking { mode, effort: None, shown: None, sealed: false })
 }
 
 /// True if tools are being called and the thoughts before the calls are not this target's: it would refuse to think.

@@ -93,7 +93,7 @@ fn thinking(config: &mut Fields<'_>) -> Result<Thinking, Malformed> {
         config.take("thinkingLevel");
     }
     let shown = config.flag("includeThoughts")?.map(|shown| if shown { "summarized" } else { "omitted" });
-    Ok(Thinking { mode, effort, shown: shown.map(str::to_owned) })
+    Ok(Thinking { mode, effort, shown: shown.map(str::to_owned), sealed: false })
 }
 
 // Writing.
