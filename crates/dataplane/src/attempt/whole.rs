@@ -8,7 +8,10 @@ use crate::{
     reply::{Answer, Source},
 };
 use http::response::Parts;
-use keyway_dialect::{reply::UsageScan, usage::characters};
+use keyway_dialect::{
+    reply::{UsageScan, told},
+    usage::characters,
+};
 use keyway_snapshot::Endpoint;
 
 /// Bytes of a reply that are held back.
@@ -27,6 +30,9 @@ pub(super) async fn whole(call: &Call, head: Parts, source: Source) -> Result<An
         Some(length) if length <= WHOLE_LIMIT => {
             let body =
                 source.collect(WHOLE_LIMIT as usize).await.map_err(|()| Failure::passing("upstream_cut"))?;
+            if let Some(told) = told(call.dialect, call.endpoint, &body) {
+                return Ok(Answer::Whole { head, body, seen: Seen::told(told) });
+            }
             let mut usage = usage();
             // Audio and the like cannot hold an object; the scan ends at their first byte.
             usage.push(&body);

@@ -36,6 +36,11 @@ pub(crate) struct Used {
 // === impl Seen ===
 
 impl Seen {
+    /// Of a reply whose provider told it, so that nothing has to be estimated.
+    pub(crate) fn told((usage, service_tier): (Usage, ServiceTier)) -> Self {
+        Self { usage: Some(usage), is_final: true, text_bytes: 0, service_tier }
+    }
+
     /// Of a reply that is no stream.
     pub(crate) fn whole(scan: UsageScan) -> Self {
         let (text_bytes, service_tier) = (scan.text_bytes(), scan.service_tier());

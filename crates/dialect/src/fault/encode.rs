@@ -1,6 +1,7 @@
 //! Faults as JSON bodies and as error events of streams, in each dialect's form and with its names of types.
 
 use super::{ATTEMPTS_LIMIT, Attempted, Code, Fault};
+use crate::{bedrock_converse, cohere_chat};
 use bytes::{BufMut, Bytes, BytesMut};
 use keyway_proto::snapshot::v1::{Dialect, Endpoint};
 use serde::Serialize;
@@ -64,17 +65,58 @@ struct ResponsesEvent<'a> {
     request_id: &'a str,
 }
 
+/// SDKs raise if `error` comes first. Its code is the status; the contract's code is the reason of an `ErrorInfo`.
+#[derive(Serialize)]
+struct GeminiBody<'a> {
+    error: GeminiError<'a>,
+    request_id: &'a str,
+}
+
+#[derive(Serialize)]
+struct GeminiError<'a> {
+    code: u16,
+    message: &'a str,
+    status: &'static str,
+    details: Vec<GeminiDetail<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    attempts: &'a [Attempted],
+}
+
+/// Google's own kinds of details: <https://cloud.google.com/apis/design/errors#error_details>.
+#[derive(Serialize)]
+#[serde(tag = "@type", rename_all_fields = "camelCase")]
+enum GeminiDetail<'a> {
+    #[serde(rename = "type.googleapis.com/google.rpc.ErrorInfo")]
+    Info { reason: &'static str, domain: &'static str, metadata: GeminiMetadata },
+    #[serde(rename = "type.googleapis.com/google.rpc.BadRequest")]
+    BadRequest { field_violations: [GeminiViolation<'a>; 1] },
+    #[serde(rename = "type.googleapis.com/google.rpc.RetryInfo")]
+    Retry { retry_delay: String },
+}
+
+#[derive(Serialize)]
+struct GeminiMetadata {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct GeminiViolation<'a> {
+    field: &'a str,
+    description: &'a str,
+}
+
 /// The body of an error reply in the caller's dialect; its content type is `application/json`.
 #[must_use]
 pub fn encode(fault: &Fault, dialect: Dialect) -> Bytes {
     match dialect {
         Dialect::AnthropicMessages => json(&[], &anthropic(fault), &[]),
-        Dialect::Unspecified
-        | Dialect::OpenaiChat
-        | Dialect::OpenaiResponses
-        | Dialect::Gemini
-        | Dialect::BedrockConverse
-        | Dialect::CohereChat => json(&[], &openai(fault), &[]),
+        Dialect::Gemini => json(&[], &gemini(fault), &[]),
+        Dialect::BedrockConverse => bedrock_converse::encode_fault(fault),
+        Dialect::CohereChat => cohere_chat::encode_fault(fault),
+        Dialect::Unspecified | Dialect::OpenaiChat | Dialect::OpenaiResponses => {
+            json(&[], &openai(fault), &[])
+        }
     }
 }
 
@@ -85,6 +127,17 @@ pub fn encode_event(fault: &Fault, dialect: Dialect, endpoint: Endpoint) -> Byte
     const END: &[u8] = b"\n\n";
     match (dialect, endpoint) {
         (Dialect::AnthropicMessages, _) => json(NAMED, &anthropic(fault), END),
+        (Dialect::Gemini, _) => json(b"data: ", &gemini(fault), END),
+        (Dialect::BedrockConverse, _) => {
+            let mut frame = Vec::new();
+            bedrock_converse::encode_fault_event(fault, &mut frame);
+            frame.into()
+        }
+        (Dialect::CohereChat, _) => {
+            let mut event = Vec::new();
+            cohere_chat::encode_fault_event(fault, &mut event);
+            event.into()
+        }
         (Dialect::OpenaiResponses, _) | (_, Endpoint::Responses) => {
             let OpenaiBody { error, request_id } = openai(fault);
             let (code, message, param) = (error.code, error.message, error.param);
@@ -119,6 +172,21 @@ fn anthropic(fault: &Fault) -> AnthropicBody<'_> {
     AnthropicBody { r#type: "error", error, request_id: &fault.request_id }
 }
 
+fn gemini(fault: &Fault) -> GeminiBody<'_> {
+    let (code, message) = (fault.status, fault.message.as_str());
+    let metadata = GeminiMetadata { reason: fault.reason };
+    let info = GeminiDetail::Info { reason: fault.code.as_str(), domain: "keyway", metadata };
+    let field = fault.param.as_deref();
+    let violations = field.map(|field| GeminiDetail::BadRequest {
+        field_violations: [GeminiViolation { field, description: message }],
+    });
+    let retry = fault.retry_after.map(|wait| GeminiDetail::Retry { retry_delay: format!("{wait}s") });
+    let details = [Some(info), violations, retry].into_iter().flatten().collect();
+    let status = gemini_status(fault.status);
+    let error = GeminiError { code, message, status, details, attempts: shown(fault) };
+    GeminiBody { error, request_id: &fault.request_id }
+}
+
 fn shown(fault: &Fault) -> &[Attempted] {
     fault.attempts.get(..ATTEMPTS_LIMIT.min(fault.attempts.len())).unwrap_or_default()
 }
@@ -148,6 +216,20 @@ fn anthropic_type(status: u16) -> &'static str {
         503 | 529 => "overloaded_error",
         500.. => "api_error",
         _ => "invalid_request_error",
+    }
+}
+
+fn gemini_status(status: u16) -> &'static str {
+    match status {
+        401 => "UNAUTHENTICATED",
+        402 | 403 => "PERMISSION_DENIED",
+        404 => "NOT_FOUND",
+        408 | 504 => "DEADLINE_EXCEEDED",
+        409 => "ABORTED",
+        429 => "RESOURCE_EXHAUSTED",
+        502 | 503 | 529 => "UNAVAILABLE",
+        500.. => "INTERNAL",
+        _ => "INVALID_ARGUMENT",
     }
 }
 

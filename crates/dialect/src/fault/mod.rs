@@ -25,6 +25,10 @@ pub enum Code {
     ModelNotFound,
     /// A malformed body or a wrong field.
     InvalidRequest,
+    /// The conversation is longer than the target's window.
+    ContextLengthExceeded,
+    /// A target's filter refused the content.
+    ContentFilter,
     /// A body over the limit.
     RequestTooLarge,
     /// A body that did not come in time.
@@ -105,12 +109,14 @@ impl Fault {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::InvalidApiKey,
         Self::ClientDisabled,
         Self::ModelNotAllowed,
         Self::ModelNotFound,
         Self::InvalidRequest,
+        Self::ContextLengthExceeded,
+        Self::ContentFilter,
         Self::RequestTooLarge,
         Self::RequestTimeout,
         Self::RateLimitExceeded,
@@ -132,6 +138,8 @@ impl Code {
             Self::ModelNotAllowed => "model_not_allowed",
             Self::ModelNotFound => "model_not_found",
             Self::InvalidRequest => "invalid_request",
+            Self::ContextLengthExceeded => "context_length_exceeded",
+            Self::ContentFilter => "content_filter",
             Self::RequestTooLarge => "request_too_large",
             Self::RequestTimeout => "request_timeout",
             Self::RateLimitExceeded => "rate_limit_exceeded",
@@ -149,7 +157,9 @@ impl Code {
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Self::InvalidRequest | Self::Unsupported => 400,
+            Self::InvalidRequest | Self::ContextLengthExceeded | Self::ContentFilter | Self::Unsupported => {
+                400
+            }
             Self::InvalidApiKey | Self::ClientDisabled => 401,
             Self::ModelNotAllowed | Self::PolicyViolation => 403,
             Self::ModelNotFound => 404,
@@ -160,6 +170,20 @@ impl Code {
             Self::UpstreamError => 502,
             Self::Overloaded => 503,
             Self::UpstreamTimeout => 504,
+        }
+    }
+
+    /// The code for a provider's status that says no more. Its keys and funds are no business of the caller's.
+    #[must_use]
+    pub const fn of_status(status: u16) -> Self {
+        match status {
+            404 => Self::ModelNotFound,
+            408 | 504 => Self::UpstreamTimeout,
+            413 => Self::RequestTooLarge,
+            429 => Self::RateLimitExceeded,
+            503 | 529 => Self::Overloaded,
+            401 | 402 | 403 | 500.. => Self::UpstreamError,
+            _ => Self::InvalidRequest,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! looking (images, seconds); and how much answer text there was, for where nothing is told.
 
 mod name;
+mod told;
 
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,8 @@ use crate::usage::{OBJECT_LIMIT, Tokens, Usage, is_image};
 use keyway_proto::snapshot::v1::{Dialect, Endpoint, Meter, ServiceTier};
 use memchr::memchr2;
 use name::Name;
+
+pub use told::told;
 
 /// Watches one reply.
 #[derive(Debug)]

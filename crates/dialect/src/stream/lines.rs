@@ -14,7 +14,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// The event that is being read. Offsets count from the event's first byte.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Draft {
+pub(crate) struct Draft {
     /// Where the current line begins.
     line: usize,
     /// Up to here the current line has no end.
@@ -26,7 +26,7 @@ pub(super) struct Draft {
 
 /// What holds over the whole stream.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     draft: Draft,
     junk: u32,
     begun: bool,
@@ -43,7 +43,7 @@ enum Line {
 impl Lines {
     /// Reads on in `bytes`, which begin with the current event; its length when a blank line has ended it.
     /// A `\n` that follows a closing `\r` belongs to the event if it is already there.
-    pub(super) fn advance(&mut self, bytes: &[u8]) -> Result<Option<usize>, BadStream> {
+    pub(crate) fn advance(&mut self, bytes: &[u8]) -> Result<Option<usize>, BadStream> {
         loop {
             self.absorb_line_feed(bytes);
             let from = self.draft.searched.max(self.draft.line);
@@ -75,7 +75,7 @@ impl Lines {
     }
 
     /// Gives the event that has just ended and begins the next one.
-    pub(super) fn take(&mut self) -> Draft {
+    pub(crate) fn take(&mut self) -> Draft {
         self.begun = true;
         std::mem::take(&mut self.draft)
     }
@@ -131,12 +131,12 @@ impl Lines {
 
 impl Draft {
     /// The value of the `event` field.
-    pub(super) fn name<'a>(&self, event: &'a [u8]) -> &'a [u8] {
+    pub(crate) fn name<'a>(&self, event: &'a [u8]) -> &'a [u8] {
         event.get(self.name.clone()).unwrap_or_default()
     }
 
     /// The data; none if the event has none. Data over several lines is joined into `scratch`.
-    pub(super) fn data<'a>(&self, event: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+    pub(crate) fn data<'a>(&self, event: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
         let data = event.get(self.data.clone()).unwrap_or_default();
         match self.data_lines {
             0 => None,

@@ -12,7 +12,7 @@ mod tests;
 use crate::usage::Usage;
 use bytes::{Buf, Bytes, BytesMut};
 use keyway_proto::snapshot::v1::{Dialect, Endpoint, ServiceTier, StreamEnd};
-use lines::Lines;
+pub(crate) use lines::Lines;
 use memchr::memchr2;
 use watch::{Pass, Watch};
 

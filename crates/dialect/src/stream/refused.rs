@@ -18,7 +18,7 @@ pub struct Refused {
 
 impl Refused {
     /// Reads the data of an error event of any dialect.
-    pub(super) fn read(data: &[u8]) -> Self {
+    pub(crate) fn read(data: &[u8]) -> Self {
         let value: Value = serde_json::from_slice(data).unwrap_or_default();
         let response = value.get("response").unwrap_or(&value);
         let error = response.get("error").filter(|error| error.is_object()).unwrap_or(response);

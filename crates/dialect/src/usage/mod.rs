@@ -39,6 +39,15 @@ pub fn characters(body: &[u8]) -> Option<u64> {
 // === impl Usage ===
 
 impl Usage {
+    /// These counts, which share no token; `reasoning` of those in `OUTPUT` are reasoning.
+    #[must_use]
+    pub fn of(counts: &[(Meter, u64)], reasoning: u64) -> Self {
+        let mut usage = Self::default();
+        counts.iter().for_each(|(meter, count)| usage.set(*meter, *count));
+        usage.reasoning = reasoning.min(usage.get(Meter::Output));
+        usage
+    }
+
     /// The count of one meter. `REASONING` is always 0: its tokens are in `OUTPUT` and must not be billed twice.
     #[must_use]
     pub fn get(&self, meter: Meter) -> u64 {

@@ -104,7 +104,11 @@ impl Book {
         let tier = self.tiers.iter().rev().find(|(above, _)| prompt > *above);
         let rate = |meter: Meter| self.rate(tier.map(|(_, rates)| rates), meter);
         let mut charge = |meter: Meter, count: u64| {
-            let Some(femto_dollars) = rate(meter).filter(|_| count > 0) else { return count == 0 };
+            // Most meters count nothing: their rates are not looked for.
+            if count == 0 {
+                return true;
+            }
+            let Some(femto_dollars) = rate(meter) else { return false };
             each(Charge { meter, count, femto_dollars });
             true
         };

@@ -22,9 +22,9 @@ pub const METERS: usize = Meter::Requests as usize + 1;
 /// A discount is below this: ten-thousandths of a percent.
 const WHOLE: u32 = 1_000_000;
 /// Prices are reckoned in atto-dollars (1e-18 USD), so that a millisecond of something that is priced by the second is
-/// exact, times `WHOLE`, so that a discount is.
+/// exact; with a discount in parts of `WHOLE` of them.
 const ATTO_PER_FEMTO: u128 = 1_000;
-const PER_NANO: u128 = 1_000_000_000 * WHOLE as u128;
+const ATTO_PER_NANO: u128 = 1_000_000_000;
 
 /// Nano-dollars (1e-9 USD).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,13 +117,18 @@ impl Price {
     /// is not known.
     #[must_use]
     pub fn bill(&self, used: &Used<'_>, discount: u32) -> Option<Bill> {
-        let left = u128::from(WHOLE.checked_sub(discount)?);
         let mut total = Some(0u128);
         let mut rules = self.charge(used, |charge| {
             total = total.and_then(|total| total.checked_add(charge.atto_dollars()?));
         })?;
         rules.discount = discount;
-        let cost = half_even(total?.checked_mul(left)?);
+        let cost = match discount {
+            0 => half_even(total?, ATTO_PER_NANO),
+            _ => half_even(
+                total?.checked_mul(WHOLE.checked_sub(discount)?.into())?,
+                ATTO_PER_NANO * u128::from(WHOLE),
+            ),
+        };
         Some(Bill { cost: NanoDollars(u64::try_from(cost).ok()?), rules })
     }
 
@@ -174,9 +179,14 @@ impl Charge {
     }
 }
 
-fn half_even(amount: u128) -> u128 {
-    let (whole, rest) = (amount / PER_NANO, amount % PER_NANO);
-    match rest.cmp(&(PER_NANO / 2)) {
+/// How often it holds `unit`, to the nearest; of two, the even one.
+fn half_even(amount: u128, unit: u128) -> u128 {
+    // Nearly all amounts are below 18 USD: a machine divides them in one step.
+    let (whole, rest) = match (u64::try_from(amount), u64::try_from(unit)) {
+        (Ok(amount), Ok(unit)) => (u128::from(amount / unit), u128::from(amount % unit)),
+        _ => (amount / unit, amount % unit),
+    };
+    match rest.cmp(&(unit / 2)) {
         std::cmp::Ordering::Less => whole,
         std::cmp::Ordering::Greater => whole + 1,
         std::cmp::Ordering::Equal => whole + whole % 2,

@@ -1,0 +1,75 @@
+//! Amazon Bedrock's Converse: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>, as
+//! botocore's model of the service has it. The model's name stands in the path. What Converse has no field for goes into
+//! `additionalModelRequestFields`, in the words of Anthropic's models, unless a row says that its model knows none.
+
+mod error;
+mod part;
+mod request;
+mod response;
+mod stream;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use crate::canon::{Request, Response};
+use crate::codec::{Asked, Codec, Encoded, Envelope, Reader, Target, Writer};
+use crate::fault::Fault;
+use crate::json::Malformed;
+use crate::losses::{Thing, Unsupported, Words};
+use bytes::Bytes;
+use keyway_proto::snapshot::v1::Dialect;
+
+pub(crate) use error::{encode as encode_fault, encode_event as encode_fault_event};
+
+/// The codec.
+#[derive(Debug)]
+pub(crate) struct BedrockConverse;
+
+// === impl BedrockConverse ===
+
+impl Codec for BedrockConverse {
+    fn dialect(&self) -> Dialect {
+        Dialect::BedrockConverse
+    }
+
+    fn words(&self) -> Words {
+        Words { turns: "messages", blocks: "content", system: "system", tools: "toolConfig.tools" }
+    }
+
+    fn spelling(&self, thing: Thing) -> &'static str {
+        wire::spelling(thing)
+    }
+
+    fn needed(&self) -> &'static [&'static str] {
+        &["guardrailConfig", "promptVariables", "additionalModelResponseFieldPaths"]
+    }
+
+    fn decode_request(&self, body: &[u8], envelope: &Envelope<'_>) -> Result<Request, Malformed> {
+        request::decode(body, envelope)
+    }
+
+    fn encode_request(&self, request: &Request, target: &Target<'_>) -> Result<Encoded, Unsupported> {
+        request::encode(request, target)
+    }
+
+    fn decode_response(&self, body: &[u8], target: &Target<'_>) -> Result<Response, Malformed> {
+        response::decode(body, target)
+    }
+
+    fn encode_response(&self, response: &Response, _: &Asked) -> Bytes {
+        response::encode(response)
+    }
+
+    fn reader(&self, target: &Target<'_>) -> Box<dyn Reader> {
+        Box::new(stream::ConverseReader::new(target))
+    }
+
+    fn writer(&self, _: &Asked) -> Box<dyn Writer> {
+        Box::new(stream::ConverseWriter::default())
+    }
+
+    fn fault(&self, status: u16, body: &[u8]) -> Fault {
+        error::decode(status, body)
+    }
+}

@@ -1,0 +1,10 @@
+//! Requests, both ways.
+
+mod decode;
+mod encode;
+mod media;
+mod messages;
+mod parts;
+
+pub(super) use decode::decode;
+pub(super) use encode::encode;

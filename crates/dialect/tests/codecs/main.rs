@@ -1,0 +1,14 @@
+//! Tests of codecs by what they read and write: every dialect that has a codec is in every test.
+
+#[cfg(test)]
+mod crossings;
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod ground;
+#[cfg(test)]
+mod requests;
+#[cfg(test)]
+mod specimens;
+#[cfg(test)]
+mod streams;
