@@ -12,3 +12,4 @@ pub mod leaks;
 pub mod rotation;
 pub mod tmpfs;
 pub mod traffic;
+pub mod usage;

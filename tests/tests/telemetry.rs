@@ -264,7 +264,16 @@ async fn every_line_of_metrics_is_well_formed_and_counts_move() -> Outcome {
     let mut held = gateway.connect().await?;
     held.send(&keyway_testkit::caller::post(CHAT, TOKEN, "", streamed("sim/held").as_bytes())).await?;
     held.wait_for(b"data:").await?;
-    let during = metrics(&gateway).await?;
+    // What was used stands here a few milliseconds after a request's end.
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let during = loop {
+        let during = metrics(&gateway).await?;
+        let used = |name: &str| during.get(name).unwrap_or(&0.0) - before.get(name).unwrap_or(&0.0);
+        if used("keyway_usage_requests_total{kept=\"record\"}") >= 3.0 {
+            break during;
+        }
+        assert!(Instant::now() < deadline, "three requests are not metered after 5 s");
+    };
     let moved = |name: &str| during.get(name).unwrap_or(&0.0) - before.get(name).unwrap_or(&0.0);
     for (name, by) in [
         ("keyway_requests_total{outcome=\"2xx\"}", 2.0),

@@ -3,6 +3,7 @@
 
 mod base_url;
 mod embedded;
+mod listed;
 mod model;
 mod names;
 mod price;

@@ -142,13 +142,7 @@ impl Rates {
         self.0.is_empty()
     }
 
-    /// The rates of a longer prompt: these, and the base's where these name none.
-    fn over(&self, base: &Self) -> Self {
-        let kept = base.iter().filter(|(meter, _)| self.get(*meter).is_none());
-        Self(self.iter().chain(kept).collect())
-    }
-
-    fn to_proto(&self) -> Vec<wire::Rate> {
+    pub(crate) fn to_proto(&self) -> Vec<wire::Rate> {
         let rate = |(meter, money): (Meter, Money)| {
             meter.to_proto().map(|meter| wire::Rate { meter: meter.into(), femto_dollars: money.0 })
         };
@@ -165,21 +159,20 @@ impl FromIterator<(Meter, Money)> for Rates {
 // === impl Price ===
 
 impl Price {
-    /// The price as the snapshot carries it. Each tier is complete there: it repeats the base rates that it keeps.
-    #[must_use]
-    pub fn to_proto(&self) -> wire::Price {
+    /// Rates of longer prompts, as the snapshot carries them.
+    pub(crate) fn tiers_to_proto(&self) -> Vec<wire::PriceTier> {
         let tier = |tier: &Tier| wire::PriceTier {
             above_input_tokens: tier.above_input_tokens,
-            rates: tier.rates.over(&self.rates).to_proto(),
+            rates: tier.rates.to_proto(),
         };
-        wire::Price { rates: self.rates.to_proto(), tiers: self.tiers.iter().map(tier).collect() }
+        self.tiers.iter().map(tier).collect()
     }
 }
 
 // === impl Meter ===
 
 impl Meter {
-    /// The snapshot's meter; none where it does not count this one yet.
+    /// The snapshot's meter; none where no reply tells this one apart.
     #[must_use]
     pub fn to_proto(self) -> Option<wire::Meter> {
         Some(match self {
@@ -194,13 +187,12 @@ impl Meter {
             Self::CacheReadAudio => wire::Meter::CacheReadAudio,
             Self::ImageInput => wire::Meter::ImageInput,
             Self::ImageOutput => wire::Meter::ImageOutput,
-            Self::CacheWrite12h
-            | Self::CacheWriteAudio
-            | Self::CacheReadImage
-            | Self::VideoInput
-            | Self::VideoOutput
-            | Self::Citation
-            | Self::CacheReadExplicit => return None,
+            Self::CacheWrite12h => wire::Meter::CacheWrite12h,
+            Self::CacheReadImage => wire::Meter::CacheReadImage,
+            Self::Citation => wire::Meter::Citation,
+            Self::CacheWriteAudio | Self::VideoInput | Self::VideoOutput | Self::CacheReadExplicit => {
+                return None;
+            }
         })
     }
 }

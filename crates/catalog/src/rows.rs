@@ -1,6 +1,7 @@
 //! The whole catalogue: provider rows parsed once, each provider's models when first asked for.
 
 use crate::{embedded, model::Model, provider::Provider};
+use keyway_proto::snapshot::v1 as wire;
 use serde::Deserialize;
 use std::sync::OnceLock;
 use thiserror::Error;
@@ -92,6 +93,13 @@ impl Catalog {
         let from = rows.partition_point(|model| model.id.as_str() < id);
         let same = rows.iter().skip(from).take_while(|model| model.id == id);
         same.filter(|model| model.is_default()).min_by_key(|model| model.mode)
+    }
+
+    /// What requests to a model are billed by; `None` = not known.
+    #[must_use]
+    pub fn price(&self, provider: &str, id: &str) -> Option<wire::Price> {
+        let varies = |row: &Model| row.id == id && row.variant.is_some();
+        self.model(provider, id)?.to_proto(self.models(provider).iter().any(varies))
     }
 
     fn place(&self, id: &str) -> Option<usize> {

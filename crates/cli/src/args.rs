@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use keyway_telemetry::Otlp;
 
 use crate::command::{
-    apply, audit, backup, client, doctor, explain, fleet, key, login, model, operator, provider, restore,
-    team, up,
+    apply, audit, backup, client, doctor, explain, fleet, key, login, logs, model, operator, provider,
+    restore, team, up, usage, why,
 };
 
 /// A hidden verb.
@@ -107,6 +107,12 @@ pub(crate) enum Verb {
     Team(team::Team),
     /// Show which targets a request would try and why; sends nothing
     Explain(explain::Explain),
+    /// What was used and what it cost, by whom and by what
+    Usage(Box<usage::Usage>),
+    /// Requests one by one, newest first; -f follows them
+    Logs(Box<logs::Logs>),
+    /// Show why a request went the way it went, and what it cost
+    Why(why::Why),
     /// Running data planes
     #[command(subcommand)]
     Fleet(fleet::Fleet),

@@ -16,8 +16,9 @@ mod yaml;
 
 pub use check::{check, check_name, references, warnings};
 pub use file::{
-    Auth, Budget, Cache, Client, Dialect, Expiry, File, Key, Limits, Model, NamedAuth, Network, Open, Period,
-    Price, Provider, Rates, Rotation, Secret, Server, SigV4, Span, Strategy, Target, Team, Timeouts, Usd,
+    Auth, Budget, Cache, Client, Dialect, Expiry, File, Key, Limits, Model, NamedAuth, Network, Open,
+    Percent, Period, Price, Provider, Rates, Rotation, Secret, Server, SigV4, Size, Span, Strategy, Target,
+    Team, Timeouts, Tokens, Usage, Usd,
 };
 pub use load::{Loaded, Places, load, read_json};
 pub use nearest::nearest;

@@ -15,6 +15,7 @@ pub mod serve;
 pub mod store;
 mod token;
 mod token_file;
+pub mod usage;
 pub mod vault;
 
 pub use plane::{Outcome, Plane};

@@ -4,16 +4,16 @@ use crate::{
     attempt::Passed,
     call::Call,
     lease::Lease,
-    meter::{Outcome, Tally},
+    meter::{Outcome, Seen, Tally},
     open::Place,
     pipeline::ending,
     refusal::Refusal,
-    reply::{Answer, Events, Passing, ReplyBody},
+    reply::{Answer, Begun, Events, Passing, ReplyBody},
     sandbox::Said,
     worker::Worker,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
-use keyway_dialect::{reply::UsageScan, stream::Relay, usage::Usage};
+use keyway_dialect::{reply::UsageScan, stream::Relay};
 use keyway_snapshot::{Dialect, Endpoint, StreamEnd};
 use std::{io::Write, rc::Rc, sync::Arc, time::Duration};
 
@@ -62,7 +62,7 @@ impl Parts {
         *response.status_mut() = passed.status;
         *response.headers_mut() = passed.headers;
         let (head, ()) = response.into_parts();
-        let answer = Answer::Whole { head, body: passed.body, usage: None };
+        let answer = Answer::Whole { head, body: passed.body, seen: Seen::default() };
         let place = (call.dialect, call.endpoint);
         Self {
             answer,
@@ -81,8 +81,9 @@ pub(crate) fn answer(worker: &Rc<Worker>, parts: Parts, mut tally: Tally) -> Res
     let ours = tally.started.elapsed().saturating_sub(parts.upstream);
     let (mut head, body) = match parts.answer {
         Answer::Made(said) => made(said, parts.place, &mut tally),
-        Answer::Whole { head, body, usage } => {
-            tally.usage(usage);
+        Answer::Whole { head, body, seen } => {
+            tally.saw(seen);
+            tally.story.reply_bytes = body.len() as u64;
             tally.status = head.status;
             let mut head = head;
             if let Some(cost) = tally.cost() {
@@ -99,7 +100,8 @@ pub(crate) fn answer(worker: &Rc<Worker>, parts: Parts, mut tally: Tally) -> Res
             let length = source.length();
             (head, ReplyBody::Passing(Box::new(Passing { source, length, usage: Some(usage), tally })))
         }
-        Answer::Events { mut head, source, relay, gathered, idle } => {
+        Answer::Events(begun) => {
+            let Begun { mut head, source, relay, gathered, idle } = *begun;
             tally.status = head.status;
             head.headers.remove(header::CONTENT_LENGTH);
             mark(&mut head.headers, &tally);
@@ -108,7 +110,7 @@ pub(crate) fn answer(worker: &Rc<Worker>, parts: Parts, mut tally: Tally) -> Res
             (head, ReplyBody::Events(Box::new(events)))
         }
     };
-    head.headers.insert(ATTEMPTS, HeaderValue::from(parts.attempts));
+    head.headers.insert(ATTEMPTS, attempts(parts.attempts));
     head.headers.insert(SNAPSHOT, parts.state.version.clone());
     head.headers.insert(TIMING, timing(ours));
     head.version = http::Version::HTTP_11;
@@ -122,7 +124,7 @@ fn mark(headers: &mut HeaderMap, tally: &Tally) {
 
     headers.insert(REQUEST_ID, request_id(tally));
     headers.insert(CACHE, HeaderValue::from_static("off"));
-    if let Some(label) = tally.served_by.as_ref().and_then(|(target, _)| target.label_header.clone()) {
+    if let Some(label) = tally.story.last().and_then(|last| last.target.label_header.clone()) {
         headers.insert(TARGET, label);
     }
 }
@@ -134,6 +136,11 @@ fn request_id(tally: &Tally) -> HeaderValue {
 
 fn text(value: &str) -> HeaderValue {
     HeaderValue::from_str(value).unwrap_or_else(|_| HeaderValue::from_static("-"))
+}
+
+/// Most answers come at the first attempt, whose number is made once.
+fn attempts(count: usize) -> HeaderValue {
+    if count == 1 { HeaderValue::from_static("1") } else { HeaderValue::from(count) }
 }
 
 const UNTIMED: HeaderValue = HeaderValue::from_static("keyway");
@@ -177,6 +184,7 @@ pub(crate) fn refusal(
     let fault = tally.fault(refusal);
     let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = keyway_dialect::fault::encode(&fault, dialect);
+    tally.story.reply_bytes = body.len() as u64;
     let mut response = Response::new(ReplyBody::Whole(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -203,24 +211,26 @@ pub(crate) fn refusal(
 }
 
 /// The usage of what the sandbox said, read as any provider's would be.
-fn usage_of(said: &Said, (dialect, endpoint): (Dialect, Endpoint)) -> Option<Usage> {
+fn seen_of(said: &Said, (dialect, endpoint): (Dialect, Endpoint)) -> Seen {
     match said {
         Said::Whole(body) => {
             let mut scan = UsageScan::new(dialect, endpoint);
             scan.push(body);
-            scan.finish()
+            Seen::whole(scan)
         }
         Said::Events(events) => {
             let mut relay = Relay::new(dialect, endpoint, StreamEnd::Unspecified, false);
-            events.iter().try_for_each(|event| relay.push(event.clone(), &mut |_| ())).ok()?;
-            relay.usage()
+            // Its own events are never too long and never junk.
+            let _ = events.iter().try_for_each(|event| relay.push(event.clone(), &mut |_| ()));
+            Seen::so_far(&relay)
         }
     }
 }
 
 /// The sandbox's answer, with the headers that a provider would send.
 fn made(said: Said, place: (Dialect, Endpoint), tally: &mut Tally) -> (http::response::Parts, ReplyBody) {
-    tally.usage(usage_of(&said, place));
+    tally.saw(seen_of(&said, place));
+    tally.story.reply_bytes = said.bytes();
     let (kind, body) = match said {
         Said::Whole(body) => ("application/json", ReplyBody::Whole(body)),
         Said::Events(events) => ("text/event-stream; charset=utf-8", ReplyBody::Pieces(events)),

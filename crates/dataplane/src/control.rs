@@ -1,11 +1,12 @@
 //! The thread beside the cores: the control plane's stream, the ops port, the end.
 
 use crate::{
+    meter::Spooling,
     observe::Gauges,
     ops::{self, Ops},
     probe::probe,
     run::{Settings, Shared, Signals},
-    sync::{Ends, Keeper, Link, LinkSettings},
+    sync::{Ends, Keeper, Link, LinkSettings, UsageLink},
     upstream::Connector,
 };
 use std::{
@@ -32,10 +33,21 @@ const CORES_END: Duration = Duration::from_secs(1);
 /// What the last beat gets to arrive.
 const LAST_BEAT: Duration = Duration::from_millis(500);
 
+/// What usage gets to arrive.
+const LAST_USAGE: Duration = Duration::from_secs(1);
+
+/// What this thread alone uses.
+pub(crate) struct Hands {
+    pub(crate) connector: Connector,
+    pub(crate) keeper: Option<Keeper>,
+    pub(crate) spooling: Spooling,
+    pub(crate) incarnation: String,
+}
+
 pub(crate) fn thread(
     settings: Settings,
     shared: Shared,
-    (connector, keeper): (Connector, Option<Keeper>),
+    hands: Hands,
     (signals, gone): (Signals, mpsc::Receiver<()>),
     (listen, ops_listen): (SocketAddr, SocketAddr),
 ) -> Result<JoinHandle<()>, io::Error> {
@@ -47,6 +59,7 @@ pub(crate) fn thread(
             return;
         };
         runtime.block_on(async move {
+            let Hands { connector, keeper, spooling, incarnation } = hands;
             let gauges = Arc::new(Gauges::new(shared.cores));
             let link_settings = LinkSettings {
                 url: settings.fleet_url,
@@ -55,7 +68,7 @@ pub(crate) fn thread(
                 host: settings.host,
                 listen: listen.to_string(),
                 ops_listen: ops_listen.to_string(),
-                incarnation: incarnation(),
+                incarnation,
                 tracer: shared.tracer,
             };
             let held = Arc::clone(&shared.held);
@@ -67,6 +80,7 @@ pub(crate) fn thread(
                 drain: signals.drain.clone(),
                 keeper,
             };
+            let usage = UsageLink::new(link_settings.clone(), spooling);
             let link = Link::new(link_settings, ends, asked);
             let ops = Ops {
                 id: settings.id,
@@ -74,16 +88,18 @@ pub(crate) fn thread(
                 gauges: Arc::clone(&gauges),
                 faults: shared.faults,
                 totals: shared.totals,
+                usage: shared.usage,
                 budget: shared.budget,
                 spans: shared.spans,
-                link: shared.status,
+                link: Arc::clone(&shared.status),
                 draining: signals.drain.subscribe(),
                 epoch: shared.epoch,
             };
-            let mut linked = pin!(link.run());
+            let (mut linked, mut reported) = (pin!(link.run()), pin!(usage.run()));
             let mut end = signals.end.subscribe();
             tokio::select! {
                 () = &mut linked => {}
+                () = &mut reported => {}
                 () = link.watch_lease() => {}
                 () = ops::serve(settings.ops, Rc::new(ops)) => {}
                 () = drained(&gauges, &signals, settings.drain_grace) => {}
@@ -91,6 +107,8 @@ pub(crate) fn thread(
             }
             signals.end.send_replace(true);
             cores_ended(signals, gone).await;
+            let connected = shared.status.lock().connected;
+            last_usage(&usage, reported, connected).await;
             link.end();
             // Not heard is no harm: the control plane then waits for this replica as for one that is lost.
             let _ = timeout(LAST_BEAT, linked).await;
@@ -105,8 +123,23 @@ async fn cores_ended(signals: Signals, mut gone: mpsc::Receiver<()>) {
     let _ = timeout(CORES_END, gone.recv()).await;
 }
 
+/// Brings usage down to the disk, and to the control plane if it is there. What is not taken in time is for the next
+/// process.
+async fn last_usage(usage: &UsageLink, reported: impl Future<Output = ()>, connected: bool) {
+    usage.flush().await;
+    if connected {
+        let handed_over = async {
+            tokio::select! {
+                () = reported => {}
+                () = usage.hand_over() => {}
+            }
+        };
+        let _ = timeout(LAST_USAGE, handed_over).await;
+    }
+}
+
 /// Unique for every process.
-fn incarnation() -> String {
+pub(crate) fn incarnation() -> String {
     let mut bytes = [0; 16];
     // Without the system's randomness the time still tells two processes apart.
     if getrandom::fill(&mut bytes).is_err() {

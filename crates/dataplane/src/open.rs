@@ -1,4 +1,5 @@
-//! Requests under way on one core, so that those which use a revoked key or came with a revoked token can be cut.
+//! Requests under way on one core, so that those which use a revoked key, came with a revoked token or wait for too
+//! long can be cut.
 //!
 //! Only the core's own thread comes here: no lock and no atomic. Places are used again, so that a request allocates
 //! nothing; it sets aside its waker when it waits for a provider, and the walk through all of them happens only when
@@ -12,16 +13,22 @@ use std::{
     task::{Context, Waker},
     time::Duration,
 };
+use tokio::{sync::Notify, time::Instant};
 
 /// What a caller gets to read the end of its cut answer before its connection is closed: one that reads nothing would
 /// keep the key in use.
 pub(crate) const LAST_READ: Duration = Duration::from_millis(250);
+
+/// How often waits are looked at: a timer for each request would cost more than the look at all of them.
+const LATE_EVERY: Duration = Duration::from_millis(100);
 
 /// Why a request is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
     Credential,
     Client,
+    /// Its provider is too slow.
+    Late,
 }
 
 /// All of one core.
@@ -29,6 +36,9 @@ pub(crate) enum Cut {
 pub(crate) struct Open {
     entries: RefCell<Vec<Rc<Entry>>>,
     free: RefCell<Vec<Rc<Entry>>>,
+    /// Nobody looks at waits until a request comes.
+    unwatched: Cell<bool>,
+    came: Notify,
 }
 
 /// One request's, until it ends.
@@ -43,6 +53,8 @@ struct Entry {
     token: Cell<Option<TokenDigest>>,
     /// Of the key that is used now; 0 = none.
     key: Cell<u64>,
+    /// When it has waited long enough.
+    due: Cell<Option<Instant>>,
     cut: Cell<Option<Cut>>,
     waker: RefCell<Option<Waker>>,
     pulse: RefCell<Option<Rc<Pulse>>>,
@@ -56,6 +68,7 @@ impl Cut {
         match self {
             Self::Credential => "credential_revoked",
             Self::Client => "client_revoked",
+            Self::Late => "upstream_timeout",
         }
     }
 }
@@ -72,6 +85,9 @@ impl Open {
         });
         entry.token.set(Some(token));
         entry.pulse.replace(Some(pulse));
+        if self.unwatched.replace(false) {
+            self.came.notify_one();
+        }
         Place { open: Rc::clone(self), entry }
     }
 
@@ -97,6 +113,19 @@ impl Open {
         count
     }
 
+    /// Cuts what waits for too long, until dropped. Sleeps while there is nothing.
+    pub(crate) async fn cut_late(&self) {
+        loop {
+            if self.entries.borrow().len() == self.free.borrow().len() {
+                self.unwatched.set(true);
+                self.came.notified().await;
+            }
+            tokio::time::sleep(LATE_EVERY).await;
+            let now = Instant::now();
+            self.cut(Cut::Late, |entry| entry.due.get().is_some_and(|due| due <= now));
+        }
+    }
+
     /// Wakes every request, so that each looks at what has changed for all.
     pub(crate) fn wake_all(&self) {
         self.entries.borrow().iter().for_each(|entry| entry.wake());
@@ -104,7 +133,8 @@ impl Open {
 
     /// Closes the connections of those that were cut and still have not ended.
     pub(crate) fn close_unread(&self) {
-        for entry in self.entries.borrow().iter().filter(|entry| entry.cut.get().is_some()) {
+        let is_revoked = |entry: &&Rc<Entry>| matches!(entry.cut.get(), Some(Cut::Credential | Cut::Client));
+        for entry in self.entries.borrow().iter().filter(is_revoked) {
             if let Some(pulse) = &*entry.pulse.borrow() {
                 pulse.stop();
             }
@@ -134,6 +164,11 @@ impl Place {
         self.entry.cut.get()
     }
 
+    /// It is cut a moment after `due`, unless it has brought its answer.
+    pub(crate) fn due(&self, due: Option<Instant>) {
+        self.entry.due.set(due);
+    }
+
     /// To be woken when it must end.
     pub(crate) fn wait(&self, cx: &Context<'_>) {
         let mut waker = self.entry.waker.borrow_mut();
@@ -148,6 +183,7 @@ impl Drop for Place {
         let entry = &self.entry;
         entry.token.set(None);
         entry.key.set(0);
+        entry.due.set(None);
         entry.cut.set(None);
         entry.waker.replace(None);
         entry.pulse.replace(None);

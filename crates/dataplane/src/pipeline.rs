@@ -8,7 +8,7 @@ use crate::{
     ingress::{self, Asked},
     lease::{Key, Keyring},
     listen::Caller,
-    meter::{Outcome, Tally},
+    meter::{Asked as AskedModel, Outcome, Tally, Try, tags},
     models,
     open::Cut,
     refusal::{Attempted, Refusal},
@@ -16,10 +16,10 @@ use crate::{
     route::{self, Step, Tried, choose},
     worker::Worker,
 };
-use http::{HeaderMap, HeaderName, Request, Response, header, request::Parts};
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use hyper::body::Incoming;
-use keyway_snapshot::Dialect;
+use keyway_snapshot::{Dialect, Endpoint};
 use std::{borrow::Cow, net::IpAddr, rc::Rc, time::Duration};
 use tokio::time::Instant;
 
@@ -80,27 +80,42 @@ async fn stages(
             return Err(refusal);
         }
     };
-    tally.client = Some(std::sync::Arc::clone(&client));
+    tally.story.client = Some(std::sync::Arc::clone(&client));
+    tally.story.snapshot = state.snapshot.version;
     let asked = ingress::endpoint(&head.method, head.uri.path())?;
     let endpoint = match asked {
         Asked::Call(endpoint) => endpoint,
-        Asked::Models(id) => return models::list(&state.snapshot, &client, &head, id).map(Served::Own),
+        Asked::Models(id) => {
+            tally.story.endpoint = Endpoint::Models;
+            return models::list(&state.snapshot, &client, &head, id).map(Served::Own);
+        }
     };
+    (tally.story.endpoint, tally.story.dialect) = (endpoint, ingress::dialect_of(endpoint));
+    tally.story.tags = tags(&head.headers)?;
     // Whole and bounded, since the model may stand last and an attempt may have to be made again.
     let settings = &state.snapshot.settings;
     let mut held = worker.budget.open(settings.bodies_in_flight_limit);
     let body = ingress::read(&head.headers, body, settings.body_limit, &mut held).await?;
     tally.unread = false;
+    tally.story.request_bytes = body.len() as u64;
     // Door 1: a shallow scan, so that a body in the target's own dialect is never decoded.
     let shape = ingress::shape(&head.headers, &body)?;
     let model = asked_model(&head.headers, &shape, &body)?;
-    let resolved = state.snapshot.resolve(&client, &model).map_err(|refused| Refusal::model(&refused))?;
+    tally.story.stream = shape.is_stream();
+    let resolved = state.snapshot.resolve(&client, &model).map_err(|refused| {
+        tally.story.asked = AskedModel::text(&model);
+        Refusal::model(&refused)
+    })?;
+    // Which targets, in which order.
+    let (route, retries) = route::steps(&state.snapshot, &resolved, &worker.random);
+    tally.story.route = route;
+    tally.story.asked = AskedModel::resolved(resolved, &model);
     let hops = hops(&head.headers)?;
     let call = Call {
         started: tally.started,
-        dialect: ingress::dialect_of(endpoint),
+        dialect: tally.story.dialect,
         endpoint,
-        stream: shape.is_stream(),
+        stream: tally.story.stream,
         patience: patience(&head.headers)?,
         hops,
         query: head.uri.query().map(Into::into),
@@ -111,12 +126,9 @@ async fn stages(
         state,
         token,
     };
-    // Last before the wire: which targets, in which order.
-    let (mut steps, retries) = route::steps(&call.state.snapshot, &resolved, &worker.random);
-
-    keep_speakers(&call, &mut steps)?;
+    keep_speakers(&call, &mut tally.story.route)?;
     worker.retries.request(worker.millis(tally.started));
-    attempts(worker, &call, &steps, retries.unwrap_or(RETRIES), tally)
+    attempts(worker, &call, retries.unwrap_or(RETRIES), tally)
         .await
         .map(|parts| Served::Answer(Box::new(parts)))
 }
@@ -125,7 +137,6 @@ async fn stages(
 async fn attempts(
     worker: &Rc<Worker>,
     call: &Call,
-    steps: &[Step],
     retries: u32,
     tally: &mut Tally,
 ) -> Result<answer::Parts, Refusal> {
@@ -135,16 +146,18 @@ async fn attempts(
     let place = worker.open.enter(call.token, std::rc::Rc::clone(tally.caller.beat.pulse()));
     while tried.len() < ATTEMPTS {
         // The newest keys, not the pinned ones: a key that was withdrawn meanwhile must not be used.
-        let Some(state) = worker.held.pin() else { break };
+        let newer = if worker.held.is_newest(&call.state) { None } else { worker.held.pin() };
+        let state = newer.as_ref().unwrap_or(&call.state);
         // A client that was revoked while its body came in, or between two attempts, gets no answer.
-        if !std::sync::Arc::ptr_eq(&state, &call.state) || place.is_cut() == Some(Cut::Client) {
+        if newer.is_some() || place.is_cut() == Some(Cut::Client) {
             auth::admitted(&state.snapshot, call.token, worker.since_epoch(tally.started).as_secs())?;
         }
         let sent = Instant::now();
         let now = worker.millis(sent);
+        let steps = &tally.story.route;
         let Some(chosen) = choose(steps, &tried, &state.keyring, now, worker.random.next()) else {
             // Keys that a swap takes away in this moment are closed in the old state and replaced in the new one.
-            if worker.held.is_newest(&state) {
+            if worker.held.is_newest(state) {
                 break;
             }
             continue;
@@ -154,29 +167,20 @@ async fn attempts(
         if is_retry && (left == 0 || (chosen.again && !worker.retries.take(now))) {
             break;
         }
-        let (Some(step), Some(lease)) = (steps.get(chosen.step), chosen.key.lease(chosen.take)) else {
+        let (Some(step), Some(lease)) = (steps.get(chosen.step).cloned(), chosen.key.lease(chosen.take))
+        else {
             // Taken away in this moment: that was no attempt.
             continue;
         };
         left -= u32::from(is_retry);
         place.uses(chosen.key.number);
-        tally.attempt_begins(call, step, &chosen.key.id);
-        let answered = attempt(worker, call, step, (&lease, &place)).await;
-        tally.attempt_ended(answered.as_ref().err());
+        tally.attempt_begins(call, &step, &chosen.key.id);
+        let answered = attempt(worker, call, &step, (&lease, &place)).await;
+        let took = sent.elapsed();
+        tally.attempt_ended(step, &chosen.key.id, answered.as_ref().err(), took);
         match answered {
-            Ok(answer) => {
-                tally.served_by =
-                    Some((std::sync::Arc::clone(&step.target), std::sync::Arc::clone(&chosen.key.id)));
-                return Ok(answer::Parts::new(call, answer, (lease, place), tried.len() + 1, sent.elapsed()));
-            }
+            Ok(answer) => return Ok(answer::Parts::new(call, answer, (lease, place), tried.len() + 1, took)),
             Err(failure) => {
-                tally.served_by =
-                    Some((std::sync::Arc::clone(&step.target), std::sync::Arc::clone(&chosen.key.id)));
-                tally.attempts.push(Attempted {
-                    target: step.target.label.to_string(),
-                    status: failure.status.map(|status| status.as_u16()),
-                    reason: failure.reason,
-                });
                 let verdict = failure.verdict;
                 count_refusal(&chosen.key, &failure);
                 let better =
@@ -192,7 +196,7 @@ async fn attempts(
     if let Some(Tried { key, verdict: route::Verdict::Refused, .. }) = tried.last() {
         key.failed();
     }
-    give_up(worker, call, steps, (last, tried.len()), tally)
+    give_up(worker, call, (last, tried.len()), tally)
 }
 
 /// What the control plane learns of a key that its provider does not take.
@@ -207,11 +211,10 @@ fn count_refusal(key: &Key, failure: &Failure) {
 fn give_up(
     worker: &Worker,
     call: &Call,
-    steps: &[Step],
     (last, tried): (Option<Failure>, usize),
-    tally: &mut Tally,
+    tally: &Tally,
 ) -> Result<answer::Parts, Refusal> {
-    let attempts = std::mem::take(&mut tally.attempts);
+    let attempts: Vec<Attempted> = tally.story.failed.iter().map(attempted).collect();
     match last {
         Some(Failure { passed: Some(passed), .. }) => Ok(answer::Parts::passed(call, *passed, tried.max(1))),
         Some(failure) if failure.reason == NO_ROOM => Err(Refusal::overloaded(NO_ROOM)),
@@ -222,18 +225,30 @@ fn give_up(
             if now.keyring.is_lapsed() {
                 return Err(Refusal::secrets_unavailable());
             }
-            Err(Refusal::upstream(http::StatusCode::BAD_GATEWAY, no_key(&now.keyring, steps), attempts))
+            let (status, reason) = no_key(&now.keyring, &tally.story.route);
+            Err(Refusal::upstream(status, reason, attempts))
         }
+    }
+}
+
+fn attempted(one: &Try) -> Attempted {
+    Attempted {
+        target: one.target.label.to_string(),
+        status: (one.status > 0).then_some(one.status),
+        reason: one.reason,
     }
 }
 
 /// Why no key of these targets may be used: each rests because its provider refused it, they are withheld, or there is
 /// none.
-fn no_key(keyring: &Keyring, steps: &[Step]) -> &'static str {
+fn no_key(keyring: &Keyring, steps: &[Step]) -> (StatusCode, &'static str) {
     if steps.iter().any(|step| !keyring.of(&step.target.provider.name).is_empty()) {
-        return "upstream_auth_failed";
+        return (StatusCode::BAD_GATEWAY, "upstream_auth_failed");
     }
-    steps.iter().find_map(|step| step.target.provider.withheld).unwrap_or("no_key_configured")
+    let withheld = steps.iter().find_map(|step| step.target.provider.withheld);
+    withheld.map_or((StatusCode::SERVICE_UNAVAILABLE, "no_healthy_upstream"), |why| {
+        (StatusCode::BAD_GATEWAY, why)
+    })
 }
 
 /// Only targets that speak the caller's dialect: other crossings are not served yet.
@@ -297,6 +312,6 @@ fn patience(headers: &HeaderMap) -> Result<Option<Duration>, Refusal> {
 }
 
 /// For the count: a refusal is an ending too.
-pub(crate) fn ending(status: http::StatusCode) -> Outcome {
+pub(crate) fn ending(status: StatusCode) -> Outcome {
     if status.is_success() { Outcome::Served } else { Outcome::Refused }
 }

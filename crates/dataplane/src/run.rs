@@ -4,7 +4,7 @@ use crate::{
     control,
     ingress::BodyBudget,
     listen::{Accept, Strangers},
-    meter::Totals,
+    meter::{Bell, Budget, DISK_LIMIT, Ends, Spool, SpoolCounts, Spooling, Totals, Tray},
     observe::{Core, Faults, Tracer},
     random::Random,
     route::RetryBudget,
@@ -124,6 +124,7 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
     let exporting = settings.otlp.as_deref();
     let exporting =
         exporting.map(|endpoint| Exporting::start(endpoint, SERVICE, &settings.id)).transpose()?;
+    let (budget, bell) = (Arc::<Budget>::default(), Arc::<Bell>::default());
     let shared = Shared {
         tracer: exporting.as_ref().map(Tracer::new),
         spans: exporting.as_ref().map(Exporting::spans),
@@ -132,12 +133,14 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
         budget: Arc::new(BodyBudget::default()),
         cores: (0..count).map(|_| Arc::new(Core::default())).collect(),
         faults: (0..count).map(|_| Arc::new(Faults::default())).collect(),
-        totals: (0..count).map(|_| Arc::default()).collect(),
+        trays: (0..count).map(|_| Arc::new(Tray::new(Arc::clone(&budget), Arc::clone(&bell)))).collect(),
+        totals: Arc::default(),
+        usage: Arc::default(),
         epoch: std::time::Instant::now(),
         connections: (crate::listen::room() / count).max(1),
     };
     let disk = settings.state.as_ref().map(|at| last_good(at, &shared)).transpose()?.flatten();
-    let mut threads = Vec::with_capacity(count + 2);
+    let mut threads = Vec::with_capacity(count + 3);
     for number in 0..count {
         let accept = (settings.listener.try_clone()?, settings.tls.clone());
         threads.push(serving_thread(number, accept, &shared, &connector, &signals)?);
@@ -146,8 +149,25 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
     let keeper = disk.map(|disk| Keeper::start(disk, Arc::clone(&shared.status))).transpose()?;
     let (keeper, disk_thread) = keeper.unzip();
     threads.extend(disk_thread);
+    let incarnation = control::incarnation();
+    // Where the last good state cannot be kept, nothing is.
+    let state = settings.state.as_ref().filter(|_| keeper.is_some());
+    let limit = state.map_or(DISK_LIMIT, |at| at.usage_limit);
+    let dir = state.map(|at| at.dir.as_path());
+    let spool = Spool::open(dir, &incarnation, limit, Arc::clone(&shared.usage));
+    let ends = Ends {
+        trays: shared.trays.clone(),
+        budget,
+        bell,
+        totals: Arc::clone(&shared.totals),
+        counts: Arc::clone(&shared.usage),
+        replica: settings.id.clone(),
+    };
+    let (spooling, spool_thread) = Spooling::start(spool, ends)?;
+    threads.push(spool_thread);
     let places = (listen, ops_address);
-    threads.push(control::thread(settings, shared, (connector, keeper), (signals, gone), places)?);
+    let hands = control::Hands { connector, keeper, spooling, incarnation };
+    threads.push(control::thread(settings, shared, hands, (signals, gone), places)?);
     if let Some(exporting) = exporting {
         threads = vec![last_spans(threads, exporting)?];
     }
@@ -210,7 +230,9 @@ pub(crate) struct Shared {
     pub(crate) budget: Arc<BodyBudget>,
     pub(crate) cores: Vec<Arc<Core>>,
     pub(crate) faults: Vec<Arc<Faults>>,
-    pub(crate) totals: Vec<Arc<Mutex<Totals>>>,
+    pub(crate) trays: Vec<Arc<Tray>>,
+    pub(crate) totals: Arc<Mutex<Totals>>,
+    pub(crate) usage: Arc<SpoolCounts>,
     pub(crate) epoch: std::time::Instant,
     connections: usize,
 }
@@ -224,7 +246,7 @@ fn serving_thread(
 ) -> Result<JoinHandle<()>, StartError> {
     let at = |what: &'static str| io::Error::other(format!("no {what} for core {number}"));
     let core = Arc::clone(shared.cores.get(number).ok_or_else(|| at("counters"))?);
-    let totals = Arc::clone(shared.totals.get(number).ok_or_else(|| at("totals"))?);
+    let tray = Arc::clone(shared.trays.get(number).ok_or_else(|| at("tray"))?);
     let faults = Arc::clone(shared.faults.get(number).ok_or_else(|| at("faults"))?);
     let tracer = shared.tracer.clone();
     let (held, budget, connector) = (Arc::clone(&shared.held), Arc::clone(&shared.budget), connector.clone());
@@ -240,7 +262,7 @@ fn serving_thread(
             connector,
             random: Random::new(),
             core,
-            totals,
+            tray,
             faults,
             budget,
             tracer,
@@ -265,6 +287,7 @@ fn serving_thread(
             };
             let accept = Accept { listener, tls: tls.map(TlsAcceptor::from), connections };
             let (sweep, cutter) = (sweep(Rc::clone(&worker)), Rc::clone(&worker));
+            let open = Rc::clone(&worker.open);
             let cutting = async move {
                 cutter.cut_revoked().await;
                 std::future::pending::<()>().await
@@ -273,6 +296,7 @@ fn serving_thread(
                 () = crate::listen::serve(worker, accept, end) => {}
                 () = sweep => {}
                 () = cutting => {}
+                () = open.cut_late() => {}
             }
         });
     };
@@ -284,7 +308,7 @@ async fn sweep(worker: Rc<Worker>) {
         tokio::time::sleep(SWEEP_EVERY).await;
         let now = Instant::now();
         worker.anchor.set((now, crate::clock::since_epoch()));
-        worker.pool.sweep(now);
+        worker.pool.sweep();
     }
 }
 

@@ -2,14 +2,13 @@
 
 use crate::{
     ingress::BodyBudget,
-    meter::Totals,
+    meter::Tray,
     observe::{Core, Faults, Tracer},
     open::{LAST_READ, Open},
     random::Random,
     sync::Held,
     upstream::{Connector, Pool},
 };
-use parking_lot::Mutex;
 use std::{
     cell::Cell,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -26,7 +25,7 @@ pub(crate) struct Worker {
     pub(crate) connector: Connector,
     pub(crate) random: Random,
     pub(crate) core: Arc<Core>,
-    pub(crate) totals: Arc<Mutex<Totals>>,
+    pub(crate) tray: Arc<Tray>,
     pub(crate) faults: Arc<Faults>,
     pub(crate) budget: Arc<BodyBudget>,
     pub(crate) tracer: Option<Tracer>,

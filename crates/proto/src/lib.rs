@@ -20,6 +20,7 @@ pub mod fleet {
             clippy::allow_attributes,
             clippy::allow_attributes_without_reason,
             clippy::excessive_nesting,
+            clippy::too_many_lines,
             reason = "generated"
         )
     )]

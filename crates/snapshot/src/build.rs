@@ -4,9 +4,10 @@ use crate::{
     Alias, Client, Clients, Credential, DigestKey, Invalid, Pattern, Price, Provider, Secret, Settings,
     Snapshot, Strategy, Target, Timeouts, TokenDigest, Version, resolve::Named, state_hash,
 };
+use foldhash::{HashMap, HashMapExt};
 use keyway_proto::snapshot::v1::{self as wire, ClientState, CredentialState, Kind, Resource};
 use prost::Message;
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 #[derive(Default)]
 struct Parts {

@@ -20,16 +20,20 @@ pub use client::{Client, Clients, DigestKey, Pattern, TokenDigest};
 pub use hash::{StateHash, state_hash};
 pub use invalid::Invalid;
 pub use keyway_proto::snapshot::v1::{
-    ClientState, CredentialState, Dialect, Endpoint, Meter, Strategy, StreamEnd,
+    ClientState, CredentialState, Dialect, Endpoint, Meter, PriceOrigin, ServiceTier, Strategy, StreamEnd,
 };
 pub use model::{Alias, Target};
-pub use price::{METERS, NanoDollars, Price};
+pub use price::{
+    Bill, Charge, METERS, NanoDollars, Price, Rate, Rules, Used, When, percent, service_tier_by_name,
+    service_tier_name,
+};
 pub use provider::{Auth, EndpointUrl, Origin, Provider, Surface, standard_path};
 pub use resolve::{Refused, Resolved};
 pub use secret::Secret;
 pub use version::Version;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use foldhash::HashMap;
+use std::{sync::Arc, time::Duration};
 
 /// Bounds and defaults that hold for a whole data plane.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! What a caller may ask for: targets, and aliases over them.
 
-use crate::{Price, Provider, Strategy, Timeouts};
+use crate::{Bill, Price, Provider, Strategy, Timeouts, Used};
 use http::HeaderValue;
 use std::sync::Arc;
 
@@ -43,5 +43,18 @@ impl Target {
         let label = format!("{}/{model}", provider.name);
         let label_header = HeaderValue::from_str(&label).ok();
         Self { provider, model: model.into(), label: label.into(), label_header, price }
+    }
+
+    /// What a request cost that was served with the key named `provider/key/version`; `None` = not known.
+    #[must_use]
+    pub fn bill(&self, key: &str, used: &Used<'_>) -> Option<Bill> {
+        let (price, discount) = self.price_for(key);
+        price?.bill(used, discount)
+    }
+
+    /// The price that holds for a key, and its discount in ten-thousandths of a percent.
+    #[must_use]
+    pub fn price_for(&self, key: &str) -> (Option<&Arc<Price>>, u32) {
+        self.provider.key_prices.of(key, &self.model, self.price.as_ref())
     }
 }

@@ -1,6 +1,7 @@
 //! Where models are served: origins, the URL of every endpoint, how a credential is presented.
 //! All URLs are put together once, when a state is built, so that a request only clones them.
 
+use crate::price::KeyPrices;
 use crate::{Dialect, Endpoint, Invalid, StreamEnd, Timeouts};
 use http::{HeaderName, HeaderValue, Uri, uri::PathAndQuery};
 use keyway_proto::snapshot::v1::{self as wire, AuthScheme, Kind};
@@ -25,6 +26,8 @@ pub struct Provider {
     pub built_in: bool,
     /// Why none of its keys may be used, as `error.reason`; `None` = they may.
     pub withheld: Option<&'static str>,
+    /// Of keys that are charged otherwise.
+    pub(crate) key_prices: KeyPrices,
 }
 
 /// One wire format at a provider.
@@ -131,6 +134,7 @@ impl Provider {
             timeouts: from.timeouts.map(Timeouts::from).unwrap_or_default(),
             built_in: from.built_in,
             withheld: withheld(&from.withheld),
+            key_prices: KeyPrices::build(from)?,
         })
     }
 

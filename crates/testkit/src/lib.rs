@@ -1,5 +1,6 @@
 //! Simulated peers for tests: provider with faults, load, processes.
 
+pub mod billing;
 pub mod caller;
 pub mod load;
 pub mod process;

@@ -83,8 +83,15 @@ pub(super) async fn every_get(operator: &mut Operator) -> Outcome {
     let replica = fleet.pointer("/0/id").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
     let api = operator.call("GET", "/api/v1/openapi.json", "").await?.json();
     let paths = api.get("paths").and_then(serde_json::Value::as_object).ok_or("no paths")?;
+    let logs = operator.call("GET", "/api/v1/logs", "").await?.json();
+    let record =
+        logs.pointer("/records/0/id").and_then(serde_json::Value::as_str).ok_or("no record")?.to_owned();
     let mut asked = 0;
-    for path in paths.iter().filter(|(_, verbs)| verbs.get("get").is_some()).map(|(path, _)| path) {
+    // What follows the records has no end, and holds no more than they do.
+    let ends = |path: &&String| !path.ends_with("/logs/follow");
+    for path in
+        paths.iter().filter(|(_, verbs)| verbs.get("get").is_some()).map(|(path, _)| path).filter(ends)
+    {
         let named = |kind: &str, name: &str| {
             path.replace("{name}", if path.contains(kind) { name } else { "{name}" })
         };
@@ -103,6 +110,8 @@ pub(super) async fn every_get(operator: &mut Operator) -> Outcome {
                 .replace("{*id}", "gpt-4.1")
                 .replace("/providers/{id}", "/providers/openai")
                 .replace("{id}", "gpt-4.1")
+        } else if path.contains("/logs/") {
+            path.replace("{id}", &record)
         } else {
             path.replace("{provider}", "sim").replace("{key}", "new").replace("{id}", &replica)
         };

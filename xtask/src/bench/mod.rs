@@ -49,6 +49,9 @@ pub(crate) struct Args {
     /// Also send 1,000,000 requests twice to each subject, to see whether its memory grows
     #[arg(long)]
     memory: bool,
+    /// Further clients in keyway.yaml, which ask for nothing
+    #[arg(long, default_value_t = 0)]
+    clients: usize,
     /// Run ahead of everything else on this machine (needs root and the kernel's autogroups)
     #[arg(long)]
     priority: bool,
@@ -78,7 +81,7 @@ pub(crate) fn run(args: &Args) -> Outcome<()> {
     }
     let machine = Machine::look()?;
     let _ahead = args.priority.then(process::Ahead::of_others).transpose()?;
-    let stage = Stage::set(args.upstream)?;
+    let stage = Stage::set(args.upstream, args.clients)?;
     let mut subjects = Vec::new();
     for kind in kinds {
         match Subject::start(kind, &stage, args) {

@@ -28,7 +28,7 @@ Written by `cargo xtask bench --markdown docs/benchmarks.md`, which runs everyth
 - Where a subject's core is not fully busy, load, provider or other work on the machine were the limit, and its
   requests per second could be higher.
 - `--quick` takes under two minutes; `--case` and `--subject` choose; `--memory` adds the last columns of memory;
-  `--priority` keeps other work on the machine out of the way; `--url` measures a proxy that runs already.";
+  `--clients N` adds that many clients to the snapshot; `--priority` keeps other work on the machine out of the way; `--url` measures a proxy that runs already.";
 
 // === impl Page ===
 

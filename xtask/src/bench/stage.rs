@@ -22,6 +22,8 @@ pub(super) struct Stage {
     /// Where the release binaries lie.
     binaries: PathBuf,
     pub(super) upstream: SocketAddr,
+    /// In keyway.yaml, beside the one that asks.
+    pub(super) clients: usize,
     simulator: Running,
 }
 
@@ -29,7 +31,7 @@ const START_LIMIT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(5);
 
 impl Stage {
-    pub(super) fn set(upstream: Option<SocketAddr>) -> Outcome<Self> {
+    pub(super) fn set(upstream: Option<SocketAddr>, clients: usize) -> Outcome<Self> {
         let folder = tempfile::Builder::new().prefix("keyway-bench-").tempdir()?;
         let binaries = target_folder()?.join("release");
         let upstream = match upstream {
@@ -40,7 +42,7 @@ impl Stage {
         command.args(["--listen", &upstream.to_string()]);
         let log = folder.path().join("upstream.log");
         let simulator = Running::start(command, &log)?;
-        let stage = Self { folder, binaries, upstream, simulator };
+        let stage = Self { folder, binaries, upstream, clients, simulator };
         let asked = Instant::now();
         while stage.pace(0).is_err() {
             if asked.elapsed() > START_LIMIT {

@@ -17,10 +17,11 @@ pub(crate) fn install() -> Outcome {
     Outcome::one(python().and_then(|()| node()).and_then(|()| openclaw()))
 }
 
-/// The Python SDKs, which the strict provider needs too, a collector of traces, and a reader of YAML.
+/// The Python SDKs, which the strict provider needs too, a collector of traces, a reader of YAML, and prices to compare
+/// with.
 fn python() -> Result<(), String> {
     let folder = sdk::folder().join("python");
-    let pins = ["strict_provider", "telemetry", "deploy"]
+    let pins = ["strict_provider", "telemetry", "deploy", "prices"]
         .map(|name| root().join("tests").join(name).join("requirements.txt"));
     install_once(&folder, &pins, || {
         let mut venv = Command::new("python3");

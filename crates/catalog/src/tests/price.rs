@@ -1,6 +1,6 @@
 //! Decimal strings become exact integers, and a price reaches the snapshot whole.
 
-use crate::{Catalog, Meter, Money, Price};
+use crate::{Catalog, Meter, Model, Money, Price};
 use keyway_proto::snapshot::v1 as wire;
 
 #[test]
@@ -51,26 +51,21 @@ fn a_number_or_an_unknown_meter_in_a_file_is_refused() {
 }
 
 #[test]
-fn tiers_in_the_snapshot_repeat_the_rates_that_they_keep() {
-    let price: Price = toml::from_str(
-        "input = \"1\"\noutput = \"2\"\ncitation = \"5\"\ntiers = [{ above = 200000, input = \"3\" }]",
+fn a_row_compiles_with_its_tiers() {
+    let row: Model = toml::from_str(
+        "id = 'm'\nprice = { input = '1', citation = '5', video_input = '7', tiers = [{ above = 200000, input = '3' }] }",
     )
     .unwrap();
     let rate = |meter: wire::Meter, femto_dollars| wire::Rate { meter: meter.into(), femto_dollars };
-    assert_eq!(price.rates.get(Meter::Citation), Some(Money(5_000_000_000)));
-    assert_eq!(
-        price.to_proto(),
-        wire::Price {
-            rates: vec![rate(wire::Meter::Input, 1_000_000_000), rate(wire::Meter::Output, 2_000_000_000)],
-            tiers: vec![wire::PriceTier {
-                above_input_tokens: 200_000,
-                rates: vec![
-                    rate(wire::Meter::Input, 3_000_000_000),
-                    rate(wire::Meter::Output, 2_000_000_000)
-                ],
-            }],
-        }
-    );
+    let expected = wire::Price {
+        rates: vec![rate(wire::Meter::Citation, 5_000_000_000), rate(wire::Meter::Input, 1_000_000_000)],
+        tiers: vec![wire::PriceTier {
+            above_input_tokens: 200_000,
+            rates: vec![rate(wire::Meter::Input, 3_000_000_000)],
+        }],
+        ..wire::Price::default()
+    };
+    assert_eq!(row.to_proto(false), Some(expected));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::model::{cost, rate};
 use crate::args::Output;
 use crate::failure::Failure;
 use crate::print::{self, Table, cell};
@@ -16,10 +17,22 @@ pub(crate) struct Explain {
     /// What it would ask for
     #[arg(long, value_name = "M")]
     model: String,
+    /// Input tokens that the cost is estimated for
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    input_tokens: u64,
+    /// Output tokens that the cost is estimated for
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    output_tokens: u64,
 }
 
 pub(crate) async fn run(server: &Server, output: Output, verb: Explain) -> Result<(), Failure> {
-    let answer = server.post("/explain", &json!({ "client": verb.client, "model": verb.model })).await?;
+    let question = json!({
+        "client": verb.client,
+        "model": verb.model,
+        "input_tokens": verb.input_tokens,
+        "output_tokens": verb.output_tokens,
+    });
+    let answer = server.post("/explain", &question).await?;
     if output == Output::Json {
         print::json(&answer);
         return Ok(());
@@ -41,5 +54,22 @@ pub(crate) async fn run(server: &Server, output: Output, verb: Explain) -> Resul
         ]);
     }
     print::line(&table.fitted());
+    print::line("");
+    let none = "no target would be charged";
+    let mut costs = Table::new(&["TARGET", "INPUT", "OUTPUT", "ESTIMATE", "BY"], none);
+    for target in answer.get("targets").map(print::list).into_iter().flatten() {
+        costs.row([
+            format!("{}/{}", cell(target, "provider"), cell(target, "model")),
+            rate(target, "input"),
+            rate(target, "output"),
+            cost(target.get("estimate").unwrap_or(&Value::Null)),
+            cell(target, "estimate.price_rules"),
+        ]);
+    }
+    print::line(&costs.fitted());
+    print::note(&format!(
+        "USD: a million tokens in and out; the estimate is for {} tokens in, {} out, at list price",
+        verb.input_tokens, verb.output_tokens
+    ));
     Ok(())
 }

@@ -6,9 +6,11 @@ pub(crate) mod backup;
 pub(crate) mod client;
 pub(crate) mod doctor;
 pub(crate) mod explain;
+mod filters;
 pub(crate) mod fleet;
 pub(crate) mod key;
 pub(crate) mod login;
+pub(crate) mod logs;
 pub(crate) mod model;
 pub(crate) mod operator;
 pub(crate) mod provider;
@@ -16,6 +18,8 @@ pub(crate) mod restore;
 mod secret;
 pub(crate) mod team;
 pub(crate) mod up;
+pub(crate) mod usage;
+pub(crate) mod why;
 
 use std::future::Future;
 
@@ -53,6 +57,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Client(verb) => ask(&global, async |server, output| client::run(server, output, verb).await),
         Verb::Team(verb) => ask(&global, async |server, output| team::run(server, output, verb).await),
         Verb::Explain(verb) => ask(&global, async |server, output| explain::run(server, output, verb).await),
+        Verb::Usage(verb) => ask(&global, async |server, output| usage::run(server, output, *verb).await),
+        Verb::Logs(verb) => ask(&global, async |server, output| logs::run(server, output, *verb).await),
+        Verb::Why(verb) => ask(&global, async |server, output| why::run(server, output, &verb).await),
         Verb::Operator(verb) => {
             ask(&global, async |server, output| operator::run(server, output, verb).await)
         }

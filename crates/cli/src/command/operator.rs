@@ -48,7 +48,7 @@ pub(crate) enum Operator {
 pub(crate) struct Create {
     /// Lowercase letters, digits, '.', '_', '-'
     name: String,
-    /// What it may, comma-separated or repeated: config:read, config:write, keys:read, keys:write, secrets:write, nodes:read, nodes:write, audit:read, backup:create, backup:restore, operators:read, operators:write; admin is all, viewer all that only reads
+    /// What it may, comma-separated or repeated: config:read, config:write, keys:read, keys:write, secrets:write, nodes:read, nodes:write, audit:read, backup:create, backup:restore, operators:read, operators:write, usage:read; admin is all, viewer all that only reads
     #[arg(long = "scope", required = true, value_delimiter = ',', value_name = "S")]
     scopes: Vec<String>,
     /// Bind it to the clients of this team

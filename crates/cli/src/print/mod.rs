@@ -1,5 +1,7 @@
 //! What goes to stdout and stderr, and how it looks.
 
+mod columns;
+mod number;
 mod table;
 mod yaml;
 
@@ -11,12 +13,19 @@ use serde_json::Value;
 use crate::args::Output;
 use crate::failure::Failure;
 
-pub(crate) use table::{Table, cell, fields, list, moment};
+pub(crate) use columns::{Columns, Rank};
+pub(crate) use number::{aligned, thousands, usd};
+pub(crate) use table::{Table, cell, fields, list, moment, width};
 pub(crate) use yaml::yaml;
 
 /// One or more whole lines to stdout. A reader that went away (`| head`) is no fault of ours.
 pub(crate) fn line(text: &str) {
     let _ = writeln!(io::stdout().lock(), "{text}");
+}
+
+/// As `line`; false: nobody reads any more, so that more lines are in vain.
+pub(crate) fn is_read(text: &str) -> bool {
+    writeln!(io::stdout().lock(), "{text}").is_ok()
 }
 
 /// A line for people beside the result, to stderr.

@@ -31,10 +31,7 @@ impl Table {
 
     /// As text for the terminal that there is.
     pub(crate) fn fitted(&self) -> String {
-        let stdout = std::io::stdout();
-        // A terminal that does not know its width says 0.
-        let known = stdout.is_terminal() && tcgetwinsize(&stdout).is_ok_and(|size| size.ws_col > 0);
-        self.text(if known { None } else { Some(PIPED_WIDTH) })
+        self.text(if terminal_width().is_some() { None } else { Some(PIPED_WIDTH) })
     }
 
     /// As text of at most this width; `None` = the terminal's. Only words longer than a column's share are broken.
@@ -57,6 +54,18 @@ impl Table {
         let text = table.to_string();
         text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// Columns that there are to print on.
+pub(crate) fn width() -> usize {
+    usize::from(terminal_width().unwrap_or(PIPED_WIDTH))
+}
+
+/// `None`: stdout is no terminal, or one that does not know its width and says 0.
+fn terminal_width() -> Option<u16> {
+    let stdout = std::io::stdout();
+    let size = stdout.is_terminal().then(|| tcgetwinsize(&stdout).ok()).flatten();
+    size.map(|size| size.ws_col).filter(|&columns| columns > 0)
 }
 
 /// The field at this path (`price.input`) as a table shows it: `-` if there is none, lists joined by commas.

@@ -1,13 +1,16 @@
-//! Server-sent events: each `data:` line's JSON, one after the other.
+//! Server-sent events: each one's name and the JSON of its `data:` lines, one after the other.
 
 use std::time::Duration;
 
 use reqwest::{Method, Response};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::{ANSWER_LIMIT, Server, refused, root_cause};
 use crate::failure::Failure;
 
+/// A stream that says nothing for so long is dead: the control plane writes a comment every 15 s.
+const SILENCE: Duration = Duration::from_secs(45);
 /// Bytes of one event at most.
 const EVENT_LIMIT: usize = 4 << 20;
 
@@ -39,19 +42,26 @@ impl Server {
 // === impl Events ===
 
 impl Events {
-    /// The next one; `None`: the stream has ended. May be dropped and called again without loss.
+    /// What the next one says; `None`: the stream has ended. May be dropped and called again without loss.
     pub(crate) async fn next(&mut self) -> Result<Option<Value>, Failure> {
+        Ok(self.named().await?.map(|(_, value)| value))
+    }
+
+    /// The next one with its name, `message` where it has none. Else as `next`.
+    pub(crate) async fn named(&mut self) -> Result<Option<(String, Value)>, Failure> {
         loop {
             while let Some(event) = self.whole() {
                 if let Some(value) = data(&event) {
-                    return Ok(Some(value));
+                    return Ok(Some((name(&event), value)));
                 }
             }
             let lost = |error: reqwest::Error| Failure::Unreachable {
                 server: self.server.clone(),
                 reason: root_cause(&error),
             };
-            let Some(chunk) = self.response.chunk().await.map_err(lost)? else { return Ok(None) };
+            let silent = |_| Failure::TimedOut(format!("{} says nothing any more", self.server));
+            let chunk = timeout(SILENCE, self.response.chunk()).await.map_err(silent)?;
+            let Some(chunk) = chunk.map_err(lost)? else { return Ok(None) };
             self.rest.extend_from_slice(&chunk);
             if self.rest.len() > EVENT_LIMIT {
                 return Err(Failure::Other("an event has more than 4 MiB".into()));
@@ -74,6 +84,12 @@ fn data(event: &[u8]) -> Option<Value> {
     serde_json::from_str(data.trim_start()).ok()
 }
 
+fn name(event: &[u8]) -> String {
+    let text = std::str::from_utf8(event).unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("event:"));
+    name.map_or_else(|| "message".to_owned(), |name| name.trim().to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,5 +101,7 @@ mod tests {
         assert_eq!(data(b"data: {\"a\":1}\n\n"), Some(json!({ "a": 1 })));
         assert_eq!(data(b"event: x\ndata: 5\n\n"), Some(json!(5)));
         assert_eq!(data(b"data: {\"cut\n\n"), None);
+        assert_eq!(name(b"event: missed\ndata: 5\n\n"), "missed");
+        assert_eq!(name(b"data: 5\n\n"), "message");
     }
 }

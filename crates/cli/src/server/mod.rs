@@ -202,6 +202,16 @@ pub(crate) fn segment(name: &str) -> String {
     segment
 }
 
+/// A path with the questions that have an answer: `/usage?by=client&since=24h`.
+pub(crate) fn query(path: &str, fields: &[(&str, Option<&str>)]) -> String {
+    let mut text = path.to_owned();
+    for (name, value) in fields.iter().filter_map(|(name, value)| Some((name, (*value)?))) {
+        text.push(if text.contains('?') { '&' } else { '?' });
+        text.push_str(&format!("{name}={}", segment(value)));
+    }
+    text
+}
+
 /// The API's `{"error": {...}}` as a failure. Several faults at once stand in `problems`.
 fn refused(status: StatusCode, body: &[u8], server: &str) -> Failure {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();

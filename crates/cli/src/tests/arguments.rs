@@ -24,6 +24,9 @@ fn every_verb_of_the_issue_is_there() {
         "client",
         "team",
         "explain",
+        "usage",
+        "logs",
+        "why",
         "fleet",
         "key",
         "doctor",
@@ -61,6 +64,11 @@ fn usage_errors_end_with_2() {
         &["keyway", "audit", "list", "--limit", "0"],
         &["keyway", "restore", "f", "--epoch", "0"],
         &["keyway", "backup"],
+        &["keyway", "usage", "--limit", "0"],
+        &["keyway", "usage", "--sort", "colour"],
+        &["keyway", "logs", "-f", "--until", "today"],
+        &["keyway", "logs", "--outcome", "lost"],
+        &["keyway", "why"],
     ];
     for arguments in wrong {
         let error = Cli::try_parse_from(*arguments).expect_err("must be refused");

@@ -7,6 +7,8 @@ mod looks;
 #[cfg(test)]
 mod provider;
 #[cfg(test)]
+mod reports;
+#[cfg(test)]
 mod running;
 #[cfg(test)]
 mod up;

@@ -4,9 +4,11 @@ mod client;
 mod model;
 mod names;
 mod plain;
+mod price;
 mod provider;
 mod references;
 mod unenforced;
+mod usage;
 
 pub use names::name as check_name;
 pub use references::references;
@@ -33,6 +35,9 @@ pub fn check(file: &File) -> Vec<Problem> {
         client::check(&mut findings.below("clients", name), name, client);
     }
     client::check_same_tokens(&mut findings.at("clients"), &file.clients);
+    if let Some(usage) = &file.usage {
+        usage::check(&mut findings.at("usage"), usage);
+    }
     plain::check(&mut findings, file);
     findings.problems
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::price::prices;
 use super::{At, names};
 use crate::file::{Auth, Provider, Secret, Timeouts};
 use crate::nearest::hint;
@@ -49,9 +50,7 @@ pub(super) fn check(at: &mut At<'_>, name: &str, provider: &Provider) {
     keys(at, provider);
     auth(at, provider);
     headers(&mut at.field("headers"), provider);
-    for model in provider.prices.keys() {
-        at.field("prices").report_field(model, names::model(model));
-    }
+    prices(&mut at.field("prices"), &provider.prices);
     for (index, model) in provider.models.iter().enumerate() {
         if let Err(reason) = names::model(model) {
             at.field("models").item(index).report(reason);
@@ -138,6 +137,7 @@ fn keys(at: &mut At<'_>, provider: &Provider) {
             at.report_field("secret", credential(secret));
         }
         at.report_field("weight", weight(key.weight));
+        prices(&mut at.field("prices"), &key.prices);
     }
 }
 

@@ -4,9 +4,11 @@
 
 mod client;
 mod model;
+mod price;
 mod provider;
 mod scalar;
 mod secret;
+mod usage;
 
 use std::collections::BTreeMap;
 
@@ -15,9 +17,11 @@ use serde::{Deserialize, Serialize};
 
 pub use client::{Budget, Client, Limits, Period, SigV4, Team};
 pub use model::{Model, Strategy, Target};
-pub use provider::{Auth, Dialect, Key, NamedAuth, Network, Price, Provider, Rates, Timeouts};
-pub use scalar::{Expiry, Span, Usd};
+pub use price::{Price, Rates, Tokens};
+pub use provider::{Auth, Dialect, Key, NamedAuth, Network, Provider, Timeouts};
+pub use scalar::{Expiry, Percent, Size, Span, Usd};
 pub use secret::Secret;
+pub use usage::Usage;
 
 pub(crate) use scalar::TEXT_OF_NUMBER;
 
@@ -58,6 +62,9 @@ pub struct File {
     /// Traces and metrics. Not enforced yet: set OTEL_EXPORTER_OTLP_ENDPOINT.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub telemetry: Option<Open>,
+    /// How long is kept what was used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
 }
 
 /// Settings of the process that `keyway up --config` starts. A flag or an environment variable wins.

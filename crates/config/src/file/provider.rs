@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use super::{Secret, Span, Usd};
+use super::{Percent, Price, Secret, Span};
 
 /// The name of the key that `api_key` sets.
 const DEFAULT_KEY: &str = "default";
@@ -66,6 +66,12 @@ pub struct Key {
     /// Share of the requests; 1 if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
+    /// What this key is charged, by upstream model; wins over the provider's prices.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub prices: BTreeMap<String, Price>,
+    /// Off every cost of this key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discount: Option<Percent>,
 }
 
 /// A wire format.
@@ -142,44 +148,6 @@ pub struct Timeouts {
     pub connect: Option<Span>,
 }
 
-/// `0`, `free`, or rates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Price {
-    /// Costs nothing. Written `free`, read as `0` too.
-    Free,
-    /// USD per million tokens.
-    Rates(Rates),
-}
-
-/// USD per million tokens. What is left out is unknown, which is not the same as free.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[expect(missing_docs, reason = "each is the token class that it names")]
-pub struct Rates {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub input: Option<Usd>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub output: Option<Usd>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache_read: Option<Usd>,
-    #[serde(alias = "cache_write_5m", skip_serializing_if = "Option::is_none")]
-    pub cache_write: Option<Usd>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache_write_1h: Option<Usd>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reasoning: Option<Usd>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub audio_input: Option<Usd>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub audio_output: Option<Usd>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache_read_audio: Option<Usd>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub image_input: Option<Usd>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub image_output: Option<Usd>,
-}
-
 // === impl Provider ===
 
 impl Provider {
@@ -189,6 +157,8 @@ impl Provider {
             name: DEFAULT_KEY.into(),
             secret: Some(secret.clone()),
             weight: None,
+            prices: BTreeMap::new(),
+            discount: None,
         });
         short.chain(self.keys.iter().cloned())
     }
@@ -234,66 +204,5 @@ impl<'de> Visitor<'de> for AuthVisitor {
             (None, Some(query)) if fields.prefix.is_none() => Ok(Auth::Query { query }),
             _ => Err(de::Error::custom("give either `header` (with or without `prefix`) or `query`")),
         }
-    }
-}
-
-// === impl Price ===
-
-impl Serialize for Price {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Free => serializer.serialize_str("free"),
-            Self::Rates(rates) => rates.serialize(serializer),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Price {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(PriceVisitor)
-    }
-}
-
-impl JsonSchema for Price {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Price".into()
-    }
-
-    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let rates = generator.subschema_for::<Rates>();
-        schemars::json_schema!({
-            "description": "0 or free, or USD per million tokens",
-            "anyOf": [{ "const": 0 }, { "const": "free" }, rates],
-        })
-    }
-}
-
-struct PriceVisitor;
-
-impl<'de> Visitor<'de> for PriceVisitor {
-    type Value = Price;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("0, free or rates like { input: 0.15, output: 0.60 }")
-    }
-
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Price, E> {
-        if number == 0 {
-            Ok(Price::Free)
-        } else {
-            Err(E::invalid_value(de::Unexpected::Unsigned(number), &self))
-        }
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Price, E> {
-        if matches!(text, "free" | "0") {
-            Ok(Price::Free)
-        } else {
-            Err(E::invalid_value(de::Unexpected::Str(text), &self))
-        }
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Price, A::Error> {
-        Rates::deserialize(de::value::MapAccessDeserializer::new(map)).map(Price::Rates)
     }
 }

@@ -53,6 +53,16 @@ const CASES: &[(&str, &str)] = &[
         "keyway.yaml:3: models.fast.targets[0].weight: must be from 1 to 1000000",
     ),
     (
+        "usage:\n  hours: 5d\n  days: 4d\n  max_size: 3MiB\n",
+        "keyway.yaml:2: usage.hours: are kept at least as long as `minutes`\n\
+         keyway.yaml:3: usage.days: are kept at least as long as `hours`\n\
+         keyway.yaml:4: usage.max_size: is at least 16MiB",
+    ),
+    (
+        "usage: { max_size: huge }\n",
+        "keyway.yaml:1: usage.max_size: expected a size like 4GiB, 512MiB, 10GB, or bytes as a number",
+    ),
+    (
         "models:\n  openai/x: { targets: [{ provider: sandbox, model: echo }] }\n",
         "keyway.yaml:2: models.openai/x: an alias has 1 to 256 letters, digits, '.', '_', '-' or ':' and begins with a \
          letter or digit",
@@ -156,8 +166,8 @@ fn a_pasted_key_is_refused_and_never_repeated() {
 
 #[test]
 fn size_depth_and_aliases_are_bounded() {
-    let long = format!("# {}\n", "x".repeat(1 << 20));
-    assert!(faults(&long).contains("larger than 1 MiB"));
+    let long = format!("# {}\n", "x".repeat(16 << 20));
+    assert!(faults(&long).contains("larger than 16 MiB"));
     let deep = format!("limits: {}1{}", "[".repeat(200), "]".repeat(200));
     assert!(faults(&deep).contains("nested too deep"), "{}", faults(&deep));
     let mut bomb = String::from("limits:\n  a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
@@ -176,5 +186,63 @@ proptest! {
             prop_assert!(!problems.is_empty());
             prop_assert!(problems.iter().all(|problem| !problem.to_string().contains('\n')));
         }
+    }
+}
+
+#[test]
+fn prices_say_what_is_wrong_with_them() {
+    let file = |price: &str| {
+        format!("providers:\n  openai:\n    api_key: some-key-of-mine\n    prices:\n      m: {price}\n")
+    };
+    for (price, expected) in [
+        ("{ input: 1, above: { 200000: { input: 2 } }, service_tiers: { flex: { input: 0.5 } } }", ""),
+        (
+            "{ inputs: 1 }",
+            "keyway.yaml:5: providers.openai.prices.m.inputs: unknown field; did you mean input?",
+        ),
+        ("{ input: -1 }", "keyway.yaml:5: providers.openai.prices.m.input: "),
+        ("{ above: { many: { input: 2 } } }", "keyway.yaml:5: providers.openai.prices.m.above"),
+        (
+            "{ above: { 5: { above: { 6: { input: 2 } } } } }",
+            "keyway.yaml:5: providers.openai.prices.m.above.5: holds rates only",
+        ),
+        (
+            "{ above: { 5: { per_image: 1 } } }",
+            "keyway.yaml:5: providers.openai.prices.m.above.5: holds rates of tokens only",
+        ),
+        (
+            "{ service_tiers: { velvet: { input: 2 } } }",
+            "keyway.yaml:5: providers.openai.prices.m.service_tiers.velvet: is no service tier",
+        ),
+        (
+            "{ per_image: 10001 }",
+            "keyway.yaml:5: providers.openai.prices.m.per_image: is more than 10000 US dollars",
+        ),
+    ] {
+        let found = faults(&file(price));
+        assert!(
+            if expected.is_empty() { found.is_empty() } else { found.starts_with(expected) },
+            "{price}\n{found}"
+        );
+    }
+    let key = |fields: &str| {
+        format!(
+            "providers:\n  openai:\n    keys:\n      - {{ name: main, secret: some-key-of-mine, {fields} }}\n"
+        )
+    };
+    for (fields, expected) in [
+        ("discount: 12.5, prices: { m: { input: 1 }, n: free }", ""),
+        ("discount: 100.5", "keyway.yaml:4: providers.openai.keys[0].discount: "),
+        ("discount: 0.00001", "keyway.yaml:4: providers.openai.keys[0].discount: "),
+        (
+            "prices: { m: { per_second: 10001 } }",
+            "keyway.yaml:4: providers.openai.keys[0].prices.m.per_second: ",
+        ),
+    ] {
+        let found = faults(&key(fields));
+        assert!(
+            if expected.is_empty() { found.is_empty() } else { found.starts_with(expected) },
+            "{fields}\n{found}"
+        );
     }
 }

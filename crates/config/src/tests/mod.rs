@@ -50,7 +50,7 @@ fn the_full_file_loads_with_its_values() {
     let file = loaded.file;
     let keys: Vec<_> = file.providers["openai"].credentials().map(|key| (key.name, key.weight)).collect();
     assert_eq!(keys, [("main".into(), Some(2)), ("spare".into(), Some(1))]);
-    let crate::Price::Rates(rates) = file.providers["openai"].prices["gpt-4o-mini"] else { panic!("rates") };
+    let crate::Price::Rates(rates) = &file.providers["openai"].prices["gpt-4o-mini"] else { panic!("rates") };
     assert_eq!(rates.cache_read.map(Usd::nanos), Some(75_000_000));
     let fast = &file.models["fast"];
     assert_eq!(fast.strategy, Some(Strategy::Weighted));
@@ -109,9 +109,18 @@ fn references_may_stand_in_the_control_plane_already() {
 fn the_schema_knows_every_section_and_refuses_others() {
     let schema = schema();
     let sections = schema["properties"].as_object().expect("properties");
-    for section in
-        ["providers", "models", "teams", "clients", "cache", "limits", "policies", "rotation", "telemetry"]
-    {
+    for section in [
+        "providers",
+        "models",
+        "teams",
+        "clients",
+        "cache",
+        "limits",
+        "policies",
+        "rotation",
+        "telemetry",
+        "usage",
+    ] {
         assert!(sections.contains_key(section), "{section}");
     }
     assert_eq!(schema["additionalProperties"], false);

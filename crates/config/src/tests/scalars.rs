@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::{Expiry, Span, Usd};
+use crate::{Expiry, Percent, Span, Usd};
 
 #[test]
 fn spans_are_read_exactly_or_not_at_all() {
@@ -21,7 +21,8 @@ fn spans_are_read_exactly_or_not_at_all() {
         ("1w", None),
         ("s", None),
         ("", None),
-        ("367d", None),
+        ("3653d", Some(315_619_200_000)),
+        ("3654d", None),
         ("99999999999999999999", None),
     ];
     for (text, millis) in cases {
@@ -68,9 +69,30 @@ fn moments_are_utc() {
 
 proptest! {
     #[test]
-    fn what_is_shown_is_read_as_the_same(nanos in any::<u64>(), millis in 0_u64..=366 * 86_400_000, unix in 0_u64..253_402_300_800) {
+    fn what_is_shown_is_read_as_the_same(nanos in any::<u64>(), millis in 0_u64..=3_653 * 86_400_000, unix in 0_u64..253_402_300_800) {
         prop_assert_eq!(Usd::parse(&Usd::from_nanos(nanos).to_string()).map(Usd::nanos), Some(nanos));
         prop_assert_eq!(Span::parse(&Span::from_millis(millis).to_string()).map(Span::millis), Some(millis));
         prop_assert_eq!(Expiry::parse(&Expiry::from_unix(unix).to_string()).map(Expiry::unix), Some(unix));
+    }
+}
+
+#[test]
+fn percent_are_exact() {
+    for (text, parts) in [
+        ("0", Some(0)),
+        ("12.5", Some(125_000)),
+        ("12.5%", Some(125_000)),
+        (" 33.3333 % ", Some(333_333)),
+        ("100", Some(1_000_000)),
+        ("100.0001", None),
+        ("0.00001", None),
+        ("-1", None),
+        ("%", None),
+        ("ten", None),
+    ] {
+        assert_eq!(Percent::parse(text).map(Percent::ten_thousandths), parts, "{text}");
+        if let Some(percent) = Percent::parse(text) {
+            assert_eq!(Percent::parse(&percent.to_string()), Some(percent));
+        }
     }
 }

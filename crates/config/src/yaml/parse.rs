@@ -7,17 +7,17 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 use super::{Kind, Node};
 use crate::problem::Problem;
 
-/// Bytes of a file at most. 1 MiB holds some thousands of clients.
-pub(crate) const FILE_LIMIT: usize = 1 << 20;
+/// Bytes of a file at most. 100,000 clients take about 7 MB.
+pub(crate) const FILE_LIMIT: usize = 16 << 20;
 /// Levels of nesting at most; a complete file needs six.
 const DEPTH_LIMIT: usize = 32;
 /// Nodes at most, those that aliases repeat included.
-const NODE_LIMIT: usize = 200_000;
+const NODE_LIMIT: usize = 1_000_000;
 
 /// Reads one document. Stops at the first fault of syntax; goes on after a repeated key.
 pub(crate) fn parse(text: &str, file: &str) -> Result<(Node, Vec<Problem>), Problem> {
     if text.len() > FILE_LIMIT {
-        return Err(Problem::new("", format!("{file}: is larger than 1 MiB; split it and apply the parts")));
+        return Err(Problem::new("", format!("{file}: is larger than 16 MiB; split it and apply the parts")));
     }
     let mut tree = Tree {
         parser: Parser::new_from_str(text),

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     compile::origins_in,
-    doctor::{Finding, KeyFacts, clocks, configuration, keys, replicas, seal, store},
+    doctor::{Finding, KeyFacts, clocks, configuration, keys, replicas, seal, store, usage},
     plane::unix_millis,
     resource::{Body, Kind},
     rotation::RolloutView,
@@ -36,9 +36,19 @@ pub(super) async fn look(call: Call) -> Result<Answer, Fault> {
         replicas(&fleet),
         clocks(&fleet),
         of_keys(&call, at),
+        of_usage(&call).await,
         configuration(&state.export()),
     ];
     Answer::json(&Doctor { build: env!("CARGO_PKG_VERSION"), at, findings: findings.concat() })
+}
+
+async fn of_usage(call: &Call) -> Vec<Finding> {
+    match call.api.books.condition().await {
+        Ok(condition) => usage(&condition, &call.plane().state().retention()),
+        Err(error) => {
+            vec![Finding::fail("usage", error.to_string(), "look at the disk of the data directory")]
+        }
+    }
 }
 
 fn of_keys(call: &Call, now: u64) -> Vec<Finding> {

@@ -4,6 +4,7 @@
 use super::{
     answer::{Answer, Fault},
     call::Call,
+    price::{Counts, Estimate, Simple, estimate},
     view::Head,
 };
 use crate::{
@@ -12,11 +13,16 @@ use crate::{
     resource::{Body, Held, Kind, State, not_found},
 };
 use keyway_snapshot::{
-    Auth, Client, ClientState, CredentialState, Pattern, Refused, Resolved, Snapshot, Strategy, Target,
+    Auth, Client, ClientState, CredentialState, Pattern, Price, Refused, Resolved, ServiceTier, Snapshot,
+    Strategy, Target,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::cmp::Reverse;
+use std::{cmp::Reverse, sync::Arc};
+
+/// Tokens that a cost is estimated for, if nothing is said.
+const INPUT_TOKENS: u64 = 1000;
+const OUTPUT_TOKENS: u64 = 500;
 
 /// A question.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -26,6 +32,10 @@ pub(super) struct Question {
     client: String,
     /// For what.
     model: String,
+    /// What the cost is estimated for; 1000 if absent.
+    input_tokens: Option<u64>,
+    /// What the cost is estimated for; 500 if absent.
+    output_tokens: Option<u64>,
 }
 
 /// What would happen.
@@ -59,6 +69,14 @@ pub(super) struct Tried {
     state: TargetState,
     /// Why it has this state and place.
     why: String,
+    /// US dollars per million tokens by what is counted, or `free`; absent = unknown, which is not free.
+    price: Option<Simple>,
+    /// What a request of the size that was asked about would cost at list price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimate: Option<Estimate>,
+    /// What the estimate is made by: price and discount.
+    #[serde(skip)]
+    priced: (Option<Arc<Price>>, u32),
 }
 
 /// What stands in the way of a target.
@@ -90,7 +108,8 @@ pub(super) struct Alias {
 }
 
 pub(super) async fn explain(call: Call) -> Result<Answer, Fault> {
-    let Question { client: name, model: asked } = call.spec("")?;
+    let Question { client: name, model: asked, input_tokens, output_tokens } = call.spec("")?;
+    let size = Counts::tokens(input_tokens.unwrap_or(INPUT_TOKENS), output_tokens.unwrap_or(OUTPUT_TOKENS));
     let snapshot = call.plane().snapshot()?;
     let state = call.plane().state();
     let client =
@@ -104,6 +123,11 @@ pub(super) async fn explain(call: Call) -> Result<Answer, Fault> {
             rules.push(permission(patterns(&state, &name), &asked, &resolved));
             model = Some(full_name(&resolved).to_owned());
             targets = tried(&snapshot, &resolved, &mut rules);
+            for target in &mut targets {
+                let priced = (target.priced.0.as_deref(), target.priced.1);
+                let now = unix_millis() / 1000;
+                target.estimate = Some(estimate(priced, size, ServiceTier::Unspecified, now)?);
+            }
             allowed &= targets.iter().any(|target| target.state == TargetState::Ready);
         }
         Err(refused) => {
@@ -201,7 +225,7 @@ fn tried(snapshot: &Snapshot, resolved: &Resolved, rules: &mut Vec<String>) -> V
 }
 
 fn of_alias(snapshot: &Snapshot, alias: &keyway_snapshot::Alias, first: usize) -> (Vec<Tried>, String) {
-    let mut targets: Vec<&(std::sync::Arc<Target>, u32, u32)> = alias.targets.iter().collect();
+    let mut targets: Vec<&(Arc<Target>, u32, u32)> = alias.targets.iter().collect();
     if alias.strategy == Strategy::Priority {
         targets.sort_by_key(|(_, _, priority)| *priority);
         let placed = targets.iter().enumerate();
@@ -238,6 +262,8 @@ fn one(snapshot: &Snapshot, target: &Target, place: (usize, u32, u32), why: Stri
             more => (TargetState::Ready, format!("{more} active keys")),
         },
     };
+    let key = only_key(snapshot, &provider.name).unwrap_or_default();
+    let (price, discount) = target.price_for(&key);
     let why = if why.is_empty() { because } else { format!("{why}; {because}") };
     Tried {
         order,
@@ -247,7 +273,18 @@ fn one(snapshot: &Snapshot, target: &Target, place: (usize, u32, u32), why: Stri
         priority,
         state,
         why,
+        price: price.map(|price| Simple::of(price)),
+        estimate: None,
+        priced: (price.cloned(), discount),
     }
+}
+
+/// The key that serves a target, where all its active versions are one key's; else none.
+fn only_key(snapshot: &Snapshot, provider: &str) -> Option<String> {
+    let all = snapshot.credentials.get(provider)?.iter();
+    let mut active = all.filter(|credential| credential.state == CredentialState::Active);
+    let first = active.next()?;
+    active.all(|other| other.key == first.key).then(|| first.id())
 }
 
 // === impl Alias ===

@@ -19,8 +19,10 @@ mod idempotency;
 mod keys;
 mod openapi;
 mod operators;
+mod price;
 mod resources;
 mod route;
+mod usage;
 mod view;
 
 #[cfg(test)]
@@ -30,6 +32,7 @@ use crate::{
     Plane, Token,
     backup::{Backup, NoBackup},
     rotation::Counts,
+    usage::Books,
 };
 use admission::Used;
 use answer::Fault;
@@ -52,6 +55,7 @@ Every call shows an operator's token as `authorization: Bearer …`. The command
 pub struct Api {
     plane: Arc<Plane>,
     counts: Arc<Counts>,
+    books: Arc<Books>,
     token: Token,
     kept: Arc<Kept>,
     used: Used,
@@ -64,10 +68,11 @@ pub struct Api {
 impl Api {
     /// Answers with that plane whoever shows that token, which may everything, or an operator's.
     #[must_use]
-    pub fn new(plane: Arc<Plane>, counts: Arc<Counts>, token: Token) -> Self {
+    pub fn new(plane: Arc<Plane>, counts: Arc<Counts>, books: Arc<Books>, token: Token) -> Self {
         Self {
             plane,
             counts,
+            books,
             token,
             kept: Arc::default(),
             used: Used::default(),

@@ -5,7 +5,8 @@ use super::{
     answer::{Answer, Fault},
     audit, backup,
     call::Call,
-    catalog, clients, configuration, doctor, events, explain, fleet, keys, openapi, operators, resources,
+    catalog, clients, configuration, doctor, events, explain, fleet, keys, openapi, operators, price,
+    resources, usage,
     view::{ClientView, Done, Json, ModelView, ProviderView, TeamView, Written},
 };
 use crate::{fleet::Replica, resource::Scope, rotation::RolloutView};
@@ -180,6 +181,7 @@ pub(super) static ROUTES: &[Route] = &[
     route!(Post "/diff", ConfigRead, Everyone, (configuration::ApplyBody) => Done, configuration::diff, "What applying a file would change").for_files(),
     route!(Get "/export", ConfigRead, Everyone, nothing => File, configuration::export, "The whole configuration without secrets"),
     route!(Post "/explain", ConfigRead, Everyone, (explain::Question) => explain::Explained, explain::explain, "Which targets a request would try, and why"),
+    route!(Post "/price", ConfigRead, Everyone, (price::Question) => Vec<price::Priced>, price::price, "What a model costs by every rule, and what a request of a given size would"),
 
     route!(Get "/providers", ConfigRead, Everyone, nothing => Vec<ProviderView>, resources::list_providers, "Configured providers"),
     route!(Get "/providers/{name}", ConfigRead, Everyone, nothing => ProviderView, resources::show_provider, "One provider"),
@@ -224,6 +226,11 @@ pub(super) static ROUTES: &[Route] = &[
     route!(Get "/teams/{name}", ConfigRead, Team, nothing => TeamView, resources::show_team, "One team"),
     route!(Put "/teams/{name}", ConfigWrite, Everyone, (Team) => Written<TeamView>, resources::put_team, "Make or change a team").audited("team.put"),
     route!(Delete "/teams/{name}", ConfigWrite, Everyone, nothing => Done, resources::delete_team, "Delete a team").audited("team.delete"),
+
+    route!(Get "/usage", UsageRead, Everyone, nothing => usage::Page, usage::show, "What was used and what it cost, by any mix of dimensions").with_query(usage::OF_REPORT).for_teams(),
+    route!(Get "/logs", UsageRead, Everyone, nothing => usage::LogPage, usage::list, "Single requests, newest first").with_query(usage::OF_LOGS).for_teams(),
+    route!(Get "/logs/follow", UsageRead, Everyone, nothing => usage::RecordView, usage::follow, "Requests as they are booked, as server-sent events").with_query(usage::OF_FOLLOW).giving("text/event-stream").for_teams(),
+    route!(Get "/logs/{id}", UsageRead, Everyone, nothing => usage::Why, usage::show_record, "One request, and what decided where it went and what it cost").for_teams(),
 
     route!(Get "/fleet", NodesRead, Everyone, nothing => Vec<Replica>, fleet::list, "Replicas"),
     route!(Get "/fleet/{id}", NodesRead, Everyone, nothing => Replica, fleet::show, "One replica"),

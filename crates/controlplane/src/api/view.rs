@@ -6,7 +6,7 @@ use crate::{
     resource::{Body, Change, Held, KeyDocument, KeyState, KeyVersion, Made, Proof, Shown},
     vault::short,
 };
-use keyway_config::{Client, Model, Provider, Team};
+use keyway_config::{Client, Model, Percent, Price, Provider, Team};
 use keyway_proto::snapshot::v1 as wire;
 use keyway_snapshot::Dialect;
 use prost::Message;
@@ -68,6 +68,12 @@ pub(super) struct KeyView {
     name: String,
     /// Share of the requests.
     weight: u32,
+    /// Percent off every cost; absent = none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    discount: Option<Percent>,
+    /// What it is charged, by upstream model, where that is not the provider's price.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    prices: BTreeMap<String, Price>,
     made: Made,
     pub(super) versions: Vec<KeyVersionView>,
 }
@@ -259,6 +265,8 @@ impl From<&KeyDocument> for KeyView {
         Self {
             name: key.name.clone(),
             weight: key.weight.unwrap_or(1),
+            discount: key.discount,
+            prices: key.prices.clone(),
             made: key.made.clone(),
             versions: key.versions.iter().map(KeyVersionView::from).collect(),
         }

@@ -2,6 +2,7 @@
 //! asked for at the last moment and stand in credentials only.
 
 mod origins;
+mod price;
 mod provider;
 #[cfg(test)]
 mod tests;
@@ -92,6 +93,7 @@ impl Compiler<'_> {
         Ok(match body {
             Body::Provider { spec, keys } => {
                 let mut provider = provider::provider(self.catalog, name, spec, !keys.is_empty())?;
+                provider.key_prices = price::of_keys(keys);
                 let sends_key =
                     provider.auth.as_ref().is_some_and(|auth| auth.scheme() != wire::AuthScheme::None);
                 let mut credentials = Vec::new();

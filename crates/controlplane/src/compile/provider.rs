@@ -1,10 +1,10 @@
 //! One provider: the catalogue's row, and what the file adds or replaces.
 
-use super::timeouts;
+use super::{price, timeouts};
 use crate::resource::{Kind, Refusal};
 use keyway_catalog::{BaseUrlError, Catalog, ResolvedSurface};
-use keyway_config::{Auth, Dialect, NamedAuth, Network, Price, Provider, Rates, Usd};
-use keyway_proto::snapshot::v1::{self as wire, AuthScheme, Meter};
+use keyway_config::{Auth, Dialect, NamedAuth, Network, Provider};
+use keyway_proto::snapshot::v1::{self as wire, AuthScheme};
 use std::collections::BTreeMap;
 
 /// The setting that a file can give, of those that stand in addresses.
@@ -36,9 +36,10 @@ pub(crate) fn provider(
         private_network: spec.network == Some(Network::Private),
         headers: headers(row, spec),
         timeouts: spec.timeouts.as_ref().and_then(timeouts),
-        offers: offers(catalog, name, spec),
+        offers: price::offers(catalog, name, spec),
         built_in: row.is_some_and(keyway_catalog::Provider::is_built_in),
         withheld: String::new(),
+        key_prices: Vec::new(),
     })
 }
 
@@ -112,54 +113,4 @@ fn headers(row: Row<'_>, spec: &Provider) -> Vec<wire::Header> {
     let mut all: BTreeMap<String, String> = row.map(|row| row.headers.clone()).unwrap_or_default();
     all.extend(spec.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())));
     all.into_iter().map(|(name, value)| wire::Header { name, value }).collect()
-}
-
-/// Models with a price, known or not: the catalogue's, those that the file names, those that it prices.
-fn offers(catalog: &Catalog, name: &str, spec: &Provider) -> Vec<wire::Offer> {
-    let mut prices: BTreeMap<&str, Option<wire::Price>> = BTreeMap::new();
-    for model in
-        catalog.models(name).iter().filter(|model| model.is_default() && model.wire_base_url.is_none())
-    {
-        if !prices.contains_key(model.id.as_str()) {
-            let list = catalog.model(name, &model.id).and_then(|row| row.price.as_ref());
-            prices.insert(&model.id, list.map(keyway_catalog::Price::to_proto));
-        }
-    }
-    for id in &spec.models {
-        prices.entry(id).or_default();
-    }
-    if let Some(price) = &spec.price {
-        prices.values_mut().for_each(|known| *known = Some(file_price(price)));
-    }
-    for (id, price) in &spec.prices {
-        prices.insert(id, Some(file_price(price)));
-    }
-    prices.into_iter().map(|(id, price)| wire::Offer { id: id.to_owned(), price }).collect()
-}
-
-/// USD per million tokens are femto-dollars per token in nano-dollars' digits: no arithmetic is needed.
-fn file_price(price: &Price) -> wire::Price {
-    let zero = || Some(Usd::from_nanos(0));
-    let rates = match price {
-        // Every other meter costs what input or output costs.
-        Price::Free => Rates { input: zero(), output: zero(), ..Rates::default() },
-        Price::Rates(rates) => *rates,
-    };
-    let all = [
-        (Meter::Input, rates.input),
-        (Meter::Output, rates.output),
-        (Meter::CacheRead, rates.cache_read),
-        (Meter::CacheWrite5m, rates.cache_write),
-        (Meter::CacheWrite1h, rates.cache_write_1h),
-        (Meter::Reasoning, rates.reasoning),
-        (Meter::AudioInput, rates.audio_input),
-        (Meter::AudioOutput, rates.audio_output),
-        (Meter::CacheReadAudio, rates.cache_read_audio),
-        (Meter::ImageInput, rates.image_input),
-        (Meter::ImageOutput, rates.image_output),
-    ];
-    let rate = |(meter, usd): (Meter, Option<Usd>)| {
-        usd.map(|usd| wire::Rate { meter: meter.into(), femto_dollars: usd.nanos() })
-    };
-    wire::Price { rates: all.into_iter().filter_map(rate).collect(), tiers: Vec::new() }
 }

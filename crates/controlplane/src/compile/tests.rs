@@ -4,6 +4,7 @@ use super::*;
 use crate::resource::{Made, Way};
 use keyway_config::Provider;
 use keyway_proto::snapshot::v1::{Auth, AuthScheme, Dialect, Meter};
+use std::collections::BTreeMap;
 
 fn compiled(name: &str, yaml: &str) -> Result<wire::Provider, Refusal> {
     provider::provider(Catalog::embedded(), name, &spec(name, yaml), false)
@@ -94,12 +95,61 @@ fn the_file_s_prices_win_and_free_is_zero() {
     let priced = priced.unwrap();
     assert_eq!(rates(&priced, "gpt-4o-mini"), Some(vec![(Meter::Input, 1_500_000_000)]));
     assert_eq!(rates(&priced, "own"), Some(vec![(Meter::Output, 2_000_000_000)]));
-    assert_eq!(rates(&priced, "gift"), Some(vec![(Meter::Input, 0), (Meter::Output, 0)]));
+    assert!(price(&priced, "gift").free);
     assert_eq!(rates(&priced, "more"), None);
     let free =
         compiled("openai", "{ price: 0, prices: { gpt-4o-mini: { input: 1 } }, models: [more] }").unwrap();
-    assert_eq!(rates(&free, "more"), Some(vec![(Meter::Input, 0), (Meter::Output, 0)]));
+    assert!(price(&free, "more").free);
     assert_eq!(rates(&free, "gpt-4o-mini"), Some(vec![(Meter::Input, 1_000_000_000)]));
+    assert!(!price(&free, "gpt-4o-mini").free);
+}
+
+fn price(provider: &wire::Provider, id: &str) -> wire::Price {
+    provider.offers.iter().find(|offer| offer.id == id).and_then(|offer| offer.price.clone()).unwrap()
+}
+
+#[test]
+fn the_file_s_tiers_and_units_compile() {
+    let provider = compiled(
+        "openai",
+        "{ prices: { m: { input: 1, per_image: 0.04, per_web_search: 0.01, per_million_characters: 15, \
+         above: { 200000: { input: 2 }, 300000: { input: 4 } }, \
+         service_tiers: { flex: { input: 0.5, per_web_search: 0.02, above: { 200000: { input: 1 } } } } } } }",
+    );
+    let price = price(&provider.unwrap(), "m");
+    let told = |rates: &[wire::Rate]| {
+        let mut told: Vec<_> = rates.iter().map(|rate| (rate.meter(), rate.femto_dollars)).collect();
+        told.sort_by_key(|(meter, _)| *meter as i32);
+        told
+    };
+    const CENT: u64 = 10_000_000_000_000;
+    assert_eq!(
+        told(&price.rates),
+        [
+            (Meter::Input, 1_000_000_000),
+            (Meter::Images, 4 * CENT),
+            (Meter::Characters, 15_000_000_000),
+            (Meter::WebSearches, CENT)
+        ]
+    );
+    let above: Vec<u64> = price.tiers.iter().map(|tier| tier.above_input_tokens).collect();
+    assert_eq!((above, price.origin()), (vec![200_000, 300_000], wire::PriceOrigin::File));
+    let [flex] = price.services.as_slice() else { panic!("{price:?}") };
+    assert_eq!((flex.tier(), flex.tiers.len()), (wire::ServiceTier::Flex, 1));
+    // What the tier says nothing of by the unit costs there what it costs everywhere.
+    assert_eq!(told(&flex.rates)[..2], [(Meter::Input, 500_000_000), (Meter::Images, 4 * CENT)]);
+    assert_eq!(told(&flex.rates).last(), Some(&(Meter::WebSearches, 2 * CENT)));
+}
+
+#[test]
+fn keys_with_prices_of_their_own_are_told_apart() {
+    let plain = KeyDocument::new("plain", Made { by: Way::Hand, origin: String::new(), at: 0 }, None);
+    let mut dear = KeyDocument::new("dear", plain.made.clone(), None);
+    dear.discount = keyway_config::Percent::parse("12.5");
+    dear.prices = spec("openai", "{ prices: { gpt-4o-mini: { input: 3 } } }").prices;
+    let [own] = price::of_keys(&[plain, dear]).try_into().unwrap();
+    assert_eq!((own.key.as_str(), own.discount, own.offers.len()), ("dear", 125_000, 1));
+    assert_eq!(own.offers[0].price.as_ref().unwrap().origin(), wire::PriceOrigin::Key);
 }
 
 #[test]
@@ -125,7 +175,15 @@ fn only_active_versions_travel_and_a_missing_secret_is_withheld() {
         leaving: None,
     };
     let versions = vec![version(1, KeyState::Retired), version(2, KeyState::Active)];
-    let key = KeyDocument { name: "main".to_owned(), made, weight: Some(3), versions, rollout: None };
+    let key = KeyDocument {
+        name: "main".to_owned(),
+        made,
+        weight: Some(3),
+        prices: BTreeMap::new(),
+        discount: None,
+        versions,
+        rollout: None,
+    };
     let body = Body::Provider { spec: Box::new(spec("openai", "{}")), keys: vec![key] };
     let held = |id: &SecretId, _: &BTreeSet<String>| (id.version == 2).then(|| Secret::new(b"two".to_vec()));
     let all = Compiler { catalog: Catalog::embedded(), secrets: &held }.document("openai", &body).unwrap();

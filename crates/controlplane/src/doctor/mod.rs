@@ -7,11 +7,13 @@ mod replicas;
 mod store;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 pub(crate) use configuration::configuration;
 pub(crate) use keys::{KeyFacts, keys};
 pub(crate) use replicas::{clocks, replicas};
 pub(crate) use store::{seal, store};
+pub(crate) use usage::usage;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -31,7 +33,7 @@ pub(crate) enum Level {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Finding {
-    /// `seal`, `store`, `replicas`, `clock`, `keys`, `configuration`.
+    /// `seal`, `store`, `replicas`, `clock`, `keys`, `usage`, `configuration`.
     pub(crate) area: &'static str,
     pub(crate) level: Level,
     /// One line.

@@ -28,6 +28,32 @@ fn found(what: &str, findings: &[Finding], expected: Found) {
 }
 
 #[test]
+fn usage_is_booked_and_nothing_is_missing() {
+    use crate::usage::Condition;
+    let retention = crate::usage::Retention { max_size: 100, ..crate::usage::Retention::default() };
+    let well = || Condition { bytes: 7, ..Condition::default() };
+    let cases: [(&str, Condition, Found); 6] = [
+        ("well", well(), &[(Level::Ok, "7 bytes")]),
+        ("full", Condition { failing: Some("ENOSPC".to_owned()), ..well() }, &[(Level::Fail, "ENOSPC")]),
+        (
+            "aside",
+            Condition { aside: vec!["/d/usage.db.damaged-1".into()], ..well() },
+            &[(Level::Warn, "damaged-1")],
+        ),
+        ("lost", Condition { lost: 3, ..well() }, &[(Level::Warn, "3 frames never came")]),
+        (
+            "nonsense",
+            Condition { overlapped: 1, malformed: 2, ..well() },
+            &[(Level::Warn, "1 frames overlapped"), (Level::Warn, "2 batches")],
+        ),
+        ("large", Condition { bytes: 101, ..well() }, &[(Level::Warn, "more than usage.max_size")]),
+    ];
+    for (what, condition, expected) in cases {
+        found(what, &usage(&condition, &retention), expected);
+    }
+}
+
+#[test]
 fn the_store_takes_writes_and_has_room() {
     let well = || Condition { space: Some((50, 100)), bytes: 7, ..Condition::default() };
     let torn = || vec!["a torn tail of 3 bytes was cut".to_owned()];
@@ -129,7 +155,15 @@ fn version(number: u32, state: KeyState) -> KeyVersion {
 
 fn key(versions: Vec<KeyVersion>) -> KeyDocument {
     let made = Made { by: crate::resource::Way::Hand, origin: String::new(), at: 0 };
-    KeyDocument { name: "main".into(), made, weight: None, versions, rollout: None }
+    KeyDocument {
+        name: "main".into(),
+        made,
+        weight: None,
+        prices: BTreeMap::new(),
+        discount: None,
+        versions,
+        rollout: None,
+    }
 }
 
 fn rotating(begun: u64) -> KeyDocument {
@@ -143,6 +177,7 @@ fn rotating(begun: u64) -> KeyDocument {
         overlap_ms: 10_000,
         ack_timeout_ms: 2000,
         trace: String::new(),
+        actor: String::new(),
     };
     key.begin(begin, begun).unwrap();
     key

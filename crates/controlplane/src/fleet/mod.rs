@@ -1,8 +1,9 @@
-//! The fleet: one gRPC stream per replica. Decisions are in `push::Session` and `registry`; here are sockets and waits.
+//! The fleet: one gRPC stream per replica for states, one for usage. Decisions are in `push::Session` and `registry`; here are sockets and waits.
 
 mod codec;
 mod probe;
 mod registry;
+mod report;
 mod service;
 mod stream;
 

@@ -1,10 +1,13 @@
 //! The gRPC door: token, method, bounds. Written by hand beside the generated service because frames go out as the
 //! bytes that were encoded once, not as messages that each stream encodes again.
 
-use super::{Fleet, codec::Frames, stream};
-use crate::serve::STOP_GRACE;
+use super::{Fleet, codec::Frames, report::Report, stream};
+use crate::{serve::STOP_GRACE, usage::Books};
 use bytes::Bytes;
-use keyway_proto::fleet::v1::{FromReplica, fleet_server};
+use keyway_proto::{
+    BATCH_LIMIT,
+    fleet::v1::{Accepted, Batch, FromReplica, fleet_server},
+};
 use std::{
     convert::Infallible,
     future::Future,
@@ -15,22 +18,28 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{mpsc, watch};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tonic::{
     Request, Response, Status, Streaming,
     body::Body,
     server::{Grpc, NamedService, StreamingService},
     transport::{Server, server::TcpIncoming},
 };
+use tonic_prost::ProstCodec;
 
 const SYNC: &str = "/keyway.fleet.v1.Fleet/Sync";
+const REPORT: &str = "/keyway.fleet.v1.Fleet/Report";
 /// Frames between a stream's task and its socket: two chunks keep the socket busy, more would only be held.
 const FRAME_QUEUE: usize = 2;
 /// Bytes that one message of a replica may have.
 const MESSAGE_LIMIT: usize = 64 * 1024;
+/// Bytes that a message with a batch of frames may have: the frames, and what stands round them.
+const BATCH_MESSAGE_LIMIT: usize = BATCH_LIMIT + MESSAGE_LIMIT;
+/// After a connection that could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const KEEPALIVE: Duration = Duration::from_secs(10);
 const KEEPALIVE_ANSWER: Duration = Duration::from_secs(10);
-/// Streams on one connection: a replica needs one, and a second while the first is being given up.
+/// Streams on one connection: a replica needs two, and two more while the first are being given up.
 const STREAM_LIMIT: u32 = 4;
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -41,6 +50,7 @@ type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// When the listener cannot be used.
 pub async fn serve(
     fleet: Arc<Fleet>,
+    books: Arc<Books>,
     listener: TcpListener,
     stop: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
@@ -58,11 +68,18 @@ pub async fn serve(
         tokio::time::sleep(STOP_GRACE).await;
     };
     let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?).with_nodelay(Some(true));
+    let incoming = incoming.then(|accepted| async {
+        if accepted.is_err() {
+            // No descriptor is left: asked again at once it would say so again, as fast as this core can ask.
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+        accepted
+    });
     let serving = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))
         .max_concurrent_streams(STREAM_LIMIT)
-        .add_service(Door { fleet })
+        .add_service(Door { fleet, books })
         .serve_with_incoming_shutdown(incoming, stop);
     tokio::select! {
         ended = serving => ended.map_err(std::io::Error::other),
@@ -74,6 +91,7 @@ pub async fn serve(
 #[derive(Debug, Clone)]
 struct Door {
     fleet: Arc<Fleet>,
+    books: Arc<Books>,
 }
 
 struct Sync {
@@ -96,16 +114,26 @@ impl tower::Service<http::Request<Body>> for Door {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let fleet = Arc::clone(&self.fleet);
+        let (fleet, books) = (Arc::clone(&self.fleet), Arc::clone(&self.books));
         Box::pin(async move {
             if !fleet.token.admits(request.headers()) {
                 return Ok(Status::unauthenticated("wrong or no fleet token").into_http());
             }
-            if request.uri().path() != SYNC {
-                return Ok(Status::unimplemented("there is only Sync").into_http());
-            }
-            let mut grpc = Grpc::new(Frames).apply_max_message_size_config(Some(MESSAGE_LIMIT), None);
-            Ok(grpc.streaming(Sync { fleet }, request).await)
+            let path = request.uri().path().to_owned();
+            Ok(match path.as_str() {
+                SYNC => {
+                    let mut grpc = Grpc::new(Frames).apply_max_message_size_config(Some(MESSAGE_LIMIT), None);
+                    grpc.streaming(Sync { fleet }, request).await
+                }
+                REPORT => {
+                    let codec = ProstCodec::<Accepted, Batch>::default();
+                    let mut grpc =
+                        Grpc::new(codec).apply_max_message_size_config(Some(BATCH_MESSAGE_LIMIT), None);
+                    let stopping = fleet.stopping.subscribe();
+                    grpc.streaming(Report { books, stopping }, request).await
+                }
+                _ => Status::unimplemented("there are only Sync and Report").into_http(),
+            })
         })
     }
 }

@@ -59,6 +59,7 @@ fn sections(file: &File) -> Vec<Section> {
         one("policies", file.policies.as_ref()),
         one("rotation", file.rotation.as_ref()),
         one("telemetry", file.telemetry.as_ref()),
+        one("usage", file.usage.as_ref()),
     ];
     all.into_iter().flatten().collect()
 }

@@ -99,8 +99,8 @@ impl Refusal {
 impl Barred {
     fn words(&self, key: &str) -> String {
         match self {
-            Self::UnderWay { verb, step } => format!(
-                "a {} of `{key}` is under way ({}); wait for it, or undo it: keyway key rollback {key}",
+            Self::UnderWay { verb, step, by } => format!(
+                "a {} of `{key}` by {by} is under way ({}); wait for it, or undo it: keyway key rollback {key}",
                 verb.word(),
                 step.word(),
             ),

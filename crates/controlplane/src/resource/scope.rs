@@ -44,6 +44,9 @@ pub enum Scope {
     /// Makes operators that may no more than the maker.
     #[serde(rename = "operators:write")]
     OperatorsWrite,
+    /// Sees what was used and what it cost, request by request.
+    #[serde(rename = "usage:read")]
+    UsageRead,
 }
 
 /// Scopes; none twice.
@@ -53,7 +56,7 @@ pub type Scopes = BTreeSet<Scope>;
 
 impl Scope {
     /// All that there are.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ConfigRead,
         Self::ConfigWrite,
         Self::KeysRead,
@@ -66,6 +69,7 @@ impl Scope {
         Self::BackupRestore,
         Self::OperatorsRead,
         Self::OperatorsWrite,
+        Self::UsageRead,
     ];
 
     /// As people and programs write it.
@@ -84,6 +88,7 @@ impl Scope {
             Self::BackupRestore => "backup:restore",
             Self::OperatorsRead => "operators:read",
             Self::OperatorsWrite => "operators:write",
+            Self::UsageRead => "usage:read",
         }
     }
 
@@ -131,6 +136,9 @@ mod tests {
     fn a_viewer_changes_and_takes_nothing() {
         let viewer = Scope::named("viewer");
         let words = viewer.iter().map(|scope| scope.word()).collect::<Vec<_>>();
-        assert_eq!(words, ["config:read", "keys:read", "nodes:read", "audit:read", "operators:read"]);
+        assert_eq!(
+            words,
+            ["config:read", "keys:read", "nodes:read", "audit:read", "operators:read", "usage:read"]
+        );
     }
 }

@@ -4,9 +4,10 @@
 use super::{Body, Document, KeyDocument, Kind};
 use crate::{
     store::{Key, Revision},
+    usage::Retention,
     vault::SecretId,
 };
-use keyway_config::{Client, File, Key as FileKey, Model, Provider, Rotation, Team};
+use keyway_config::{Client, File, Key as FileKey, Model, Provider, Rotation, Team, Usage};
 use keyway_proto::snapshot::v1::Resource;
 use keyway_snapshot::Version;
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
@@ -139,6 +140,15 @@ impl State {
         serde_json::from_value(value.clone()).unwrap_or_default()
     }
 
+    /// How long usage is kept.
+    #[must_use]
+    pub fn retention(&self) -> Retention {
+        let held = self.get(Kind::Section, "usage").map(|held| &held.document.body);
+        let Some(Body::Section(value)) = held else { return Retention::default() };
+        // It was written from the same type.
+        serde_json::from_value::<Usage>(value.clone()).unwrap_or_default().into()
+    }
+
     /// A provider's configuration and keys.
     #[must_use]
     pub fn provider(&self, name: &str) -> Option<(&Provider, &[KeyDocument])> {
@@ -181,7 +191,13 @@ pub(crate) fn add(file: &mut File, name: &str, body: &Body) {
     match body {
         Body::Provider { spec, keys } => {
             let shown = keys.iter().filter(|key| key.active().is_some());
-            let keys = shown.map(|key| FileKey { name: key.name.clone(), secret: None, weight: key.weight });
+            let keys = shown.map(|key| FileKey {
+                name: key.name.clone(),
+                secret: None,
+                weight: key.weight,
+                prices: key.prices.clone(),
+                discount: key.discount,
+            });
             let provider = Provider { keys: keys.collect(), ..Provider::clone(spec) };
             file.providers.insert(name, provider);
         }
@@ -202,6 +218,7 @@ fn section(file: &mut File, name: &str, value: &serde_json::Value) {
         "policies" => file.policies = open(),
         "rotation" => file.rotation = serde_json::from_value(value.clone()).ok(),
         "telemetry" => file.telemetry = open(),
+        "usage" => file.usage = serde_json::from_value(value.clone()).ok(),
         _ => {}
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     resource::{Apply, Author, Refusal, Way, file_proposal},
     rotation::{self, Counts},
     store::{IndexCheck, StoreError},
+    usage::{self, UsageError},
     vault::VaultError,
 };
 use keyway_config::{Problem, Secret};
@@ -117,6 +118,9 @@ pub enum ServeError {
     /// The store.
     #[error("{0}")]
     Store(#[from] StoreError),
+    /// The books.
+    #[error("{0}")]
+    Usage(#[from] UsageError),
     /// The vault does not open: nothing can be served without its keys.
     #[error("{0}")]
     Vault(#[from] VaultError),
@@ -186,8 +190,8 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
     let token = |secret: &Secret| Token::new(secret.expose()).map_err(io::Error::other);
     let (admin_token, fleet_token) = (token(&settings.admin_token)?, token(&settings.fleet_token)?);
     let opened = storage::open(settings.storage).await?;
-    let (store, vault, backup) = match opened {
-        Opened::Ready { store, vault, backup } => (store, vault, backup),
+    let (store, vault, books, backup) = match opened {
+        Opened::Ready { store, vault, books, backup } => (store, vault, books, backup),
         Opened::Sealed { why } => {
             tracing::error!("{why}");
             let router = api::sealed(admin_token, why.to_string());
@@ -215,15 +219,19 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
         }
     }
     let counts = Arc::new(Counts::default());
-    let api = Api::new(Arc::clone(&plane), Arc::clone(&counts), admin_token).backing_up(backup);
+    let api = Api::new(Arc::clone(&plane), Arc::clone(&counts), Arc::clone(&books), admin_token);
+    let api = api.backing_up(backup);
     let router = api::router(api);
     let rotating = tokio::spawn(rotation::run(Arc::clone(&plane), counts, stopped.clone()));
     let keeping = tokio::spawn(members::run(Arc::clone(&plane), stopped.clone()));
+    let tidying = tokio::spawn(usage::run(Arc::clone(&books), Arc::clone(&plane), stopped.clone()));
     let admin = accept::serve(settings.admin, tls, router, wait(stopped.clone()))?;
-    let fleet = fleet::serve(Arc::clone(plane.fleet()), settings.fleet, wait(stopped));
+    let fleet = fleet::serve(Arc::clone(plane.fleet()), Arc::clone(&books), settings.fleet, wait(stopped));
     let serving = Box::pin(async move {
-        let (admin, fleet, ..) = tokio::join!(admin, fleet, rotating, keeping);
-        admin.and(fleet)
+        let (admin, fleet, ..) = tokio::join!(admin, fleet, rotating, keeping, tidying);
+        // Last: whoever could report is gone.
+        let closed = tokio::task::spawn_blocking(move || books.close()).await.map_err(io::Error::other);
+        admin.and(fleet).and(closed)
     });
     Ok((Some(plane), outcomes, serving))
 }

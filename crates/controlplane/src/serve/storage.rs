@@ -1,4 +1,4 @@
-//! Opens the store, then the vault that belongs to it. Whichever is there without the other is no fresh start.
+//! Opens the store, then the vault that belongs to it, then the books. Store or vault without the other is no fresh start.
 
 use super::{ServeError, Storage};
 use crate::{
@@ -6,6 +6,7 @@ use crate::{
     plane::unix_millis,
     private_dir,
     store::{Durable, Store},
+    usage::Books,
     vault::{self, Sources, Vault, VaultError},
 };
 use std::{io, sync::Arc};
@@ -20,7 +21,8 @@ pub(super) enum Opened {
     Ready {
         store: Arc<dyn Store>,
         vault: Vault,
-        /// Copies both.
+        books: Arc<Books>,
+        /// Copies all.
         backup: Arc<dyn Backup>,
     },
     /// The store is whole, and nothing in it can be served without the keys.
@@ -40,14 +42,16 @@ fn open_here(storage: Storage) -> Result<Opened, ServeError> {
     for repair in store.condition().repairs {
         tracing::warn!("the store: {repair}");
     }
-    let sources = Sources { file: root_key_file, credentials, home };
+    let sources = Sources { file: root_key_file, credentials, home: home.clone() };
     let identity = store.identity();
-    Ok(match vault::start(&sources, store.has_data(), &identity.cluster, unix_millis())? {
-        vault::Opened::Ready(vault) => Opened::Ready { store, vault, backup },
+    let vault = match vault::start(&sources, store.has_data(), &identity.cluster, unix_millis())? {
+        vault::Opened::Ready(vault) => vault,
         vault::Opened::Fresh(vault) => {
             tracing::info!(root_key = ?sources.places().first(), "made a root key and a keyring: keep a copy of the root key elsewhere");
-            Opened::Ready { store, vault, backup }
+            vault
         }
-        vault::Opened::Sealed(why) => Opened::Sealed { why },
-    })
+        vault::Opened::Sealed(why) => return Ok(Opened::Sealed { why }),
+    };
+    let books = Arc::new(Books::open(&home, unix_millis())?);
+    Ok(Opened::Ready { store, vault, books, backup })
 }

@@ -243,6 +243,7 @@ async fn two_at_once_back_again_and_versions_that_are_gone() {
     let other = rotate("sk-third-222222222222222");
     let (status, fault) = operator.bad(Method::POST, "/keys/openai/main/rotate", other.clone()).await;
     assert_eq!((status, fault["code"].as_str()), (409, Some("rotation_in_progress")));
+    assert!(fault["message"].as_str().is_some_and(|text| text.contains(" by bootstrap ")), "{fault}");
     let standby = [
         (FILE.to_owned(), CredentialState::Retiring),
         ("sk-second-111111111111111".to_owned(), CredentialState::Active),

@@ -12,3 +12,5 @@ mod keys;
 mod program;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod usage;

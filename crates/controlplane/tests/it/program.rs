@@ -10,7 +10,7 @@ use std::{
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-fn program(home: &Path) -> Command {
+pub(crate) fn program(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keyway-controlplane"));
     command.env_clear().stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
     command.arg("--data-dir").arg(home).env("KEYWAY_FLEET_LISTEN", "0");
@@ -23,7 +23,7 @@ fn fails(mut command: Command) -> String {
     String::from_utf8(stderr).unwrap()
 }
 
-fn facts(child: &mut Child, ready: &Path) -> Value {
+pub(crate) fn facts(child: &mut Child, ready: &Path) -> Value {
     let started = Instant::now();
     loop {
         if let Ok(text) = std::fs::read_to_string(ready) {

@@ -55,8 +55,11 @@ impl Failure {
         Self { verdict: None, status: Some(StatusCode::GATEWAY_TIMEOUT), reason, passed: None }
     }
 
-    /// Its key or its client was revoked under way: the key will not be chosen again.
-    pub(crate) fn cut(why: Cut) -> Self {
+    /// Its key or its client was revoked under way, and the key will not be chosen again; or it waited for too long.
+    pub(crate) fn cut(why: Cut, stream: bool) -> Self {
+        if why == Cut::Late {
+            return Self::too_slow(stream);
+        }
         Self { verdict: Some(Verdict::Refused), status: None, reason: why.reason(), passed: None }
     }
 

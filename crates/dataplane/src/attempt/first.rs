@@ -1,7 +1,7 @@
 //! A stream's first event: it decides whether headers go out or another target is tried.
 
 use super::Failure;
-use crate::reply::{Answer, Gathered, Source};
+use crate::reply::{Answer, Begun, Gathered, Source};
 use http::response::Parts;
 use keyway_dialect::stream::{First, Relay};
 use std::time::Duration;
@@ -18,7 +18,9 @@ pub(super) async fn first_event(
     let mut gathered = Gathered::default();
     loop {
         match relay.first() {
-            First::Content => return Ok(Answer::Events { head, source, relay, gathered, idle }),
+            First::Content => {
+                return Ok(Answer::Events(Box::new(Begun { head, source, relay, gathered, idle })));
+            }
             First::Error(refused) => return Err(Failure::in_stream(refused.status)),
             First::Pending => {}
         }

@@ -23,8 +23,11 @@ use std::{
     pin::pin,
     rc::Rc,
     task::Poll,
+    time::Duration,
 };
-use tokio::time::timeout_at;
+
+/// Waits below this have a timer of their own; longer ones end when somebody looks.
+const SHORT: Duration = Duration::from_secs(2);
 
 /// Tries.
 ///
@@ -43,19 +46,26 @@ pub(crate) async fn attempt(
     let surface = provider.surface(call.dialect).ok_or_else(|| Failure::broken("dialect"))?;
     let waits = call.waits(provider.timeouts, step.timeouts);
     let deadline = call.started + waits.answer;
-    let mut answered = pin!(timeout_at(deadline, answer(worker, call, step, (surface, waits), lease)));
+    let mut alarm = (waits.answer < SHORT).then(|| Box::pin(tokio::time::sleep_until(deadline)));
+    place.due(Some(deadline));
+    let mut answered = pin!(answer(worker, call, step, (surface, waits), lease));
     // Not a future of its own around the other: that would be moved with every request.
-    poll_fn(|cx| {
+    let answered = poll_fn(|cx| {
         if let Some(cut) = place.is_cut() {
-            return Poll::Ready(Err(Failure::cut(cut)));
+            return Poll::Ready(Err(Failure::cut(cut, call.stream)));
         }
-        let Poll::Ready(answered) = answered.as_mut().poll(cx) else {
-            place.wait(cx);
-            return Poll::Pending;
-        };
-        Poll::Ready(answered.unwrap_or_else(|_| Err(Failure::too_slow(call.stream))))
+        if let Poll::Ready(answered) = answered.as_mut().poll(cx) {
+            return Poll::Ready(answered);
+        }
+        if alarm.as_mut().is_some_and(|alarm| alarm.as_mut().poll(cx).is_ready()) {
+            return Poll::Ready(Err(Failure::too_slow(call.stream)));
+        }
+        place.wait(cx);
+        Poll::Pending
     })
-    .await
+    .await;
+    place.due(None);
+    answered
 }
 
 fn sandbox(worker: &Worker, call: &Call, step: &Step) -> Result<Answer, Failure> {

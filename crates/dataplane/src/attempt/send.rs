@@ -67,7 +67,7 @@ enum Rested {
 type Reply = http::Response<hyper::body::Incoming>;
 
 async fn rested(worker: &Worker, origin: &Origin, mut request: Request<RequestBody>) -> Rested {
-    while let Some(mut link) = worker.pool.take(origin.id, Instant::now()) {
+    while let Some(mut link) = worker.pool.take(origin.id) {
         match link.send(request).await {
             Ok(reply) => return Rested::Answered(reply, link),
             Err(SendError::NotSent(unsent)) => request = *unsent,

@@ -4,26 +4,34 @@
 use super::Failure;
 use crate::{
     call::Call,
+    meter::Seen,
     reply::{Answer, Source},
 };
 use http::response::Parts;
-use keyway_dialect::reply::UsageScan;
+use keyway_dialect::{reply::UsageScan, usage::characters};
+use keyway_snapshot::Endpoint;
 
 /// Bytes of a reply that are held back.
 pub(crate) const WHOLE_LIMIT: u64 = 256 * 1024;
 
 pub(super) async fn whole(call: &Call, head: Parts, source: Source) -> Result<Answer, Failure> {
-    let usage = UsageScan::new(call.dialect, call.endpoint);
+    let usage = || {
+        let usage = UsageScan::new(call.dialect, call.endpoint);
+        match call.endpoint {
+            Endpoint::AudioSpeech => usage.speaking(characters(&call.body).unwrap_or_default()),
+            _ => usage,
+        }
+    };
     match source.length() {
         Some(0) => Err(Failure::broken("upstream_bad_content_type")),
         Some(length) if length <= WHOLE_LIMIT => {
             let body =
                 source.collect(WHOLE_LIMIT as usize).await.map_err(|()| Failure::passing("upstream_cut"))?;
-            let mut usage = usage;
+            let mut usage = usage();
             // Audio and the like cannot hold an object; the scan ends at their first byte.
             usage.push(&body);
-            Ok(Answer::Whole { head, body, usage: usage.finish() })
+            Ok(Answer::Whole { head, body, seen: Seen::whole(usage) })
         }
-        _ => Ok(Answer::Passing { head, source, usage }),
+        _ => Ok(Answer::Passing { head, source, usage: Box::new(usage()) }),
     }
 }

@@ -44,6 +44,9 @@ struct Args {
     /// Keep nothing on disk, whatever --state-dir says: a start then waits for the control plane
     #[arg(long, env = "KEYWAY_NO_STATE")]
     no_state: bool,
+    /// MiB of usage that wait there for the control plane; beyond them requests are summed up, and none is lost
+    #[arg(long, env = "KEYWAY_USAGE_SPOOL", default_value_t = StateDir::USAGE_MIB, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    usage_spool: u64,
     /// This replica's name, unique in the fleet; made from host and port by default, so that it finds its state again
     #[arg(long, env = "KEYWAY_REPLICA_ID", value_name = "NAME")]
     id: Option<String>,
@@ -106,6 +109,7 @@ fn settings(args: Args) -> Result<Settings, String> {
     let id = args.id.unwrap_or_else(|| default_id(&host, args.listen.port()));
     let replicas = home.map(|home| home.join("replicas").join(file_name(&id)));
     let state = args.state_dir.or(replicas).filter(|_| !args.no_state).map(StateDir::at);
+    let state = state.map(|state| StateDir { usage_limit: args.usage_spool << 20, ..state });
     Ok(Settings {
         id,
         host,

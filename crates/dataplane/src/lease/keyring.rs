@@ -4,12 +4,10 @@
 //! after, so that at no moment a request finds the old version closed and the new one not there yet.
 
 use super::{Key, key::KeyState};
+use foldhash::HashMap;
 use keyway_proto::fleet::v1::KeyUse;
 use keyway_snapshot::{Credential, CredentialState, Provider, Snapshot};
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 /// The newest keys of every provider.
 #[derive(Debug, Clone, Default)]

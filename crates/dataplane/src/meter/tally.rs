@@ -1,6 +1,7 @@
 //! One request's count, from its first byte to its last. It closes once: where it ends in order, or when it is dropped
 //! because the caller left.
 
+use super::{Ended, Seen, Story, Try, Used, used};
 use crate::{
     attempt::Failure,
     call::Call,
@@ -8,16 +9,21 @@ use crate::{
     listen::Caller,
     observe::{End, Trace},
     open::{Cut, Place},
-    refusal::{Attempted, Refusal},
+    refusal::Refusal,
     route::Step,
     worker::{InFlight, Worker},
 };
 use http::StatusCode;
-use keyway_dialect::{fault::Fault, usage::Usage};
-use keyway_snapshot::{Client, NanoDollars, Target};
-use std::{rc::Rc, sync::Arc, task::Context};
+use keyway_dialect::fault::Fault;
+use keyway_snapshot::{Endpoint, NanoDollars};
+use std::{rc::Rc, sync::Arc, task::Context, time::Duration};
 use tokio::time::Instant;
 use ulid::Ulid;
+
+/// Of a request whose caller left before anything came, as other servers log it.
+const LEFT: u16 = 499;
+/// Why it ended then.
+const CANCELLED: &str = "client_cancelled";
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,19 +48,20 @@ pub(crate) struct Tally {
     pub(crate) unread: bool,
     pub(crate) id: Ulid,
     pub(crate) started: Instant,
-    pub(crate) client: Option<Arc<Client>>,
-    pub(crate) served_by: Option<(Arc<Target>, Arc<str>)>,
+    pub(crate) story: Story,
     pub(crate) status: StatusCode,
-    pub(crate) attempts: Vec<Attempted>,
     /// Held until the reply has ended.
     pub(crate) lease: Option<Lease>,
     /// While it uses a key: where it is found when it must be cut.
     pub(crate) place: Option<Place>,
     /// `None` without a collector, and where the sampler leaves the request out.
     pub(crate) trace: Option<Box<Trace>>,
-    tries: u32,
-    begun: bool,
-    usage: Option<Usage>,
+    /// When the first event of a stream went out, after the start.
+    first_token: Option<Duration>,
+    seen: Seen,
+    /// Why the gateway ended it.
+    reason: &'static str,
+    used: Option<Used>,
     closed: bool,
 }
 
@@ -70,23 +77,22 @@ impl Tally {
             id: worker.request_id(started),
             worker: Rc::clone(worker),
             started,
-            client: None,
-            served_by: None,
+            story: Story::default(),
             status: StatusCode::OK,
-            attempts: Vec::new(),
             lease: None,
             place: None,
             trace: None,
-            tries: 0,
-            begun: false,
-            usage: None,
+            first_token: None,
+            seen: Seen::default(),
+            reason: "",
+            used: None,
             closed: false,
         }
     }
 
     /// Whether anything of a stream has gone out.
     pub(crate) fn has_begun(&self) -> bool {
-        self.begun
+        self.first_token.is_some()
     }
 
     /// Whether its answer must end now. Counted for the key that is the reason.
@@ -107,10 +113,12 @@ impl Tally {
 
     /// The first event of a stream goes out.
     pub(crate) fn first_token(&mut self) {
-        if std::mem::replace(&mut self.begun, true) {
+        if self.has_begun() {
             return;
         }
-        self.worker.faults.first_token(self.started.elapsed());
+        let after = self.started.elapsed();
+        self.first_token = Some(after);
+        self.worker.faults.first_token(after);
         if let Some(trace) = &mut self.trace {
             trace.first_token();
         }
@@ -118,40 +126,65 @@ impl Tally {
 
     /// An attempt begins, with the key of this id.
     pub(crate) fn attempt_begins(&mut self, call: &Call, step: &Step, key: &str) {
-        if self.tries > 0 {
+        if !self.story.failed.is_empty() {
             self.worker.faults.tries.again();
         }
-        self.tries += 1;
         if let Some(trace) = &mut self.trace {
             trace.attempt(call, step, key);
         }
     }
 
-    /// It brought an answer (`None`) or failed.
-    pub(crate) fn attempt_ended(&mut self, failure: Option<&Failure>) {
+    /// It brought an answer (`None`) or failed, after so long.
+    pub(crate) fn attempt_ended(
+        &mut self,
+        step: Step,
+        key: &Arc<str>,
+        failure: Option<&Failure>,
+        after: Duration,
+    ) {
         self.worker.faults.tries.ended(failure.map(|failure| failure.reason));
         if let (Some(trace), Some(failure)) = (&mut self.trace, failure) {
             trace.attempt_failed(failure);
         }
+        let answered = failure.is_none();
+        let status = failure.map_or(Some(StatusCode::OK), |failure| failure.status);
+        let one = Try {
+            target: step.target,
+            key: Arc::clone(key),
+            status: status.map_or(0, |status| status.as_u16()),
+            reason: failure.map_or("", |failure| failure.reason),
+            micros: micros(after),
+        };
+        if answered {
+            self.story.answered = Some(one);
+        } else {
+            self.story.failed.push(one);
+        }
     }
 
-    /// What the provider says was used.
-    pub(crate) fn usage(&mut self, usage: Option<Usage>) {
-        self.usage = usage.or(self.usage);
+    /// What was seen of its answer.
+    pub(crate) fn saw(&mut self, seen: Seen) {
+        self.seen = seen;
     }
 
-    /// What this request costs, if its usage and price are known.
-    pub(crate) fn cost(&self) -> Option<NanoDollars> {
-        let (target, _) = self.served_by.as_ref()?;
-        target.price.as_ref()?.cost(self.usage.as_ref()?.counts())
+    /// What this request costs, if its usage and price are known. Of an answer that is whole.
+    pub(crate) fn cost(&mut self) -> Option<NanoDollars> {
+        self.settle(Outcome::Served).cost
+    }
+
+    /// Reckons what was used, once: after everything was seen.
+    fn settle(&mut self, outcome: Outcome) -> &Used {
+        let at = self.id.timestamp_ms() / 1000;
+        self.used.get_or_insert_with(|| used_by(&self.story, &self.seen, outcome, at))
     }
 
     /// The fault that a refusal is, with this request's id.
     pub(crate) fn fault(&mut self, refusal: Refusal) -> Fault {
         let fault = refusal.into_fault(&self.id);
         self.worker.faults.tries.refused(fault.code);
+        self.reason = fault.reason.unwrap_or(fault.code.as_str());
         if let Some(trace) = &mut self.trace {
-            trace.refused(fault.reason.unwrap_or(fault.code.as_str()));
+            trace.refused(self.reason);
         }
         fault
     }
@@ -164,24 +197,45 @@ impl Tally {
         // Only an answer that is under way holds a lease here.
         let answered = self.lease.take().is_some() || outcome != Outcome::Cancelled;
         self.place = None;
-        self.worker.faults.ended(self.status, outcome, self.started.elapsed());
-        if let (Some(client), Some((target, key))) = (&self.client, &self.served_by) {
-            let cost = self.cost();
-            self.worker.totals.lock().add(&client.name, key, &target.label, |row| {
-                row.requests += 1;
-                row.errors += u64::from(matches!(outcome, Outcome::Refused | Outcome::Broken(_)));
-                row.cancelled += u64::from(outcome == Outcome::Cancelled);
-                row.add_usage(self.usage.as_ref().map(Usage::counts), cost);
-            });
-        }
+        let took = self.started.elapsed();
+        self.worker.faults.ended(self.status, outcome, took);
+        let used = self.settle(outcome).clone();
         if let Some(trace) = self.trace.take() {
             trace.end(&End {
-                client: self.client.as_deref(),
+                client: self.story.client.as_deref(),
                 outcome,
                 status: answered.then_some(self.status),
-                usage: self.usage.as_ref(),
-                cost: self.cost(),
+                usage: self.seen.usage.as_ref(),
+                cost: used.cost,
             });
+        }
+        // Strangers are counted above; who looks at the list of models has used nothing.
+        if self.story.client.is_none() || self.story.endpoint == Endpoint::Models {
+            return;
+        }
+        let reason = self.why(outcome);
+        self.worker.tray.end(Ended {
+            id: self.id,
+            story: std::mem::take(&mut self.story),
+            status: if answered { self.status.as_u16() } else { LEFT },
+            outcome,
+            reason,
+            total_micros: micros(took),
+            first_token_micros: self.first_token.map_or(0, |after| micros(after).max(1)),
+            used,
+        });
+    }
+
+    fn why(&self, outcome: Outcome) -> &'static str {
+        match outcome {
+            Outcome::Served => "",
+            Outcome::Cancelled => CANCELLED,
+            Outcome::Broken(reason) => reason,
+            // A provider's own refusal, passed on.
+            Outcome::Refused if self.reason.is_empty() => {
+                self.story.failed.last().map_or("", |last| last.reason)
+            }
+            Outcome::Refused => self.reason,
         }
     }
 }
@@ -190,4 +244,26 @@ impl Drop for Tally {
     fn drop(&mut self) {
         self.close(Outcome::Cancelled);
     }
+}
+
+/// What a request used, by what was seen of its answer. `at`: when it began, in seconds since 1970.
+fn used_by(story: &Story, seen: &Seen, outcome: Outcome, at: u64) -> Used {
+    let Some(answered) = &story.answered else { return Used::nothing() };
+    let (counts, source) = used::counts(seen, story.endpoint, story.request_bytes);
+    let nothing = counts.iter().all(|count| *count == 0);
+    let bill = answered.target.bill(&answered.key, &used::priced(&counts, seen.service_tier, at));
+    let bill = bill.map(|bill| (bill.cost, Some(bill.rules)));
+    let bill = match &seen.usage {
+        // What nobody counted is not free.
+        None if nothing => None,
+        _ => bill.or(nothing.then_some((NanoDollars(0), None))),
+    };
+    let ended_early = matches!(outcome, Outcome::Broken(_) | Outcome::Cancelled);
+    let delivered = (ended_early && story.stream).then(|| used::tokens(seen.text_bytes));
+    let (cost, rules) = bill.map_or((None, None), |(cost, rules)| (Some(cost), rules));
+    Used { counts, source, cost, rules, delivered }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

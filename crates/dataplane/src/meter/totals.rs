@@ -1,9 +1,10 @@
-//! Running sums since the start, one table a core.
+//! Running sums since the start, for the ops port. The spool's thread adds what it takes from the cores.
 
-use keyway_snapshot::{METERS, NanoDollars};
+use super::sheet::Counted;
+use keyway_snapshot::METERS;
 use std::{collections::HashMap, sync::Arc};
 
-/// Clients × keys × models that a core remembers; beyond it counts go to one row named `other`.
+/// Clients × keys × models that are told apart; beyond it counts go to one row named `other`.
 const ROWS: usize = 100_000;
 const OTHER: &str = "other";
 
@@ -20,13 +21,13 @@ pub(crate) struct Row {
     pub(crate) nano_dollars: u64,
     /// Requests whose price is unknown.
     pub(crate) unpriced: u64,
-    /// Requests whose usage the provider did not tell.
+    /// Requests whose usage is an estimate, wholly or in part.
     pub(crate) unmetered: u64,
 }
 
 type Places = HashMap<Box<str>, HashMap<Arc<str>, HashMap<Box<str>, usize>>>;
 
-/// One core's table.
+/// All of them.
 #[derive(Debug)]
 pub(crate) struct Totals {
     /// The first is the one for what has no row of its own.
@@ -45,7 +46,7 @@ impl Default for Totals {
 
 impl Totals {
     /// Adds to the row of these names, made if there is room for it.
-    pub(crate) fn add(&mut self, client: &str, key: &Arc<str>, model: &str, add: impl FnOnce(&mut Row)) {
+    pub(crate) fn add(&mut self, client: &str, key: &Arc<str>, model: &str, sum: &Counted) {
         let known =
             self.places.get(client).and_then(|keys| keys.get(key)).and_then(|models| models.get(model));
         let place = match known {
@@ -60,7 +61,7 @@ impl Totals {
             }
         };
         if let Some(row) = self.rows.get_mut(place) {
-            add(row);
+            row.add(sum);
         }
     }
 
@@ -88,19 +89,15 @@ impl Row {
         }
     }
 
-    /// Adds one request's counts and cost.
-    pub(crate) fn add_usage(&mut self, counts: Option<&[u64; METERS]>, cost: Option<NanoDollars>) {
-        match counts {
-            Some(counts) => {
-                for (sum, count) in self.counts.iter_mut().zip(counts) {
-                    *sum = sum.saturating_add(*count);
-                }
-            }
-            None => self.unmetered += 1,
-        }
-        match cost {
-            Some(cost) => self.nano_dollars = self.nano_dollars.saturating_add(cost.0),
-            None => self.unpriced += 1,
+    fn add(&mut self, sum: &Counted) {
+        self.requests += sum.requests;
+        self.errors += sum.errors;
+        self.cancelled += sum.cancelled;
+        self.unpriced += sum.unpriced;
+        self.unmetered += sum.estimated;
+        self.nano_dollars = self.nano_dollars.saturating_add(sum.nano_dollars);
+        for (all, count) in self.counts.iter_mut().zip(sum.counts) {
+            *all = all.saturating_add(count);
         }
     }
 }

@@ -5,7 +5,7 @@ mod metrics;
 use crate::{
     ingress::BodyBudget,
     lease::{self, Keyring},
-    meter::Totals,
+    meter::{SpoolCounts, Totals},
     observe::{Faults, Gauges},
     sync::{Held, LinkStatus},
 };
@@ -38,7 +38,8 @@ pub(crate) struct Ops {
     pub(crate) held: Arc<Held>,
     pub(crate) gauges: Arc<Gauges>,
     pub(crate) faults: Vec<Arc<Faults>>,
-    pub(crate) totals: Vec<Arc<Mutex<Totals>>>,
+    pub(crate) totals: Arc<Mutex<Totals>>,
+    pub(crate) usage: Arc<SpoolCounts>,
     pub(crate) budget: Arc<BodyBudget>,
     /// Only with a collector.
     pub(crate) spans: Option<Arc<Spans>>,
@@ -163,29 +164,27 @@ impl Ops {
         (ready, detail)
     }
 
-    /// What was used since the start, by client, key version and model; each core's rows stand apart.
+    /// What was used since the start, by client, key version and model.
     fn totals(&self) -> Value {
-        let mut rows = Vec::new();
-        for core in &self.totals {
-            rows.extend(core.lock().rows().map(|row| {
-                let count = |meter: Meter| row.counts.get(meter as usize).copied().unwrap_or_default();
-                json!({
-                    "client": row.client,
-                    "key": &*row.key,
-                    "model": row.model,
-                    "requests": row.requests,
-                    "errors": row.errors,
-                    "cancelled": row.cancelled,
-                    "input_tokens": count(Meter::Input),
-                    "cache_read_tokens": count(Meter::CacheRead),
-                    "output_tokens": count(Meter::Output),
-                    "cost_nanodollars": row.nano_dollars,
-                    "unpriced": row.unpriced,
-                    "unmetered": row.unmetered,
-                })
-            }));
-        }
-        json!(rows)
+        let totals = self.totals.lock();
+        let rows = totals.rows().map(|row| {
+            let count = |meter: Meter| row.counts.get(meter as usize).copied().unwrap_or_default();
+            json!({
+                "client": row.client,
+                "key": &*row.key,
+                "model": row.model,
+                "requests": row.requests,
+                "errors": row.errors,
+                "cancelled": row.cancelled,
+                "input_tokens": count(Meter::Input),
+                "cache_read_tokens": count(Meter::CacheRead),
+                "output_tokens": count(Meter::Output),
+                "cost_nanodollars": row.nano_dollars,
+                "unpriced": row.unpriced,
+                "unmetered": row.unmetered,
+            })
+        });
+        rows.collect()
     }
 
     /// What is served, without secrets.

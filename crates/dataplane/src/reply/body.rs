@@ -1,7 +1,7 @@
 //! The body that hyper writes to a caller.
 
 use super::{Events, Source};
-use crate::meter::{Outcome, Tally};
+use crate::meter::{Outcome, Seen, Tally};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use keyway_dialect::reply::UsageScan;
@@ -32,7 +32,7 @@ pub(crate) enum ReplyBody {
 pub(crate) struct Passing {
     pub(crate) source: Source,
     pub(crate) length: Option<u64>,
-    pub(crate) usage: Option<UsageScan>,
+    pub(crate) usage: Option<Box<UsageScan>>,
     pub(crate) tally: Tally,
 }
 
@@ -88,7 +88,7 @@ impl Body for ReplyBody {
 impl Passing {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
         if let Some(cut) = self.tally.is_cut() {
-            self.tally.close(Outcome::Broken(cut.reason()));
+            self.close(Outcome::Broken(cut.reason()));
             return Poll::Ready(Some(Err(Cut)));
         }
         let Poll::Ready(piece) = self.source.poll_piece(cx) else {
@@ -100,17 +100,35 @@ impl Passing {
                 if let Some(usage) = &mut self.usage {
                     usage.push(&piece);
                 }
+                self.tally.story.reply_bytes += piece.len() as u64;
                 Poll::Ready(Some(Ok(piece)))
             }
             Some(Err(_)) => {
-                self.tally.close(Outcome::Broken("upstream_cut"));
+                self.close(Outcome::Broken("upstream_cut"));
                 Poll::Ready(Some(Err(Cut)))
             }
             None => {
-                self.tally.usage(self.usage.take().and_then(UsageScan::finish));
-                self.tally.close(Outcome::Served);
+                self.close(Outcome::Served);
                 Poll::Ready(None)
             }
         }
+    }
+
+    fn close(&mut self, outcome: Outcome) {
+        self.saw();
+        self.tally.close(outcome);
+    }
+
+    fn saw(&mut self) {
+        if let Some(usage) = self.usage.take() {
+            self.tally.saw(Seen::whole(*usage));
+        }
+    }
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        // The caller left: what came until now is what was used.
+        self.saw();
     }
 }

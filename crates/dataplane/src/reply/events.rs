@@ -3,7 +3,7 @@
 
 use super::{Gathered, Source};
 use crate::{
-    meter::{Outcome, Tally},
+    meter::{Outcome, Seen, Tally},
     refusal::Refusal,
     turn::Turn,
     worker::Worker,
@@ -101,7 +101,7 @@ impl Events {
         if !self.gathered.is_empty() {
             self.tally.first_token();
             self.alive = Instant::now();
-            return Poll::Ready(Some(self.gathered.take()));
+            return Poll::Ready(Some(self.take()));
         }
         Poll::Ready(None)
     }
@@ -111,7 +111,7 @@ impl Events {
             let due = self.alive + self.idle;
             if due <= Instant::now() {
                 self.cut("upstream_idle_timeout");
-                return Poll::Ready(Some(self.gathered.take()));
+                return Poll::Ready(Some(self.take()));
             }
             self.alarm.as_mut().reset(due);
         }
@@ -134,16 +134,29 @@ impl Events {
         self.close(Outcome::Broken(reason));
     }
 
+    /// What goes out now.
+    fn take(&mut self) -> Bytes {
+        let bytes = self.gathered.take();
+        self.tally.story.reply_bytes += bytes.len() as u64;
+        bytes
+    }
+
     fn close(&mut self, outcome: Outcome) {
         self.source = None;
-        self.tally.usage(self.relay.usage());
+        // What waits goes out still.
+        self.tally.story.reply_bytes += self.gathered.len() as u64;
+        self.saw();
         self.tally.close(outcome);
+    }
+
+    fn saw(&mut self) {
+        self.tally.saw(Seen::so_far(&self.relay));
     }
 }
 
 impl Drop for Events {
     fn drop(&mut self) {
         // The caller left: what came until now is what was used.
-        self.tally.usage(self.relay.usage());
+        self.saw();
     }
 }

@@ -10,10 +10,10 @@ pub(crate) use events::Events;
 pub(crate) use gathered::Gathered;
 pub(crate) use source::Source;
 
-use crate::sandbox::Said;
+use crate::{meter::Seen, sandbox::Said};
 use bytes::Bytes;
 use http::response::Parts;
-use keyway_dialect::{reply::UsageScan, stream::Relay, usage::Usage};
+use keyway_dialect::{reply::UsageScan, stream::Relay};
 use std::time::Duration;
 
 /// A provider's answer that may go out.
@@ -22,9 +22,19 @@ pub(crate) enum Answer {
     /// By the sandbox.
     Made(Said),
     /// Read to its end.
-    Whole { head: Parts, body: Bytes, usage: Option<Usage> },
+    Whole { head: Parts, body: Bytes, seen: Seen },
     /// Too large to hold back, or of unknown length.
-    Passing { head: Parts, source: Source, usage: UsageScan },
+    Passing { head: Parts, source: Source, usage: Box<UsageScan> },
     /// A stream whose first event has come.
-    Events { head: Parts, source: Source, relay: Relay, gathered: Gathered, idle: Duration },
+    Events(Box<Begun>),
+}
+
+/// A stream whose first event has come.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    pub(crate) head: Parts,
+    pub(crate) source: Source,
+    pub(crate) relay: Relay,
+    pub(crate) gathered: Gathered,
+    pub(crate) idle: Duration,
 }

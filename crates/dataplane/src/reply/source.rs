@@ -9,7 +9,6 @@ use std::{
     rc::Rc,
     task::{Context, Poll},
 };
-use tokio::time::Instant;
 
 /// Where a reply's bytes come from.
 #[derive(Debug)]
@@ -81,7 +80,7 @@ impl Source {
 
     fn rest(&mut self) {
         if let Some(link) = self.link.take() {
-            self.worker.pool.give_back(link, Instant::now());
+            self.worker.pool.give_back(link);
         }
     }
 }

@@ -19,6 +19,16 @@ pub(crate) enum Said {
     Events(VecDeque<Bytes>),
 }
 
+impl Said {
+    /// How many.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Self::Whole(body) => body.len() as u64,
+            Self::Events(events) => events.iter().map(|event| event.len() as u64).sum(),
+        }
+    }
+}
+
 /// The facts of one answer.
 struct Echo<'a> {
     id: &'a str,

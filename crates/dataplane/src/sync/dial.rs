@@ -6,7 +6,11 @@ use keyway_snapshot::Secret;
 use std::{error::Error, time::Duration};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Status, Streaming, metadata::MetadataValue, transport::Endpoint};
+use tonic::{
+    Request, Response, Status, Streaming,
+    metadata::MetadataValue,
+    transport::{Channel, Endpoint},
+};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// What a control plane that is there takes to answer Hello.
@@ -39,8 +43,19 @@ pub(super) async fn dial(
     hello: FromReplica,
     (outbox, outgoing): (&mpsc::Sender<FromReplica>, mpsc::Receiver<FromReplica>),
 ) -> Result<Streaming<ToReplica>, Status> {
-    let unknown = |error: &dyn std::fmt::Display| Status::unknown(error.to_string());
-    let endpoint = Endpoint::from_shared(settings.url.clone()).map_err(|error| unknown(&error))?;
+    let mut client = connect(settings).await?;
+    outbox.try_send(hello).map_err(|error| Status::unknown(error.to_string()))?;
+    let request = request(settings, ReceiverStream::new(outgoing))?;
+    opened(client.sync(request)).await
+}
+
+/// A connection.
+///
+/// # Errors
+/// Why there is none.
+pub(super) async fn connect(settings: &LinkSettings) -> Result<FleetClient<Channel>, Status> {
+    let endpoint =
+        Endpoint::from_shared(settings.url.clone()).map_err(|error| Status::unknown(error.to_string()))?;
     let channel = endpoint
         .connect_timeout(CONNECT_LIMIT)
         .tcp_nodelay(true)
@@ -49,16 +64,32 @@ pub(super) async fn dial(
         .connect()
         .await
         .map_err(|error| Status::unknown(format!("{}: {}", settings.url, innermost(&error))))?;
-    outbox.try_send(hello).map_err(|error| unknown(&error))?;
-    let mut request = Request::new(ReceiverStream::new(outgoing));
+    Ok(FleetClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT))
+}
+
+/// With what the fleet port asks for.
+///
+/// # Errors
+/// The fleet token cannot be sent.
+pub(super) fn request<T>(settings: &LinkSettings, message: T) -> Result<Request<T>, Status> {
+    let mut request = Request::new(message);
     let token = format!("Bearer {}", String::from_utf8(settings.token.expose().to_vec()).unwrap_or_default());
     let mut token = MetadataValue::try_from(token)
         .map_err(|_| Status::unknown("the fleet token is not a header value"))?;
     token.set_sensitive(true);
     request.metadata_mut().insert("authorization", token);
-    let mut client = FleetClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT);
-    let opened = tokio::time::timeout(OPEN_LIMIT, client.sync(request)).await;
-    opened.map_err(|_| Status::unknown("the control plane is silent"))?.map(tonic::Response::into_inner)
+    Ok(request)
+}
+
+/// The stream that a call opens.
+///
+/// # Errors
+/// It was refused, or there was no answer in time.
+pub(super) async fn opened<T>(
+    call: impl Future<Output = Result<Response<Streaming<T>>, Status>>,
+) -> Result<Streaming<T>, Status> {
+    let opened = tokio::time::timeout(OPEN_LIMIT, call).await;
+    opened.map_err(|_| Status::unknown("the control plane is silent"))?.map(Response::into_inner)
 }
 
 /// The reason itself: what wraps it only says "transport error".

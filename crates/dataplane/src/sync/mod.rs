@@ -10,6 +10,7 @@ mod report;
 mod sealed;
 mod session;
 mod status;
+mod usage;
 
 pub(crate) use dial::LinkSettings;
 pub(crate) use disk::Disk;
@@ -18,3 +19,4 @@ pub(crate) use held::{Held, State};
 pub(crate) use keeper::Keeper;
 pub(crate) use link::{Ends, Link};
 pub(crate) use status::{LinkStatus, Source};
+pub(crate) use usage::UsageLink;

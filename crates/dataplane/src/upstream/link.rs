@@ -18,7 +18,6 @@ use std::{
     pin::{Pin, pin},
     task::{Context, Poll, Waker},
 };
-use tokio::time::Instant;
 
 /// Bytes of a reply's head that are accepted, and of a body that hyper reads at once.
 const READ_BUFFER_LIMIT: usize = 256 * 1024;
@@ -30,7 +29,8 @@ pub(crate) struct Link {
     sender: SendRequest<RequestBody>,
     /// `None` once the connection has ended.
     connection: Option<Pin<Box<Driver>>>,
-    pub(super) idle_since: Instant,
+    /// How often it was found resting.
+    pub(super) sweeps: u32,
 }
 
 type Driver = Connection<TokioIo<super::connect::Stream>, RequestBody>;
@@ -50,7 +50,7 @@ impl Link {
     pub(super) async fn open(origin: u128, stream: super::connect::Stream) -> Result<Self, hyper::Error> {
         let (sender, connection) =
             http1::Builder::new().max_buf_size(READ_BUFFER_LIMIT).handshake(TokioIo::new(stream)).await?;
-        Ok(Self { origin, sender, connection: Some(Box::pin(connection)), idle_since: Instant::now() })
+        Ok(Self { origin, sender, connection: Some(Box::pin(connection)), sweeps: 0 })
     }
 
     /// What it leads to.

@@ -1,15 +1,16 @@
 //! Idle connections of one core. No lock: whoever holds the pool is on its thread.
 
 use super::Link;
-use std::{cell::RefCell, collections::HashMap, time::Duration};
-use tokio::time::Instant;
+use foldhash::HashMap;
+use std::{cell::RefCell, time::Duration};
 
 /// Connections that rest to one origin.
 const IDLE_PER_ORIGIN: usize = 512;
-/// Shorter than the idle time of common load balancers (60 s), so that we close first.
-const IDLE_TIME: Duration = Duration::from_secs(50);
 /// How often resting connections are looked at.
 pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// Sweeps that a resting connection outlives: at most 50 s, shorter than the idle time of common load balancers (60 s),
+/// so that we close first.
+const SWEEPS: u32 = 4;
 
 /// Connections that rest, newest last.
 #[derive(Debug, Default)]
@@ -20,24 +21,17 @@ pub(crate) struct Pool {
 // === impl Pool ===
 
 impl Pool {
-    /// The connection that rested least; one that has ended is dropped on the way.
-    pub(crate) fn take(&self, origin: u128, now: Instant) -> Option<Link> {
-        let mut idle = self.idle.borrow_mut();
-        let links = idle.get_mut(&origin)?;
-        while let Some(mut link) = links.pop() {
-            if now.duration_since(link.idle_since) < IDLE_TIME && link.is_reusable() {
-                return Some(link);
-            }
-        }
-        None
+    /// The connection that rested least. One that has ended meanwhile gives the request back unsent.
+    pub(crate) fn take(&self, origin: u128) -> Option<Link> {
+        self.idle.borrow_mut().get_mut(&origin)?.pop()
     }
 
     /// Takes back a connection whose reply was read to its end; anything less is dropped.
-    pub(crate) fn give_back(&self, mut link: Link, now: Instant) {
+    pub(crate) fn give_back(&self, mut link: Link) {
         if !link.is_reusable() {
             return;
         }
-        link.idle_since = now;
+        link.sweeps = 0;
         let mut idle = self.idle.borrow_mut();
         let links = idle.entry(link.origin()).or_default();
         if links.len() < IDLE_PER_ORIGIN {
@@ -51,9 +45,12 @@ impl Pool {
     }
 
     /// Drops what has ended or rested too long.
-    pub(crate) fn sweep(&self, now: Instant) {
+    pub(crate) fn sweep(&self) {
         self.idle.borrow_mut().retain(|_, links| {
-            links.retain_mut(|link| now.duration_since(link.idle_since) < IDLE_TIME && link.is_reusable());
+            links.retain_mut(|link| {
+                link.sweeps += 1;
+                link.sweeps <= SWEEPS && link.is_reusable()
+            });
             links.shrink_to_fit();
             !links.is_empty()
         });

@@ -1,6 +1,6 @@
 use super::UsageScan;
 use crate::usage::{OBJECT_LIMIT, Usage};
-use keyway_proto::snapshot::v1::{Dialect, Endpoint};
+use keyway_proto::snapshot::v1::{Dialect, Endpoint, Meter, ServiceTier};
 use proptest::prelude::*;
 
 fn scan<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Option<Usage> {
@@ -59,9 +59,172 @@ fn an_endless_usage_is_not_kept() {
     for _ in 0..1000 {
         scan.push(&[b'x'; 4096]);
     }
-    assert!(scan.captured.as_ref().is_some_and(|kept| kept.len() <= OBJECT_LIMIT + 1));
+    assert!(scan.kept.as_ref().is_some_and(|(_, kept)| kept.len() <= OBJECT_LIMIT + 1));
     scan.push(br#""}}"#);
     assert_eq!(scan.finish(), None);
+}
+
+/// What a whole reply says, fed byte by byte and at once.
+fn read(dialect: Dialect, endpoint: Endpoint, text: &str) -> UsageScan {
+    let [whole, bytes] = [text.len().max(1), 1].map(|size| {
+        let mut scan = UsageScan::new(dialect, endpoint);
+        text.as_bytes().chunks(size).for_each(|chunk| scan.push(chunk));
+        scan
+    });
+    assert_eq!(whole.text_bytes(), bytes.text_bytes(), "{text}");
+    assert_eq!(whole.service_tier(), bytes.service_tier(), "{text}");
+    let mut again = UsageScan::new(dialect, endpoint);
+    again.push(text.as_bytes());
+    assert_eq!(again.finish(), bytes.finish(), "{text}");
+    whole
+}
+
+#[test]
+fn answer_text_is_measured() {
+    use Dialect::{AnthropicMessages, OpenaiChat, OpenaiResponses};
+    let table = [
+        (
+            OpenaiChat,
+            Endpoint::ChatCompletions,
+            r#"{"id":"x","choices":[{"message":{"role":"assistant","content":"Hi\n\u00e9!","refusal":null}}]}"#,
+            7,
+        ),
+        (
+            OpenaiChat,
+            Endpoint::ChatCompletions,
+            r#"{"choices":[{"message":{"content":null,"reasoning_content":"abc","tool_calls":[{"function":{"name":"f","arguments":"{\"a\":1}"}}]}}]}"#,
+            10,
+        ),
+        (OpenaiChat, Endpoint::Completions, r#"{"choices":[{"text" : "abc","finish_reason":"content"}]}"#, 3),
+        (
+            OpenaiResponses,
+            Endpoint::Responses,
+            r#"{"instructions":"no","text":{"format":{"type":"text"}},"output":[{"type":"message","content":[{"type":"output_text","text":"abcd"}]}]}"#,
+            4,
+        ),
+        (
+            AnthropicMessages,
+            Endpoint::Messages,
+            r#"{"content":[{"type":"thinking","thinking":"ab","signature":"zzz"},{"type":"text","text":"abc"},{"type":"tool_use","input":{"text":"q"}}]}"#,
+            17,
+        ),
+    ];
+    for (dialect, endpoint, text, bytes) in table {
+        assert_eq!(read(dialect, endpoint, text).text_bytes(), bytes, "{text}");
+    }
+}
+
+#[test]
+fn the_service_tier_stands_at_the_top() {
+    let tier = |text: &str| read(Dialect::OpenaiChat, Endpoint::ChatCompletions, text).service_tier();
+    for (text, expected) in [
+        (r#"{"service_tier":"flex"}"#, ServiceTier::Flex),
+        (r#"{"service_tier" : "priority","usage":{"prompt_tokens":1}}"#, ServiceTier::Priority),
+        (r#"{"service_tier":"default"}"#, ServiceTier::Unspecified),
+        (r#"{"service_tier":null}"#, ServiceTier::Unspecified),
+        (r#"{"service_tier":"velvet"}"#, ServiceTier::Other),
+        (r#"{"service_tier":"fl\u0065x"}"#, ServiceTier::Other),
+        (r#"{"x":{"service_tier":"flex"},"y":"service_tier","z":"flex"}"#, ServiceTier::Unspecified),
+    ] {
+        assert_eq!(tier(text), expected, "{text}");
+    }
+    let messages = |text: &str| read(Dialect::AnthropicMessages, Endpoint::Messages, text).service_tier();
+    for (usage, expected) in [
+        (r#""service_tier":"standard","speed":"fast""#, ServiceTier::Fast),
+        (r#""service_tier":"priority","speed":"standard""#, ServiceTier::Priority),
+        (r#""service_tier":"priority","speed":"fast""#, ServiceTier::Other),
+        (r#""service_tier":["x"],"speed":{"a":1}"#, ServiceTier::Unspecified),
+    ] {
+        let text = format!(r#"{{"usage":{{"input_tokens":1,{usage}}}}}"#);
+        assert_eq!(messages(&text), expected, "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_tokens_is_counted_too() {
+    use Endpoint::{AudioTranscriptions, CountTokens, Embeddings, ImagesGenerations, Messages, Responses};
+    let table = [
+        (
+            ImagesGenerations,
+            r#"{"created":1,"data":[{"b64_json":"{"},{"url":"x","y":{}}]}"#,
+            Meter::Images,
+            2,
+        ),
+        (
+            ImagesGenerations,
+            r#"{"data":[{"x":1}],"usage":{"input_tokens":5,"output_tokens":9}}"#,
+            Meter::Images,
+            1,
+        ),
+        (
+            ImagesGenerations,
+            r#"{"data":[{"x":1}],"usage":{"input_tokens":5,"output_tokens":9}}"#,
+            Meter::ImageOutput,
+            9,
+        ),
+        (Embeddings, r#"{"data":[{"embedding":[1]}],"usage":{"prompt_tokens":5}}"#, Meter::Images, 0),
+        (
+            AudioTranscriptions,
+            r#"{"text":"a","usage":{"type":"duration","seconds":9}}"#,
+            Meter::AudioMilliseconds,
+            9000,
+        ),
+        (
+            AudioTranscriptions,
+            r#"{"task":"x","duration": 8.470000267028809 ,"text":"a"}"#,
+            Meter::AudioMilliseconds,
+            8470,
+        ),
+        (
+            AudioTranscriptions,
+            r#"{"duration":8.47,"usage":{"type":"duration","seconds":9}}"#,
+            Meter::AudioMilliseconds,
+            9000,
+        ),
+        (AudioTranscriptions, r#"{"duration":8.47,"usage":{"input_tokens":9}}"#, Meter::AudioMilliseconds, 0),
+        (AudioTranscriptions, r#"{"text":"a","duration":3}"#, Meter::AudioMilliseconds, 3000),
+        (CountTokens, r#"{"input_tokens":12}"#, Meter::Input, 0),
+        (
+            Messages,
+            r#"{"usage":{"input_tokens":1,"server_tool_use":{"web_search_requests":3}}}"#,
+            Meter::WebSearches,
+            3,
+        ),
+        (
+            Responses,
+            r#"{"tool_usage":{"image_gen":{"x":0},"web_search":{"num_requests":2}},"usage":{"input_tokens":1}}"#,
+            Meter::WebSearches,
+            2,
+        ),
+    ];
+    for (endpoint, text, meter, count) in table {
+        let dialect = if endpoint == Messages { Dialect::AnthropicMessages } else { Dialect::OpenaiChat };
+        let usage = read(dialect, endpoint, text).finish().unwrap();
+        assert_eq!(usage.get(meter), count, "{text}");
+    }
+    let spoken = UsageScan::new(Dialect::OpenaiChat, Endpoint::AudioSpeech).speaking(7);
+    assert_eq!(spoken.finish().unwrap().get(Meter::Characters), 7);
+    assert_eq!(
+        crate::usage::characters(r#"{"model":"tts-1","input":"Gr\u00fc\u00dfe"}"#.as_bytes()),
+        Some(5)
+    );
+}
+
+#[test]
+fn usage_that_cannot_account_for_the_answer_is_none() {
+    let reply =
+        |usage: &str| format!(r#"{{"choices":[{{"message":{{"content":"hello"}}}}],"usage":{usage}}}"#);
+    for usage in [
+        r#"{"prompt_tokens":0,"completion_tokens":0}"#,
+        r#"{"prompt_tokens":0,"completion_tokens":3}"#,
+        r#"{"prompt_tokens":3,"completion_tokens":0}"#,
+        r#"{"prompt_tokens":3,"completion_tokens":-1}"#,
+    ] {
+        assert_eq!(totals(&reply(usage)), None, "{usage}");
+    }
+    assert_eq!(totals(&reply(r#"{"prompt_tokens":1,"completion_tokens":2}"#)), Some((1, 2)));
+    // Nothing was said, so nothing need be used.
+    assert_eq!(totals(r#"{"usage":{"prompt_tokens":3,"completion_tokens":0}}"#), Some((3, 0)));
 }
 
 fn json() -> impl Strategy<Value = serde_json::Value> {

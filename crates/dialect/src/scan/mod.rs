@@ -12,13 +12,13 @@ mod tests;
 
 use keys::Keys;
 use std::ops::Range;
-use walk::{Member, Shape};
+use walk::Shape;
 
 pub use keys::{KEY_LENGTH_LIMIT, KEYS_LIMIT};
 pub use malformed::{Malformed, Reason};
 pub use text::Text;
 pub use walk::DEPTH_LIMIT;
-pub(crate) use walk::{Members, member, next_mark, skip_blank};
+pub(crate) use walk::{Member, Members, member, next_mark, skip_blank, skip_string};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// Length of the longest key that is also looked for in other cases.

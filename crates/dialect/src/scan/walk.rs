@@ -117,7 +117,7 @@ fn text(body: &[u8], open: usize) -> Result<Text, Malformed> {
 
 /// Offset behind the closing quote; none if there is no such quote. Only quotes are searched for; whether one is escaped
 /// is told by the backslashes before it, which beats stopping at each `\n` of a long text.
-fn skip_string(body: &[u8], open: usize) -> Option<usize> {
+pub(crate) fn skip_string(body: &[u8], open: usize) -> Option<usize> {
     let mut from = open + 1;
     loop {
         let rest = body.get(from..)?;

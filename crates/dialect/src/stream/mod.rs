@@ -3,6 +3,7 @@
 
 mod lines;
 mod refused;
+mod text;
 mod watch;
 
 #[cfg(test)]
@@ -10,7 +11,7 @@ mod tests;
 
 use crate::usage::Usage;
 use bytes::{Buf, Bytes, BytesMut};
-use keyway_proto::snapshot::v1::{Dialect, Endpoint, StreamEnd};
+use keyway_proto::snapshot::v1::{Dialect, Endpoint, ServiceTier, StreamEnd};
 pub(crate) use lines::Lines;
 use memchr::memchr2;
 use watch::{Pass, Watch};
@@ -142,10 +143,28 @@ impl Relay {
         self.watch.ending()
     }
 
-    /// What the stream has used so far, as the target says.
+    /// What the stream has used so far, as the target says; none if it said nothing, or nothing that can be.
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
         self.watch.usage()
+    }
+
+    /// Whether `usage` covers the whole answer. Until then it may hold the input alone (Messages tell it first).
+    #[must_use]
+    pub fn usage_is_whole(&self) -> bool {
+        self.watch.usage_is_whole()
+    }
+
+    /// Bytes of answer text (content, reasoning, arguments of tools) that have been passed on, escapes undone.
+    #[must_use]
+    pub fn text_bytes(&self) -> u64 {
+        self.watch.text_bytes()
+    }
+
+    /// The service tier that the target says it served with.
+    #[must_use]
+    pub fn service_tier(&self) -> ServiceTier {
+        self.watch.service_tier()
     }
 
     /// Completes the event that earlier chunks began, line by line, so that no byte behind it is copied.

@@ -1,6 +1,6 @@
 use super::{BadStream, EVENT_LIMIT, Ending, First, JUNK_LIMIT, Relay};
 use bytes::Bytes;
-use keyway_proto::snapshot::v1::{Dialect, Endpoint, StreamEnd};
+use keyway_proto::snapshot::v1::{Dialect, Endpoint, ServiceTier, StreamEnd};
 use proptest::prelude::*;
 
 const CHAT: &str = concat!(
@@ -36,6 +36,9 @@ struct Seen {
     first: First,
     ending: Ending,
     totals: Option<(u64, u64)>,
+    whole: bool,
+    text_bytes: u64,
+    tier: ServiceTier,
 }
 
 fn play<'a>(mut relay: Relay, chunks: impl Iterator<Item = &'a [u8]>) -> Seen {
@@ -53,7 +56,8 @@ fn play<'a>(mut relay: Relay, chunks: impl Iterator<Item = &'a [u8]>) -> Seen {
     }
     let ending = relay.finish(&mut out);
     let totals = relay.usage().map(|usage| (usage.input_total(), usage.output_total()));
-    Seen { bytes, pushed, first: relay.first().clone(), ending, totals }
+    let (whole, text_bytes, tier) = (relay.usage_is_whole(), relay.text_bytes(), relay.service_tier());
+    Seen { bytes, pushed, first: relay.first().clone(), ending, totals, whole, text_bytes, tier }
 }
 
 fn chat(withhold: bool) -> Relay {
@@ -214,6 +218,39 @@ fn junk_and_endless_lines_end_the_stream() {
     }
     let endless = "x".repeat(EVENT_LIMIT + 1);
     assert_eq!(play(chat(false), endless.as_bytes().chunks(70_000)).pushed, Err(BadStream::LineTooLong));
+}
+
+#[test]
+fn tells_partial_usage_from_whole_and_measures_text() {
+    let start = MESSAGES.find("event: ping").unwrap();
+    let table = [
+        // Chat's text holds what looks like a key, escaped: `a "usage":{} b`.
+        (chat(false), [CHAT, EXTRA].concat(), Some((10, 4)), true, 14),
+        (chat(false), CHAT.to_owned(), None, false, 14),
+        (messages(), MESSAGES.to_owned(), Some((12, 9)), true, 2),
+        (messages(), MESSAGES[..start].to_owned(), Some((12, 1)), false, 0),
+        (messages(), MESSAGES.replace(":9}", ":-9}"), None, false, 2),
+        (messages(), MESSAGES.replace("\"input_tokens\":7,", "").replace(":5,", ":0,"), None, false, 2),
+        (responses(), RESPONSES.to_owned(), Some((4, 6)), true, 2),
+        (responses(), RESPONSES[..RESPONSES.len() - 160].to_owned(), None, false, 2),
+    ];
+    for (relay, text, totals, is_whole, text_bytes) in table {
+        let seen = whole(relay, &text);
+        assert_eq!((seen.totals, seen.whole, seen.text_bytes), (totals, is_whole, text_bytes), "{text}");
+    }
+}
+
+#[test]
+fn the_service_tier_is_the_one_that_was_used() {
+    let chat_tier = "data: {\"service_tier\":\"flex\",\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n";
+    assert_eq!(whole(chat(false), chat_tier).tier, ServiceTier::Flex);
+    let later = EXTRA.replace("\"id\"", "\"service_tier\":\"default\",\"id\"");
+    assert_eq!(whole(chat(false), &[chat_tier, &later].concat()).tier, ServiceTier::Unspecified);
+    let done = RESPONSES.replace("{\"usage\":{", "{\"service_tier\":\"priority\",\"usage\":{");
+    assert_eq!(whole(responses(), &done).tier, ServiceTier::Priority);
+    let fast = MESSAGES
+        .replace("{\"input_tokens\"", "{\"service_tier\":\"standard\",\"speed\":\"fast\",\"input_tokens\"");
+    assert_eq!(whole(messages(), &fast).tier, ServiceTier::Fast);
 }
 
 #[test]

@@ -2,10 +2,11 @@
 //! where one of them is found.
 
 use super::refused::Refused;
+use super::text;
 use super::{Ending, First};
 use crate::scan::{Members, member, skip_blank};
 use crate::usage::{Tokens, Usage};
-use keyway_proto::snapshot::v1::{Dialect, Endpoint, StreamEnd};
+use keyway_proto::snapshot::v1::{Dialect, Endpoint, ServiceTier, StreamEnd};
 use memchr::memmem::Finder;
 use std::sync::LazyLock;
 
@@ -39,6 +40,9 @@ pub(super) struct Watch {
     withhold: bool,
     first: First,
     tokens: Tokens,
+    /// The counts are those of the whole answer.
+    told: bool,
+    text_bytes: u64,
     state: State,
     /// An error event of the target's has passed.
     erred: bool,
@@ -58,8 +62,19 @@ enum State {
 impl Watch {
     pub(super) fn new(dialect: Dialect, endpoint: Endpoint, end: StreamEnd, withhold: bool) -> Self {
         let family = family(dialect, endpoint);
-        let (first, tokens, state) = (First::Pending, Tokens::default(), State::Running);
-        Self { dialect, endpoint, family, end, withhold, first, tokens, state, erred: false }
+        Self {
+            dialect,
+            endpoint,
+            family,
+            end,
+            withhold,
+            first: First::Pending,
+            tokens: Tokens::default(),
+            told: false,
+            text_bytes: 0,
+            state: State::Running,
+            erred: false,
+        }
     }
 
     /// Looks at an event with data.
@@ -96,7 +111,20 @@ impl Watch {
     }
 
     pub(super) fn usage(&self) -> Option<Usage> {
-        self.tokens.usage(self.dialect, self.endpoint)
+        let usage = self.tokens.usage(self.dialect, self.endpoint)?;
+        (!self.told || usage.accounts_for(self.text_bytes, self.endpoint)).then_some(usage)
+    }
+
+    pub(super) fn usage_is_whole(&self) -> bool {
+        self.told && self.usage().is_some()
+    }
+
+    pub(super) fn text_bytes(&self) -> u64 {
+        self.text_bytes
+    }
+
+    pub(super) fn service_tier(&self) -> ServiceTier {
+        self.tokens.service_tier()
     }
 
     /// The ending if the target's bytes end cleanly now.
@@ -119,7 +147,14 @@ impl Watch {
             self.failed(refused);
             return Pass::On;
         }
+        if self.first == First::Pending {
+            self.tokens.read_tier(member(data, "service_tier"));
+        }
         self.began();
+        self.text_bytes += match self.family {
+            Family::Media => text::of_response_delta(data),
+            Family::Chat | Family::Responses | Family::Anthropic => text::of_chunk(data),
+        };
         if self.end == StreamEnd::FinishReason && has_value(&FINISH_REASON, data, b'"') {
             self.complete();
         }
@@ -132,7 +167,8 @@ impl Watch {
         let Some(usage) = member(data, "usage").filter(|usage| usage.starts_with(b"{")) else {
             return Pass::On;
         };
-        self.tokens.read(usage);
+        self.read_usage(usage);
+        self.tokens.read_tier(member(data, "service_tier"));
         if self.withhold && member(data, "choices").is_some_and(is_empty_list) {
             Pass::Withheld
         } else {
@@ -156,16 +192,22 @@ impl Watch {
         match kind.as_ref() {
             b"ping" => return Pass::On,
             b"response.completed" | b"response.incomplete" | b"response.failed" => {
-                if let Some(usage) = member(data, "response").and_then(|response| member(response, "usage")) {
-                    self.read_usage(usage);
-                }
+                self.read_response(member(data, "response").unwrap_or_default());
                 if kind.as_ref() == b"response.failed" && self.first == First::Pending {
                     self.first = First::Error(Refused::read(data));
                 }
                 self.state = State::Sealed;
             }
+            // The end may never come; until it does the tier is the one that was promised.
+            b"response.created" => {
+                let response = member(data, "response").unwrap_or_default();
+                self.tokens.read_tier(member(response, "service_tier"));
+                return self.see_unnamed(data);
+            }
             b"error" => self.failed(Refused::read(data)),
             _ if is_done(data) => {}
+            b"response.audio.delta" => {}
+            delta if delta.ends_with(b".delta") => self.text_bytes += text::of_response_delta(data),
             _ => return self.see_unnamed(data),
         }
         self.began();
@@ -178,8 +220,11 @@ impl Watch {
             b"message_start" => {
                 if let Some(usage) = member(data, "message").and_then(|message| member(message, "usage")) {
                     self.read_usage(usage);
+                    // Of the output only the first token is in it.
+                    self.told = false;
                 }
             }
+            b"content_block_delta" => self.text_bytes += text::of_block_delta(data),
             b"message_delta" => {
                 if let Some(usage) = member(data, "usage") {
                     self.read_usage(usage);
@@ -205,7 +250,16 @@ impl Watch {
     fn read_usage(&mut self, usage: &[u8]) {
         if usage.starts_with(b"{") {
             self.tokens.read(usage);
+            self.told = true;
         }
+    }
+
+    fn read_response(&mut self, response: &[u8]) {
+        if let Some(usage) = member(response, "usage") {
+            self.read_usage(usage);
+        }
+        self.tokens.read_tier(member(response, "service_tier"));
+        self.tokens.read_tools(member(response, "tool_usage"));
     }
 
     fn began(&mut self) {

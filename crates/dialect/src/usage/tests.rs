@@ -45,7 +45,7 @@ fn openai_parts_are_inside_the_totals() {
             r#"{"input_tokens":9,"output_tokens":4,"input_tokens_details":{"cached_tokens":2,"cache_write_tokens":3,
                 "cache_write_tokens_details":{"ttl_30m_tokens":1,"ttl_12h_tokens":2}},
                 "output_tokens_details":{"reasoning_tokens":1}}"#,
-            [4, 2, 1, 2, 0, 0, 4, 0, 0],
+            [4, 2, 1, 0, 0, 0, 4, 0, 0],
             1,
         ),
         (r#"{"prompt_tokens":8,"total_tokens":8}"#, [8, 0, 0, 0, 0, 0, 0, 0, 0], 0),
@@ -80,7 +80,8 @@ fn openai_parts_are_inside_the_totals() {
     for (object, expected, reasoning) in table {
         let usage = chat(object).unwrap();
         assert_eq!((row(usage), usage.reasoning()), (expected, reasoning), "{object}");
-        assert_eq!(usage.input_total(), expected[..6].iter().sum::<u64>());
+        let elsewhere = usage.get(Meter::CacheWrite12h);
+        assert_eq!(usage.input_total(), expected[..6].iter().sum::<u64>() + elsewhere);
         assert_eq!(usage.output_total(), expected[6..].iter().sum::<u64>());
     }
 }
@@ -137,7 +138,8 @@ fn nonsense_counts_as_missing() {
         r#"{"prompt_tokens":{},"completion_tokens":1}"#,
         r#"{"prompt_tokens":7,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":-3}}"#,
         r#"{"prompt_tokens":7"#,
-        r#"{"type":"duration","seconds":3}"#,
+        r#"{"type":"duration","seconds":-3}"#,
+        r#"{"type":"duration"}"#,
         "{}",
         &huge,
         &long,
@@ -154,4 +156,48 @@ fn later_counts_replace_and_absent_ones_leave() {
     tokens.read(br#"{"input_tokens":12,"cache_read_input_tokens":null,"output_tokens":40}"#);
     let usage = tokens.usage(Dialect::AnthropicMessages, Endpoint::Messages).unwrap();
     assert_eq!((usage.input_total(), usage.output_total()), (15, 40));
+}
+
+/// What these meters say of a chat's usage object; all others but `REASONING` must be 0.
+fn only(object: &str, meters: &[(Meter, u64)]) {
+    let usage = chat(object).unwrap();
+    for meter in (1..super::METERS as i32).map(|number| Meter::try_from(number).unwrap()) {
+        let expected = meters.iter().find(|(known, _)| *known == meter).map_or(0, |(_, count)| *count);
+        assert_eq!(usage.get(meter), expected, "{meter:?} of {object}");
+    }
+}
+
+#[test]
+fn parts_that_few_providers_tell() {
+    use Meter::{AudioInput, CacheRead, CacheReadAudio, CacheReadImage, CacheWrite5m, CacheWrite12h};
+    use Meter::{Citation, ImageInput, Input, Output, WebSearches};
+    only(
+        r#"{"input_tokens":100,"output_tokens":1,"input_tokens_details":{"cached_tokens":30,"cache_write_tokens":20,
+            "cache_write_tokens_details":{"ttl_30m_tokens":5,"ttl_12h_tokens":15}}}"#,
+        &[(Input, 50), (CacheRead, 30), (CacheWrite5m, 5), (CacheWrite12h, 15), (Output, 1)],
+    );
+    only(
+        r#"{"input_tokens":100,"output_tokens":1,"input_token_details":{"text_tokens":40,"audio_tokens":35,"image_tokens":25,
+            "cached_tokens":30,"cached_tokens_details":{"text_tokens":5,"audio_tokens":15,"image_tokens":10}}}"#,
+        &[
+            (Input, 35),
+            (AudioInput, 20),
+            (ImageInput, 15),
+            (CacheRead, 5),
+            (CacheReadAudio, 15),
+            (CacheReadImage, 10),
+            (Output, 1),
+        ],
+    );
+    // Perplexity: reasoning and citations stand beside the answer, whatever the sums say.
+    only(
+        r#"{"prompt_tokens":7,"completion_tokens":50,"total_tokens":57,"citation_tokens":9,"num_search_queries":3,
+            "reasoning_tokens":20}"#,
+        &[(Input, 7), (Output, 70), (Citation, 9), (WebSearches, 3)],
+    );
+    // Databricks: beside the totals, yet inside them.
+    only(
+        r#"{"prompt_tokens":10,"completion_tokens":8,"total_tokens":18,"cache_read_input_tokens":4,"reasoning_tokens":5}"#,
+        &[(Input, 6), (CacheRead, 4), (Output, 8)],
+    );
 }

@@ -1,6 +1,7 @@
 //! Usage objects as providers write them: both families' fields, read leniently.
 
 use super::COUNT_LIMIT;
+use super::tier::Tier;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -30,6 +31,38 @@ pub(super) struct Wire {
     pub(super) completion_tokens_details: Details,
     #[serde(deserialize_with = "object_or_nothing", alias = "output_token_details")]
     pub(super) output_tokens_details: Details,
+    /// Perplexity's: beside the answer.
+    pub(super) citation_tokens: Count,
+    pub(super) num_search_queries: Count,
+    /// Where some put it: beside the totals.
+    pub(super) reasoning_tokens: Count,
+    /// Of sound, where the usage is a duration.
+    pub(super) seconds: Millis,
+    #[serde(deserialize_with = "object_or_nothing")]
+    pub(super) server_tool_use: ServerTools,
+    pub(super) service_tier: Tier,
+    pub(super) speed: Tier,
+}
+
+/// What Messages say of tools that the provider ran.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ServerTools {
+    pub(super) web_search_requests: Count,
+}
+
+/// The member `tool_usage` of Responses.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct HostedTools {
+    #[serde(deserialize_with = "object_or_nothing")]
+    pub(super) web_search: HostedSearch,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct HostedSearch {
+    pub(super) num_requests: Count,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -51,6 +84,17 @@ pub(super) struct Details {
     pub(super) thinking_tokens: Count,
     #[serde(deserialize_with = "object_or_nothing")]
     pub(super) cache_write_tokens_details: Writes,
+    #[serde(deserialize_with = "object_or_nothing")]
+    pub(super) cached_tokens_details: Cached,
+}
+
+/// Of which kind the cached tokens are.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Cached {
+    pub(super) audio_tokens: Count,
+    #[serde(alias = "cached_image_tokens")]
+    pub(super) image_tokens: Count,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -63,6 +107,10 @@ pub(super) struct Writes {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Count(pub(super) Option<u64>);
 
+/// Seconds as they are written (`3`, `8.47`), in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Millis(pub(super) Option<u64>);
+
 // === impl Wire ===
 
 impl Wire {
@@ -71,6 +119,9 @@ impl Wire {
         for (count, later) in self.counts().into_iter().zip(later.counts()) {
             *count = later.or(*count);
         }
+        self.seconds.0 = later.seconds.0.or(self.seconds.0);
+        self.service_tier.0 = later.service_tier.0.or(self.service_tier.0);
+        self.speed.0 = later.speed.0.or(self.speed.0);
     }
 
     /// Every count, in one order.
@@ -87,6 +138,10 @@ impl Wire {
             &mut self.cache_creation_input_tokens,
             &mut self.cache_creation.ephemeral_5m_input_tokens,
             &mut self.cache_creation.ephemeral_1h_input_tokens,
+            &mut self.citation_tokens,
+            &mut self.num_search_queries,
+            &mut self.reasoning_tokens,
+            &mut self.server_tool_use.web_search_requests,
         ];
         for details in [
             &mut self.prompt_tokens_details,
@@ -101,7 +156,7 @@ impl Wire {
 }
 
 impl Details {
-    fn counts(&mut self) -> [&mut Count; 8] {
+    fn counts(&mut self) -> [&mut Count; 10] {
         [
             &mut self.cached_tokens,
             &mut self.cache_write_tokens,
@@ -111,6 +166,8 @@ impl Details {
             &mut self.reasoning_tokens,
             &mut self.thinking_tokens,
             &mut self.cache_write_tokens_details.ttl_12h_tokens,
+            &mut self.cached_tokens_details.audio_tokens,
+            &mut self.cached_tokens_details.image_tokens,
         ]
     }
 }
@@ -159,6 +216,25 @@ impl Visitor<'_> for CountVisitor {
     fn visit_unit<E: Error>(self) -> Result<Count, E> {
         Ok(Count(None))
     }
+}
+
+impl<'de> Deserialize<'de> for Millis {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let Some(seconds) = Option::<f64>::deserialize(from)? else { return Ok(Self(None)) };
+        let millis = of_seconds(seconds).ok_or_else(|| D::Error::custom("an absurd duration"))?;
+        Ok(Self(Some(millis)))
+    }
+}
+
+/// A number of seconds in JSON, in milliseconds; none if it is none or cannot be.
+pub(crate) fn millis(number: &[u8]) -> Option<u64> {
+    serde_json::from_slice::<f64>(number).ok().and_then(of_seconds)
+}
+
+/// The bound is checked before the conversion, which then loses nothing.
+fn of_seconds(seconds: f64) -> Option<u64> {
+    let millis = (seconds * 1000.0).round();
+    (0.0..=COUNT_LIMIT as f64).contains(&millis).then_some(millis as u64)
 }
 
 /// Details are an object; `null` and what else servers put there say nothing.

@@ -78,6 +78,21 @@ pub struct Provider {
     /// Why no key of this provider may be used, as `error.reason`: `secret_integrity`. Empty = they may.
     #[prost(string, tag = "9")]
     pub withheld: ::prost::alloc::string::String,
+    /// Of keys that are charged otherwise than the provider's price says.
+    #[prost(message, repeated, tag = "10")]
+    pub key_prices: ::prost::alloc::vec::Vec<KeyPrice>,
+}
+/// What one key is charged, whichever its version.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct KeyPrice {
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// Win over the provider's.
+    #[prost(message, repeated, tag = "2")]
+    pub offers: ::prost::alloc::vec::Vec<Offer>,
+    /// Ten-thousandths of a percent off every cost: 125000 = 12.5 %.
+    #[prost(uint32, tag = "3")]
+    pub discount: u32,
 }
 /// One wire format at a provider.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -128,13 +143,28 @@ pub struct Offer {
     #[prost(message, optional, tag = "2")]
     pub price: ::core::option::Option<Price>,
 }
-/// Integers of femto-dollars (1e-15 USD) per token or unit.
+/// What requests to one model cost. Which rates hold: a scheduled price whose day has come stands in for everything else;
+/// then the service tier that the reply names; then the hours of the day; else `rates` and `tiers`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Price {
     #[prost(message, repeated, tag = "1")]
     pub rates: ::prost::alloc::vec::Vec<Rate>,
     #[prost(message, repeated, tag = "2")]
     pub tiers: ::prost::alloc::vec::Vec<PriceTier>,
+    /// A tier that the reply names and that has no rates here has no known price.
+    #[prost(message, repeated, tag = "3")]
+    pub services: ::prost::alloc::vec::Vec<ServicePrice>,
+    /// The first entry that holds when a request begins.
+    #[prost(message, repeated, tag = "4")]
+    pub by_time: ::prost::alloc::vec::Vec<TimedPrice>,
+    /// Ascending by day.
+    #[prost(message, repeated, tag = "5")]
+    pub scheduled: ::prost::alloc::vec::Vec<ScheduledPrice>,
+    #[prost(enumeration = "PriceOrigin", tag = "6")]
+    pub origin: i32,
+    /// Nothing costs anything. Everything else here is empty then.
+    #[prost(bool, tag = "7")]
+    pub free: bool,
 }
 /// When the whole prompt, cached part included, has more than `above_input_tokens`, these rates replace the base ones.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -144,6 +174,47 @@ pub struct PriceTier {
     #[prost(message, repeated, tag = "2")]
     pub rates: ::prost::alloc::vec::Vec<Rate>,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ServicePrice {
+    #[prost(enumeration = "ServiceTier", tag = "1")]
+    pub tier: i32,
+    #[prost(message, repeated, tag = "2")]
+    pub rates: ::prost::alloc::vec::Vec<Rate>,
+    #[prost(message, repeated, tag = "3")]
+    pub tiers: ::prost::alloc::vec::Vec<PriceTier>,
+}
+/// Minutes of a day in UTC. A window that ends before it begins goes over midnight.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Window {
+    #[prost(uint32, tag = "1")]
+    pub from_minute: u32,
+    /// The first minute after it; 1440 = midnight.
+    #[prost(uint32, tag = "2")]
+    pub until_minute: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TimedPrice {
+    /// 1 = Monday; empty = every day.
+    #[prost(uint32, repeated, tag = "1")]
+    pub weekdays: ::prost::alloc::vec::Vec<u32>,
+    /// Empty = the whole day.
+    #[prost(message, repeated, tag = "2")]
+    pub windows: ::prost::alloc::vec::Vec<Window>,
+    #[prost(message, repeated, tag = "3")]
+    pub rates: ::prost::alloc::vec::Vec<Rate>,
+    #[prost(message, repeated, tag = "4")]
+    pub tiers: ::prost::alloc::vec::Vec<PriceTier>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ScheduledPrice {
+    #[prost(uint64, tag = "1")]
+    pub from_unix_seconds: u64,
+    #[prost(message, repeated, tag = "2")]
+    pub rates: ::prost::alloc::vec::Vec<Rate>,
+    #[prost(message, repeated, tag = "3")]
+    pub tiers: ::prost::alloc::vec::Vec<PriceTier>,
+}
+/// Femto-dollars (1e-15 USD) for one token or unit; `METER_AUDIO_MILLISECONDS` is priced by the second.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Rate {
     #[prost(enumeration = "Meter", tag = "1")]
@@ -438,6 +509,88 @@ impl AuthScheme {
         }
     }
 }
+/// Who says that it is so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum PriceOrigin {
+    /// The catalogue.
+    Unspecified = 0,
+    /// The operator, for a provider.
+    File = 1,
+    /// The operator, for one key.
+    Key = 2,
+}
+impl PriceOrigin {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PRICE_ORIGIN_UNSPECIFIED",
+            Self::File => "PRICE_ORIGIN_FILE",
+            Self::Key => "PRICE_ORIGIN_KEY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PRICE_ORIGIN_UNSPECIFIED" => Some(Self::Unspecified),
+            "PRICE_ORIGIN_FILE" => Some(Self::File),
+            "PRICE_ORIGIN_KEY" => Some(Self::Key),
+            _ => None,
+        }
+    }
+}
+/// What `service_tier` (or Anthropic's `speed`) of a reply says. `default`, `standard` and `auto` are no tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ServiceTier {
+    Unspecified = 0,
+    Batch = 1,
+    Flex = 2,
+    Priority = 3,
+    Fast = 4,
+    Ultrafast = 5,
+    Balanced = 6,
+    Scale = 7,
+    /// One that nobody here knows.
+    Other = 8,
+}
+impl ServiceTier {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SERVICE_TIER_UNSPECIFIED",
+            Self::Batch => "SERVICE_TIER_BATCH",
+            Self::Flex => "SERVICE_TIER_FLEX",
+            Self::Priority => "SERVICE_TIER_PRIORITY",
+            Self::Fast => "SERVICE_TIER_FAST",
+            Self::Ultrafast => "SERVICE_TIER_ULTRAFAST",
+            Self::Balanced => "SERVICE_TIER_BALANCED",
+            Self::Scale => "SERVICE_TIER_SCALE",
+            Self::Other => "SERVICE_TIER_OTHER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SERVICE_TIER_UNSPECIFIED" => Some(Self::Unspecified),
+            "SERVICE_TIER_BATCH" => Some(Self::Batch),
+            "SERVICE_TIER_FLEX" => Some(Self::Flex),
+            "SERVICE_TIER_PRIORITY" => Some(Self::Priority),
+            "SERVICE_TIER_FAST" => Some(Self::Fast),
+            "SERVICE_TIER_ULTRAFAST" => Some(Self::Ultrafast),
+            "SERVICE_TIER_BALANCED" => Some(Self::Balanced),
+            "SERVICE_TIER_SCALE" => Some(Self::Scale),
+            "SERVICE_TIER_OTHER" => Some(Self::Other),
+            _ => None,
+        }
+    }
+}
 /// What is counted. Tokens, but where the name says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -454,6 +607,19 @@ pub enum Meter {
     CacheReadAudio = 9,
     ImageInput = 10,
     ImageOutput = 11,
+    CacheWrite12h = 12,
+    CacheReadImage = 13,
+    /// Tokens of sources that an answer cites, where they are charged beside the answer.
+    Citation = 14,
+    /// Images made, where no tokens are told.
+    Images = 15,
+    /// Characters to be spoken.
+    Characters = 16,
+    /// Of sound that was listened to, where no tokens are told.
+    AudioMilliseconds = 17,
+    WebSearches = 18,
+    /// A request is one of it: stands in prices, never in counts.
+    Requests = 19,
 }
 impl Meter {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -474,6 +640,14 @@ impl Meter {
             Self::CacheReadAudio => "METER_CACHE_READ_AUDIO",
             Self::ImageInput => "METER_IMAGE_INPUT",
             Self::ImageOutput => "METER_IMAGE_OUTPUT",
+            Self::CacheWrite12h => "METER_CACHE_WRITE_12H",
+            Self::CacheReadImage => "METER_CACHE_READ_IMAGE",
+            Self::Citation => "METER_CITATION",
+            Self::Images => "METER_IMAGES",
+            Self::Characters => "METER_CHARACTERS",
+            Self::AudioMilliseconds => "METER_AUDIO_MILLISECONDS",
+            Self::WebSearches => "METER_WEB_SEARCHES",
+            Self::Requests => "METER_REQUESTS",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -491,6 +665,14 @@ impl Meter {
             "METER_CACHE_READ_AUDIO" => Some(Self::CacheReadAudio),
             "METER_IMAGE_INPUT" => Some(Self::ImageInput),
             "METER_IMAGE_OUTPUT" => Some(Self::ImageOutput),
+            "METER_CACHE_WRITE_12H" => Some(Self::CacheWrite12h),
+            "METER_CACHE_READ_IMAGE" => Some(Self::CacheReadImage),
+            "METER_CITATION" => Some(Self::Citation),
+            "METER_IMAGES" => Some(Self::Images),
+            "METER_CHARACTERS" => Some(Self::Characters),
+            "METER_AUDIO_MILLISECONDS" => Some(Self::AudioMilliseconds),
+            "METER_WEB_SEARCHES" => Some(Self::WebSearches),
+            "METER_REQUESTS" => Some(Self::Requests),
             _ => None,
         }
     }

@@ -244,17 +244,8 @@ impl Facts {
     }
 }
 
-/// Runs `keyway ARGS` in `folder` against an admin API.
-pub(super) fn operator(
-    folder: &Path,
-    url: &str,
-    token_file: &Path,
-    args: &[&str],
-) -> Result<Ran, StartError> {
-    Ran::of(begin(folder, url, token_file, (args, &[]))?)
-}
-
-fn begin(
+/// Starts `keyway ARGS` in `folder` against an admin API.
+pub(super) fn begin(
     folder: &Path,
     url: &str,
     token_file: &Path,

@@ -76,6 +76,11 @@ impl Provider {
         Script { state: &self.state, model }
     }
 
+    /// From now on requests for which nothing is scripted are answered as this decides.
+    pub fn decide(&self, decide: impl Fn(&Seen) -> Reply + Send + Sync + 'static) {
+        self.state.decide(Box::new(decide));
+    }
+
     /// From now on requests with any other credential than these are answered with 401; `accept_key` adds one.
     pub fn accept_only(&self, keys: &[&str]) {
         self.state.accept_only(keys);

@@ -1,6 +1,8 @@
 //! What the simulated provider remembers: scripts, refused keys, and every request it saw.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::fmt;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -14,9 +16,13 @@ use super::plan::Asked;
 use super::reply::Reply;
 use super::seen::{KeyUse, Outcome, Seen};
 
-#[derive(Debug, Default)]
+/// What is answered where nothing is scripted.
+pub(super) type Decide = Box<dyn Fn(&Seen) -> Reply + Send + Sync>;
+
+#[derive(Default)]
 pub(super) struct State {
     inner: Mutex<Inner>,
+    decide: OnceLock<Decide>,
     released: watch::Sender<bool>,
 }
 
@@ -36,6 +42,12 @@ struct Inner {
 struct Queue {
     next: VecDeque<Reply>,
     always: Option<Reply>,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("inner", &self.inner).finish_non_exhaustive()
+    }
 }
 
 impl Inner {
@@ -62,6 +74,11 @@ impl State {
 
     pub(super) fn clear(&self, model: &str) {
         self.inner.lock().scripts.remove(model);
+    }
+
+    /// The first one stays.
+    pub(super) fn decide(&self, decide: Decide) {
+        let _second = self.decide.set(decide);
     }
 
     pub(super) fn refuse(&self, key: &str, status: u16) {
@@ -115,8 +132,9 @@ impl State {
         let reply = match refused {
             Some(status) => Reply::status(status),
             None => {
-                let scripted = inner.scripted(&asked.model);
-                scripted.or_else(|| inner.scripted(ANY)).unwrap_or_default()
+                let scripted = inner.scripted(&asked.model).or_else(|| inner.scripted(ANY));
+                let decided = || self.decide.get().map(|decide| decide(&seen));
+                scripted.or_else(decided).unwrap_or_default()
             }
         };
         inner.seen.push(seen);

@@ -7,6 +7,7 @@ use crate::bench::{
     stage::{Stage, free_address},
 };
 use std::{
+    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -17,7 +18,8 @@ use std::{
 /// Opens nothing but the simulated provider.
 const CLIENT_TOKEN: &str = "bench-client-token-0123456789abcdef";
 const PROVIDER_KEY: &str = "sk-bench-0123456789abcdefghijklmnopqrstuv";
-const CONTROL_PLANE_LIMIT: Duration = Duration::from_secs(15);
+/// A hundred thousand clients take their time.
+const CONTROL_PLANE_LIMIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(5);
 
 /// The data plane alone. Its control plane runs on the other core, where it only sends heartbeats.
@@ -54,13 +56,16 @@ pub(super) fn up(stage: &Stage) -> Outcome<Launch> {
 fn configuration(stage: &Stage) -> Outcome<PathBuf> {
     let file = stage.file("keyway.yaml");
     let upstream = stage.upstream;
-    let text = format!(
+    let mut text = format!(
         "providers:
   openai: {{ base_url: \"http://{upstream}\", api_key: {PROVIDER_KEY} }}
 clients:
   bench: {{ token: {CLIENT_TOKEN} }}
 "
     );
+    for number in 0..stage.clients {
+        writeln!(text, "  idle-{number:06}: {{ token: bench-idle-client-token-{number:06} }}")?;
+    }
     fs::write(&file, text)?;
     Ok(file)
 }

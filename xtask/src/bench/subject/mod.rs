@@ -60,7 +60,7 @@ struct Launch {
 }
 
 /// A subject that does not answer by then never will.
-const START_LIMIT: Duration = Duration::from_secs(15);
+const START_LIMIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_micros(500);
 
 // === impl Kind ===

@@ -45,28 +45,6 @@ pub(super) async fn model(server: &Server, name: &str) -> Result<Value, Failure>
     Ok(priced(&row, configured.as_ref()))
 }
 
-/// The price of a model, or of each target of an alias.
-pub(super) async fn prices(server: &Server, name: &str) -> Result<Vec<Value>, Failure> {
-    let alias = match server.get(&format!("/models/{}", segment(name))).await {
-        Err(failure) if is_not_found(&failure) => return Ok(vec![price_of(&model(server, name).await?)]),
-        other => other?,
-    };
-    let mut prices = Vec::new();
-    for target in alias.get("targets").map(list).into_iter().flatten() {
-        let name = format!("{}/{}", cell(target, "provider"), cell(target, "model"));
-        prices.push(price_of(&model(server, &name).await?));
-    }
-    Ok(prices)
-}
-
-fn price_of(model: &Value) -> Value {
-    let mut price = Map::new();
-    for field in ["name", "price", "price_from", "price_tiers"] {
-        price.insert(field.into(), model.get(field).cloned().unwrap_or_default());
-    }
-    Value::Object(price)
-}
-
 /// `PROVIDER/MODEL` as it stands; a bare name where exactly one configured provider offers it.
 async fn find(server: &Server, name: &str) -> Result<(String, String), Failure> {
     if let Some((provider, id)) = name.split_once('/') {

@@ -1,6 +1,9 @@
 //! `keyway model …`: aliases of the configuration and models of the catalogue.
 
 mod known;
+mod price;
+
+pub(super) use price::cost;
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -20,11 +23,8 @@ pub(crate) enum Model {
         /// An alias, PROVIDER/MODEL, or MODEL where one configured provider offers it
         name: String,
     },
-    /// What a model or each target of an alias costs, in USD per million tokens, and who says so
-    Price {
-        /// An alias, PROVIDER/MODEL, or MODEL where one configured provider offers it
-        name: String,
-    },
+    /// What a model or each target of an alias costs, by every rule; with counts, what such a request would
+    Price(price::Price),
     /// Add an alias or replace one
     Add(Add),
     /// Delete an alias
@@ -78,9 +78,7 @@ pub(crate) async fn run(server: &Server, output: Output, verb: Model) -> Result<
         }
         Model::List(list) => return configured(server, output, &list).await,
         Model::Show { name } => return show(server, output, &name).await,
-        Model::Price { name } => {
-            print::result(output, &Value::Array(known::prices(server, &name).await?), price)
-        }
+        Model::Price(verb) => return price::run(server, output, &verb).await,
         Model::Add(add) => {
             let answer = server.put(&path(&add.name), &add.body()?).await?;
             done(output, &answer, &format!("Model {} is set.", add.name));
@@ -147,7 +145,7 @@ fn table(models: &Value) -> Table {
 }
 
 /// USD per million tokens of one kind.
-fn rate(model: &Value, meter: &str) -> String {
+pub(super) fn rate(model: &Value, meter: &str) -> String {
     match model.get("price") {
         Some(Value::String(free)) => free.clone(),
         Some(price) => cell(price, meter),
@@ -180,22 +178,6 @@ fn catalog_table(models: &Value) -> Table {
             cell(model, "price.input"),
             cell(model, "price.output"),
         ]);
-    }
-    table
-}
-
-fn price(models: &Value) -> Table {
-    let mut table =
-        Table::new(&["MODEL", "PER MILLION TOKENS", "USD", "PRICE FROM"], "no target has a price");
-    for model in print::list(models) {
-        let mut row = |meter: &str, usd: String| {
-            table.row([cell(model, "name"), meter.replace('_', " "), usd, cell(model, "price_from")]);
-        };
-        match model.get("price") {
-            Some(Value::Object(rates)) => rates.keys().for_each(|meter| row(meter, rate(model, meter))),
-            Some(Value::String(free)) => row("all", free.clone()),
-            _ => row("all", "unknown: requests are counted as unpriced until a file gives `prices`".into()),
-        }
     }
     table
 }

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Expiry, Span, TEXT_OF_NUMBER, Usd};
+use super::{Expiry, Percent, Size, Span, TEXT_OF_NUMBER, Usd};
 
 /// Reads one scalar, text or number, by a function over its text.
 pub(in crate::file) struct ByText<T> {
@@ -58,10 +58,30 @@ impl<'de> Deserialize<'de> for Usd {
     }
 }
 
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = "percent from 0 to 100 like 12.5, with at most four decimal places";
+        deserializer.deserialize_newtype_struct(TEXT_OF_NUMBER, ByText { parse: Self::parse, expected })
+    }
+}
+
 impl<'de> Deserialize<'de> for Expiry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let expected = "a date like 2027-01-31 or a time in UTC like 2027-01-31T18:00:00Z";
         deserializer.deserialize_newtype_struct(TEXT_OF_NUMBER, ByText { parse: Self::parse, expected })
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = "a size like 4GiB, 512MiB, 10GB, or bytes as a number";
+        deserializer.deserialize_newtype_struct(TEXT_OF_NUMBER, ByText { parse: Self::parse, expected })
+    }
+}
+
+impl Serialize for Size {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -72,6 +92,12 @@ impl Serialize for Span {
 }
 
 impl Serialize for Usd {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Serialize for Percent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
@@ -98,6 +124,20 @@ impl JsonSchema for Span {
     }
 }
 
+impl JsonSchema for Size {
+    fn schema_name() -> Cow<'static, str> {
+        "Size".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "4GiB, 512MiB, 10GB, or bytes as a number",
+            "type": ["string", "number"],
+            "minimum": 0,
+        })
+    }
+}
+
 impl JsonSchema for Usd {
     fn schema_name() -> Cow<'static, str> {
         "Usd".into()
@@ -109,6 +149,22 @@ impl JsonSchema for Usd {
             "type": ["string", "number"],
             "pattern": "^[0-9]+(\\.[0-9]{1,9})?$",
             "minimum": 0,
+        })
+    }
+}
+
+impl JsonSchema for Percent {
+    fn schema_name() -> Cow<'static, str> {
+        "Percent".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "percent from 0 to 100, at most four decimal places",
+            "type": ["string", "number"],
+            "pattern": "^[0-9]+(\\.[0-9]{1,4})?%?$",
+            "minimum": 0,
+            "maximum": 100,
         })
     }
 }

@@ -2,11 +2,13 @@
 
 mod form;
 mod moment;
+mod size;
 
 use std::fmt;
 
 pub(super) use form::ByText;
 pub use moment::Expiry;
+pub use size::Size;
 
 /// The newtype name by which a deserialiser learns that the scalar's own text is wanted, so that no decimal is
 /// rounded through a binary fraction. Formats that do not know it hand over what they have.
@@ -15,11 +17,13 @@ pub(crate) const TEXT_OF_NUMBER: &str = "keyway.text-of-number";
 /// Decimal places of an amount: nano-dollars.
 const USD_PLACES: usize = 9;
 const NANOS_PER_USD: u64 = 1_000_000_000;
+const PERCENT_PLACES: usize = 4;
+const PERCENT_WHOLE: u32 = 1_000_000;
 const MILLIS: u64 = 1_000;
 const SECONDS_PER_DAY: u64 = 86_400;
 
-/// The longest span: 366 days.
-const SPAN_LIMIT_MS: u64 = 366 * SECONDS_PER_DAY * MILLIS;
+/// The longest span: ten years.
+const SPAN_LIMIT_MS: u64 = 3_653 * SECONDS_PER_DAY * MILLIS;
 
 /// A span of time in whole milliseconds: `250ms`, `60s`, `10m`, `24h`, `7d`, or seconds as a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +36,41 @@ pub struct Span {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Usd {
     nanos: u64,
+}
+
+/// A part of a hundred, from 0 to 100, with at most four decimal places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Percent {
+    ten_thousandths: u32,
+}
+
+// === impl Percent ===
+
+impl Percent {
+    /// Ten-thousandths of a percent: 12.5 % = 125000.
+    #[must_use]
+    pub fn ten_thousandths(self) -> u32 {
+        self.ten_thousandths
+    }
+
+    /// Reads `12.5` or `12.5%`; `None` if it is none, over 100, or finer than a ten-thousandth.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let number = text.trim();
+        let parts = decimal(number.strip_suffix('%').unwrap_or(number).trim_end(), PERCENT_PLACES)?;
+        let ten_thousandths = u32::try_from(parts).ok().filter(|parts| *parts <= PERCENT_WHOLE)?;
+        Some(Self { ten_thousandths })
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scale = PERCENT_WHOLE / 100;
+        let fraction = format!("{:04}", self.ten_thousandths % scale);
+        let fraction = fraction.trim_end_matches('0');
+        let dot = if fraction.is_empty() { "" } else { "." };
+        write!(f, "{}{dot}{fraction}", self.ten_thousandths / scale)
+    }
 }
 
 // === impl Span ===
@@ -49,7 +88,8 @@ impl Span {
         Self { millis }
     }
 
-    /// Reads `250ms`, `60s`, `10m`, `24h`, `7d` or a number of seconds; `None` if it is none of these or over 366 days.
+    /// Reads `250ms`, `60s`, `10m`, `24h`, `7d` or a number of seconds; `None` if it is none of these or over ten
+    /// years.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();

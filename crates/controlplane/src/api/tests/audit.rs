@@ -162,7 +162,7 @@ async fn a_backup_is_whole_or_breaks_off() {
     let bearer = format!("Bearer {TOKEN}");
     let mut ends = Vec::new();
     for backup in [Arc::new(OneWord) as Arc<dyn Backup>, Arc::new(Breaks), Arc::new(NoBackup)] {
-        let api = Api::new(Arc::clone(&plane), Arc::default(), Token::new(TOKEN).unwrap());
+        let api = Api::new(Arc::clone(&plane), Arc::default(), books(), Token::new(TOKEN).unwrap());
         let router = router(api.backing_up(backup));
         let headers = [("authorization", bearer.as_str())];
         let response = call(&router, "GET", &format!("{PREFIX}/backup"), &headers, Body::empty()).await;

@@ -4,6 +4,7 @@
 mod audit;
 mod operators;
 mod plain;
+mod usage;
 
 use super::{
     route::{Owner, ROUTES},
@@ -39,8 +40,14 @@ async fn api() -> Router {
 async fn on(store: Arc<dyn Store>) -> (Arc<Plane>, Router) {
     let vault = crate::vault::Vault::ephemeral().unwrap();
     let plane = Arc::new(Plane::open(store, vault, Token::new(FLEET).unwrap()).await.unwrap());
-    let api = Api::new(Arc::clone(&plane), Arc::default(), Token::new(TOKEN).unwrap());
+    let api = Api::new(Arc::clone(&plane), Arc::default(), books(), Token::new(TOKEN).unwrap());
     (plane, router(api.backing_up(Arc::new(OneWord))))
+}
+
+/// Empty ones. Open files outlive their names: nothing is left behind.
+fn books() -> Arc<Books> {
+    let home = tempfile::tempdir().unwrap();
+    Arc::new(Books::open(home.path(), 0).unwrap())
 }
 
 /// Makes an operator without asking the API, and gives its token.

@@ -46,6 +46,7 @@ async fn a_pasted_key_is_refused_wherever_it_would_be_shown() {
         ("POST /clients".to_owned(), json!({ "name": KEY }), "name"),
         ("POST /clients".to_owned(), json!({ "name": "c", "models": [KEY] }), "models[0]"),
         ("PATCH /clients/c".to_owned(), json!({ "team": KEY }), "team"),
+        ("POST /price".to_owned(), json!({ "model": KEY }), "model"),
         ("POST /explain".to_owned(), json!({ "client": "c", "model": KEY }), "model"),
         ("POST /operators".to_owned(), json!({ "name": "o", "scopes": [KEY] }), "scopes[0]"),
         ("POST /diff".to_owned(), json!({ "file": { "teams": { KEY: {} } } }), "teams.(withheld)"),

@@ -8,7 +8,7 @@ use crate::{
 };
 use keyway_config::Key;
 use keyway_snapshot::{Secret, Version};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What merging needs to know beside the key.
 pub(in crate::resource) struct Merging<'a> {
@@ -57,6 +57,7 @@ pub(in crate::resource) fn merge(
     let Some(key) = keys.iter_mut().find(|key| key.name == offered.name) else {
         let secret = secret.ok_or(Unmerged::NoSecret)?;
         let mut key = KeyDocument::new(&offered.name, with.made.clone(), offered.weight);
+        key.charge(offered);
         let version = stage(&mut key, secret, with)?;
         if let Some(first) = key.version_mut(version) {
             first.set(KeyState::Active, with.now);
@@ -66,6 +67,7 @@ pub(in crate::resource) fn merge(
         return Ok(Merged { secret, ..Merged::default() });
     };
     key.weight = offered.weight;
+    key.charge(offered);
     let Some(secret) = secret else { return Ok(Merged::default()) };
     if let Some(known) = known(key, secret, with) {
         return Ok(known);
@@ -144,7 +146,21 @@ impl Unmerged {
 }
 
 impl KeyDocument {
-    pub(in crate::resource) fn new(name: &str, made: Made, weight: Option<u32>) -> Self {
-        Self { name: name.to_owned(), made, weight, versions: Vec::new(), rollout: None }
+    pub(crate) fn new(name: &str, made: Made, weight: Option<u32>) -> Self {
+        Self {
+            name: name.to_owned(),
+            made,
+            weight,
+            prices: BTreeMap::new(),
+            discount: None,
+            versions: Vec::new(),
+            rollout: None,
+        }
+    }
+
+    /// What it costs is what was offered, and nothing else.
+    fn charge(&mut self, offered: &Key) {
+        self.prices.clone_from(&offered.prices);
+        self.discount = offered.discount;
     }
 }

@@ -13,10 +13,11 @@ pub use steps::{Barred, Begin};
 
 use super::Made;
 use crate::vault::SecretId;
+use keyway_config::{Percent, Price};
 use keyway_snapshot::Version;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Versions that one key may ever have; the history of a key that is rotated daily for 25 years fits.
 pub(super) const VERSION_LIMIT: usize = 10_000;
@@ -30,6 +31,12 @@ pub struct KeyDocument {
     pub made: Made,
     /// Share of the requests; 1 if absent.
     pub weight: Option<u32>,
+    /// What it is charged, by upstream model, where that is not the provider's price.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub prices: BTreeMap<String, Price>,
+    /// Off every cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discount: Option<Percent>,
     /// Oldest first; never removed, so that a secret that was ever there is known again.
     pub versions: Vec<KeyVersion>,
     /// The newest change of versions, under way or ended.

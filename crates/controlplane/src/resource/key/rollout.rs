@@ -36,6 +36,9 @@ pub struct Rollout {
     /// Its trace, W3C `traceparent`; empty = not traced.
     #[serde(default)]
     pub trace: String,
+    /// Who asked for it: `operator/NAME`, `bootstrap`, `system`.
+    #[serde(default)]
+    pub actor: String,
     /// What the provider said.
     #[serde(default)]
     pub probed: Option<Probing>,

@@ -23,6 +23,8 @@ pub struct Begin {
     pub ack_timeout_ms: u64,
     /// Trace of the command; empty = not traced.
     pub trace: String,
+    /// Who asks for it.
+    pub actor: String,
 }
 
 /// Why it may not.
@@ -34,6 +36,8 @@ pub enum Barred {
         verb: Verb,
         /// How far it is.
         step: Step,
+        /// Who began it.
+        by: String,
     },
     /// There is no such version.
     NoVersion(u32),
@@ -56,7 +60,11 @@ impl KeyDocument {
             && !interrupts
             && running.step != Step::Withdrawn
         {
-            return Err(Barred::UnderWay { verb: running.verb, step: running.step });
+            return Err(Barred::UnderWay {
+                verb: running.verb,
+                step: running.step,
+                by: running.actor.clone(),
+            });
         }
         if let Some(to) = begin.to {
             self.may_come(to)?;
@@ -87,6 +95,7 @@ impl KeyDocument {
             activated: 0,
             active_in: None,
             trace: begin.trace,
+            actor: begin.actor,
             probed: None,
             failure: None,
             figures: None,

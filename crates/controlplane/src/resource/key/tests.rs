@@ -16,6 +16,7 @@ fn begin(verb: Verb, to: Option<u32>) -> Begin {
         overlap_ms: 1000,
         ack_timeout_ms: 2000,
         trace: String::new(),
+        actor: "operator/a".to_owned(),
     }
 }
 
@@ -49,7 +50,11 @@ fn put_with(
         begin: &|verb| Begin { probe: false, ..begin(verb, None) },
     };
     let secret = secret.map(|text| keyway_config::Secret::new(text.to_owned()));
-    merge::merge(keys, &Key { name: "main".to_owned(), secret, weight: None }, &with)
+    merge::merge(
+        keys,
+        &Key { name: "main".to_owned(), secret, weight: None, prices: BTreeMap::new(), discount: None },
+        &with,
+    )
 }
 
 fn states(key: &KeyDocument) -> Vec<KeyState> {
@@ -82,7 +87,7 @@ fn a_secret_never_seen_is_the_next_version_and_an_old_one_never_comes_back() {
     assert_eq!(put(&mut keys, Some("two"), "a").unwrap().secret.unwrap().0.version, 2);
     assert_eq!((states(&keys[0]), step(&keys[0])), (vec![Retiring, Active], Step::Active));
     let third = put(&mut keys, Some("three"), "a").unwrap_err();
-    let running = Barred::UnderWay { verb: Verb::Rotate, step: Step::Active };
+    let running = Barred::UnderWay { verb: Verb::Rotate, step: Step::Active, by: "operator/a".to_owned() };
     assert_eq!(third, merge::Unmerged::Barred(running));
     keys[0].withdraw(NEXT, 1);
     keys[0].confirmed(1, 2);

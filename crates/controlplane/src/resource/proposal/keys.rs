@@ -248,6 +248,7 @@ impl Proposal<'_> {
             overlap_ms: how.overlap_ms.or(millis(section.overlap)).unwrap_or(OVERLAP_MS),
             ack_timeout_ms: how.ack_timeout_ms.or(millis(section.ack_timeout)).unwrap_or(ACK_TIMEOUT_MS),
             trace: self.trace.clone(),
+            actor: self.entry.actor.clone(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Prometheus text. Names, units and labels stand in docs/metrics.md; a test compares the two.
 
 use super::Ops;
+use crate::meter::SpoolCounts;
 use crate::observe::{BOUNDS_MS, Durations, Endings, Tried};
 use crate::sync::Source;
 use keyway_proto::fleet::v1::KeyUse;
@@ -31,6 +32,7 @@ pub(super) fn text(ops: &Ops) -> String {
     endings(&mut out, ops);
     tries(&mut out, ops);
     models(&mut out, ops);
+    spool(&mut out, ops);
     keys(&mut out, ops);
     cuts(&mut out, ops);
     spans(&mut out, ops);
@@ -161,18 +163,16 @@ fn spans(out: &mut String, ops: &Ops) {
 
 fn models(out: &mut String, ops: &Ops) {
     let mut by_model: BTreeMap<String, ByModel> = BTreeMap::new();
-    for core in &ops.totals {
-        for row in core.lock().rows() {
-            let sum = by_model.entry(row.model.to_string()).or_default();
-            sum.requests += row.requests;
-            sum.errors += row.errors;
-            sum.cancelled += row.cancelled;
-            sum.nano_dollars = sum.nano_dollars.saturating_add(row.nano_dollars);
-            sum.unpriced += row.unpriced;
-            sum.unmetered += row.unmetered;
-            for (sum, count) in sum.counts.iter_mut().zip(row.counts) {
-                *sum = sum.saturating_add(count);
-            }
+    for row in ops.totals.lock().rows() {
+        let sum = by_model.entry(row.model.to_string()).or_default();
+        sum.requests += row.requests;
+        sum.errors += row.errors;
+        sum.cancelled += row.cancelled;
+        sum.nano_dollars = sum.nano_dollars.saturating_add(row.nano_dollars);
+        sum.unpriced += row.unpriced;
+        sum.unmetered += row.unmetered;
+        for (sum, count) in sum.counts.iter_mut().zip(row.counts) {
+            *sum = sum.saturating_add(count);
         }
     }
     family(
@@ -223,12 +223,43 @@ fn models(out: &mut String, ops: &Ops) {
         let _ =
             writeln!(out, "keyway_unpriced_requests_total{{target=\"{}\"}} {}", label(model), sum.unpriced);
     }
-    let help = "Requests whose usage the provider did not tell, by target.";
+    let help = "Requests whose usage is an estimate, wholly or in part, by target.";
     family(out, "keyway_unmetered_requests_total", "counter", help);
     for (model, sum) in &by_model {
         let _ =
             writeln!(out, "keyway_unmetered_requests_total{{target=\"{}\"}} {}", label(model), sum.unmetered);
     }
+}
+
+fn spool(out: &mut String, ops: &Ops) {
+    let of = |count: fn(&SpoolCounts) -> &AtomicU64| count(&ops.usage).load(Relaxed);
+    let help = "Requests by how their usage is kept: each by itself, or summed with others of its minute.";
+    family(out, "keyway_usage_requests_total", "counter", help);
+    for (kept, count) in [("record", of(|usage| &usage.records)), ("sum", of(|usage| &usage.summed))] {
+        let _ = writeln!(out, "keyway_usage_requests_total{{kept=\"{kept}\"}} {count}");
+    }
+    let help = "Frames of usage by what became of them.";
+    family(out, "keyway_usage_frames_total", "counter", help);
+    for (step, count) in [
+        ("written", of(|usage| &usage.frames)),
+        ("folded", of(|usage| &usage.folded)),
+        ("accepted", of(|usage| &usage.accepted)),
+    ] {
+        let _ = writeln!(out, "keyway_usage_frames_total{{step=\"{step}\"}} {count}");
+    }
+    let help = "Bytes of usage that wait for the control plane, or for room to be made behind what it took.";
+    family(out, "keyway_usage_spool_bytes", "gauge", help);
+    for (place, bytes) in
+        [("disk", of(|usage| &usage.disk_bytes)), ("memory", of(|usage| &usage.memory_bytes))]
+    {
+        let _ = writeln!(out, "keyway_usage_spool_bytes{{place=\"{place}\"}} {bytes}");
+    }
+    let help = "Times that the disk did not take or give usage.";
+    one(out, "keyway_usage_spool_errors_total", "counter", help, of(|usage| &usage.errors));
+    let help = "Bytes in the spool that were no usage, as a crash leaves them.";
+    one(out, "keyway_usage_damaged_bytes_total", "counter", help, of(|usage| &usage.damaged));
+    let help = "Streams of usage to the control plane that were opened.";
+    one(out, "keyway_usage_streams_total", "counter", help, of(|usage| &usage.streams));
 }
 
 const KINDS: [(&str, Meter); 7] = [

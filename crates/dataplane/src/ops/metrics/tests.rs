@@ -1,12 +1,10 @@
 use super::*;
 use crate::{
-    meter::{Outcome, Totals},
+    meter::{Counted, Outcome},
     observe::{Core, Faults, Gauges},
     sync::Held,
 };
 use http::StatusCode;
-use keyway_snapshot::NanoDollars;
-use parking_lot::Mutex;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 const DOCS: &str = include_str!("../../../../../docs/metrics.md");
@@ -19,7 +17,8 @@ fn ops() -> Ops {
         held: Arc::new(Held::default()),
         gauges: Arc::new(Gauges::new(vec![Arc::new(Core::default())])),
         faults: vec![Arc::new(Faults::default()), Arc::new(Faults::default())],
-        totals: vec![Arc::new(Mutex::new(Totals::default()))],
+        totals: Arc::default(),
+        usage: Arc::default(),
         budget: Arc::default(),
         spans: None,
         link: Arc::default(),
@@ -58,10 +57,8 @@ fn cores_are_added_up() {
         core.tries.again();
     }
     let label = "provider/\"odd\"\\name\n";
-    ops.totals[0].lock().add("client", &Arc::from("sim/main/1"), label, |row| {
-        row.requests += 1;
-        row.add_usage(None, Some(NanoDollars(5)));
-    });
+    let sum = Counted { requests: 1, estimated: 1, nano_dollars: 5, ..Counted::default() };
+    ops.totals.lock().add("client", &Arc::from("sim/main/1"), label, &sum);
     let text = text(&ops);
     for line in [
         "keyway_requests_total{outcome=\"2xx\"} 2",

@@ -8,6 +8,7 @@
 mod files;
 
 use super::sealed::{Head, KEY_LEN, Newest, NodeKey};
+use crate::meter::DISK_LIMIT;
 use files::{Unusable, locked, node_key, nonce, private_dir, private_file, write};
 use keyway_proto::{STATE_LIMIT, fleet::v1::Chunk};
 use keyway_snapshot::{CredentialState, Snapshot, Version};
@@ -38,16 +39,21 @@ pub struct StateDir {
     pub key_file: PathBuf,
     /// How long to wait for a process that still uses `dir`.
     pub lock_wait: Duration,
+    /// Bytes of usage that wait here for the control plane. Beyond them requests are summed up, coarser where need be.
+    pub usage_limit: u64,
 }
 
 impl StateDir {
+    /// Of [`Self::usage_limit`], unless another is said.
+    pub const USAGE_MIB: u64 = DISK_LIMIT >> 20;
+
     /// With the key in `node-keys` beside it.
     #[must_use]
     pub fn at(dir: PathBuf) -> Self {
         let mut key = dir.file_name().unwrap_or_default().to_owned();
         key.push(".key");
         let key_file = dir.parent().unwrap_or(&dir).join("node-keys").join(key);
-        Self { dir, key_file, lock_wait: LOCK_WAIT }
+        Self { dir, key_file, lock_wait: LOCK_WAIT, usage_limit: DISK_LIMIT }
     }
 }
 

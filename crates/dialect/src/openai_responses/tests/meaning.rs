@@ -59,7 +59,7 @@ pub(super) fn response(response: &Response) -> Value {
             let told = [
                 ("input", usage.get(Meter::Input)), ("output", usage.get(Meter::Output)),
                 ("cache_read", usage.get(Meter::CacheRead)), ("cache_write_5m", usage.get(Meter::CacheWrite5m)),
-                ("cache_write_1h", usage.get(Meter::CacheWrite1h)), ("reasoning", usage.reasoning()),
+                ("cache_write_12h", usage.get(Meter::CacheWrite12h)), ("reasoning", usage.reasoning()),
             ];
             told.into_iter().map(|(name, count)| (name.to_owned(), json!(count))).collect::<Map<_, _>>()
         }),

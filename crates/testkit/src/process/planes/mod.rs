@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 pub use self::port::Port;
 pub use self::replica::Replica;
-use super::keyway::{clean, operator};
+use super::keyway::{begin, clean};
 use super::{Process, Ran, StartError, binary};
 
 /// How long a plane may take until it is ready. A test machine may be busy.
@@ -186,7 +186,12 @@ impl Planes {
 
     /// Runs `keyway ARGS` against it, as an operator who has the admin token.
     pub fn cli(&self, args: &[&str]) -> Result<Ran, StartError> {
-        operator(self.folder(), &self.facts.admin_url, &self.facts.admin_token_file, args)
+        Ran::of(self.begin(args, &[])?)
+    }
+
+    /// Starts `keyway ARGS` as `cli` does, with further variables in its environment, and does not wait for it.
+    pub fn begin(&self, args: &[&str], variables: &[(&str, &str)]) -> Result<Process, StartError> {
+        begin(self.folder(), &self.facts.admin_url, &self.facts.admin_token_file, (args, variables))
     }
 }
 

@@ -1,0 +1,252 @@
+//! The spool's thread: woken by the first request that ends, it waits for those that end with it, writes them as one
+//! frame, and gives the control plane's stream what it asks for.
+
+use super::{Spool, SpoolCounts, Syncer};
+use crate::meter::{
+    Bell, Budget, Totals, Tray,
+    record::{record, sum},
+    sheet::{Counted, Sheet},
+};
+use keyway_metering::Fold;
+use keyway_proto::fleet::v1::Batch;
+use parking_lot::Mutex;
+use std::{
+    io,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+use tokio::sync::{oneshot, watch};
+
+/// How long the first request that ended waits for others. Within twice this it stands in the spool.
+const GATHER: Duration = Duration::from_millis(5);
+/// From a frame that was written to the disk's word for it, at most.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// After the disk refused a frame.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// Hands orders to the thread, and ends it when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Spooling {
+    orders: Arc<Mutex<Vec<Order>>>,
+    bell: Arc<Bell>,
+    unread: watch::Receiver<bool>,
+    counts: Arc<SpoolCounts>,
+}
+
+/// What the stream to the control plane asks for; one is answered before the next is given.
+#[derive(Debug)]
+enum Order {
+    Batch(oneshot::Sender<Option<Batch>>),
+    Accepted(String, u64),
+    Flush(oneshot::Sender<()>),
+    End,
+}
+
+/// What the thread reads and moves.
+pub(crate) struct Ends {
+    pub(crate) trays: Vec<Arc<Tray>>,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) bell: Arc<Bell>,
+    pub(crate) totals: Arc<Mutex<Totals>>,
+    pub(crate) counts: Arc<SpoolCounts>,
+    /// This replica's name.
+    pub(crate) replica: String,
+}
+
+struct Writer {
+    spool: Spool,
+    syncer: Syncer,
+    ends: Ends,
+    orders: Arc<Mutex<Vec<Order>>>,
+    unread: watch::Sender<bool>,
+    spare: Sheet,
+    refilled: Instant,
+    rest: Duration,
+    /// When each is due, where it is.
+    write_at: Option<Instant>,
+    sync_at: Option<Instant>,
+    again_at: Option<Instant>,
+}
+
+// === impl Spooling ===
+
+impl Spooling {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The system has no thread for it.
+    pub(crate) fn start(spool: Spool, ends: Ends) -> io::Result<(Self, JoinHandle<()>)> {
+        let orders = Arc::<Mutex<Vec<Order>>>::default();
+        let (told, unread) = watch::channel(spool.has_unread());
+        let handle = Self {
+            orders: Arc::clone(&orders),
+            bell: Arc::clone(&ends.bell),
+            unread,
+            counts: Arc::clone(&ends.counts),
+        };
+        let mut writer = Writer {
+            spool,
+            syncer: Syncer::start()?,
+            ends,
+            orders,
+            unread: told,
+            spare: Sheet::default(),
+            refilled: Instant::now(),
+            rest: Duration::ZERO,
+            write_at: None,
+            sync_at: None,
+            again_at: None,
+        };
+        let thread = thread::Builder::new().name("keyway-spool".to_owned()).spawn(move || {
+            writer.run();
+            writer.syncer.join();
+        })?;
+        Ok((handle, thread))
+    }
+
+    fn give(&self, order: Order) {
+        self.orders.lock().push(order);
+        self.bell.wake();
+    }
+
+    /// The oldest frames that were not accepted; `None` if there is nothing, or it cannot be read.
+    pub(crate) async fn batch(&self) -> Option<Batch> {
+        let (reply, batch) = oneshot::channel();
+        self.give(Order::Batch(reply));
+        batch.await.ok().flatten()
+    }
+
+    /// Everything up to this number of that process is in the books.
+    pub(crate) fn accepted(&self, incarnation: String, last: u64) {
+        self.give(Order::Accepted(incarnation, last));
+    }
+
+    /// Until all that has ended is down on the disk.
+    pub(crate) async fn flush(&self) {
+        let (reply, done) = oneshot::channel();
+        self.give(Order::Flush(reply));
+        // An error says that the thread is gone, which writes everything before it ends.
+        let _ = done.await;
+    }
+
+    /// Whether anything is to be offered, as it changes.
+    pub(crate) fn unread(&self) -> watch::Receiver<bool> {
+        self.unread.clone()
+    }
+
+    pub(crate) fn counts(&self) -> &SpoolCounts {
+        &self.counts
+    }
+}
+
+impl Drop for Spooling {
+    fn drop(&mut self) {
+        self.give(Order::End);
+    }
+}
+
+// === impl Writer ===
+
+impl Writer {
+    fn run(&mut self) {
+        self.ends.bell.answer();
+        loop {
+            if self.ends.bell.has_rung() {
+                self.write_at.get_or_insert_with(|| Instant::now() + GATHER);
+            }
+            if self.obey() {
+                return;
+            }
+            self.due(Instant::now());
+            let is_busy = self.spool.make_room();
+            self.unread.send_if_modified(|unread| {
+                let now = self.spool.has_unread();
+                std::mem::replace(unread, now) != now
+            });
+            let next = [self.write_at, self.sync_at, self.again_at].into_iter().flatten().min();
+            match next {
+                _ if is_busy => {}
+                Some(at) => thread::park_timeout(at.saturating_duration_since(Instant::now())),
+                None => thread::park(),
+            }
+        }
+    }
+
+    /// Does what was ordered; whether that was the end.
+    fn obey(&mut self) -> bool {
+        let orders = std::mem::take(&mut *self.orders.lock());
+        for order in orders {
+            match order {
+                Order::Batch(reply) => {
+                    // Who asked is gone: it will ask again.
+                    let _ = reply.send(self.spool.batch(&self.ends.replica));
+                }
+                Order::Accepted(incarnation, last) => self.spool.accepted(&incarnation, last),
+                Order::Flush(reply) => {
+                    self.write();
+                    self.spool.sync();
+                    let _ = reply.send(());
+                }
+                Order::End => {
+                    self.write();
+                    self.spool.sync();
+                    self.spool.end();
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn due(&mut self, now: Instant) {
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if is_due(self.write_at) {
+            self.write();
+        }
+        if is_due(self.sync_at) {
+            self.sync_at = None;
+            self.spool.sync_beside(&self.syncer);
+        }
+        if let Some(error) = self.syncer.failure() {
+            self.spool.sync_failed(&error);
+        }
+        if is_due(self.again_at) {
+            self.again_at = None;
+            self.spool.try_disk();
+        }
+        self.sync_at = self.spool.is_dirty().then(|| self.sync_at.unwrap_or(now + SYNC_EVERY));
+        self.again_at = self.spool.is_held_up().then(|| self.again_at.unwrap_or(now + TRY_AGAIN));
+    }
+
+    /// Takes what has ended and writes it.
+    fn write(&mut self) {
+        self.write_at = None;
+        let now = Instant::now();
+        self.rest = self.ends.budget.refill(now - self.refilled + self.rest);
+        self.refilled = now;
+        let (mut records, mut sums) = (Vec::new(), Fold::new(usize::MAX));
+        let mut totals = self.ends.totals.lock();
+        for tray in &self.ends.trays {
+            tray.swap(&mut self.spare);
+            for ended in self.spare.records.drain(..) {
+                if let Some(last) = ended.story.last() {
+                    let client = ended.story.client.as_ref().map_or("", |client| &client.name);
+                    totals.add(client, &last.key, &last.target.label, &Counted::of(&ended));
+                }
+                records.push(record(&ended));
+            }
+            for (_, row) in self.spare.sums.drain() {
+                if let (Some(target), Some(key)) = (&row.target, &row.key) {
+                    let client = row.client.as_ref().map_or("", |client| &client.name);
+                    totals.add(client, key, &target.label, &row.sum);
+                }
+                sums.sum(&sum(&row));
+            }
+        }
+        drop(totals);
+        if !records.is_empty() || !sums.is_empty() {
+            self.spool.write(records, sums.into_sums());
+        }
+    }
+}
