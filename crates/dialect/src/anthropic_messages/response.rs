@@ -146,9 +146,8 @@ fn write_thought(json: &mut Json<'_>, thought: &Reasoning) {
 
 /// Cached and written tokens stand beside the input.
 pub(super) fn write_usage(json: &mut Json<'_>, usage: Usage, tier: Option<&str>) {
-    let (short, long) =
-        (usage.get(Meter::CacheWrite5m), usage.get(Meter::CacheWrite1h) + usage.get(Meter::CacheWrite12h));
-    let read = usage.get(Meter::CacheRead) + usage.get(Meter::CacheReadAudio);
+    let (short, long) = (usage.get(Meter::CacheWrite5m), usage.written_long());
+    let read = usage.cached();
     let fresh = usage.input_total().saturating_sub(read + short + long);
     json.open_object().key("input_tokens").count(fresh);
     json.key("cache_creation_input_tokens").count(short + long).key("cache_read_input_tokens").count(read);

@@ -230,8 +230,8 @@ impl Counts {
     }
 
     pub(super) fn of(usage: &Usage) -> Self {
-        let read = usage.get(Meter::CacheRead) + usage.get(Meter::CacheReadAudio);
-        let long = usage.get(Meter::CacheWrite1h) + usage.get(Meter::CacheWrite12h);
+        let read = usage.cached();
+        let long = usage.written_long();
         let written = usage.get(Meter::CacheWrite5m) + long;
         let input = usage.input_total().saturating_sub(read + written);
         Self { input, output: usage.output_total(), read, written, long }

@@ -201,7 +201,7 @@ fn count(fields: &mut Fields<'_>, name: &str) -> Option<Count> {
 }
 
 pub(super) fn write_usage(json: &mut Json<'_>, usage: &Usage) {
-    let cached = usage.get(Meter::CacheRead) + usage.get(Meter::CacheReadAudio);
+    let cached = usage.cached();
     let (input, output) = (usage.input_total(), usage.output_total());
     json.open_object();
     for (name, input) in [("billed_units", input.saturating_sub(cached)), ("tokens", input)] {

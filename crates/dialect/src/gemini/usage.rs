@@ -87,7 +87,8 @@ pub(super) fn write(json: &mut Json<'_>, usage: &Usage) {
     let (input, output, thoughts) = (usage.input_total(), usage.output_total(), usage.reasoning());
     let candidates = output - thoughts;
     let kept_audio = usage.get(Meter::CacheReadAudio);
-    let cached = usage.get(Meter::CacheRead) + kept_audio;
+    let kept_image = usage.get(Meter::CacheReadImage);
+    let cached = usage.cached();
     json.open_object().key("promptTokenCount").count(input).key("candidatesTokenCount").count(candidates);
     json.key("totalTokenCount").count(input + output);
     if cached > 0 {
@@ -96,11 +97,13 @@ pub(super) fn write(json: &mut Json<'_>, usage: &Usage) {
     if thoughts > 0 {
         json.key("thoughtsTokenCount").count(thoughts);
     }
-    let asked =
-        Modalities { audio: usage.get(Meter::AudioInput) + kept_audio, image: usage.get(Meter::ImageInput) };
+    let asked = Modalities {
+        audio: usage.get(Meter::AudioInput) + kept_audio,
+        image: usage.get(Meter::ImageInput) + kept_image,
+    };
     let made = Modalities { audio: usage.get(Meter::AudioOutput), image: usage.get(Meter::ImageOutput) };
     write_modalities(json, "promptTokensDetails", asked, input);
-    write_modalities(json, "cacheTokensDetails", Modalities { audio: kept_audio, image: 0 }, cached);
+    write_modalities(json, "cacheTokensDetails", Modalities { audio: kept_audio, image: kept_image }, cached);
     write_modalities(json, "candidatesTokensDetails", made, candidates);
     json.close_object();
 }

@@ -332,9 +332,8 @@ pub(super) fn write_usage(json: &mut Json<'_>, usage: &Usage) {
     let (input, output) = (usage.input_total(), usage.output_total());
     json.open_object().key("prompt_tokens").count(input).key("completion_tokens").count(output);
     json.key("total_tokens").count(input + output).key("prompt_tokens_details").open_object();
-    let written =
-        usage.get(Meter::CacheWrite5m) + usage.get(Meter::CacheWrite1h) + usage.get(Meter::CacheWrite12h);
-    let cached = usage.get(Meter::CacheRead) + usage.get(Meter::CacheReadAudio);
+    let written = usage.get(Meter::CacheWrite5m) + usage.written_long();
+    let cached = usage.cached();
     let audio = usage.get(Meter::AudioInput);
     json.key("cached_tokens").count(cached).key("audio_tokens").count(audio);
     if written > 0 {

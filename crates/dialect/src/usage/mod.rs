@@ -113,6 +113,19 @@ impl Usage {
         [Meter::Output, Meter::AudioOutput, Meter::ImageOutput].iter().map(|meter| self.get(*meter)).sum()
     }
 
+    /// What of the prompt came from a cache, whatever it was made of.
+    pub(crate) fn cached(&self) -> u64 {
+        [Meter::CacheRead, Meter::CacheReadAudio, Meter::CacheReadImage]
+            .iter()
+            .map(|meter| self.get(*meter))
+            .sum()
+    }
+
+    /// What of the prompt was written to a cache for longer than minutes: the dialects that tell it know one longer life.
+    pub(crate) fn written_long(&self) -> u64 {
+        self.get(Meter::CacheWrite1h) + self.get(Meter::CacheWrite12h)
+    }
+
     /// Whether so many bytes of text can come of it: where models write, no prompt is empty, and text takes output.
     pub(crate) fn accounts_for(&self, text_bytes: u64, endpoint: Endpoint) -> bool {
         let writes = matches!(

@@ -73,9 +73,8 @@ pub(crate) fn write_run(json: &mut Json<'_>, run: &Run<'_>) {
 /// Totals with their parts inside, as the dialect counts.
 fn write_usage(json: &mut Json<'_>, usage: &Usage) {
     let (input, output) = (usage.input_total(), usage.output_total());
-    let (short, long) =
-        (usage.get(Meter::CacheWrite5m), usage.get(Meter::CacheWrite1h) + usage.get(Meter::CacheWrite12h));
-    let cached = usage.get(Meter::CacheRead) + usage.get(Meter::CacheReadAudio);
+    let (short, long) = (usage.get(Meter::CacheWrite5m), usage.written_long());
+    let cached = usage.cached();
     json.open_object().key("input_tokens").count(input).key("input_tokens_details").open_object();
     json.key("cached_tokens").count(cached).key("cache_write_tokens").count(short + long);
     if long > 0 {
