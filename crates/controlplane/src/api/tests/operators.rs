@@ -151,7 +151,7 @@ async fn nobody_makes_more_of_itself() {
     let maker = rights(&[Scope::OperatorsWrite, Scope::ConfigRead], None);
     let maker = operator(&plane, "maker", Rights { expires: Some(now + 1000), ..maker }).await;
     let bound = operator(&plane, "bound", rights(&Scope::ALL, Some("a"))).await;
-    operator(&plane, "root", rights(&Scope::ALL, None)).await;
+    operator(&plane, "first", rights(&Scope::ALL, None)).await;
     let make = |name: &str, scopes: &[&str], rest: Value| {
         let mut body = json!({ "name": name, "scopes": scopes });
         body.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
@@ -168,7 +168,7 @@ async fn nobody_makes_more_of_itself() {
         let (status, answer) = ask(&router, token, "POST /operators", body.clone()).await;
         assert_eq!((status, &answer["error"]["code"]), (403, &json!("forbidden")), "{body}");
     }
-    for line in ["POST /operators/root/rotate", "POST /operators/root/disable", "DELETE /operators/root"] {
+    for line in ["POST /operators/first/rotate", "POST /operators/first/disable", "DELETE /operators/first"] {
         for (token, status) in [(&maker, 403), (&bound, 404)] {
             assert_eq!(ask(&router, token, line, json!({})).await.0, status, "{line}");
         }
