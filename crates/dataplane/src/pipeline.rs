@@ -271,9 +271,7 @@ fn no_key(keyring: &Keyring, steps: &[Step]) -> (StatusCode, &'static str) {
 /// Only targets that serve such calls, in whichever dialect.
 fn keep_servers(call: &Call, steps: &mut Vec<Step>) -> Result<(), Refusal> {
     let named = steps.first().map(|step| Arc::clone(&step.target));
-    steps.retain(|step| {
-        translate::surface(&step.target.provider, call.dialect, call.endpoint).is_some()
-    });
+    steps.retain(|step| translate::surface(&step.target.provider, call.dialect, call.endpoint).is_some());
     match named {
         Some(named) if steps.is_empty() => {
             Err(Refusal::not_served(&named.label, call.dialect, call.endpoint))

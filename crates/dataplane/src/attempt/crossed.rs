@@ -27,7 +27,8 @@ pub(super) async fn answer(
 ) -> Result<Answer, Failure> {
     let url = surface.url(crossing.endpoint()).ok_or_else(|| Failure::broken("endpoint"))?;
     let request = || translate::crossed_request(call, &step.target, crossing, url, lease);
-    let send::Sent { head, source, .. } = send::send(worker, call, (step, url), (waits, lease), request).await?;
+    let send::Sent { head, source, .. } =
+        send::send(worker, call, (step, url), (waits, lease), request).await?;
     if !head.status.is_success() {
         let place = (&*step.target.model, Some(crossing));
         return Err(failure::refused(worker, head, source, lease, place).await);

@@ -156,8 +156,7 @@ fn check(parts: &Parts, endpoint: Endpoint) -> Result<(), Failure> {
 
 fn is_events(headers: &HeaderMap) -> bool {
     let Some(kind) = headers.get(header::CONTENT_TYPE) else { return false };
-    let begins = |with: &[u8]| {
-        kind.as_bytes().get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with))
-    };
+    let begins =
+        |with: &[u8]| kind.as_bytes().get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
     begins(b"text/event-stream") || begins(b"application/vnd.amazon.eventstream")
 }

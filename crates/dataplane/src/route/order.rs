@@ -26,9 +26,7 @@ impl Step {
 /// Every target that a request may try, best first, and how many attempts beyond the first are allowed.
 pub(crate) fn steps(snapshot: &Snapshot, resolved: &Resolved, random: &Random) -> (Vec<Step>, Option<u32>) {
     match resolved {
-        Resolved::Target(target) => {
-            (vec![Step::new(Arc::clone(target), Timeouts::default())], None)
-        }
+        Resolved::Target(target) => (vec![Step::new(Arc::clone(target), Timeouts::default())], None),
         Resolved::Alias(alias) => {
             let mut steps = Vec::new();
             for group in snapshot.groups(resolved) {

@@ -46,11 +46,7 @@ pub(crate) struct Crossing {
 ///
 /// # Errors
 /// The target cannot serve it: what the caller gets if no other one can.
-pub(crate) fn crossing(
-    worker: &Worker,
-    call: &Call,
-    step: &Step,
-) -> Result<Option<Box<Crossing>>, Refusal> {
+pub(crate) fn crossing(worker: &Worker, call: &Call, step: &Step) -> Result<Option<Box<Crossing>>, Refusal> {
     match surface(&step.target.provider, call.dialect, call.endpoint) {
         Some(surface) if surface.dialect == call.dialect => Ok(None),
         Some(surface) => Crossing::new(worker, call, step, surface).map(|crossing| Some(Box::new(crossing))),
@@ -73,7 +69,10 @@ impl Crossing {
         let to = Arc::clone(&step.target);
         let quirks = quirks(&to.provider, surface, &to.model);
         let encoded = target
-            .encode_request(request, &Target { provider: &to.provider.name, model: &to.model, quirks: &quirks })
+            .encode_request(
+                request,
+                &Target { provider: &to.provider.name, model: &to.model, quirks: &quirks },
+            )
             .map_err(|unsupported| Refusal::not_expressible(&unsupported, &to.label))?;
         let asked = Asked {
             id: call.id.to_string(),

@@ -252,10 +252,11 @@ mod tests {
 
     #[test]
     fn another_dialect_gets_its_own_headers() {
-        let from: HeaderMap = [("user-agent", "sdk/1"), ("anthropic-beta", "b1"), ("x-stainless-lang", "python")]
-            .into_iter()
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
-            .collect();
+        let from: HeaderMap =
+            [("user-agent", "sdk/1"), ("anthropic-beta", "b1"), ("x-stainless-lang", "python")]
+                .into_iter()
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+                .collect();
         let told = |dialect, stream| {
             let headers = crossed_headers(&from, dialect, stream);
             let mut told: Vec<String> =
