@@ -146,25 +146,22 @@ async fn a_stream_comes_event_by_event_and_is_metered_whether_the_caller_asks_or
 #[tokio::test]
 async fn each_of_the_three_reaches_each_other() -> Outcome {
     let case = Case::start()?;
-    for (path, from) in [(CHAT, "sim"), (MESSAGES, "claude"), (RESPONSES, "resp")] {
-        for (to, surface) in
-            [("sim", "/v1/chat/completions"), ("claude", "/v1/messages"), ("resp", "/v1/responses")]
-        {
-            for stream in [false, true] {
-                let model = format!("{to}/m");
-                let turns = json!([{ "role": "user", "content": "hi" }]);
-                let body = match path {
-                    RESPONSES => json!({ "model": model, "input": turns, "stream": stream }),
-                    _ => json!({ "model": model, "messages": turns, "stream": stream, "max_tokens": 64 }),
-                };
-                let answer = case.ask(path, &body).await?;
-                let what = format!("{from} to {to}, stream {stream}: {}", answer.text());
-                assert_eq!(answer.status, 200, "{what}");
-                let text = if stream { "word " } else { "hello from the simulator" };
-                assert!(answer.text().contains(text) && answer.complete, "{what}");
-                let last = case.provider.seen().pop().ok_or("nothing came")?;
-                assert_eq!(last.path(), surface, "{what}");
+    let surfaces = [("sim", "/v1/chat/completions"), ("claude", "/v1/messages"), ("resp", "/v1/responses")];
+    let all = [CHAT, MESSAGES, RESPONSES].into_iter().flat_map(|path| surfaces.map(|to| (path, to)));
+    for (path, (to, surface)) in all {
+        for (stream, text) in [(false, "hello from the simulator"), (true, "word ")] {
+            let turns = if path == RESPONSES { "input" } else { "messages" };
+            let mut body = json!({ "model": format!("{to}/m"), "stream": stream });
+            body = with(body, json!({ turns: [{ "role": "user", "content": "hi" }] }));
+            if path == MESSAGES {
+                body = with(body, json!({ "max_tokens": 64 }));
             }
+            let answer = case.ask(path, &body).await?;
+            let what = format!("{path} to {to}, stream {stream}: {}", answer.text());
+            assert_eq!(answer.status, 200, "{what}");
+            assert!(answer.text().contains(text) && answer.complete, "{what}");
+            let last = case.provider.seen().pop().ok_or("nothing came")?;
+            assert_eq!(last.path(), surface, "{what}");
         }
     }
     Ok(())

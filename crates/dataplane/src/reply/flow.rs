@@ -16,6 +16,10 @@ use keyway_snapshot::{Dialect, Endpoint};
 
 /// One stream's way through the gateway.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is the usual one, and stands in a box with the rest"
+)]
 pub(crate) enum Flow {
     /// Bytes as they come.
     Relay(Relay),

@@ -48,8 +48,8 @@ pub(crate) struct Crossing {
 /// The target cannot serve it: what the caller gets if no other one can.
 pub(crate) fn crossing(worker: &Worker, call: &Call, step: &Step) -> Result<Option<Box<Crossing>>, Refusal> {
     match surface(&step.target.provider, call.dialect, call.endpoint) {
-        Some(surface) if surface.dialect == call.dialect => Ok(None),
-        Some(surface) => Crossing::new(worker, call, step, surface).map(|crossing| Some(Box::new(crossing))),
+        Some((own, _)) if own.dialect == call.dialect => Ok(None),
+        Some((other, _)) => Crossing::new(worker, call, step, other).map(|crossing| Some(Box::new(crossing))),
         None => Err(Refusal::not_served(&step.target.label, call.dialect, call.endpoint)),
     }
 }

@@ -22,7 +22,8 @@ pub(super) fn presentable(fault: &mut Fault, lease: Option<&Lease>, id: &str) {
     if let Some(lease) = lease {
         for text in std::iter::once(&mut fault.message).chain(&mut fault.param) {
             if lease.is_in(text.as_bytes()) {
-                *text = String::from_utf8_lossy(&redact(text.as_bytes(), lease.secret())).into_owned();
+                let clean = String::from_utf8(redact(text.as_bytes(), lease.secret()).into());
+                *text = clean.unwrap_or_else(|_| WITHHELD.to_owned());
             }
         }
     }

@@ -159,3 +159,109 @@ pub(crate) fn reason(broken: &Broken) -> &'static str {
         Broken::Frame(BadStream::Malformed) | Broken::Event(_) | Broken::Interleaved => "upstream_malformed",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keyway_dialect::{
+        codec::{Asked, Target, codec},
+        fault::Code,
+        quirk::Quirks,
+    };
+    use keyway_proto::fleet::v1::UsageSource;
+    use keyway_snapshot::{Dialect, Meter};
+
+    const START: &str = concat!(
+        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"type\":\"message\",",
+        "\"role\":\"assistant\",\"model\":\"c\",\"content\":[],\"usage\":{\"input_tokens\":3,\"output_tokens\":1}}}\n\n",
+        "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,",
+        "\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n",
+    );
+    const END: &str = concat!(
+        "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\n",
+        "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},",
+        "\"usage\":{\"output_tokens\":5}}\n\n",
+        "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+    );
+    const OVERLOADED: &str = concat!(
+        "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",",
+        "\"message\":\"host 10.0.0.1 is full\"}}\n\n"
+    );
+
+    fn word(text: &str) -> String {
+        format!(
+            "event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{{\"type\":\"text_delta\",\"text\":\"{text}\"}}}}\n\n"
+        )
+    }
+
+    /// Anthropic's stream for a caller who speaks chat.
+    fn stream() -> Stream {
+        let quirks = Quirks::default();
+        let target = Target { provider: "p", model: "m", quirks: &quirks };
+        let reader = codec(Dialect::AnthropicMessages).unwrap().reader(&target);
+        let writer = codec(Dialect::OpenaiChat).unwrap().writer(&Asked::default());
+        Stream::new(reader, writer, Endpoint::ChatCompletions, "01ID".to_owned())
+    }
+
+    /// What goes out for these pieces.
+    fn fed(stream: &mut Stream, pieces: &[&str]) -> Vec<String> {
+        let fed = pieces.iter().map(|piece| {
+            let mut out = Gathered::default();
+            stream.push(piece.as_bytes(), None, &mut out).unwrap();
+            String::from_utf8(out.take().to_vec()).unwrap()
+        });
+        fed.collect()
+    }
+
+    fn fault() -> Fault {
+        Fault::new(Code::UpstreamError, "cut")
+    }
+
+    #[test]
+    fn each_event_goes_out_at_once_and_the_end_is_the_callers() {
+        let mut stream = stream();
+        let out = fed(&mut stream, &[START, &word("a"), "event: content_block_delta\n", &word("b"), END]);
+        assert!(out[1].contains("\"content\":\"a\"") && out[1].ends_with("\n\n"), "{out:?}");
+        assert_eq!(out[2], "");
+        assert!(out[3].contains("\"content\":\"b\""), "{out:?}");
+        assert!(out[4].ends_with("data: [DONE]\n\n"), "{out:?}");
+        let seen = stream.seen();
+        let usage = seen.usage.unwrap();
+        assert_eq!((usage.get(Meter::Input), usage.get(Meter::Output)), (3, 5));
+        assert!(seen.is_final && seen.text_bytes == 2);
+        // Nothing follows the end, whatever becomes of the connection.
+        assert_eq!(stream.broken_off(fault()), Bytes::new());
+        assert_eq!(stream.finish(None, &mut Gathered::default()), Ending::Complete);
+    }
+
+    #[test]
+    fn a_broken_stream_ends_with_an_error_and_is_estimated() {
+        let mut stream = stream();
+        fed(&mut stream, &[START, &word("12345678")]);
+        assert_eq!(stream.finish(None, &mut Gathered::default()), Ending::Cut);
+        let out = String::from_utf8(stream.broken_off(fault()).to_vec()).unwrap();
+        assert!(out.starts_with("data: {\"error\"") && !out.contains("[DONE]"), "{out}");
+        let (counts, source) = crate::meter::counts(&stream.seen(), Endpoint::ChatCompletions, 99);
+        assert_eq!((counts[Meter::Input as usize], counts[Meter::Output as usize]), (3, 2));
+        assert_eq!(source, UsageSource::Partial);
+    }
+
+    #[test]
+    fn a_providers_error_is_its_callers_without_its_words() {
+        let mut first = stream();
+        fed(&mut first, &[OVERLOADED]);
+        assert_eq!(first.state(), State::Refused(529));
+        let mut later = stream();
+        let out = fed(&mut later, &[START, &word("a"), OVERLOADED]);
+        assert_eq!(later.state(), State::Failed);
+        assert!(out[2].contains("\"code\":\"overloaded\"") && out[2].contains("01ID"), "{out:?}");
+        assert!(!out[2].contains("10.0.0.1"), "{out:?}");
+    }
+
+    #[test]
+    fn room_does_not_grow_with_what_came() {
+        let mut stream = stream();
+        fed(&mut stream, &[START, &word(&"x".repeat(1 << 20)), &word("y").repeat(5_000)]);
+        assert!(stream.room.capacity() <= KEPT && stream.events.capacity() <= KEPT_EVENTS);
+    }
+}
