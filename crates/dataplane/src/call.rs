@@ -15,7 +15,6 @@ use keyway_dialect::{
 use keyway_snapshot::{Dialect, Endpoint, Timeouts, TokenDigest};
 use std::{borrow::Cow, cell::OnceCell, sync::Arc, time::Duration};
 use tokio::time::Instant;
-use ulid::Ulid;
 
 const TOTAL: Duration = Duration::from_secs(600);
 const FIRST_TOKEN: Duration = Duration::from_secs(300);
@@ -25,7 +24,6 @@ const CONNECT: Duration = Duration::from_secs(3);
 /// A request between the two doors.
 #[derive(Debug)]
 pub(crate) struct Call {
-    pub(crate) id: Ulid,
     pub(crate) started: Instant,
     /// Pinned from the first byte to the last.
     pub(crate) state: Arc<State>,
