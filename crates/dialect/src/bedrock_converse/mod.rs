@@ -15,12 +15,35 @@ mod tests;
 use crate::canon::{Request, Response};
 use crate::codec::{Asked, Codec, Encoded, Envelope, Reader, Target, Writer};
 use crate::fault::Fault;
-use crate::json::Malformed;
+use crate::json::{Malformed, Value};
 use crate::losses::{Thing, Unsupported, Words};
+use crate::usage::Usage;
 use bytes::Bytes;
 use keyway_proto::snapshot::v1::Dialect;
+use wire::Counts;
 
-pub(crate) use error::{encode as encode_fault, encode_event as encode_fault_event};
+pub(crate) use error::{
+    encode as encode_fault, encode_event as encode_fault_event, exception as fault_name, exception_status,
+};
+
+/// What a `usage` counts; none if it counts nonsense.
+pub(crate) fn usage(object: &[u8]) -> Option<Usage> {
+    response::counts(Value::parse(object).ok()?.fields().ok()?).ok()?.usage()
+}
+
+/// What the counts say that the service adds to the last chunk of an invoked model.
+pub(crate) fn invoked(metrics: &[u8]) -> Option<Usage> {
+    let mut fields = Value::parse(metrics).ok()?.fields().ok()?;
+    let mut count = |name| Some(fields.count(name).ok()?.unwrap_or_default());
+    let counts = Counts {
+        input: count("inputTokenCount")?,
+        output: count("outputTokenCount")?,
+        read: count("cacheReadInputTokenCount")?,
+        written: count("cacheWriteInputTokenCount")?,
+        long: 0,
+    };
+    counts.usage()
+}
 
 /// The codec.
 #[derive(Debug)]
