@@ -14,13 +14,14 @@ use crate::{
     refusal::{Attempted, Refusal},
     reply::ReplyBody,
     route::{self, Step, Tried, choose},
+    translate,
     worker::Worker,
 };
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use hyper::body::Incoming;
-use keyway_snapshot::{Dialect, Endpoint};
-use std::{borrow::Cow, net::IpAddr, rc::Rc, time::Duration};
+use keyway_snapshot::Endpoint;
+use std::{borrow::Cow, cell::OnceCell, net::IpAddr, rc::Rc, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// Attempts of one request, whatever aliases and keys there are.
@@ -111,6 +112,7 @@ async fn stages(
     tally.story.asked = AskedModel::resolved(resolved, &model);
     let hops = hops(&head.headers)?;
     let call = Call {
+        id: tally.id,
         started: tally.started,
         dialect: called.dialect,
         endpoint: called.endpoint,
@@ -120,12 +122,13 @@ async fn stages(
         query: head.uri.query().map(Into::into),
         headers: head.headers,
         body,
+        decoded: OnceCell::new(),
         _held: held,
         shape,
         state,
         token,
     };
-    keep_speakers(&call, &mut tally.story.route)?;
+    keep_servers(&call, &mut tally.story.route)?;
     worker.retries.request(worker.millis(tally.started));
     attempts(worker, &call, retries.unwrap_or(RETRIES), tally)
         .await
@@ -141,6 +144,7 @@ async fn attempts(
 ) -> Result<answer::Parts, Refusal> {
     let mut tried: Vec<Tried> = Vec::new();
     let mut last: Option<Failure> = None;
+    let mut barred: Option<Refusal> = None;
     let mut left = retries;
     let place = worker.open.enter(call.token, std::rc::Rc::clone(tally.caller.beat.pulse()));
     while tried.len() < ATTEMPTS {
@@ -166,6 +170,15 @@ async fn attempts(
         if is_retry && (left == 0 || (chosen.again && !worker.retries.take(now))) {
             break;
         }
+        let crossing = match steps.get(chosen.step).map(|step| translate::crossing(worker, call, step)) {
+            Some(Err(refusal)) => {
+                barred.get_or_insert(refusal);
+                tally.story.route.get_mut(chosen.step).into_iter().for_each(|step| step.barred = true);
+                continue;
+            }
+            Some(Ok(crossing)) => crossing,
+            None => None,
+        };
         let (Some(step), Some(lease)) = (steps.get(chosen.step).cloned(), chosen.key.lease(chosen.take))
         else {
             // Taken away in this moment: that was no attempt.
@@ -174,7 +187,7 @@ async fn attempts(
         left -= u32::from(is_retry);
         place.uses(chosen.key.number);
         tally.attempt_begins(call, &step, &chosen.key.id);
-        let answered = attempt(worker, call, &step, (&lease, &place)).await;
+        let answered = attempt(worker, call, (&step, crossing.as_deref()), (&lease, &place)).await;
         let took = sent.elapsed();
         tally.attempt_ended(step, &chosen.key.id, answered.as_ref().err(), took);
         match answered {
@@ -195,7 +208,11 @@ async fn attempts(
     if let Some(Tried { key, verdict: route::Verdict::Refused, .. }) = tried.last() {
         key.failed();
     }
-    give_up(worker, call, (last, tried.len()), tally)
+    match barred {
+        // Nothing but what the caller sent stood in the way.
+        Some(refusal) if tally.story.route.iter().all(|step| step.barred) => Err(refusal),
+        _ => give_up(worker, call, (last, tried.len()), tally),
+    }
 }
 
 /// What the control plane learns of a key that its provider does not take.
@@ -250,33 +267,15 @@ fn no_key(keyring: &Keyring, steps: &[Step]) -> (StatusCode, &'static str) {
     })
 }
 
-/// Only targets that speak the caller's dialect: other crossings are not served yet.
-fn keep_speakers(call: &Call, steps: &mut Vec<Step>) -> Result<(), Refusal> {
-    let speaks = |step: &Step| match step.target.provider.surface(call.dialect) {
-        Some(surface) => surface.url(call.endpoint).is_some() || step.target.provider.built_in,
-        None => false,
-    };
-    let named = steps.first().map(|step| step.target.label.clone()).unwrap_or_default();
-    steps.retain(speaks);
-    if steps.is_empty() {
-        let message = format!(
-            "`{named}` does not speak the dialect of this endpoint ({}), and translation between dialects is not served yet",
-            word(call.dialect)
-        );
-        return Err(Refusal::unsupported(message, Some("model")));
-    }
-    Ok(())
-}
-
-fn word(dialect: Dialect) -> &'static str {
-    match dialect {
-        Dialect::OpenaiChat => "openai-chat",
-        Dialect::OpenaiResponses => "openai-responses",
-        Dialect::AnthropicMessages => "anthropic-messages",
-        Dialect::Gemini => "gemini",
-        Dialect::BedrockConverse => "bedrock-converse",
-        Dialect::CohereChat => "cohere-chat",
-        Dialect::Unspecified => "unknown",
+/// Only targets that serve such calls, in whichever dialect.
+fn keep_servers(call: &Call, steps: &mut Vec<Step>) -> Result<(), Refusal> {
+    let named = steps.first().map(|step| Arc::clone(&step.target));
+    steps.retain(|step| translate::surface(&step.target.provider, call.dialect, call.endpoint).is_some());
+    match named {
+        Some(named) if steps.is_empty() => {
+            Err(Refusal::not_served(&named.label, call.dialect, call.endpoint))
+        }
+        _ => Ok(()),
     }
 }
 
