@@ -31,6 +31,19 @@ pub(crate) fn usage(object: &[u8]) -> Option<Usage> {
     response::counts(Value::parse(object).ok()?.fields().ok()?).ok()?.usage()
 }
 
+/// What the headers count of the reply of an invoked model; none if they count nothing or nonsense.
+pub(crate) fn heralded<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<Usage> {
+    let count = |name| header(name).and_then(|count| count.trim().parse::<u64>().ok());
+    let counts = Counts {
+        input: count("x-amzn-bedrock-input-token-count")?,
+        output: count("x-amzn-bedrock-output-token-count").unwrap_or_default(),
+        read: count("x-amzn-bedrock-cache-read-input-token-count").unwrap_or_default(),
+        written: count("x-amzn-bedrock-cache-write-input-token-count").unwrap_or_default(),
+        long: 0,
+    };
+    counts.usage()
+}
+
 /// What the counts say that the service adds to the last chunk of an invoked model.
 pub(crate) fn invoked(metrics: &[u8]) -> Option<Usage> {
     let mut fields = Value::parse(metrics).ok()?.fields().ok()?;

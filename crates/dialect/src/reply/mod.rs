@@ -103,6 +103,16 @@ impl UsageScan {
         self
     }
 
+    /// What headers say that was used: those with which Bedrock tells it of a model that is invoked in its own words.
+    #[must_use]
+    pub fn heralded<'a>(mut self, header: impl Fn(&str) -> Option<&'a str>) -> Self {
+        self.tokens.take(crate::bedrock_converse::heralded(&header));
+        if let Some(tier) = header("x-amzn-bedrock-service-tier") {
+            self.tokens.name_tier(Some(tier.as_bytes()));
+        }
+        self
+    }
+
     /// Looks at the next bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         let mut at = 0;
