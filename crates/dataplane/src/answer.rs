@@ -109,7 +109,7 @@ pub(crate) fn answer(worker: &Rc<Worker>, parts: Parts, mut tally: Tally) -> Res
             head.headers.remove(header::CONTENT_LENGTH);
             mark(&mut head.headers, &tally);
             (tally.lease, tally.place) = (parts.lease, parts.held);
-            let events = Events::new(Rc::clone(worker), (source, flow, gathered), idle, tally, parts.place);
+            let events = Events::new(Rc::clone(worker), (source, flow, gathered), idle, tally);
             (head, ReplyBody::Events(Box::new(events)))
         }
     };
@@ -192,6 +192,9 @@ pub(crate) fn refusal(
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some((name, value)) = keyway_dialect::fault::header(&fault, dialect) {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
     if let Some(seconds) = fault.retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }

@@ -20,6 +20,7 @@ use crate::{
     worker::Worker,
 };
 use http::{HeaderMap, StatusCode, header, response::Parts};
+use keyway_dialect::stream::{Framing, Relay};
 use keyway_snapshot::{Endpoint, Surface};
 use std::{
     future::{Future, poll_fn},
@@ -112,15 +113,11 @@ async fn answer(
         return Err(Box::pin(failure::refused(worker, parts, source, lease, place)).await);
     }
     check(&parts, call.endpoint)?;
-    let events = is_events(&parts.headers);
+    let framing = Framing::of(call.dialect, call.stream, content_type(&parts.headers));
     translate::reply_headers(&mut parts.headers, lease);
-    if events {
-        let relay = keyway_dialect::stream::Relay::new(
-            call.dialect,
-            call.endpoint,
-            surface.stream_end,
-            sent.withhold_usage,
-        );
+    if let Some(framing) = framing {
+        let place = (call.dialect, call.endpoint);
+        let relay = Relay::framed(framing, place, surface.stream_end, sent.withhold_usage);
         let flow = (Flow::Relay(relay), lease);
         return Box::pin(first::first_event(parts, source, flow, waits.idle)).await;
     }
@@ -135,7 +132,7 @@ fn check(parts: &Parts, endpoint: Endpoint) -> Result<(), Failure> {
     if encoded {
         return Err(Failure::broken("upstream_bad_encoding"));
     }
-    let kind = parts.headers.get(header::CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
+    let kind = content_type(&parts.headers);
     if kind.starts_with(b"application/json") || kind.starts_with(b"text/event-stream") {
         return Ok(());
     }
@@ -154,9 +151,12 @@ fn check(parts: &Parts, endpoint: Endpoint) -> Result<(), Failure> {
     }
 }
 
+fn content_type(headers: &HeaderMap) -> &[u8] {
+    headers.get(header::CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes())
+}
+
 fn is_events(headers: &HeaderMap) -> bool {
-    let Some(kind) = headers.get(header::CONTENT_TYPE) else { return false };
-    let begins =
-        |with: &[u8]| kind.as_bytes().get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+    let kind = content_type(headers);
+    let begins = |with: &[u8]| kind.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
     begins(b"text/event-stream") || begins(b"application/vnd.amazon.eventstream")
 }

@@ -10,7 +10,6 @@ use crate::{
 };
 use bytes::Bytes;
 use keyway_dialect::stream::Ending;
-use keyway_snapshot::{Dialect, Endpoint};
 use std::{
     future::Future,
     pin::Pin,
@@ -35,7 +34,6 @@ pub(crate) struct Events {
     alarm: Pin<Box<Sleep>>,
     alive: Instant,
     tally: Tally,
-    place: (Dialect, Endpoint),
     turn: Turn,
 }
 
@@ -47,7 +45,6 @@ impl Events {
         (source, flow, gathered): (Source, Flow, Gathered),
         idle: Duration,
         tally: Tally,
-        place: (Dialect, Endpoint),
     ) -> Self {
         let alive = Instant::now();
         let alarm = Box::pin(tokio::time::sleep_until(alive + idle));
@@ -60,7 +57,6 @@ impl Events {
             alarm,
             alive,
             tally,
-            place,
             turn: Turn::default(),
         }
     }
@@ -131,7 +127,7 @@ impl Events {
             return self.end();
         }
         let fault = self.tally.fault(Refusal::in_band(reason));
-        self.gathered.add(self.flow.broken_off(fault, self.place));
+        self.gathered.add(self.flow.broken_off(fault));
         self.close(Outcome::Broken(reason));
     }
 

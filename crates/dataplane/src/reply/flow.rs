@@ -9,10 +9,9 @@ use crate::{
 };
 use bytes::Bytes;
 use keyway_dialect::{
-    fault::{Fault, encode_event},
+    fault::Fault,
     stream::{BadStream, Ending, First, Relay},
 };
-use keyway_snapshot::{Dialect, Endpoint};
 
 /// One stream's way through the gateway.
 #[derive(Debug)]
@@ -92,9 +91,9 @@ impl Flow {
     }
 
     /// The event that ends the caller's stream short of its end.
-    pub(super) fn broken_off(&mut self, fault: Fault, (dialect, endpoint): (Dialect, Endpoint)) -> Bytes {
+    pub(super) fn broken_off(&mut self, fault: Fault) -> Bytes {
         match self {
-            Self::Relay(_) => encode_event(&fault, dialect, endpoint),
+            Self::Relay(relay) => relay.fault(&fault),
             Self::Crossing(stream) => stream.broken_off(fault),
         }
     }

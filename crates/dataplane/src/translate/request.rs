@@ -49,6 +49,7 @@ pub(crate) fn request(
     lease: &Lease,
 ) -> Result<(Request<RequestBody>, bool), Unsendable> {
     let merge_usage = call.stream
+        && call.dialect == Dialect::OpenaiChat
         && matches!(call.endpoint, Endpoint::ChatCompletions | Endpoint::Completions)
         && !surface.no_stream_options
         && !call.shape.wants_usage();
