@@ -254,7 +254,7 @@ fn no_key(keyring: &Keyring, steps: &[Step]) -> (StatusCode, &'static str) {
 /// Only targets that speak the caller's dialect: other crossings are not served yet.
 fn keep_speakers(call: &Call, steps: &mut Vec<Step>) -> Result<(), Refusal> {
     let speaks = |step: &Step| match step.target.provider.surface(call.dialect) {
-        Some(surface) => surface.url(call.endpoint).is_some() || step.target.provider.built_in,
+        Some(surface) => surface.url(call.endpoint, call.stream).is_some() || step.target.provider.built_in,
         None => false,
     };
     let named = steps.first().map(|step| step.target.label.clone()).unwrap_or_default();

@@ -84,7 +84,7 @@ async fn answer(
     (surface, waits): (&Surface, Waits),
     lease: &Lease,
 ) -> Result<Answer, Failure> {
-    let url = surface.url(call.endpoint).ok_or_else(|| Failure::broken("endpoint"))?;
+    let url = surface.url(call.endpoint, call.stream).ok_or_else(|| Failure::broken("endpoint"))?;
     let sent = send::send(worker, call, step, (surface, url), (waits, lease)).await?;
     let (mut parts, source) = (sent.head, sent.source);
     let status = parts.status;

@@ -78,6 +78,7 @@ fn other<'a>(method: &Method, rest: &'a str) -> Result<Asked<'a>, Refusal> {
 pub(crate) fn dialect_of(endpoint: Endpoint) -> Dialect {
     match endpoint {
         Endpoint::Messages | Endpoint::CountTokens => Dialect::AnthropicMessages,
+        Endpoint::Rerank => Dialect::CohereChat,
         Endpoint::Responses => Dialect::OpenaiResponses,
         Endpoint::Unspecified
         | Endpoint::ChatCompletions

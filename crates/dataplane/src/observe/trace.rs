@@ -60,7 +60,7 @@ impl Trace {
             KeyValue::new("keyway.key", key.to_owned()),
         ];
         let surface = target.provider.surface(call.dialect);
-        if let Some(url) = surface.and_then(|surface| surface.url(call.endpoint)) {
+        if let Some(url) = surface.and_then(|surface| surface.url(call.endpoint, call.stream)) {
             attributes.push(KeyValue::new("server.address", url.origin.host.to_string()));
             attributes.push(KeyValue::new("server.port", i64::from(url.origin.port)));
         }
@@ -165,6 +165,7 @@ fn operation(endpoint: Endpoint) -> &'static str {
         Endpoint::Completions => "text_completion",
         Endpoint::Embeddings => "embeddings",
         Endpoint::CountTokens => "count_tokens",
+        Endpoint::Rerank => "rerank",
         Endpoint::Moderations => "moderation",
         Endpoint::ImagesGenerations | Endpoint::ImagesEdits | Endpoint::ImagesVariations => "image",
         Endpoint::AudioSpeech => "speech",

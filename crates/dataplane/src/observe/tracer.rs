@@ -95,6 +95,7 @@ fn route(method: &Method, path: &str) -> Option<&'static str> {
             Endpoint::Embeddings => "/v1/embeddings",
             Endpoint::Messages => "/v1/messages",
             Endpoint::CountTokens => "/v1/messages/count_tokens",
+            Endpoint::Rerank => "/v2/rerank",
             Endpoint::Moderations => "/v1/moderations",
             Endpoint::ImagesGenerations => "/v1/images/generations",
             Endpoint::ImagesEdits => "/v1/images/edits",

@@ -10,7 +10,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header,
     uri::{Parts, PathAndQuery},
 };
-use keyway_snapshot::{Auth, Endpoint, EndpointUrl, Surface, Target};
+use keyway_snapshot::{Auth, Dialect, Endpoint, EndpointUrl, Misplaced, Surface, Target};
 
 /// Why a call cannot be put into a request for this target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub(crate) enum Unsendable {
 }
 
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
+/// Asks Gemini for a stream of events, and not for one long JSON array.
+const SSE: &str = "?alt=sse";
 /// Names the gateway to private upstreams, so that a loop is seen.
 const VIA: HeaderValue = HeaderValue::from_static("1.1 keyway");
 
@@ -53,11 +55,11 @@ pub(crate) fn request(
     for (name, value) in &target.provider.headers {
         headers.insert(name.clone(), value.clone());
     }
-    present(&mut headers, &target.provider.auth, lease)?;
+    present(&mut headers, target.provider.auth_of(surface), lease.presented(surface))?;
     let mut request = Request::new(RequestBody::from(segments));
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_11;
-    *request.uri_mut() = uri(call, url, lease)?;
+    *request.uri_mut() = uri(call, target, (surface, url), lease)?;
     *request.headers_mut() = headers;
     Ok((request, merge_usage))
 }
@@ -66,24 +68,33 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn present(headers: &mut HeaderMap, auth: &Auth, lease: &Lease) -> Result<(), Unsendable> {
-    match (auth, lease.presented()) {
-        (Auth::Unsupported(_), _) => Err(Unsendable::Credential),
+fn present(headers: &mut HeaderMap, auth: &Auth, presented: &Presented) -> Result<(), Unsendable> {
+    match (auth, presented) {
         (_, Presented::Header(name, value)) => {
             headers.insert(name.clone(), value.clone());
             Ok(())
         }
         (Auth::None, _) | (_, Presented::Query(_)) => Ok(()),
-        (Auth::Header(..) | Auth::Query(_), Presented::Nothing) => Err(Unsendable::Credential),
+        (_, Presented::Nothing) => Err(Unsendable::Credential),
     }
 }
 
-fn uri(call: &Call, url: &EndpointUrl, lease: &Lease) -> Result<Uri, Unsendable> {
+fn uri(
+    call: &Call,
+    target: &Target,
+    (surface, url): (&Surface, &EndpointUrl),
+    lease: &Lease,
+) -> Result<Uri, Unsendable> {
+    let path = url.path_for(&target.model).map_err(|Misplaced| Unsendable::Path)?;
+    // Who speaks Gemini says by this word itself in which form a stream is to come.
+    let own_form = surface.dialect == Dialect::Gemini && call.dialect == Dialect::Gemini;
+    let bare = path.as_str().strip_suffix(SSE).filter(|_| own_form);
     let query = call.query.as_deref().map(without_key).filter(|query| !query.is_empty());
-    if query.is_none() && !matches!(lease.presented(), Presented::Query(_)) {
-        return Ok(origin_form(url.path.clone()));
+    let presented = lease.presented(surface);
+    if query.is_none() && bare.is_none() && !matches!(presented, Presented::Query(_)) {
+        return Ok(origin_form(path));
     }
-    let mut whole = url.path.as_str().to_owned();
+    let mut whole = bare.unwrap_or(path.as_str()).to_owned();
     let mut add = |pair: &str| {
         whole.push(if whole.contains('?') { '&' } else { '?' });
         whole.push_str(pair);
@@ -91,7 +102,7 @@ fn uri(call: &Call, url: &EndpointUrl, lease: &Lease) -> Result<Uri, Unsendable>
     if let Some(query) = query {
         add(&query);
     }
-    if let Presented::Query(name) = lease.presented() {
+    if let Presented::Query(name) = presented {
         let secret = std::str::from_utf8(lease.secret()).map_err(|_| Unsendable::Credential)?;
         add(&format!("{name}={secret}"));
     }

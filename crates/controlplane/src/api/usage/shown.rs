@@ -178,5 +178,6 @@ fn path(endpoint: wire::Endpoint) -> &'static str {
         Endpoint::Models => "/v1/models",
         Endpoint::Messages => "/v1/messages",
         Endpoint::CountTokens => "/v1/messages/count_tokens",
+        Endpoint::Rerank => "/v2/rerank",
     }
 }
