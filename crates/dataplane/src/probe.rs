@@ -1,7 +1,9 @@
 //! One small real call to a provider with one version of one of its keys: what `provider test` and rotation ask for.
 
 use crate::{
+    clock,
     lease::{Presented, Take, Ways},
+    sigv4,
     sync::Held,
     upstream::{Connector, Link, RequestBody},
 };
@@ -113,6 +115,11 @@ fn request<'a>(
         Presented::Nothing => {}
         Presented::Header(name, value) => {
             headers.insert(name.clone(), value.clone());
+        }
+        Presented::SigV4(signer) => {
+            let now = clock::since_epoch().as_secs();
+            let signed = signer.sign(("GET", &path, ""), headers, sigv4::hash([]), now);
+            signed.ok_or("the secret does not fit into a header")?;
         }
         Presented::Query(name) => {
             let secret = std::str::from_utf8(secret).map_err(|_| "the secret is not text")?;

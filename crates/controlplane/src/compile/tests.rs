@@ -262,17 +262,11 @@ fn clouds_need_their_settings_and_say_which() {
     let field = |field: &str, reason: &str| (field.to_owned(), reason.to_owned());
     assert_eq!(
         problem("google-vertex", "{ region: us-central1 }"),
-        field(
-            "providers.google-vertex.vars",
-            "its address needs project: set it in `vars` or `base_url`"
-        )
+        field("providers.google-vertex.vars", "its address needs project: set it in `vars` or `base_url`")
     );
     assert_eq!(
         problem("azure-openai", "{}"),
-        field(
-            "providers.azure-openai.vars",
-            "its address needs resource: set it in `vars` or `base_url`"
-        )
+        field("providers.azure-openai.vars", "its address needs resource: set it in `vars` or `base_url`")
     );
     assert_eq!(
         problem("bedrock", "{}"),

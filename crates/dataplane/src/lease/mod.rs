@@ -14,4 +14,4 @@ pub(crate) mod tests;
 pub(crate) use health::{Due, Health};
 pub(crate) use key::{Key, Lease, Take, word};
 pub(crate) use keyring::Keyring;
-pub(crate) use presented::{Presented, Ways};
+pub(crate) use presented::{Presented, Ways, header_value};

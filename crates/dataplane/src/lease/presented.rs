@@ -1,8 +1,10 @@
 //! How a secret goes into a request.
 
+use crate::sigv4::Signer;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use keyway_snapshot::{Auth, Dialect, Provider, Secret, Surface};
+use std::sync::Arc;
 
 /// Made once a key version, so that a request only clones it.
 #[derive(Debug, Clone)]
@@ -10,6 +12,8 @@ pub(crate) enum Presented {
     Nothing,
     Header(HeaderName, HeaderValue),
     Query(String),
+    /// Signs each request.
+    SigV4(Arc<Signer>),
 }
 
 /// The same for every surface of a provider.
@@ -55,8 +59,19 @@ impl Presented {
             Auth::None | Auth::Unsupported(_) => Self::Nothing,
             Auth::Header(name, prefix) => Self::header(name, prefix, secret),
             Auth::Query(name) => Self::Query(name.to_string()),
-            Auth::SigV4(_) | Auth::OAuth(_) => Self::Nothing,
+            Auth::SigV4(scope) => match Signer::of(scope, secret) {
+                Some(signer) => Self::SigV4(Arc::new(signer)),
+                None => Self::plain(scope.plain.as_ref(), secret),
+            },
+            Auth::OAuth(_) => Self::Nothing,
         }
+    }
+
+    /// One API key, where the scheme asks for more.
+    fn plain(place: Option<&(HeaderName, Box<str>)>, secret: &Secret) -> Self {
+        // A pair of which a half is missing must not go out as if it were a key.
+        let one = !secret.expose().contains(&b':');
+        place.filter(|_| one).map_or(Self::Nothing, |(name, prefix)| Self::header(name, prefix, secret))
     }
 
     fn header(name: &HeaderName, prefix: &str, secret: &Secret) -> Self {

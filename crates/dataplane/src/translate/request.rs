@@ -3,9 +3,12 @@
 
 use crate::{
     call::Call,
+    clock,
     lease::{Lease, Presented},
+    sigv4,
     upstream::RequestBody,
 };
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header,
     uri::{Parts, PathAndQuery},
@@ -55,11 +58,17 @@ pub(crate) fn request(
     for (name, value) in &target.provider.headers {
         headers.insert(name.clone(), value.clone());
     }
-    present(&mut headers, target.provider.auth_of(surface), lease.presented(surface))?;
+    let uri = uri(call, target, (surface, url), lease)?;
+    present(
+        &mut headers,
+        target.provider.auth_of(surface),
+        lease.presented(surface),
+        (&uri, segments.parts()),
+    )?;
     let mut request = Request::new(RequestBody::from(segments));
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_11;
-    *request.uri_mut() = uri(call, target, (surface, url), lease)?;
+    *request.uri_mut() = uri;
     *request.headers_mut() = headers;
     Ok((request, merge_usage))
 }
@@ -68,11 +77,23 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn present(headers: &mut HeaderMap, auth: &Auth, presented: &Presented) -> Result<(), Unsendable> {
+/// The last step, since a signature is over all the others.
+fn present(
+    headers: &mut HeaderMap,
+    auth: &Auth,
+    presented: &Presented,
+    (uri, body): (&Uri, &[Bytes]),
+) -> Result<(), Unsendable> {
     match (auth, presented) {
         (_, Presented::Header(name, value)) => {
             headers.insert(name.clone(), value.clone());
             Ok(())
+        }
+        (_, Presented::SigV4(signer)) => {
+            let hash = sigv4::hash(body.iter().map(AsRef::as_ref));
+            let place = (Method::POST.as_str(), uri.path(), uri.query().unwrap_or_default());
+            let signed = signer.sign(place, headers, hash, clock::since_epoch().as_secs());
+            signed.ok_or(Unsendable::Credential)
         }
         (Auth::None, _) | (_, Presented::Query(_)) => Ok(()),
         (_, Presented::Nothing) => Err(Unsendable::Credential),
@@ -163,7 +184,9 @@ fn goes_on(name: &HeaderName) -> bool {
             | "x-goog-api-key"
             | "x-real-ip"
     );
-    !withheld && !name.as_str().starts_with("x-keyway-") && !name.as_str().starts_with("x-forwarded-")
+    // A caller's signature and what belongs to it are over the request that came, not over the one that goes.
+    const FAMILIES: [&str; 4] = ["x-keyway-", "x-forwarded-", "x-amz-", "amz-sdk-"];
+    !withheld && !FAMILIES.iter().any(|family| name.as_str().starts_with(family))
 }
 
 /// Headers that `connection` names are of this hop alone (RFC 9110, 7.6.1).
@@ -195,6 +218,10 @@ mod tests {
             ("connection", "keep-alive, x-hop"),
             ("x-hop", "1"),
             ("x-stainless-lang", "python"),
+            ("x-amz-date", "20150830T123600Z"),
+            ("x-amz-security-token", "t"),
+            ("amz-sdk-invocation-id", "i"),
+            ("x-amzn-bedrock-trace", "enabled"),
         ]
         .into_iter()
         .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_static(value)))
@@ -202,7 +229,7 @@ mod tests {
         let headers = forwarded(&from);
         let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
-        assert_eq!(names, ["anthropic-beta", "user-agent", "x-stainless-lang"]);
+        assert_eq!(names, ["anthropic-beta", "user-agent", "x-amzn-bedrock-trace", "x-stainless-lang"]);
     }
 
     #[test]
