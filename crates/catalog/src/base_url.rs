@@ -237,6 +237,7 @@ impl ResolvedSurface {
             paths: self.paths.iter().filter_map(path).collect(),
             stream_end: self.end.into(),
             no_stream_options: self.no_stream_options,
+            quirks: None,
         }
     }
 }

@@ -9,6 +9,7 @@ mod invalid;
 mod model;
 mod price;
 mod provider;
+pub mod quirk;
 mod resolve;
 mod secret;
 mod version;
@@ -28,6 +29,7 @@ pub use price::{
     service_tier_name,
 };
 pub use provider::{Auth, EndpointUrl, Origin, Provider, Surface, standard_path};
+pub use quirk::{Effort, Efforts, Quirks};
 pub use resolve::{Refused, Resolved};
 pub use secret::Secret;
 pub use version::Version;

@@ -2,10 +2,11 @@
 //! All URLs are put together once, when a state is built, so that a request only clones them.
 
 use crate::price::KeyPrices;
-use crate::{Dialect, Endpoint, Invalid, StreamEnd, Timeouts};
+use crate::quirk::ByModel;
+use crate::{Dialect, Endpoint, Invalid, Quirks, StreamEnd, Timeouts};
 use http::{HeaderName, HeaderValue, Uri, uri::PathAndQuery};
 use keyway_proto::snapshot::v1::{self as wire, AuthScheme, Kind};
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 const ENDPOINTS: usize = 15;
 
@@ -28,6 +29,7 @@ pub struct Provider {
     pub withheld: Option<&'static str>,
     /// Of keys that are charged otherwise.
     pub(crate) key_prices: KeyPrices,
+    by_model: ByModel,
 }
 
 /// One wire format at a provider.
@@ -39,6 +41,8 @@ pub struct Surface {
     pub stream_end: StreamEnd,
     /// `stream_options` is never merged in.
     pub no_stream_options: bool,
+    /// What differs from the dialect, whatever the model.
+    quirks: Quirks,
     urls: [Option<EndpointUrl>; ENDPOINTS],
 }
 
@@ -135,6 +139,7 @@ impl Provider {
             built_in: from.built_in,
             withheld: withheld(&from.withheld),
             key_prices: KeyPrices::build(from)?,
+            by_model: ByModel::build(from)?,
         })
     }
 
@@ -148,6 +153,17 @@ impl Provider {
     #[must_use]
     pub fn surface(&self, dialect: Dialect) -> Option<&Surface> {
         self.surfaces.iter().find(|surface| surface.dialect == dialect)
+    }
+
+    /// What differs from the dialect of one of its surfaces for this model, by the provider's own name. Asked only where
+    /// dialects are crossed.
+    #[must_use]
+    pub fn quirks<'a>(&'a self, surface: &'a Surface, model: &str) -> Cow<'a, Quirks> {
+        let mut quirks = Cow::Borrowed(&surface.quirks);
+        for said in self.by_model.of(model, surface.dialect) {
+            quirks.to_mut().lay(said);
+        }
+        quirks
     }
 }
 
@@ -179,7 +195,13 @@ impl Surface {
                     .map_err(|reason| bad("base_url", reason))?;
             }
         }
-        Ok(Self { dialect, stream_end: from.stream_end(), no_stream_options: from.no_stream_options, urls })
+        let mut quirks = Quirks { no_stream_options: from.no_stream_options, ..Quirks::default() };
+        if let Some(said) = &from.quirks {
+            Quirks::check(said).map_err(|why| bad("quirks", &why.to_string()))?;
+            quirks.lay(said);
+        }
+        let no_stream_options = from.no_stream_options;
+        Ok(Self { dialect, stream_end: from.stream_end(), no_stream_options, quirks, urls })
     }
 
     /// Where an endpoint is; `None` if this provider has no such endpoint.

@@ -29,7 +29,7 @@ pub(super) fn offers(catalog: &Catalog, name: &str, spec: &Provider) -> Vec<wire
     for (id, price) in &spec.prices {
         prices.insert(id, Some(of_file(price, PriceOrigin::File)));
     }
-    prices.into_iter().map(|(id, price)| wire::Offer { id: id.to_owned(), price }).collect()
+    prices.into_iter().map(|(id, price)| wire::Offer { id: id.to_owned(), price, quirks: None }).collect()
 }
 
 /// Keys that are charged otherwise than their provider's price says.
@@ -40,7 +40,11 @@ pub(super) fn of_keys(keys: &[KeyDocument]) -> Vec<wire::KeyPrice> {
         offers: key
             .prices
             .iter()
-            .map(|(id, price)| wire::Offer { id: id.clone(), price: Some(of_file(price, PriceOrigin::Key)) })
+            .map(|(id, price)| wire::Offer {
+                id: id.clone(),
+                price: Some(of_file(price, PriceOrigin::Key)),
+                quirks: None,
+            })
             .collect(),
         discount: key.discount.map_or(0, keyway_config::Percent::ten_thousandths),
     };

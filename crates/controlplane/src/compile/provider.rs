@@ -40,6 +40,7 @@ pub(crate) fn provider(
         built_in: row.is_some_and(keyway_catalog::Provider::is_built_in),
         withheld: String::new(),
         key_prices: Vec::new(),
+        model_quirks: Vec::new(),
     })
 }
 
