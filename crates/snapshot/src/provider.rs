@@ -113,7 +113,11 @@ pub fn standard_path(dialect: Dialect, endpoint: Endpoint) -> Option<&'static st
 // === impl Provider ===
 
 impl Provider {
-    pub(crate) fn build(from: &wire::Provider) -> Result<Self, Invalid> {
+    /// The typed form of one provider by itself.
+    ///
+    /// # Errors
+    /// The first field that does not hold.
+    pub fn build(from: &wire::Provider) -> Result<Self, Invalid> {
         let bad = |field: String, reason: &str| Invalid::new(Kind::Provider, &from.name, field, reason);
         if from.surfaces.is_empty() {
             return Err(bad("surfaces".into(), "a provider needs at least one dialect"));
@@ -155,8 +159,8 @@ impl Provider {
         self.surfaces.iter().find(|surface| surface.dialect == dialect)
     }
 
-    /// What differs from the dialect of one of its surfaces for this model, by the provider's own name. Asked only where
-    /// dialects are crossed.
+    /// What differs from the dialect of one of its surfaces for this model, by the provider's own name; for no name, what
+    /// differs for each. Asked only where dialects are crossed.
     #[must_use]
     pub fn quirks<'a>(&'a self, surface: &'a Surface, model: &str) -> Cow<'a, Quirks> {
         let mut quirks = Cow::Borrowed(&surface.quirks);

@@ -4,6 +4,7 @@
 mod origins;
 mod price;
 mod provider;
+mod quirk;
 #[cfg(test)]
 mod tests;
 

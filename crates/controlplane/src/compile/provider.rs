@@ -1,6 +1,6 @@
 //! One provider: the catalogue's row, and what the file adds or replaces.
 
-use super::{price, timeouts};
+use super::{price, quirk, timeouts};
 use crate::resource::{Kind, Refusal};
 use keyway_catalog::{BaseUrlError, Catalog, ResolvedSurface};
 use keyway_config::{Auth, Dialect, NamedAuth, Network, Provider};
@@ -31,7 +31,7 @@ pub(crate) fn provider(
     };
     Ok(wire::Provider {
         name: name.to_owned(),
-        surfaces: surfaces.iter().filter(own).map(ResolvedSurface::to_proto).collect(),
+        surfaces: surfaces.iter().filter(own).map(|surface| quirk::surface(row, spec, surface)).collect(),
         auth: Some(auth.clone()),
         private_network: spec.network == Some(Network::Private),
         headers: headers(row, spec),
@@ -40,11 +40,11 @@ pub(crate) fn provider(
         built_in: row.is_some_and(keyway_catalog::Provider::is_built_in),
         withheld: String::new(),
         key_prices: Vec::new(),
-        model_quirks: Vec::new(),
+        model_quirks: quirk::rules(row, spec),
     })
 }
 
-type Row<'a> = Option<&'a keyway_catalog::Provider>;
+pub(super) type Row<'a> = Option<&'a keyway_catalog::Provider>;
 
 fn surfaces(row: Row<'_>, name: &str, spec: &Provider) -> Result<Vec<ResolvedSurface>, Refusal> {
     let refused = |error: BaseUrlError| {

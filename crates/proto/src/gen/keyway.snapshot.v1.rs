@@ -186,6 +186,12 @@ pub struct Quirks {
     pub no_cache_points: ::core::option::Option<bool>,
     #[prost(enumeration = "CacheMarks", tag = "32")]
     pub cache_marks: i32,
+    #[prost(bool, optional, tag = "33")]
+    pub no_forced_calls: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "34")]
+    pub thinking_always: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "35")]
+    pub needs_thoughts: ::core::option::Option<bool>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ModelQuirks {

@@ -43,7 +43,7 @@ macro_rules! flags {
 flags! {
     old_max_tokens no_developer_role tool_choice_any no_tool_choice no_parallel_calls no_strict no_json_schema
     no_sampling no_penalties no_stop no_logprobs no_logit_bias no_choices random_seed no_user no_extras short_call_ids
-    no_thinking thinking_switch adaptive_thinking thinking_budget signed_calls late_system no_prefill no_image_url
+    no_forced_calls no_thinking thinking_always needs_thoughts thinking_switch adaptive_thinking thinking_budget signed_calls late_system no_prefill no_image_url
     no_result_media no_model_fields no_cache_points
 }
 
@@ -72,12 +72,13 @@ impl Quirks {
         };
     }
 
-    /// What differs from the dialect, in the words of rows and files: name, and value where it is more than a yes.
+    /// What differs from the dialect, in the words of rows and files: `no_sampling`, `efforts: low, high`.
     #[must_use]
-    pub fn held(&self) -> Vec<(&'static str, Option<String>)> {
-        let mut all: Vec<_> = self.flags().map(|name| (name, None)).collect();
-        all.extend(self.no_stream_options.then_some(("no_stream_options", None)));
-        let mut more = |name, value: Option<String>| all.extend(value.map(|value| (name, Some(value))));
+    pub fn held(&self) -> Vec<String> {
+        let mut all: Vec<String> = self.flags().map(str::to_owned).collect();
+        all.extend(self.no_stream_options.then(|| "no_stream_options".to_owned()));
+        let mut more =
+            |name, value: Option<String>| all.extend(value.map(|value| format!("{name}: {value}")));
         more("max_output_tokens", self.max_output_tokens.map(|most| most.to_string()));
         more("efforts", (!self.efforts.is_empty()).then(|| self.efforts.to_string()));
         more("reasoning_field", self.reasoning_field.map(|field| field.as_str().to_owned()));

@@ -28,6 +28,8 @@ pub struct Quirks {
     pub tool_choice_any: bool,
     /// No `tool_choice` at all.
     pub no_tool_choice: bool,
+    /// `tool_choice` cannot force a call.
+    pub no_forced_calls: bool,
     /// No `parallel_tool_calls`.
     pub no_parallel_calls: bool,
     /// No `strict` on tools and schemas.
@@ -56,6 +58,10 @@ pub struct Quirks {
     pub short_call_ids: bool,
     /// Reasoning cannot be asked for.
     pub no_thinking: bool,
+    /// Reasoning cannot be switched off.
+    pub thinking_always: bool,
+    /// OpenAI chat: a message of the assistant's without thoughts is refused; a space stands for them.
+    pub needs_thoughts: bool,
     /// OpenAI chat: thinking is `thinking: { type: enabled | disabled }`, not `reasoning_effort`.
     pub thinking_switch: bool,
     /// Anthropic: thinking is `adaptive` with an effort, not a budget.
