@@ -29,7 +29,9 @@ pub(super) fn offers(catalog: &Catalog, name: &str, spec: &Provider) -> Vec<wire
     for (id, price) in &spec.prices {
         prices.insert(id, Some(of_file(price, PriceOrigin::File)));
     }
-    prices.into_iter().map(|(id, price)| wire::Offer { id: id.to_owned(), price }).collect()
+    let quirks = |id: &str| catalog.model(name, id)?.quirks().map(|quirks| quirks.to_proto());
+    let offer = |(id, price)| wire::Offer { id: str::to_owned(id), price, quirks: quirks(id) };
+    prices.into_iter().map(offer).collect()
 }
 
 /// Keys that are charged otherwise than their provider's price says.
@@ -40,7 +42,11 @@ pub(super) fn of_keys(keys: &[KeyDocument]) -> Vec<wire::KeyPrice> {
         offers: key
             .prices
             .iter()
-            .map(|(id, price)| wire::Offer { id: id.clone(), price: Some(of_file(price, PriceOrigin::Key)) })
+            .map(|(id, price)| wire::Offer {
+                id: id.clone(),
+                price: Some(of_file(price, PriceOrigin::Key)),
+                quirks: None,
+            })
             .collect(),
         discount: key.discount.map_or(0, keyway_config::Percent::ten_thousandths),
     };

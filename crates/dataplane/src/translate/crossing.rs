@@ -20,7 +20,7 @@ use keyway_dialect::{
     codec::{self, Asked, Codec, Target, Writer, codec},
     quirk::Quirks,
 };
-use keyway_snapshot::{Dialect, Endpoint, Provider, Surface};
+use keyway_snapshot::{Dialect, Endpoint, Surface};
 use std::sync::Arc;
 use ulid::Ulid;
 
@@ -61,11 +61,6 @@ pub(crate) fn crossing(
     }
 }
 
-/// What a target does differently. The only place that says it to codecs.
-fn quirks(_: &Provider, surface: &Surface, _: &str) -> Quirks {
-    Quirks { no_stream_options: surface.no_stream_options, ..Quirks::default() }
-}
-
 // === impl Crossing ===
 
 impl Crossing {
@@ -79,7 +74,7 @@ impl Crossing {
         let (caller, target) = codec(call.dialect).zip(codec(surface.dialect)).ok_or_else(not_served)?;
         let request = call.canonical(worker, caller)?;
         let to = Arc::clone(&step.target);
-        let quirks = quirks(&to.provider, surface, &to.model);
+        let quirks = to.provider.quirks(surface, &to.model).into_owned();
         let encoded = target
             .encode_request(
                 request,
