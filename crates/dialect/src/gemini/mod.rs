@@ -22,6 +22,8 @@ use crate::losses::{Thing, Unsupported, Words};
 use bytes::Bytes;
 use keyway_proto::snapshot::v1::Dialect;
 
+pub(crate) use wire::fields as camel_fields;
+
 /// The codec.
 #[derive(Debug)]
 pub(crate) struct Gemini;
