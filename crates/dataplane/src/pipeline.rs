@@ -5,7 +5,7 @@ use crate::{
     attempt::{Failure, NO_ROOM, attempt},
     auth,
     call::Call,
-    ingress::{self, Asked},
+    ingress::{self, Asked, Called},
     lease::{Key, Keyring},
     listen::Caller,
     meter::{Asked as AskedModel, Outcome, Tally, Try, tags},
@@ -82,15 +82,14 @@ async fn stages(
     };
     tally.story.client = Some(std::sync::Arc::clone(&client));
     tally.story.snapshot = state.snapshot.version;
-    let asked = ingress::endpoint(&head.method, head.uri.path())?;
-    let endpoint = match asked {
-        Asked::Call(endpoint) => endpoint,
+    let called = match ingress::endpoint(&head.method, head.uri.path())? {
+        Asked::Call(called) => called,
         Asked::Models(id) => {
             tally.story.endpoint = Endpoint::Models;
-            return models::list(&state.snapshot, &client, &head, id).map(Served::Own);
+            return models::list(&state.snapshot, &client, &head, id.as_deref()).map(Served::Own);
         }
     };
-    (tally.story.endpoint, tally.story.dialect) = (endpoint, ingress::dialect_of(endpoint));
+    (tally.story.endpoint, tally.story.dialect) = (called.endpoint, called.dialect);
     tally.story.tags = tags(&head.headers)?;
     // Whole and bounded, since the model may stand last and an attempt may have to be made again.
     let settings = &state.snapshot.settings;
@@ -99,9 +98,9 @@ async fn stages(
     tally.unread = false;
     tally.story.request_bytes = body.len() as u64;
     // Door 1: a shallow scan, so that a body in the target's own dialect is never decoded.
-    let shape = ingress::shape(&head.headers, &body)?;
-    let model = asked_model(&head.headers, &shape, &body)?;
-    tally.story.stream = shape.is_stream();
+    let shape = ingress::shape(&head.headers, &body, &called)?;
+    let model = asked_model(&head.headers, &called, &shape, &body)?;
+    tally.story.stream = called.stream.unwrap_or_else(|| shape.is_stream());
     let resolved = state.snapshot.resolve(&client, &model).map_err(|refused| {
         tally.story.asked = AskedModel::text(&model);
         Refusal::model(&refused)
@@ -113,8 +112,8 @@ async fn stages(
     let hops = hops(&head.headers)?;
     let call = Call {
         started: tally.started,
-        dialect: tally.story.dialect,
-        endpoint,
+        dialect: called.dialect,
+        endpoint: called.endpoint,
         stream: tally.story.stream,
         patience: patience(&head.headers)?,
         hops,
@@ -281,13 +280,17 @@ fn word(dialect: Dialect) -> &'static str {
     }
 }
 
-/// The name to resolve: a route that the caller chose by header, else what the body asks for.
+/// The name to resolve: a route that the caller chose by header, else what path or body ask for.
 fn asked_model<'a>(
     headers: &'a HeaderMap,
+    called: &'a Called,
     shape: &ingress::Shape,
     body: &'a [u8],
 ) -> Result<Cow<'a, str>, Refusal> {
-    let model = shape.model(body)?;
+    let model = match &called.model {
+        Some(model) => Cow::Borrowed(&**model),
+        None => shape.model(body)?,
+    };
     let Some(route) = headers.get(ROUTE) else { return Ok(model) };
     let bad = |_| Refusal::invalid("x-keyway-route must name a model", "invalid_header", None);
     route.to_str().map(Cow::Borrowed).map_err(bad)

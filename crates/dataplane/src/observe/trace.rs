@@ -163,12 +163,13 @@ fn operation(endpoint: Endpoint) -> &'static str {
     match endpoint {
         Endpoint::ChatCompletions | Endpoint::Messages | Endpoint::Responses => "chat",
         Endpoint::Completions => "text_completion",
-        Endpoint::Embeddings => "embeddings",
+        Endpoint::Embeddings | Endpoint::EmbeddingsBatch => "embeddings",
         Endpoint::CountTokens => "count_tokens",
+        Endpoint::Rerank => "rerank",
         Endpoint::Moderations => "moderation",
         Endpoint::ImagesGenerations | Endpoint::ImagesEdits | Endpoint::ImagesVariations => "image",
         Endpoint::AudioSpeech => "speech",
         Endpoint::AudioTranscriptions | Endpoint::AudioTranslations => "transcription",
-        Endpoint::Models | Endpoint::Unspecified => "other",
+        Endpoint::Invoke | Endpoint::Models | Endpoint::Unspecified => "other",
     }
 }

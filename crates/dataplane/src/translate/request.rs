@@ -10,7 +10,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header,
     uri::{Parts, PathAndQuery},
 };
-use keyway_snapshot::{Auth, Endpoint, EndpointUrl, Surface, Target};
+use keyway_snapshot::{Auth, Dialect, Endpoint, EndpointUrl, Surface, Target};
 
 /// Why a call cannot be put into a request for this target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,7 @@ pub(crate) fn request(
     lease: &Lease,
 ) -> Result<(Request<RequestBody>, bool), Unsendable> {
     let merge_usage = call.stream
+        && call.dialect == Dialect::OpenaiChat
         && matches!(call.endpoint, Endpoint::ChatCompletions | Endpoint::Completions)
         && !surface.no_stream_options
         && !call.shape.wants_usage();

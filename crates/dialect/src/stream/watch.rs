@@ -293,17 +293,21 @@ fn family(dialect: Dialect, endpoint: Endpoint) -> Family {
         Endpoint::Responses => Family::Responses,
         Endpoint::Messages | Endpoint::CountTokens => Family::Anthropic,
         Endpoint::ChatCompletions | Endpoint::Completions => Family::Chat,
-        Endpoint::Unspecified | Endpoint::Embeddings | Endpoint::Moderations | Endpoint::Models => {
-            match dialect {
-                Dialect::AnthropicMessages => Family::Anthropic,
-                Dialect::OpenaiResponses => Family::Responses,
-                Dialect::Unspecified
-                | Dialect::OpenaiChat
-                | Dialect::Gemini
-                | Dialect::BedrockConverse
-                | Dialect::CohereChat => Family::Chat,
-            }
-        }
+        Endpoint::Unspecified
+        | Endpoint::Embeddings
+        | Endpoint::EmbeddingsBatch
+        | Endpoint::Rerank
+        | Endpoint::Invoke
+        | Endpoint::Moderations
+        | Endpoint::Models => match dialect {
+            Dialect::AnthropicMessages => Family::Anthropic,
+            Dialect::OpenaiResponses => Family::Responses,
+            Dialect::Unspecified
+            | Dialect::OpenaiChat
+            | Dialect::Gemini
+            | Dialect::BedrockConverse
+            | Dialect::CohereChat => Family::Chat,
+        },
     }
 }
 
