@@ -84,7 +84,7 @@ pub(super) fn encode(
     target: &Target<'_>,
 ) -> Result<Encoded, Unsupported> {
     let here = |path: String| format!("{}{path}", request.within);
-    let codec = codec(dialect).filter(|_| super::Operation::CountTokens.path(dialect).is_some());
+    let codec = codec(dialect).filter(|_| super::Operation::CountTokens.endpoint(dialect).is_some());
     let Some(codec) = codec else {
         return Err(Unsupported { thing: Thing::Operation, path: "model".into(), target: dialect });
     };

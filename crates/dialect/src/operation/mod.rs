@@ -3,8 +3,8 @@
 //! Whoever passes such a request on does this, in order:
 //! 1. `operation(endpoint)`: which one it is; none is a conversation or something that does not cross.
 //! 2. `Operation::decode_request`: the caller's body as what it means.
-//! 3. For each target whose dialect `Operation::path` knows: `Request::encode`, and the reply by `Request::decode_response`.
-//!    The path is the dialect's own for crossings; where the provider's row has one for the endpoint, that one wins.
+//! 3. For each target with a surface whose dialect and URLs know `Operation::endpoint`: `Request::encode`, and the reply by
+//!    `Request::decode_response`.
 //! 4. `Request::encode_response`: the caller's body. A provider's error reply goes by `Codec::fault` of its dialect and
 //!    `Codec::encode_fault` of the caller's, as in conversations. Nothing here streams.
 //!
@@ -71,7 +71,8 @@ enum Says {
 #[must_use]
 pub const fn operation(endpoint: Endpoint) -> Option<Operation> {
     match endpoint {
-        Endpoint::Embeddings => Some(Operation::Embeddings),
+        Endpoint::Embeddings | Endpoint::EmbeddingsBatch => Some(Operation::Embeddings),
+        Endpoint::Rerank => Some(Operation::Rerank),
         Endpoint::CountTokens => Some(Operation::CountTokens),
         _ => None,
     }
@@ -83,21 +84,23 @@ impl Operation {
     /// Every one.
     pub const ALL: [Self; 3] = [Self::Embeddings, Self::Rerank, Self::CountTokens];
 
-    /// Where a target of the dialect has it, below its base and with `{model}` for the model's name; none if the dialect
-    /// does not have it.
+    /// The endpoint of a target of the dialect that does it; none if the dialect does not have it. Lists of embeddings are
+    /// Gemini's batches, and Bedrock's models take bodies of their makers.
     #[must_use]
-    pub const fn path(self, dialect: Dialect) -> Option<&'static str> {
+    pub const fn endpoint(self, dialect: Dialect) -> Option<Endpoint> {
         Some(match (self, dialect) {
-            (Self::Embeddings, Dialect::OpenaiChat) => "/embeddings",
-            (Self::Embeddings, Dialect::Gemini) => "/models/{model}:batchEmbedContents",
-            (Self::Embeddings, Dialect::CohereChat) => "/embed",
-            // As Jina has it, and vLLM and others after it.
-            (Self::Rerank, Dialect::OpenaiChat | Dialect::CohereChat) => "/rerank",
-            (Self::Embeddings | Self::Rerank, Dialect::BedrockConverse) => "/model/{model}/invoke",
-            (Self::CountTokens, Dialect::OpenaiResponses) => "/responses/input_tokens",
-            (Self::CountTokens, Dialect::AnthropicMessages) => "/messages/count_tokens",
-            (Self::CountTokens, Dialect::Gemini) => "/models/{model}:countTokens",
-            (Self::CountTokens, Dialect::BedrockConverse) => "/model/{model}/count-tokens",
+            (Self::Embeddings, Dialect::OpenaiChat | Dialect::CohereChat) => Endpoint::Embeddings,
+            (Self::Embeddings, Dialect::Gemini) => Endpoint::EmbeddingsBatch,
+            // Under OpenAI's dialect it is Jina's form, which vLLM and others have, too.
+            (Self::Rerank, Dialect::OpenaiChat | Dialect::CohereChat) => Endpoint::Rerank,
+            (Self::Embeddings | Self::Rerank, Dialect::BedrockConverse) => Endpoint::Invoke,
+            (
+                Self::CountTokens,
+                Dialect::OpenaiResponses
+                | Dialect::AnthropicMessages
+                | Dialect::Gemini
+                | Dialect::BedrockConverse,
+            ) => Endpoint::CountTokens,
             _ => return None,
         })
     }
@@ -159,7 +162,7 @@ impl Request {
                 embeddings::encode_response((request, self.origin), response, vectors, asked)
             }
             (Asks::Rerank(request), Says::Rerank(ranking)) => {
-                Ok(rerank::encode_response((request, self.origin), response, ranking, asked))
+                Ok(rerank::encode_response(request, response, ranking, asked))
             }
             (Asks::CountTokens(_), Says::CountTokens(counted)) => {
                 Ok(count::encode_response(self.origin, *counted))

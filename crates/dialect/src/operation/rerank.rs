@@ -1,6 +1,6 @@
-//! Reranking: documents by how well they answer a question. Cohere's `/v2/rerank`; Jina's `/v1/rerank`, which vLLM and
-//! others speak, stands for OpenAI's dialect; at Bedrock the bodies of Cohere's and Amazon's models for `InvokeModel`
-//! (targets only). All are nearly one form, so one reader and one writer do.
+//! Reranking: documents by how well they answer a question. Callers write Cohere's `/v2/rerank` or Jina's `/v1/rerank`,
+//! which is nearly the same. Targets have Cohere's, Jina's (vLLM and others, under OpenAI's dialect), or at Bedrock the
+//! bodies of Cohere's and Amazon's models for `InvokeModel`.
 
 use super::{Response, Says, foreign, maker, nowhere};
 use crate::canon::Raw;
@@ -40,7 +40,7 @@ pub(super) struct Ranking {
 }
 
 pub(super) fn decode(dialect: Dialect, body: &[u8], _: &Envelope<'_>) -> Result<Request, Malformed> {
-    if !matches!(dialect, Dialect::CohereChat | Dialect::OpenaiChat) {
+    if dialect != Dialect::CohereChat {
         return Err(foreign());
     }
     let mut fields = Value::parse(body)?.fields()?;
@@ -48,8 +48,7 @@ pub(super) fn decode(dialect: Dialect, body: &[u8], _: &Envelope<'_>) -> Result<
     let query = fields.need("query", Value::text)?;
     let documents = fields.need("documents", |list| list.each(|_, one| document(one)))?;
     let (top, tokens) = (fields.count("top_n")?, fields.count("max_tokens_per_doc")?);
-    // Jina's do, unless they are told not to.
-    let back = fields.flag("return_documents")?.unwrap_or(dialect == Dialect::OpenaiChat);
+    let back = fields.flag("return_documents")?.unwrap_or_default();
     let rest = fields.rest().into_iter().filter(|extra| extra.raw.as_str() != "null");
     Ok(Request { query, documents, top, tokens, back, beside: rest.map(|extra| extra.name).collect() })
 }
@@ -119,7 +118,7 @@ pub(super) fn decode_response(
     dialect: Dialect,
     body: &[u8],
 ) -> Result<Response, Malformed> {
-    if super::Operation::Rerank.path(dialect).is_none() {
+    if super::Operation::Rerank.endpoint(dialect).is_none() {
         return Err(foreign());
     }
     let mut fields = Value::parse(body)?.fields()?;
@@ -146,21 +145,15 @@ pub(super) fn decode_response(
 }
 
 pub(super) fn encode_response(
-    (request, origin): (&Request, Dialect),
+    request: &Request,
     response: &Response,
     ranking: &Ranking,
     asked: &Asked,
 ) -> Bytes {
     let mut body = Vec::with_capacity(ranking.ranks.len() * 48 + 256);
     let json = &mut Json::new(&mut body);
-    let cohere = origin == Dialect::CohereChat;
-    json.open_object();
-    if cohere {
-        json.member("id", response.id.as_deref().unwrap_or(&asked.id));
-    } else {
-        json.member("model", response.model.as_deref().unwrap_or(&asked.model));
-    }
-    json.key("results").open_list();
+    json.open_object().member("id", response.id.as_deref().unwrap_or(&asked.id));
+    json.member("model", response.model.as_deref().unwrap_or(&asked.model)).key("results").open_list();
     for (index, score) in &ranking.ranks {
         json.open_object().key("index").count(*index).key("relevance_score").raw(score);
         let document = usize::try_from(*index).ok().and_then(|at| request.documents.get(at));
@@ -170,16 +163,14 @@ pub(super) fn encode_response(
         }
         json.close_object();
     }
-    json.close_list();
-    let tokens = response.usage.as_ref().map(Usage::input_total);
-    if cohere {
-        json.key("meta").open_object();
-        json.key("api_version").open_object().member("version", "2").close_object();
-        if let Some(searches) = &ranking.searches {
-            json.key("billed_units").open_object().key("search_units").raw(searches).close_object();
-        }
-        json.close_object();
-    } else if let Some(tokens) = tokens {
+    json.close_list().key("meta").open_object();
+    json.key("api_version").open_object().member("version", "2").close_object();
+    if let Some(searches) = &ranking.searches {
+        json.key("billed_units").open_object().key("search_units").raw(searches).close_object();
+    }
+    json.close_object();
+    // As Jina's callers look for it.
+    if let Some(tokens) = response.usage.as_ref().map(Usage::input_total) {
         json.key("usage").open_object().key("total_tokens").count(tokens).close_object();
     }
     json.close_object();

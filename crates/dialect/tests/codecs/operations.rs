@@ -207,14 +207,14 @@ fn a_reply_with_other_than_one_vector_for_each_input_is_none() {
 #[test]
 fn documents_are_ranked_in_every_dialect() {
     let cohere = json!({"model": "m", "query": "q", "documents": ["a", "b"], "top_n": 2});
-    let jina = json!({"model": "m", "query": "q", "documents": ["a", {"text": "b"}], "top_n": 2});
+    let jina = json!({"model": "m", "query": "q", "documents": ["a", {"text": "b"}], "top_n": 2, "return_documents": true});
     let plain = json!({"query": "q", "documents": ["a", "b"], "top_n": 2});
     let with = |mut body: Value, name: &str, value: Value| {
         body[name] = value;
         body
     };
     let of_cohere = decoded(Operation::Rerank, Dialect::CohereChat, &cohere);
-    let of_jina = decoded(Operation::Rerank, Dialect::OpenaiChat, &jina);
+    let of_jina = decoded(Operation::Rerank, Dialect::CohereChat, &jina);
     for request in [&of_cohere, &of_jina] {
         assert_eq!(body(request, "cohere-chat"), with(plain.clone(), "model", json!("embed-v4.0")));
         let jina = with(plain.clone(), "model", json!("text-embedding-3-small"));
@@ -230,14 +230,15 @@ fn documents_are_ranked_in_every_dialect() {
     let reply = json!({"id": "r-1", "results": ranks, "meta": {"billed_units": {"search_units": 1.0}}});
     let (told, used) = answer(&of_cohere, Dialect::CohereChat, &reply);
     let meta = json!({"api_version": {"version": "2"}, "billed_units": {"search_units": 1.0}});
-    assert_eq!(told, json!({"id": "r-1", "results": ranks, "meta": meta}));
+    assert_eq!(told, json!({"id": "r-1", "model": "asked-model", "results": ranks, "meta": meta}));
     assert_eq!(used, None);
     let reply = json!({"model": "j", "results": ranks, "usage": {"total_tokens": 12}});
     let (told, used) = answer(&of_jina, Dialect::OpenaiChat, &reply);
     let mut with_text = ranks.clone();
     with_text[0]["document"] = json!({"text": "b"});
     with_text[1]["document"] = json!({"text": "a"});
-    assert_eq!(told, json!({"model": "j", "results": with_text, "usage": {"total_tokens": 12}}));
+    assert_eq!((&told["model"], &told["results"]), (&json!("j"), &with_text));
+    assert_eq!(told["usage"], json!({"total_tokens": 12}));
     assert_eq!(used.map(|usage| usage.input_total()), Some(12));
     let astray = json!({"results": [{"index": 2, "relevance_score": 0.5}]}).to_string();
     let bad = of_cohere.decode_response(Dialect::CohereChat, astray.as_bytes()).unwrap_err();
@@ -386,10 +387,10 @@ fn specimens() -> Vec<(Operation, Dialect, Thing, Value, &'static str)> {
             "max_tokens_per_doc",
         ),
         (Rerank, CohereChat, Thing::Extra, rank("priority", json!(3)), "priority"),
-        (Rerank, OpenaiChat, Thing::Extra, rank("truncation", json!(true)), "truncation"),
+        (Rerank, CohereChat, Thing::Extra, rank("truncation", json!(true)), "truncation"),
         (
             Rerank,
-            OpenaiChat,
+            CohereChat,
             Thing::OtherPart,
             rank("documents", json!([{"image": "https://h/p.png"}])),
             "documents[0]",
@@ -418,7 +419,7 @@ fn what_an_operation_loses_is_listed_and_nothing_else_is() {
     for (operation, caller, thing, body, path) in specimens() {
         let request = decoded(operation, caller, &body);
         for (to, dialect, _) in TARGETS {
-            if operation.path(dialect).is_none() || dialect == caller {
+            if operation.endpoint(dialect).is_none() || dialect == caller {
                 continue;
             }
             let lost = match sent(&request, to) {
