@@ -14,7 +14,7 @@ use crate::{
     refusal::{Attempted, Refusal},
     reply::ReplyBody,
     route::{self, Step, Tried, choose},
-    translate,
+    translate::{self, Crossing},
     worker::Worker,
 };
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header, request::Parts};
@@ -112,11 +112,11 @@ async fn stages(
     tally.story.asked = AskedModel::resolved(resolved, &model);
     let hops = hops(&head.headers)?;
     let call = Call {
-        id: tally.id,
         started: tally.started,
         dialect: called.dialect,
         endpoint: called.endpoint,
         stream: tally.story.stream,
+        named: called.model,
         patience: patience(&head.headers)?,
         hops,
         query: head.uri.query().map(Into::into),
@@ -170,15 +170,8 @@ async fn attempts(
         if is_retry && (left == 0 || (chosen.again && !worker.retries.take(now))) {
             break;
         }
-        let crossing = match steps.get(chosen.step).map(|step| translate::crossing(worker, call, step)) {
-            Some(Err(refusal)) => {
-                barred.get_or_insert(refusal);
-                tally.story.route.get_mut(chosen.step).into_iter().for_each(|step| step.barred = true);
-                continue;
-            }
-            Some(Ok(crossing)) => crossing,
-            None => None,
-        };
+        let Some(crossing) = cross(worker, call, chosen.step, tally, &mut barred) else { continue };
+        let steps = &tally.story.route;
         let (Some(step), Some(lease)) = (steps.get(chosen.step).cloned(), chosen.key.lease(chosen.take))
         else {
             // Taken away in this moment: that was no attempt.
@@ -212,6 +205,25 @@ async fn attempts(
         // Nothing but what the caller sent stood in the way.
         Some(refusal) if tally.story.route.iter().all(|step| step.barred) => Err(refusal),
         _ => give_up(worker, call, (last, tried.len()), tally),
+    }
+}
+
+/// The call for one step's target, which may want it in another dialect; none where that cannot be: the step is barred then.
+fn cross(
+    worker: &Worker,
+    call: &Call,
+    at: usize,
+    tally: &mut Tally,
+    barred: &mut Option<Refusal>,
+) -> Option<Option<Box<Crossing>>> {
+    let step = tally.story.route.get_mut(at)?;
+    match translate::crossing(worker, (call, &tally.id), step) {
+        Ok(crossing) => Some(crossing),
+        Err(refusal) => {
+            step.barred = true;
+            barred.get_or_insert(refusal);
+            None
+        }
     }
 }
 
@@ -270,7 +282,8 @@ fn no_key(keyring: &Keyring, steps: &[Step]) -> (StatusCode, &'static str) {
 /// Only targets that serve such calls, in whichever dialect.
 fn keep_servers(call: &Call, steps: &mut Vec<Step>) -> Result<(), Refusal> {
     let named = steps.first().map(|step| Arc::clone(&step.target));
-    steps.retain(|step| translate::surface(&step.target.provider, call.dialect, call.endpoint).is_some());
+    let what = (call.endpoint, call.stream);
+    steps.retain(|step| translate::surface(&step.target.provider, call.dialect, what).is_some());
     match named {
         Some(named) if steps.is_empty() => {
             Err(Refusal::not_served(&named.label, call.dialect, call.endpoint))

@@ -22,6 +22,7 @@ use keyway_dialect::{
 };
 use keyway_snapshot::{Dialect, Endpoint, Provider, Surface};
 use std::sync::Arc;
+use ulid::Ulid;
 
 /// One call, encoded for one target.
 #[derive(Debug)]
@@ -42,14 +43,20 @@ pub(crate) struct Crossing {
     _held: Held,
 }
 
-/// The call for this target; none where both speak one dialect, and nothing needs to be decoded.
+/// The call with this id for this target; none where both speak one dialect, and nothing needs to be decoded.
 ///
 /// # Errors
 /// The target cannot serve it: what the caller gets if no other one can.
-pub(crate) fn crossing(worker: &Worker, call: &Call, step: &Step) -> Result<Option<Box<Crossing>>, Refusal> {
-    match surface(&step.target.provider, call.dialect, call.endpoint) {
+pub(crate) fn crossing(
+    worker: &Worker,
+    (call, id): (&Call, &Ulid),
+    step: &Step,
+) -> Result<Option<Box<Crossing>>, Refusal> {
+    match surface(&step.target.provider, call.dialect, (call.endpoint, call.stream)) {
         Some((own, _)) if own.dialect == call.dialect => Ok(None),
-        Some((other, _)) => Crossing::new(worker, call, step, other).map(|crossing| Some(Box::new(crossing))),
+        Some((other, _)) => {
+            Crossing::new(worker, (call, id), step, other).map(|crossing| Some(Box::new(crossing)))
+        }
         None => Err(Refusal::not_served(&step.target.label, call.dialect, call.endpoint)),
     }
 }
@@ -62,7 +69,12 @@ fn quirks(_: &Provider, surface: &Surface, _: &str) -> Quirks {
 // === impl Crossing ===
 
 impl Crossing {
-    fn new(worker: &Worker, call: &Call, step: &Step, surface: &Surface) -> Result<Self, Refusal> {
+    fn new(
+        worker: &Worker,
+        (call, id): (&Call, &Ulid),
+        step: &Step,
+        surface: &Surface,
+    ) -> Result<Self, Refusal> {
         let not_served = || Refusal::not_served(&step.target.label, call.dialect, call.endpoint);
         let (caller, target) = codec(call.dialect).zip(codec(surface.dialect)).ok_or_else(not_served)?;
         let request = call.canonical(worker, caller)?;
@@ -75,7 +87,7 @@ impl Crossing {
             )
             .map_err(|unsupported| Refusal::not_expressible(&unsupported, &to.label))?;
         let asked = Asked {
-            id: call.id.to_string(),
+            id: id.to_string(),
             model: request.model.clone(),
             created: worker.since_epoch(call.started).as_secs(),
             include_usage: request.include_usage,
