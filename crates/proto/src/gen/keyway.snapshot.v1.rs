@@ -259,6 +259,12 @@ pub struct Offer {
     /// What its row tells of it: laid over the surface's.
     #[prost(message, optional, tag = "3")]
     pub quirks: ::core::option::Option<Quirks>,
+    /// Tokens of prompt and answer together, as lists of models show it; 0 = not known.
+    #[prost(uint64, tag = "4")]
+    pub context_window: u64,
+    /// The kind of call that the model serves, as lists of models show it; unspecified = not known.
+    #[prost(enumeration = "Endpoint", tag = "5")]
+    pub serves: i32,
 }
 /// What requests to one model cost. Which rates hold: a scheduled price whose day has come stands in for everything else;
 /// then the service tier that the reply names; then the hours of the day; else `rates` and `tiers`.
