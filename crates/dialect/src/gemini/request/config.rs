@@ -182,7 +182,15 @@ fn write_thinking(
     if target.quirks.no_thinking {
         return losses.report_if(asked, Thing::Thinking, Spot::Request);
     }
-    let (budget, level) = amount(thinking, losses.is_same(), target.quirks.thinking_budget);
+    let (mut budget, mut level) = amount(thinking, losses.is_same(), target.quirks.thinking_budget);
+    let efforts = target.quirks.efforts;
+    if !losses.is_same() {
+        // A model that always thinks can be told to think the least, where it knows levels.
+        if budget == Some(0) && target.quirks.thinking_always {
+            (budget, level) = (None, (!efforts.is_empty()).then_some(Effort::None));
+        }
+        level = level.map(|level| efforts.nearest(level));
+    }
     let bounded = matches!(thinking.mode, Some(ThinkingMode::Off | ThinkingMode::Budget(_)));
     let unsaid = bounded && level.is_none() && thinking.effort.is_some_and(|effort| effort > Effort::None);
     losses.report_if(unsaid, Thing::Thinking, Spot::Request)?;
