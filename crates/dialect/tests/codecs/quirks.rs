@@ -52,7 +52,10 @@ fn what_a_relative_refuses_is_dropped_and_named() {
         (
             "openai-responses",
             RESPONSES,
-            |quirks| quirks.no_extras = true,
+            |quirks| {
+                quirks.no_extras = true;
+                quirks.no_cache_key = true;
+            },
             &["store", "verbosity", "prompt_cache_key"],
             &[Thing::CacheKey, Thing::Store, Thing::Verbosity],
         ),
@@ -147,6 +150,15 @@ fn words_of_relatives_are_used() {
     let (body, _) =
         written("anthropic-messages", &own, "openai-chat", &quirks(|quirks| quirks.short_call_ids = true));
     assert_eq!(body.pointer("/messages/1/tool_calls/0/id").unwrap(), "D681PevKs");
+
+    let called = "/contents/1/parts/0/functionCall/id";
+    let answered = "/contents/2/parts/0/functionResponse/id";
+    for (no_call_ids, there) in [(false, true), (true, false)] {
+        let quirks = Quirks { no_call_ids, ..Quirks::default() };
+        let (body, _) = written("anthropic-messages", CLAUDE, "gemini", &quirks);
+        let ids = [called, answered].map(|path| body.pointer(path).is_some());
+        assert_eq!(ids, [there, there], "{body}");
+    }
 
     let (body, _) =
         written("anthropic-messages", CLAUDE, "openai-chat", &quirks(|quirks| quirks.needs_thoughts = true));

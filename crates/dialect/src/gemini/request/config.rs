@@ -143,8 +143,15 @@ fn sampling(
         json.maybe_number("temperature", drawn.temperature).maybe_number("topP", drawn.top_p);
         json.maybe_number("topK", drawn.top_k);
     }
-    json.maybe_number("seed", drawn.seed).maybe_number("presencePenalty", drawn.presence_penalty);
-    json.maybe_number("frequencyPenalty", drawn.frequency_penalty);
+    json.maybe_number("seed", drawn.seed);
+    if target.quirks.no_penalties {
+        let matters = |penalty: Option<f64>| penalty.is_some_and(|penalty| penalty != 0.0);
+        losses.report_if(matters(drawn.presence_penalty), Thing::PresencePenalty, Spot::Request)?;
+        losses.report_if(matters(drawn.frequency_penalty), Thing::FrequencyPenalty, Spot::Request)?;
+    } else {
+        json.maybe_number("presencePenalty", drawn.presence_penalty);
+        json.maybe_number("frequencyPenalty", drawn.frequency_penalty);
+    }
     losses.report_if(drawn.logit_bias.is_some(), Thing::LogitBias, Spot::Request)
 }
 

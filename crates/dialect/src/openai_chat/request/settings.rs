@@ -96,15 +96,18 @@ pub(super) fn kept(
     } else {
         json.maybe("user", request.user.as_deref());
     }
+    if target.quirks.no_cache_key {
+        losses.report_if(request.cache_key.is_some(), Thing::CacheKey, Spot::Request)?;
+    } else {
+        json.maybe("prompt_cache_key", request.cache_key.as_deref());
+    }
     if target.quirks.no_extras {
         losses.report_if(request.metadata.is_some(), Thing::Metadata, Spot::Request)?;
         losses.report_if(request.store == Some(true), Thing::Store, Spot::Request)?;
-        losses.report_if(request.verbosity.is_some(), Thing::Verbosity, Spot::Request)?;
-        return losses.report_if(request.cache_key.is_some(), Thing::CacheKey, Spot::Request);
+        return losses.report_if(request.verbosity.is_some(), Thing::Verbosity, Spot::Request);
     }
     json.maybe_raw("metadata", request.metadata.as_ref()).maybe_flag("store", request.store);
     json.maybe("verbosity", request.verbosity.as_deref());
-    json.maybe("prompt_cache_key", request.cache_key.as_deref());
     Ok(())
 }
 
