@@ -86,6 +86,18 @@ fn every_field_of_a_file_reaches_the_state_and_is_shown_by_its_name() {
 }
 
 #[test]
+fn every_quirk_is_documented() {
+    let docs = include_str!("../../../../docs/catalog.md");
+    let (_, table) = docs.split_once("| in `set` |").unwrap();
+    let missing: Vec<String> = each_field()
+        .into_iter()
+        .map(|(name, _)| name)
+        .filter(|name| !table.contains(&format!("`{name}`")))
+        .collect();
+    assert!(missing.is_empty(), "docs/catalog.md does not know {missing:?}");
+}
+
+#[test]
 fn a_model_s_row_tells_what_it_can() {
     let table = [
         ("", Quirks::default()),
