@@ -1,6 +1,6 @@
 //! Why an attempt brought no answer, what that says of the key, and what the caller gets if nothing else works.
 
-use crate::{lease::Lease, open::Cut, reply::Source, route::Verdict, worker::Worker};
+use crate::{lease::Lease, oauth::NoToken, open::Cut, reply::Source, route::Verdict, worker::Worker};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header, response::Parts};
 use memchr::memmem;
@@ -93,6 +93,18 @@ impl Failure {
     }
 }
 
+/// No token was to be had with this key.
+pub(super) fn tokenless(worker: &Worker, lease: &Lease, why: NoToken) -> Failure {
+    match why {
+        NoToken::Refused => {
+            lease.key().health.bench(worker.millis(Instant::now()));
+            let status = Some(StatusCode::UNAUTHORIZED);
+            Failure { verdict: Some(Verdict::Refused), status, reason: "upstream_auth_failed", passed: None }
+        }
+        NoToken::Unreachable => Failure::passing("token_unavailable"),
+    }
+}
+
 /// A reply that is not a success: marks the key, and says what may be tried next.
 pub(super) async fn refused(
     worker: &Rc<Worker>,
@@ -108,6 +120,7 @@ pub(super) async fn refused(
     match status.as_u16() {
         401 => {
             health.bench(now);
+            lease.forget_tokens();
             tracing::warn!(key = &*lease.key().id, "a provider refused a key with 401; benched here");
             failed(Some(Verdict::Refused), "upstream_auth_failed")
         }

@@ -1,6 +1,6 @@
 //! A request on the wire, and the head of its reply.
 
-use super::Failure;
+use super::{Failure, failure};
 use crate::{
     call::{Call, Waits},
     lease::Lease,
@@ -29,6 +29,11 @@ pub(super) async fn send(
     (surface, url): (&Surface, &EndpointUrl),
     (waits, lease): (Waits, &Lease),
 ) -> Result<Sent, Failure> {
+    if let Some(tokens) = lease.tokens(surface).filter(|tokens| !tokens.are_fresh()) {
+        // Boxed, as it is rare: once an hour.
+        let ready = Box::pin(tokens.ready(&worker.connector)).await;
+        ready.map_err(|why| failure::tokenless(worker, lease, why))?;
+    }
     let request = || {
         translate::request(call, &step.target, surface, url, lease)
             .map_err(|_| Failure::broken("credential_unusable"))
