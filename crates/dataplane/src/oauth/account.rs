@@ -46,7 +46,7 @@ impl Account {
         }
         Some(Self {
             email: text("client_email")?,
-            key_id: text("private_key_id").unwrap_or_default(),
+            key_id: text("private_key_id")?,
             key: key(&unescaped(fields.get("private_key")?.get())?)?,
             path: uri.path_and_query()?.clone(),
             origin,

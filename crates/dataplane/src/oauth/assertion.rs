@@ -10,10 +10,7 @@ const HOLDS: u64 = 3600;
 
 /// The claim as it is sent; `None` if the key does not sign.
 pub(super) fn assertion(account: &Account, now_unix: u64) -> Option<String> {
-    let mut header = json!({ "alg": "RS256", "typ": "JWT" });
-    if !account.key_id().is_empty() {
-        header["kid"] = account.key_id().into();
-    }
+    let header = json!({ "alg": "RS256", "typ": "JWT", "kid": account.key_id() });
     let claim = json!({
         "iss": account.email(),
         "scope": account.scope(),
