@@ -10,7 +10,9 @@ mod invalid;
 mod model;
 mod price;
 mod provider;
+pub mod quirk;
 mod resolve;
+mod route;
 mod secret;
 mod url;
 mod version;
@@ -31,7 +33,9 @@ pub use price::{
     service_tier_name,
 };
 pub use provider::{Provider, Surface};
+pub use quirk::{Effort, Efforts, Quirks};
 pub use resolve::{Refused, Resolved};
+pub use route::route;
 pub use secret::Secret;
 pub use url::{EndpointUrl, Misplaced, Origin, standard_path};
 pub use version::Version;

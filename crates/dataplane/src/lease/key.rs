@@ -3,13 +3,14 @@
 //! Counts are written next to each other in one cache line that `in_flight` has brought to the core anyway, so that
 //! knowing more of a key costs a request next to nothing.
 
-use super::{Health, Presented, Ways};
+use super::{Health, Presented, Ways, redact::redact};
 use crate::{
     clock,
     oauth::{NoToken, Tokens},
     upstream::Connector,
 };
 use aws_lc_rs::digest::{Context, SHA256};
+use bytes::Bytes;
 use keyway_proto::fleet::v1::KeyUse;
 use keyway_snapshot::{Credential, CredentialState, Provider, Secret, Surface};
 use memchr::memmem;
@@ -375,12 +376,26 @@ impl Lease {
         self.key.secret.as_ref().map_or(&[], Secret::expose)
     }
 
-    /// Whether these bytes hold the secret: what a provider echoes must not reach the caller.
+    /// Whether these bytes hold the secret, or what was made of it: what a provider echoes must not reach the caller.
     pub(crate) fn is_in(&self, bytes: &[u8]) -> bool {
+        let mut found = false;
+        self.each_mark(|mark| found |= bytes.len() >= mark.len() && memmem::find(bytes, mark).is_some());
+        found
+    }
+
+    /// These bytes without any of that.
+    pub(crate) fn redact(&self, bytes: &[u8]) -> Bytes {
+        let mut clean = Bytes::copy_from_slice(bytes);
+        self.each_mark(|mark| clean = redact(&clean, mark));
+        clean
+    }
+
+    fn each_mark(&self, mut look: impl FnMut(&[u8])) {
         let secret = self.secret();
-        let whole =
-            !secret.is_empty() && bytes.len() >= secret.len() && memmem::find(bytes, secret).is_some();
-        whole || self.key.ways.is_token_in(bytes)
+        if !secret.is_empty() {
+            look(secret);
+        }
+        self.key.ways.each_mark(look);
     }
 }
 

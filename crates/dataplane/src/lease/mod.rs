@@ -7,6 +7,7 @@ mod health;
 mod key;
 mod keyring;
 mod presented;
+mod redact;
 
 #[cfg(test)]
 pub(crate) mod tests;
