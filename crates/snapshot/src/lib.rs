@@ -10,6 +10,7 @@ mod invalid;
 mod model;
 mod price;
 mod provider;
+pub mod quirk;
 mod resolve;
 mod route;
 mod secret;
@@ -20,7 +21,7 @@ mod version;
 mod tests;
 
 pub use auth::{Auth, OAuth, SigV4};
-pub use client::{Client, Clients, DigestKey, Pattern, TokenDigest};
+pub use client::{Client, Clients, DigestKey, Pair, Pattern, TokenDigest};
 pub use hash::{StateHash, state_hash};
 pub use invalid::Invalid;
 pub use keyway_proto::snapshot::v1::{
@@ -32,6 +33,7 @@ pub use price::{
     service_tier_name,
 };
 pub use provider::{Provider, Surface};
+pub use quirk::{Effort, Efforts, Quirks};
 pub use resolve::{Refused, Resolved};
 pub use route::route;
 pub use secret::Secret;

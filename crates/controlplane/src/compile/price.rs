@@ -34,6 +34,7 @@ pub(super) fn offers(catalog: &Catalog, name: &str, spec: &Provider) -> Vec<wire
         wire::Offer {
             id: id.to_owned(),
             price,
+            quirks: row.and_then(|row| Some(row.quirks()?.to_proto())),
             context_window: row.and_then(|row| row.context_window).unwrap_or_default(),
             serves: row.map_or(wire::Endpoint::Unspecified, |row| row.mode.to_proto()).into(),
         }

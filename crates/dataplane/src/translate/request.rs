@@ -74,7 +74,7 @@ pub(crate) fn crossed_request(
     at: (&Surface, &EndpointUrl),
     lease: &Lease,
 ) -> Result<(Request<RequestBody>, bool), Unsendable> {
-    let headers = crossed_headers(&call.headers, crossing.dialect(), call.stream);
+    let headers = crossed_headers(&call.headers, crossing.dialect(), crossing.is_stream());
     let said = Said { headers, query: None, body: crossing.body().into() };
     Ok((addressed(call, target, at, lease, said)?, false))
 }
@@ -130,6 +130,11 @@ fn present(
             let place = (Method::POST.as_str(), uri.path(), uri.query().unwrap_or_default());
             let signed = signer.sign(place, headers, hash, clock::since_epoch().as_secs());
             signed.ok_or(Unsendable::Credential)
+        }
+        (_, Presented::Token(tokens)) => {
+            let (name, value) = tokens.shown().ok_or(Unsendable::Credential)?;
+            headers.insert(name, value);
+            Ok(())
         }
         (Auth::None, _) | (_, Presented::Query(_)) => Ok(()),
         (_, Presented::Nothing) => Err(Unsendable::Credential),
