@@ -29,8 +29,16 @@ pub(super) fn offers(catalog: &Catalog, name: &str, spec: &Provider) -> Vec<wire
     for (id, price) in &spec.prices {
         prices.insert(id, Some(of_file(price, PriceOrigin::File)));
     }
-    let quirks = |id: &str| catalog.model(name, id)?.quirks().map(|quirks| quirks.to_proto());
-    let offer = |(id, price)| wire::Offer { id: str::to_owned(id), price, quirks: quirks(id) };
+    let offer = |(id, price): (&str, _)| {
+        let row = catalog.model(name, id);
+        wire::Offer {
+            id: id.to_owned(),
+            price,
+            quirks: row.and_then(|row| Some(row.quirks()?.to_proto())),
+            context_window: row.and_then(|row| row.context_window).unwrap_or_default(),
+            serves: row.map_or(wire::Endpoint::Unspecified, |row| row.mode.to_proto()).into(),
+        }
+    };
     prices.into_iter().map(offer).collect()
 }
 
@@ -45,7 +53,7 @@ pub(super) fn of_keys(keys: &[KeyDocument]) -> Vec<wire::KeyPrice> {
             .map(|(id, price)| wire::Offer {
                 id: id.clone(),
                 price: Some(of_file(price, PriceOrigin::Key)),
-                quirks: None,
+                ..wire::Offer::default()
             })
             .collect(),
         discount: key.discount.map_or(0, keyway_config::Percent::ten_thousandths),

@@ -7,6 +7,7 @@ mod health;
 mod key;
 mod keyring;
 mod presented;
+mod redact;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -14,4 +15,5 @@ pub(crate) mod tests;
 pub(crate) use health::{Due, Health};
 pub(crate) use key::{Key, Lease, Take, word};
 pub(crate) use keyring::Keyring;
-pub(crate) use presented::Presented;
+pub(crate) use presented::{Presented, Ways, header_value};
+pub(crate) use redact::redact;

@@ -1,6 +1,6 @@
 //! Words of the dialect: fields, roles, reasons, data URIs, thoughts.
 
-use crate::canon::{Reasoning, Seal, SealKind, Source, Stop, StopReason};
+use crate::canon::{Reasoning, Seal, SealKind, Stop, StopReason};
 use crate::json::{Fields, Json, Malformed, Value};
 use crate::losses::Thing;
 use keyway_proto::snapshot::v1::Dialect;
@@ -67,7 +67,14 @@ pub(super) fn spelling(thing: Thing) -> &'static str {
         | Thing::OtherPart
         | Thing::ResultMedia
         | Thing::Extra
-        | Thing::NeededExtra => "",
+        | Thing::NeededExtra
+        | Thing::Operation
+        | Thing::TokenInput
+        | Thing::ManyInputs
+        | Thing::NumberForm
+        | Thing::Task
+        | Thing::Truncation
+        | Thing::DocumentTokens => "",
     }
 }
 
@@ -105,17 +112,6 @@ pub(super) fn tier(said: &str) -> Option<&'static str> {
     const TIERS: [&str; 6] = ["auto", "default", "flex", "scale", "priority", "fast"];
     let word = if said.eq_ignore_ascii_case("standard") { "default" } else { said };
     TIERS.into_iter().find(|tier| word.eq_ignore_ascii_case(tier))
-}
-
-/// A data URI as inline bytes, anything else as an address.
-pub(super) fn source(url: String) -> Source {
-    let inline = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
-    match inline {
-        Some((media_type, data)) => {
-            Source::Inline { media_type: media_type.to_owned(), data: data.to_owned() }
-        }
-        None => Source::Url(url),
-    }
 }
 
 /// One entry of `reasoning_details`.

@@ -113,6 +113,9 @@ pub struct Surface {
     /// True: `stream_options` is unknown there and is never merged in.
     #[prost(bool, tag = "5")]
     pub no_stream_options: bool,
+    /// Instead of the provider's.
+    #[prost(message, optional, tag = "6")]
+    pub auth: ::core::option::Option<Auth>,
     #[prost(message, optional, tag = "7")]
     pub quirks: ::core::option::Option<Quirks>,
 }
@@ -212,10 +215,14 @@ pub struct ModelQuirks {
 pub struct EndpointPath {
     #[prost(enumeration = "Endpoint", tag = "1")]
     pub endpoint: i32,
+    /// May hold `{model}`, which is filled in per request.
     #[prost(string, tag = "2")]
     pub path: ::prost::alloc::string::String,
+    /// True: of streamed calls alone. Without one they go where the others go.
+    #[prost(bool, tag = "3")]
+    pub stream: bool,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Auth {
     #[prost(enumeration = "AuthScheme", tag = "1")]
     pub scheme: i32,
@@ -223,6 +230,20 @@ pub struct Auth {
     pub name: ::prost::alloc::string::String,
     #[prost(string, tag = "3")]
     pub prefix: ::prost::alloc::string::String,
+    /// SigV4: what is signed for.
+    #[prost(string, tag = "4")]
+    pub service: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub region: ::prost::alloc::string::String,
+    /// OAuth: where tokens are had if the account does not say. Empty = by a flow that no data plane knows.
+    #[prost(string, tag = "6")]
+    pub token_url: ::prost::alloc::string::String,
+    /// OAuth: what the tokens are for.
+    #[prost(string, tag = "7")]
+    pub scope: ::prost::alloc::string::String,
+    /// How a credential of another form is presented: one API key in place of a pair or an account.
+    #[prost(message, optional, boxed, tag = "8")]
+    pub plain: ::core::option::Option<::prost::alloc::boxed::Box<Auth>>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Header {
@@ -242,6 +263,12 @@ pub struct Offer {
     /// What its row tells of it: laid over the surface's.
     #[prost(message, optional, tag = "3")]
     pub quirks: ::core::option::Option<Quirks>,
+    /// Tokens of prompt and answer together, as lists of models show it; 0 = not known.
+    #[prost(uint64, tag = "4")]
+    pub context_window: u64,
+    /// The kind of call that the model serves, as lists of models show it; unspecified = not known.
+    #[prost(enumeration = "Endpoint", tag = "5")]
+    pub serves: i32,
 }
 /// What requests to one model cost. Which rates hold: a scheduled price whose day has come stands in for everything else;
 /// then the service tier that the reply names; then the hours of the day; else `rates` and `tiers`.
@@ -370,7 +397,7 @@ pub struct Target {
     pub priority: u32,
 }
 /// Who calls the gateway.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Client {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
@@ -389,6 +416,19 @@ pub struct Client {
     /// Seconds since 1970 after which its tokens are refused; 0 = never.
     #[prost(uint64, tag = "7")]
     pub expires_at: u64,
+    /// For callers that sign with AWS Signature Version 4.
+    #[prost(message, repeated, tag = "8")]
+    pub sigv4: ::prost::alloc::vec::Vec<KeyPair>,
+}
+/// The secret is in clear, since a signature can be checked with nothing less.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct KeyPair {
+    /// Names the pair; no two are the same.
+    #[prost(string, tag = "1")]
+    pub access_key_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub secret_access_key: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -487,6 +527,11 @@ pub enum Endpoint {
     Models = 12,
     Messages = 13,
     CountTokens = 14,
+    Rerank = 15,
+    /// Bedrock's: a body of the model's own, whatever it is.
+    Invoke = 16,
+    /// Gemini's `:batchEmbedContents`; other dialects take lists at `EMBEDDINGS`.
+    EmbeddingsBatch = 17,
 }
 impl Endpoint {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -510,6 +555,9 @@ impl Endpoint {
             Self::Models => "ENDPOINT_MODELS",
             Self::Messages => "ENDPOINT_MESSAGES",
             Self::CountTokens => "ENDPOINT_COUNT_TOKENS",
+            Self::Rerank => "ENDPOINT_RERANK",
+            Self::Invoke => "ENDPOINT_INVOKE",
+            Self::EmbeddingsBatch => "ENDPOINT_EMBEDDINGS_BATCH",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -530,6 +578,9 @@ impl Endpoint {
             "ENDPOINT_MODELS" => Some(Self::Models),
             "ENDPOINT_MESSAGES" => Some(Self::Messages),
             "ENDPOINT_COUNT_TOKENS" => Some(Self::CountTokens),
+            "ENDPOINT_RERANK" => Some(Self::Rerank),
+            "ENDPOINT_INVOKE" => Some(Self::Invoke),
+            "ENDPOINT_EMBEDDINGS_BATCH" => Some(Self::EmbeddingsBatch),
             _ => None,
         }
     }
@@ -693,8 +744,9 @@ pub enum AuthScheme {
     Header = 2,
     /// The credential stands in the query as `name=secret`.
     Query = 3,
-    /// Schemes that no data plane signs yet; a target with one is refused by name.
+    /// The credential is `ACCESS_KEY_ID:SECRET_ACCESS_KEY\[:SESSION_TOKEN\]` and signs each request (AWS Signature Version 4).
     Sigv4 = 4,
+    /// The credential is a service account, which a token is fetched with; the token goes out like a `HEADER`.
     Oauth = 5,
 }
 impl AuthScheme {

@@ -36,7 +36,7 @@ fn rule(models: &str, quirks: wire::Quirks) -> wire::ModelQuirks {
 fn a_model_s_quirks_are_the_surface_s_the_offer_s_and_each_rule_s_in_order() {
     let from = provider(|from| {
         let own = wire::Quirks { max_output_tokens: Some(64), no_sampling: Some(true), ..Default::default() };
-        from.offers.push(wire::Offer { id: "m-1".to_owned(), price: None, quirks: Some(own) });
+        from.offers.push(wire::Offer { id: "m-1".to_owned(), quirks: Some(own), ..wire::Offer::default() });
         let thinks = wire::Quirks { efforts: vec![wire::Effort::Low.into()], ..Default::default() };
         let other = wire::Quirks {
             old_max_tokens: Some(false),
@@ -94,7 +94,7 @@ fn what_cannot_hold_is_refused_with_its_field() {
         (
             provider(|from| {
                 let quirks = Some(wire::Quirks { max_output_tokens: Some(0), ..Default::default() });
-                from.offers = vec![wire::Offer { id: "m".to_owned(), price: None, quirks }];
+                from.offers = vec![wire::Offer { id: "m".to_owned(), quirks, ..wire::Offer::default() }];
             }),
             "offers[0].quirks",
         ),
