@@ -31,7 +31,7 @@ fn joined(parts: &Value) -> Vec<Value> {
     for part in parts.as_array().into_iter().flatten() {
         let mut part = part.clone();
         for kind in ["call", "result"] {
-            if let Some(fields) = part[kind].as_object_mut() {
+            if let Some(fields) = part.get_mut(kind).and_then(Value::as_object_mut) {
                 fields.remove("id");
             }
         }
