@@ -2,12 +2,18 @@
 
 use crate::{
     ingress::{self, Shape},
+    refusal::Refusal,
     sync::State,
+    worker::Worker,
 };
 use bytes::Bytes;
 use http::HeaderMap;
+use keyway_dialect::{
+    Malformed, canon,
+    codec::{Codec, Envelope},
+};
 use keyway_snapshot::{Dialect, Endpoint, Timeouts, TokenDigest};
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, cell::OnceCell, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 const TOTAL: Duration = Duration::from_secs(600);
@@ -30,6 +36,8 @@ pub(crate) struct Call {
     /// As the caller sent it, without `?`.
     pub(crate) query: Option<Box<str>>,
     pub(crate) body: Bytes,
+    /// What the body means, once a target needs it that speaks another dialect.
+    pub(crate) decoded: OnceCell<Box<Decoded>>,
     /// The body's share of what all cores may hold.
     pub(crate) _held: ingress::Held,
     pub(crate) shape: Shape,
@@ -38,6 +46,13 @@ pub(crate) struct Call {
     pub(crate) hops: usize,
     /// The caller's own limit.
     pub(crate) patience: Option<Duration>,
+}
+
+/// A body decoded.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    request: Result<canon::Request, Malformed>,
+    _held: ingress::Held,
 }
 
 /// The waits of one attempt.
@@ -53,6 +68,36 @@ pub(crate) struct Waits {
 // === impl Call ===
 
 impl Call {
+    /// The model as asked for.
+    pub(crate) fn model(&self) -> Cow<'_, str> {
+        self.shape.model(&self.body).unwrap_or_default()
+    }
+
+    /// What the caller asks for, decoded once.
+    ///
+    /// # Errors
+    /// Its dialect does not allow it; or no more bodies may be held now.
+    pub(crate) fn canonical(&self, worker: &Worker, caller: &dyn Codec) -> Result<&canon::Request, Refusal> {
+        if self.decoded.get().is_none() {
+            let held = self.share(worker, self.body.len())?;
+            let envelope = Envelope { model: &self.model(), stream: self.stream };
+            let request = caller.decode_request(&self.body, &envelope);
+            let _ = self.decoded.set(Box::new(Decoded { request, _held: held }));
+        }
+        let decoded = self.decoded.get().ok_or_else(|| Refusal::overloaded("bodies_in_flight"))?;
+        decoded.request.as_ref().map_err(Refusal::malformed)
+    }
+
+    /// Room for a copy of the body, in whatever form.
+    ///
+    /// # Errors
+    /// All cores together hold as much as they may.
+    pub(crate) fn share(&self, worker: &Worker, bytes: usize) -> Result<ingress::Held, Refusal> {
+        let mut held = worker.budget.open(self.state.snapshot.settings.bodies_in_flight_limit);
+        held.grow_to(bytes)?;
+        Ok(held)
+    }
+
     /// The waits towards a target: the tightest of data plane, provider, alias and caller.
     pub(crate) fn waits(&self, provider: Timeouts, alias: Timeouts) -> Waits {
         let set = self.state.snapshot.settings.timeouts.tightened_by(provider).tightened_by(alias);

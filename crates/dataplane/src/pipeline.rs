@@ -5,7 +5,7 @@ use crate::{
     attempt::{Failure, NO_ROOM, attempt},
     auth,
     call::Call,
-    ingress::{self, Asked},
+    ingress::{self, Asked, Called},
     lease::{Key, Keyring},
     listen::Caller,
     meter::{Asked as AskedModel, Outcome, Tally, Try, tags},
@@ -14,13 +14,14 @@ use crate::{
     refusal::{Attempted, Refusal},
     reply::ReplyBody,
     route::{self, Step, Tried, choose},
+    translate::{self, Crossing},
     worker::Worker,
 };
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use hyper::body::Incoming;
-use keyway_snapshot::{Dialect, Endpoint};
-use std::{borrow::Cow, net::IpAddr, rc::Rc, time::Duration};
+use keyway_snapshot::Endpoint;
+use std::{borrow::Cow, cell::OnceCell, net::IpAddr, rc::Rc, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// Attempts of one request, whatever aliases and keys there are.
@@ -82,15 +83,14 @@ async fn stages(
     };
     tally.story.client = Some(std::sync::Arc::clone(&client));
     tally.story.snapshot = state.snapshot.version;
-    let asked = ingress::endpoint(&head.method, head.uri.path())?;
-    let endpoint = match asked {
-        Asked::Call(endpoint) => endpoint,
+    let called = match ingress::endpoint(&head.method, head.uri.path())? {
+        Asked::Call(called) => called,
         Asked::Models(id) => {
             tally.story.endpoint = Endpoint::Models;
-            return models::list(&state.snapshot, &client, &head, id).map(Served::Own);
+            return models::list(&state.snapshot, &client, &head, id.as_deref()).map(Served::Own);
         }
     };
-    (tally.story.endpoint, tally.story.dialect) = (endpoint, ingress::dialect_of(endpoint));
+    (tally.story.endpoint, tally.story.dialect) = (called.endpoint, called.dialect);
     tally.story.tags = tags(&head.headers)?;
     // Whole and bounded, since the model may stand last and an attempt may have to be made again.
     let settings = &state.snapshot.settings;
@@ -99,9 +99,9 @@ async fn stages(
     tally.unread = false;
     tally.story.request_bytes = body.len() as u64;
     // Door 1: a shallow scan, so that a body in the target's own dialect is never decoded.
-    let shape = ingress::shape(&head.headers, &body)?;
-    let model = asked_model(&head.headers, &shape, &body)?;
-    tally.story.stream = shape.is_stream();
+    let shape = ingress::shape(&head.headers, &body, &called)?;
+    let model = asked_model(&head.headers, &called, &shape, &body)?;
+    tally.story.stream = called.stream.unwrap_or_else(|| shape.is_stream());
     let resolved = state.snapshot.resolve(&client, &model).map_err(|refused| {
         tally.story.asked = AskedModel::text(&model);
         Refusal::model(&refused)
@@ -113,20 +113,21 @@ async fn stages(
     let hops = hops(&head.headers)?;
     let call = Call {
         started: tally.started,
-        dialect: tally.story.dialect,
-        endpoint,
+        dialect: called.dialect,
+        endpoint: called.endpoint,
         stream: tally.story.stream,
         patience: patience(&head.headers)?,
         hops,
         query: head.uri.query().map(Into::into),
         headers: head.headers,
         body,
+        decoded: OnceCell::new(),
         _held: held,
         shape,
         state,
         token,
     };
-    keep_speakers(&call, &mut tally.story.route)?;
+    keep_servers(&call, &mut tally.story.route)?;
     worker.retries.request(worker.millis(tally.started));
     attempts(worker, &call, retries.unwrap_or(RETRIES), tally)
         .await
@@ -142,6 +143,7 @@ async fn attempts(
 ) -> Result<answer::Parts, Refusal> {
     let mut tried: Vec<Tried> = Vec::new();
     let mut last: Option<Failure> = None;
+    let mut barred: Option<Refusal> = None;
     let mut left = retries;
     let place = worker.open.enter(call.token, std::rc::Rc::clone(tally.caller.beat.pulse()));
     while tried.len() < ATTEMPTS {
@@ -167,6 +169,8 @@ async fn attempts(
         if is_retry && (left == 0 || (chosen.again && !worker.retries.take(now))) {
             break;
         }
+        let Some(crossing) = cross(worker, call, chosen.step, tally, &mut barred) else { continue };
+        let steps = &tally.story.route;
         let (Some(step), Some(lease)) = (steps.get(chosen.step).cloned(), chosen.key.lease(chosen.take))
         else {
             // Taken away in this moment: that was no attempt.
@@ -175,7 +179,7 @@ async fn attempts(
         left -= u32::from(is_retry);
         place.uses(chosen.key.number);
         tally.attempt_begins(call, &step, &chosen.key.id);
-        let answered = attempt(worker, call, &step, (&lease, &place)).await;
+        let answered = attempt(worker, call, (&step, crossing.as_deref()), (&lease, &place)).await;
         let took = sent.elapsed();
         tally.attempt_ended(step, &chosen.key.id, answered.as_ref().err(), took);
         match answered {
@@ -196,7 +200,30 @@ async fn attempts(
     if let Some(Tried { key, verdict: route::Verdict::Refused, .. }) = tried.last() {
         key.failed();
     }
-    give_up(worker, call, (last, tried.len()), tally)
+    match barred {
+        // Nothing but what the caller sent stood in the way.
+        Some(refusal) if tally.story.route.iter().all(|step| step.barred) => Err(refusal),
+        _ => give_up(worker, call, (last, tried.len()), tally),
+    }
+}
+
+/// The call for one step's target, which may want it in another dialect; none where that cannot be: the step is barred then.
+fn cross(
+    worker: &Worker,
+    call: &Call,
+    at: usize,
+    tally: &mut Tally,
+    barred: &mut Option<Refusal>,
+) -> Option<Option<Box<Crossing>>> {
+    let step = tally.story.route.get_mut(at)?;
+    match translate::crossing(worker, (call, &tally.id), step) {
+        Ok(crossing) => Some(crossing),
+        Err(refusal) => {
+            step.barred = true;
+            barred.get_or_insert(refusal);
+            None
+        }
+    }
 }
 
 /// What the control plane learns of a key that its provider does not take.
@@ -251,43 +278,29 @@ fn no_key(keyring: &Keyring, steps: &[Step]) -> (StatusCode, &'static str) {
     })
 }
 
-/// Only targets that speak the caller's dialect: other crossings are not served yet.
-fn keep_speakers(call: &Call, steps: &mut Vec<Step>) -> Result<(), Refusal> {
-    let speaks = |step: &Step| match step.target.provider.surface(call.dialect) {
-        Some(surface) => surface.url(call.endpoint).is_some() || step.target.provider.built_in,
-        None => false,
-    };
-    let named = steps.first().map(|step| step.target.label.clone()).unwrap_or_default();
-    steps.retain(speaks);
-    if steps.is_empty() {
-        let message = format!(
-            "`{named}` does not speak the dialect of this endpoint ({}), and translation between dialects is not served yet",
-            word(call.dialect)
-        );
-        return Err(Refusal::unsupported(message, Some("model")));
-    }
-    Ok(())
-}
-
-fn word(dialect: Dialect) -> &'static str {
-    match dialect {
-        Dialect::OpenaiChat => "openai-chat",
-        Dialect::OpenaiResponses => "openai-responses",
-        Dialect::AnthropicMessages => "anthropic-messages",
-        Dialect::Gemini => "gemini",
-        Dialect::BedrockConverse => "bedrock-converse",
-        Dialect::CohereChat => "cohere-chat",
-        Dialect::Unspecified => "unknown",
+/// Only targets that serve such calls, in whichever dialect.
+fn keep_servers(call: &Call, steps: &mut Vec<Step>) -> Result<(), Refusal> {
+    let named = steps.first().map(|step| Arc::clone(&step.target));
+    steps.retain(|step| translate::surface(&step.target.provider, call.dialect, call.endpoint).is_some());
+    match named {
+        Some(named) if steps.is_empty() => {
+            Err(Refusal::not_served(&named.label, call.dialect, call.endpoint))
+        }
+        _ => Ok(()),
     }
 }
 
-/// The name to resolve: a route that the caller chose by header, else what the body asks for.
+/// The name to resolve: a route that the caller chose by header, else what path or body ask for.
 fn asked_model<'a>(
     headers: &'a HeaderMap,
+    called: &'a Called,
     shape: &ingress::Shape,
     body: &'a [u8],
 ) -> Result<Cow<'a, str>, Refusal> {
-    let model = shape.model(body)?;
+    let model = match &called.model {
+        Some(model) => Cow::Borrowed(&**model),
+        None => shape.model(body)?,
+    };
     let Some(route) = headers.get(ROUTE) else { return Ok(model) };
     let bad = |_| Refusal::invalid("x-keyway-route must name a model", "invalid_header", None);
     route.to_str().map(Cow::Borrowed).map_err(bad)

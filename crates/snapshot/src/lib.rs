@@ -10,6 +10,7 @@ mod model;
 mod price;
 mod provider;
 mod resolve;
+mod route;
 mod secret;
 mod version;
 
@@ -29,6 +30,7 @@ pub use price::{
 };
 pub use provider::{Auth, EndpointUrl, Origin, Provider, Surface, standard_path};
 pub use resolve::{Refused, Resolved};
+pub use route::route;
 pub use secret::Secret;
 pub use version::Version;
 

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, Uri, uri::PathAndQuery};
 use keyway_proto::snapshot::v1::{self as wire, AuthScheme, Kind};
 use std::sync::Arc;
 
-const ENDPOINTS: usize = 15;
+const ENDPOINTS: usize = 18;
 
 /// A place that serves models.
 #[derive(Debug)]

@@ -6,12 +6,12 @@ use crate::{
     lease::Lease,
     reply::Source,
     route::{Step, Verdict},
-    translate,
+    translate::Unsendable,
     upstream::{Link, RequestBody, SendError, Unreachable},
     worker::Worker,
 };
 use http::{Request, response::Parts};
-use keyway_snapshot::{EndpointUrl, Origin, Surface};
+use keyway_snapshot::{EndpointUrl, Origin};
 use std::{rc::Rc, time::Duration};
 use tokio::time::Instant;
 
@@ -22,17 +22,15 @@ pub(super) struct Sent {
     pub(super) withhold_usage: bool,
 }
 
+/// Sends what `request` makes; it is made again where a resting connection had died.
 pub(super) async fn send(
     worker: &Rc<Worker>,
     call: &Call,
-    step: &Step,
-    (surface, url): (&Surface, &EndpointUrl),
+    (step, url): (&Step, &EndpointUrl),
     (waits, lease): (Waits, &Lease),
+    request: impl Fn() -> Result<(Request<RequestBody>, bool), Unsendable>,
 ) -> Result<Sent, Failure> {
-    let request = || {
-        translate::request(call, &step.target, surface, url, lease)
-            .map_err(|_| Failure::broken("credential_unusable"))
-    };
+    let request = || request().map_err(|_| Failure::broken("credential_unusable"));
     let (first, withhold_usage) = request()?;
     if !call.stream {
         // A stream's caller waits for its first byte, and its own events are gathered anyway.

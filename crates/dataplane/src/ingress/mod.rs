@@ -6,5 +6,5 @@ mod gunzip;
 mod shape;
 
 pub(crate) use body::{BodyBudget, Held, read};
-pub(crate) use endpoint::{Asked, dialect_by, dialect_of, endpoint};
+pub(crate) use endpoint::{Asked, Called, dialect_by, endpoint};
 pub(crate) use shape::{Shape, shape};

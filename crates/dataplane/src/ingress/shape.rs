@@ -1,12 +1,13 @@
 //! The few fields that routing needs, from a JSON body or a form.
 
+use super::Called;
 use crate::refusal::Refusal;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use keyway_dialect::{
     multipart::{self, Form},
     rewrite::{self, Segments},
-    scan::{self, Malformed, Reason, Scan},
+    scan::{self, Malformed, Named, Reason, Scan},
 };
 use std::borrow::Cow;
 
@@ -15,16 +16,19 @@ use std::borrow::Cow;
 pub(crate) enum Shape {
     Json(Scan),
     Form(Form),
+    /// JSON of a call whose path names the model.
+    Named(Named),
 }
 
 /// Scans the body.
 ///
 /// # Errors
 /// 400, naming the field or the byte.
-pub(crate) fn shape(headers: &HeaderMap, body: &[u8]) -> Result<Shape, Refusal> {
+pub(crate) fn shape(headers: &HeaderMap, body: &[u8], called: &Called) -> Result<Shape, Refusal> {
     let content_type =
         headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let shape = match multipart::boundary(content_type) {
+        _ if called.model.is_some() => scan::named(body, called.dialect).map(Shape::Named),
         Some(boundary) => multipart::scan(body, boundary).map(Shape::Form),
         None => scan::request(body).map(Shape::Json),
     };
@@ -49,6 +53,7 @@ impl Shape {
         let (forbidden, state) = match self {
             Shape::Json(scan) => (scan.forbidden, scan.state),
             Shape::Form(form) => (form.forbidden, None),
+            Shape::Named(named) => (None, named.state),
         };
         if let Some(field) = forbidden {
             let message = format!("`{field}` is not taken: where requests go is the gateway's to say");
@@ -63,7 +68,7 @@ impl Shape {
         Ok(())
     }
 
-    /// The model asked for.
+    /// The model that the body asks for.
     ///
     /// # Errors
     /// 400 if there is none.
@@ -76,6 +81,7 @@ impl Shape {
                 .and_then(|span| body.get(span))
                 .and_then(|raw| std::str::from_utf8(raw).ok())
                 .map(Cow::Borrowed),
+            Shape::Named(_) => None,
         };
         found.filter(|model| !model.is_empty()).ok_or_else(|| {
             Refusal::invalid("the body names no model", "missing_model", Some("model".to_owned()))
@@ -86,6 +92,7 @@ impl Shape {
         match self {
             Shape::Json(scan) => scan.stream,
             Shape::Form(form) => form.stream,
+            Shape::Named(_) => None,
         }
         .unwrap_or(false)
     }
@@ -96,7 +103,7 @@ impl Shape {
             Shape::Json(scan) => {
                 scan.stream_options.as_ref().and_then(|options| options.include_usage).unwrap_or(false)
             }
-            Shape::Form(_) => true,
+            Shape::Form(_) | Shape::Named(_) => true,
         }
     }
 
@@ -105,6 +112,7 @@ impl Shape {
         match self {
             Shape::Json(scan) => rewrite::request(body, scan, Some(model), merge_usage),
             Shape::Form(form) => multipart::rewrite(body, form, model),
+            Shape::Named(named) => rewrite::named(body, named, model),
         }
     }
 }

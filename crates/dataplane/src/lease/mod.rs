@@ -7,6 +7,7 @@ mod health;
 mod key;
 mod keyring;
 mod presented;
+mod redact;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -15,3 +16,4 @@ pub(crate) use health::{Due, Health};
 pub(crate) use key::{Key, Lease, Take, word};
 pub(crate) use keyring::Keyring;
 pub(crate) use presented::Presented;
+pub(crate) use redact::redact;

@@ -20,4 +20,6 @@ pub(crate) use spool::{DISK_LIMIT, Ends, Spool, SpoolCounts, Spooling};
 pub(crate) use tags::tags;
 pub(crate) use tally::{Outcome, Tally};
 pub(crate) use totals::Totals;
+#[cfg(test)]
+pub(crate) use used::counts;
 pub(crate) use used::{Seen, Used};

@@ -2,7 +2,7 @@
 //! prompts, completions, tokens of clients or keys of providers.
 
 use super::Tracer;
-use crate::{attempt::Failure, call::Call, meter::Outcome, route::Step};
+use crate::{attempt::Failure, call::Call, meter::Outcome, route::Step, translate};
 use http::StatusCode;
 use keyway_dialect::usage::Usage;
 use keyway_snapshot::{Client, Endpoint, NanoDollars};
@@ -59,8 +59,8 @@ impl Trace {
             KeyValue::new("gen_ai.request.model", target.model.to_string()),
             KeyValue::new("keyway.key", key.to_owned()),
         ];
-        let surface = target.provider.surface(call.dialect);
-        if let Some(url) = surface.and_then(|surface| surface.url(call.endpoint)) {
+        let surface = translate::surface(&target.provider, call.dialect, call.endpoint);
+        if let Some(url) = surface.and_then(|(surface, endpoint)| surface.url(endpoint)) {
             attributes.push(KeyValue::new("server.address", url.origin.host.to_string()));
             attributes.push(KeyValue::new("server.port", i64::from(url.origin.port)));
         }
@@ -163,12 +163,13 @@ fn operation(endpoint: Endpoint) -> &'static str {
     match endpoint {
         Endpoint::ChatCompletions | Endpoint::Messages | Endpoint::Responses => "chat",
         Endpoint::Completions => "text_completion",
-        Endpoint::Embeddings => "embeddings",
+        Endpoint::Embeddings | Endpoint::EmbeddingsBatch => "embeddings",
         Endpoint::CountTokens => "count_tokens",
+        Endpoint::Rerank => "rerank",
         Endpoint::Moderations => "moderation",
         Endpoint::ImagesGenerations | Endpoint::ImagesEdits | Endpoint::ImagesVariations => "image",
         Endpoint::AudioSpeech => "speech",
         Endpoint::AudioTranscriptions | Endpoint::AudioTranslations => "transcription",
-        Endpoint::Models | Endpoint::Unspecified => "other",
+        Endpoint::Invoke | Endpoint::Models | Endpoint::Unspecified => "other",
     }
 }

@@ -3,7 +3,6 @@
 use super::{Trace, applying::Changes};
 use crate::ingress::{Asked, endpoint};
 use http::{HeaderMap, Method, request::Parts};
-use keyway_snapshot::Endpoint;
 use keyway_telemetry::Exporting;
 use opentelemetry::{
     Context, KeyValue,
@@ -88,21 +87,8 @@ fn route(method: &Method, path: &str) -> Option<&'static str> {
     Some(match endpoint(method, path).ok()? {
         Asked::Models(None) => "/v1/models",
         Asked::Models(Some(_)) => "/v1/models/{model}",
-        Asked::Call(endpoint) => match endpoint {
-            Endpoint::ChatCompletions => "/v1/chat/completions",
-            Endpoint::Completions => "/v1/completions",
-            Endpoint::Responses => "/v1/responses",
-            Endpoint::Embeddings => "/v1/embeddings",
-            Endpoint::Messages => "/v1/messages",
-            Endpoint::CountTokens => "/v1/messages/count_tokens",
-            Endpoint::Moderations => "/v1/moderations",
-            Endpoint::ImagesGenerations => "/v1/images/generations",
-            Endpoint::ImagesEdits => "/v1/images/edits",
-            Endpoint::ImagesVariations => "/v1/images/variations",
-            Endpoint::AudioSpeech => "/v1/audio/speech",
-            Endpoint::AudioTranscriptions => "/v1/audio/transcriptions",
-            Endpoint::AudioTranslations => "/v1/audio/translations",
-            Endpoint::Models | Endpoint::Unspecified => return None,
-        },
+        Asked::Call(called) => {
+            keyway_snapshot::route(called.dialect, called.endpoint, called.stream.unwrap_or_default())
+        }
     })
 }

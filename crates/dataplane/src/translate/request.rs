@@ -1,6 +1,7 @@
 //! The request as a target gets it: the caller's bytes but for the model name, the caller's headers but for those that
 //! are the gateway's business, and the provider's credential.
 
+use super::Crossing;
 use crate::{
     call::Call,
     lease::{Lease, Presented},
@@ -10,7 +11,8 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header,
     uri::{Parts, PathAndQuery},
 };
-use keyway_snapshot::{Auth, Endpoint, EndpointUrl, Surface, Target};
+use keyway_dialect::rewrite::Segments;
+use keyway_snapshot::{Auth, Dialect, Endpoint, EndpointUrl, Surface, Target};
 
 /// Why a call cannot be put into a request for this target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +23,16 @@ pub(crate) enum Unsendable {
     Path,
 }
 
+/// What is said to a target, before it is addressed.
+struct Said<'a> {
+    headers: HeaderMap,
+    query: Option<&'a str>,
+    body: Segments,
+}
+
+/// The version of the messages API whose form the codec writes.
+const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 /// Names the gateway to private upstreams, so that a loop is seen.
 const VIA: HeaderValue = HeaderValue::from_static("1.1 keyway");
@@ -37,11 +49,39 @@ pub(crate) fn request(
     lease: &Lease,
 ) -> Result<(Request<RequestBody>, bool), Unsendable> {
     let merge_usage = call.stream
+        && call.dialect == Dialect::OpenaiChat
         && matches!(call.endpoint, Endpoint::ChatCompletions | Endpoint::Completions)
         && !surface.no_stream_options
         && !call.shape.wants_usage();
-    let segments = call.shape.rewritten(call.body.clone(), &target.model, merge_usage);
-    let mut headers = forwarded(&call.headers);
+    let body = call.shape.rewritten(call.body.clone(), &target.model, merge_usage);
+    let said = Said { headers: forwarded(&call.headers), query: call.query.as_deref(), body };
+    Ok((addressed(call, target, url, lease, said)?, merge_usage))
+}
+
+/// The request for a target of another dialect.
+///
+/// # Errors
+/// What of it cannot be sent.
+pub(crate) fn crossed_request(
+    call: &Call,
+    target: &Target,
+    crossing: &Crossing,
+    url: &EndpointUrl,
+    lease: &Lease,
+) -> Result<(Request<RequestBody>, bool), Unsendable> {
+    let headers = crossed_headers(&call.headers, crossing.dialect(), call.stream);
+    let said = Said { headers, query: None, body: crossing.body().into() };
+    Ok((addressed(call, target, url, lease, said)?, false))
+}
+
+fn addressed(
+    call: &Call,
+    target: &Target,
+    url: &EndpointUrl,
+    lease: &Lease,
+    said: Said<'_>,
+) -> Result<Request<RequestBody>, Unsendable> {
+    let mut headers = said.headers;
     headers.insert(header::HOST, url.origin.authority.clone());
     headers.insert(header::ACCEPT_ENCODING, IDENTITY);
     if url.origin.private_network || is_loopback(&url.origin.host) {
@@ -54,12 +94,12 @@ pub(crate) fn request(
         headers.insert(name.clone(), value.clone());
     }
     present(&mut headers, &target.provider.auth, lease)?;
-    let mut request = Request::new(RequestBody::from(segments));
+    let mut request = Request::new(RequestBody::from(said.body));
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_11;
-    *request.uri_mut() = uri(call, url, lease)?;
+    *request.uri_mut() = uri(said.query, url, lease)?;
     *request.headers_mut() = headers;
-    Ok((request, merge_usage))
+    Ok(request)
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -78,8 +118,8 @@ fn present(headers: &mut HeaderMap, auth: &Auth, lease: &Lease) -> Result<(), Un
     }
 }
 
-fn uri(call: &Call, url: &EndpointUrl, lease: &Lease) -> Result<Uri, Unsendable> {
-    let query = call.query.as_deref().map(without_key).filter(|query| !query.is_empty());
+fn uri(query: Option<&str>, url: &EndpointUrl, lease: &Lease) -> Result<Uri, Unsendable> {
+    let query = query.map(without_key).filter(|query| !query.is_empty());
     if query.is_none() && !matches!(lease.presented(), Presented::Query(_)) {
         return Ok(origin_form(url.path.clone()));
     }
@@ -108,6 +148,23 @@ fn without_key(query: &str) -> String {
     let kept: Vec<&str> =
         query.split('&').filter(|pair| !pair.starts_with("key=") && !pair.is_empty()).collect();
     kept.join("&")
+}
+
+/// The headers of a request in another dialect: the caller's are about its own.
+fn crossed_headers(from: &HeaderMap, dialect: Dialect, stream: bool) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.extend(from.get(header::USER_AGENT).map(|agent| (header::USER_AGENT, agent.clone())));
+    headers.insert(header::CONTENT_TYPE, JSON);
+    let accept = match dialect {
+        _ if !stream => JSON,
+        Dialect::BedrockConverse => HeaderValue::from_static("application/vnd.amazon.eventstream"),
+        _ => HeaderValue::from_static("text/event-stream"),
+    };
+    headers.insert(header::ACCEPT, accept);
+    if dialect == Dialect::AnthropicMessages {
+        headers.insert(HeaderName::from_static("anthropic-version"), ANTHROPIC_VERSION);
+    }
+    headers
 }
 
 /// The caller's headers that go on: all end-to-end ones but credentials, cookies, and what is between caller and gateway.
@@ -192,6 +249,30 @@ mod tests {
         let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["anthropic-beta", "user-agent", "x-stainless-lang"]);
+    }
+
+    #[test]
+    fn another_dialect_gets_its_own_headers() {
+        let from: HeaderMap =
+            [("user-agent", "sdk/1"), ("anthropic-beta", "b1"), ("x-stainless-lang", "python")]
+                .into_iter()
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+                .collect();
+        let told = |dialect, stream| {
+            let headers = crossed_headers(&from, dialect, stream);
+            let mut told: Vec<String> =
+                headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+            told.sort();
+            told
+        };
+        let (agent, kind) = ("user-agent: sdk/1", "content-type: application/json");
+        let events = "accept: text/event-stream";
+        assert_eq!(told(Dialect::OpenaiChat, false), ["accept: application/json", kind, agent]);
+        assert_eq!(told(Dialect::Gemini, true), [events, kind, agent]);
+        let version = "anthropic-version: 2023-06-01";
+        assert_eq!(told(Dialect::AnthropicMessages, true), [events, version, kind, agent]);
+        let frames = "accept: application/vnd.amazon.eventstream";
+        assert_eq!(told(Dialect::BedrockConverse, true), [frames, kind, agent]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The request as it goes upstream: the caller's bytes, with the model's name replaced and, in a stream whose caller did
 //! not ask for usage, `stream_options.include_usage` merged in. Nothing else ever changes.
 
-use crate::scan::Scan;
+use crate::scan::{Named, Scan, plain_name};
 use bytes::{Buf, Bytes};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -37,6 +37,25 @@ pub fn request(body: Bytes, scan: &Scan, model: Option<&str>, merge_usage: bool)
     apply(body, model, usage)
 }
 
+/// The body of a request whose path names the model, with `model` wherever the body names another one. `named` must be the
+/// scan of exactly this body.
+#[must_use]
+pub fn named(body: Bytes, named: &Named, model: &str) -> Segments {
+    let others = named.models.iter().filter(|text| plain_name(&text.value(&body)) != model);
+    let spans: Vec<_> = others.map(|text| (text.span(), full_name(&text.value(&body), model))).collect();
+    let edits: Vec<_> = spans.iter().map(|(span, name)| Some(model_edit(name, span.clone()))).collect();
+    match edits.len() {
+        0 => Segments::from(body),
+        _ => joined(&body, &edits),
+    }
+}
+
+/// The name as the provider wants it there: with the prefix of the one that it takes the place of.
+fn full_name(old: &str, model: &str) -> String {
+    let published = ["publishers/", "projects/"].iter().any(|prefix| old.starts_with(prefix));
+    if published { format!("publishers/google/models/{model}") } else { format!("models/{model}") }
+}
+
 /// The body with at most two edits, in whichever order they stand.
 pub(crate) fn apply(body: Bytes, one: Option<Edit<'_>>, other: Option<Edit<'_>>) -> Segments {
     let edits = match (one, other) {
@@ -53,7 +72,7 @@ pub(crate) fn apply(body: Bytes, one: Option<Edit<'_>>, other: Option<Edit<'_>>)
     }
 }
 
-/// A small result, in one piece.
+/// A small result, or one of many edits, in one piece.
 fn joined(body: &[u8], edits: &[Option<Edit<'_>>]) -> Segments {
     let change = |edit: &Edit<'_>| (edit.with.len(), edit.span.len());
     let (grown, gone) =

@@ -1,6 +1,7 @@
-use super::{JOIN_LIMIT, Segments, request};
+use super::{JOIN_LIMIT, Segments, named, request};
 use crate::scan;
 use bytes::Bytes;
+use keyway_proto::snapshot::v1::Dialect;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -48,6 +49,33 @@ fn only_the_model_and_the_usage_option_change() {
     ];
     for (body, model, usage, expected) in cases {
         assert_eq!(rewrite(body, model, usage), expected);
+    }
+}
+
+#[test]
+fn gemini_names_its_model_again_in_the_body() {
+    let cases = [
+        (r#"{"contents":[]}"#, r#"{"contents":[]}"#),
+        (r#"{ "model": "models/google/b" }"#, r#"{ "model": "models/b" }"#),
+        (r#"{"model":"publishers/google/models/a"}"#, r#"{"model":"publishers/google/models/b"}"#),
+        (r#"{"model":"models/b","x":1}"#, r#"{"model":"models/b","x":1}"#),
+        (
+            r#"{"requests":[{"model":"models/a"},{"content":{"model":"a"},"model":"a"}]}"#,
+            r#"{"requests":[{"model":"models/b"},{"content":{"model":"a"},"model":"models/b"}]}"#,
+        ),
+        (
+            r#"{"generateContentRequest":{"model":"models/a","contents":[]}}"#,
+            r#"{"generateContentRequest":{"model":"models/b","contents":[]}}"#,
+        ),
+    ];
+    for (body, expected) in cases {
+        let scan = scan::named(body.as_bytes(), Dialect::Gemini).unwrap();
+        let body = Bytes::from_static(body.as_bytes());
+        let segments = named(body.clone(), &scan, "b");
+        assert_eq!(text(&segments), expected);
+        if body == expected {
+            assert_eq!(segments.parts()[0].as_ptr(), body.as_ptr(), "copied for nothing");
+        }
     }
 }
 

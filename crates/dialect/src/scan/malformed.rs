@@ -52,6 +52,8 @@ pub enum Reason {
     WrongType(&'static str),
     /// A form that does not follow its boundary, or a part without a name.
     BadForm,
+    /// A body that names its model more often than `scan::MODELS_LIMIT`.
+    TooManyModels,
     /// More parts in a form than `multipart::PARTS_LIMIT`.
     TooManyParts,
 }
@@ -89,6 +91,7 @@ impl fmt::Display for Malformed {
             Reason::BadEscape => f.write_str("a string with an invalid escape"),
             Reason::WrongType(expected) => write!(f, "`{quoted}` must be {expected}"),
             Reason::BadForm => f.write_str("the form does not follow its boundary"),
+            Reason::TooManyModels => write!(f, "more than {} requests in one", super::MODELS_LIMIT),
             Reason::TooManyParts => write!(f, "more than {} parts", crate::multipart::PARTS_LIMIT),
         }
     }

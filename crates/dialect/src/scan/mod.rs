@@ -4,6 +4,7 @@
 
 mod keys;
 mod malformed;
+mod named;
 mod text;
 mod walk;
 
@@ -16,9 +17,10 @@ use walk::Shape;
 
 pub use keys::{KEY_LENGTH_LIMIT, KEYS_LIMIT};
 pub use malformed::{Malformed, Reason};
+pub use named::{MODELS_LIMIT, Named, named, plain_name};
 pub use text::Text;
 pub use walk::DEPTH_LIMIT;
-pub(crate) use walk::{Member, Members, member, next_mark, skip_blank, skip_string};
+pub(crate) use walk::{Items, Member, Members, member, next_mark, skip_blank, skip_string};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// Length of the longest key that is also looked for in other cases.
@@ -63,21 +65,31 @@ pub struct StreamOptions {
 /// # Errors
 /// What is wrong and where; the request must be refused with 400.
 pub fn request(body: &[u8]) -> Result<Scan, Malformed> {
+    let mut scan = Scan { empty: true, ..Scan::default() };
+    scan.object_end = top_level(body, |key, member| {
+        scan.empty = false;
+        scan.take(body, key, member)
+    })?;
+    Ok(scan)
+}
+
+/// Gives each member of the one object that a body must be to `take`; the offset of its closing brace.
+fn top_level(
+    body: &[u8],
+    mut take: impl FnMut(&[u8], Member) -> Result<(), Malformed>,
+) -> Result<usize, Malformed> {
     check_text(body)?;
     let mut members = Members::open(body, skip_blank(body, 0))?;
     let mut keys = Keys::new();
-    let mut scan = Scan { empty: true, ..Scan::default() };
     while let Some(member) = members.next()? {
-        let key = keys.admit(&member.key, body)?;
-        scan.empty = false;
-        scan.take(body, key, member)?;
+        take(keys.admit(&member.key, body)?, member)?;
     }
-    scan.object_end = members.end();
-    let rest = skip_blank(body, scan.object_end + 1);
+    let end = members.end();
+    let rest = skip_blank(body, end + 1);
     if rest < body.len() {
         return Err(Malformed::at(rest, Reason::Trailing));
     }
-    Ok(scan)
+    Ok(end)
 }
 
 /// UTF-8 without a byte order mark.

@@ -80,6 +80,38 @@ impl<'a> Members<'a> {
     }
 }
 
+/// Yields the places of the items of the list that opens at an offset.
+#[derive(Debug)]
+pub(crate) struct Items<'a> {
+    body: &'a [u8],
+    at: usize,
+    first: bool,
+}
+
+// === impl Items ===
+
+impl<'a> Items<'a> {
+    /// Starts at `open`; a list that is none has no items.
+    pub(crate) fn open(body: &'a [u8], open: usize) -> Self {
+        let at = if body.get(open) == Some(&b'[') { open + 1 } else { body.len() };
+        Self { body, at, first: true }
+    }
+}
+
+impl Iterator for Items<'_> {
+    type Item = Range<usize>;
+
+    fn next(&mut self) -> Option<Range<usize>> {
+        let mut at = skip_blank(self.body, self.at);
+        if !std::mem::take(&mut self.first) {
+            at = skip_blank(self.body, if self.body.get(at) == Some(&b',') { at + 1 } else { return None });
+        }
+        let (_, end) = skip_value(self.body, at).ok()?;
+        self.at = end;
+        Some(at..end)
+    }
+}
+
 /// The value of a member of the object in `body` that has this key; the last one if there are several.
 pub(crate) fn member<'a>(body: &'a [u8], key: &str) -> Option<&'a [u8]> {
     let mut members = Members::open(body, skip_blank(body, 0)).ok()?;
@@ -163,7 +195,7 @@ fn skip_value(body: &[u8], at: usize) -> Result<(Shape, usize), Malformed> {
 
 fn skip_scalar(body: &[u8], at: usize) -> Result<(Shape, usize), Malformed> {
     let rest = body.get(at..).unwrap_or_default();
-    let ends = |byte: &u8| matches!(byte, b',' | b'}' | b' ' | b'\n' | b'\r' | b'\t');
+    let ends = |byte: &u8| matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
     let Some(length) = rest.iter().position(ends) else {
         return Err(truncated(body));
     };

@@ -387,6 +387,11 @@ pub enum Endpoint {
     Models = 12,
     Messages = 13,
     CountTokens = 14,
+    Rerank = 15,
+    /// Bedrock's: a body of the model's own, whatever it is.
+    Invoke = 16,
+    /// Gemini's `:batchEmbedContents`; other dialects take lists at `EMBEDDINGS`.
+    EmbeddingsBatch = 17,
 }
 impl Endpoint {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -410,6 +415,9 @@ impl Endpoint {
             Self::Models => "ENDPOINT_MODELS",
             Self::Messages => "ENDPOINT_MESSAGES",
             Self::CountTokens => "ENDPOINT_COUNT_TOKENS",
+            Self::Rerank => "ENDPOINT_RERANK",
+            Self::Invoke => "ENDPOINT_INVOKE",
+            Self::EmbeddingsBatch => "ENDPOINT_EMBEDDINGS_BATCH",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -430,6 +438,9 @@ impl Endpoint {
             "ENDPOINT_MODELS" => Some(Self::Models),
             "ENDPOINT_MESSAGES" => Some(Self::Messages),
             "ENDPOINT_COUNT_TOKENS" => Some(Self::CountTokens),
+            "ENDPOINT_RERANK" => Some(Self::Rerank),
+            "ENDPOINT_INVOKE" => Some(Self::Invoke),
+            "ENDPOINT_EMBEDDINGS_BATCH" => Some(Self::EmbeddingsBatch),
             _ => None,
         }
     }

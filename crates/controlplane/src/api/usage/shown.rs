@@ -95,7 +95,7 @@ impl From<&Entry> for RecordView {
             model: spender.model,
             key: spender.key,
             tags: tags(spender.tags.iter().map(String::as_str)),
-            endpoint: path(record.endpoint()).to_owned(),
+            endpoint: keyway_snapshot::route(record.dialect(), record.endpoint(), record.stream).to_owned(),
             dialect: dialect(record.dialect()),
             stream: record.stream,
             status: record.status,
@@ -157,26 +157,5 @@ fn dialect(dialect: wire::Dialect) -> String {
         known => keyway_snapshot::Dialect::try_from(i32::from(known))
             .map(|known| keyway_catalog::dialect_name(known).to_owned())
             .unwrap_or_default(),
-    }
-}
-
-fn path(endpoint: wire::Endpoint) -> &'static str {
-    use wire::Endpoint;
-    match endpoint {
-        Endpoint::Unspecified => "",
-        Endpoint::ChatCompletions => "/v1/chat/completions",
-        Endpoint::Completions => "/v1/completions",
-        Endpoint::Responses => "/v1/responses",
-        Endpoint::Embeddings => "/v1/embeddings",
-        Endpoint::ImagesGenerations => "/v1/images/generations",
-        Endpoint::ImagesEdits => "/v1/images/edits",
-        Endpoint::ImagesVariations => "/v1/images/variations",
-        Endpoint::AudioSpeech => "/v1/audio/speech",
-        Endpoint::AudioTranscriptions => "/v1/audio/transcriptions",
-        Endpoint::AudioTranslations => "/v1/audio/translations",
-        Endpoint::Moderations => "/v1/moderations",
-        Endpoint::Models => "/v1/models",
-        Endpoint::Messages => "/v1/messages",
-        Endpoint::CountTokens => "/v1/messages/count_tokens",
     }
 }

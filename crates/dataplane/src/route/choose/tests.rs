@@ -190,3 +190,12 @@ fn cooling_orders_and_benches_refuse() {
     find("a", "a/a1/1").health.bench(0);
     assert!(play(&steps, &ring, &[], 1).is_empty());
 }
+
+#[test]
+fn a_target_that_cannot_be_told_what_is_asked_is_passed_over() {
+    let (mut steps, keyring) = plan(&[("a1", ACTIVE), ("a2", RETIRING)]);
+    steps[0].barred = true;
+    assert_eq!(play(&steps, &keyring, &[], 9), ["b/b1/1"]);
+    steps[1].barred = true;
+    assert!(choose(&steps, &[], &keyring, 0, 0).is_none());
+}

@@ -1,0 +1,210 @@
+//! A call in the words of one target that speaks another dialect, and the way back: the target's reply, whole or as a
+//! stream, in the caller's words.
+
+use super::{DROPPED, Stream, dropped::dropped, listed::Listed, noted, surface};
+use crate::{
+    attempt::Failure,
+    call::Call,
+    ingress::Held,
+    meter::Seen,
+    refusal::Refusal,
+    reply::{Answer, Gathered},
+    route::Step,
+    sandbox::Said,
+    worker::Worker,
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, header};
+use keyway_dialect::{
+    canon,
+    codec::{self, Asked, Codec, Target, Writer, codec},
+    quirk::Quirks,
+};
+use keyway_snapshot::{Dialect, Endpoint, Provider, Surface};
+use std::sync::Arc;
+use ulid::Ulid;
+
+/// One call, encoded for one target.
+#[derive(Debug)]
+pub(crate) struct Crossing {
+    pub(super) caller: &'static dyn Codec,
+    pub(super) target: &'static dyn Codec,
+    to: Arc<keyway_snapshot::Target>,
+    quirks: Quirks,
+    pub(super) asked: Asked,
+    /// The caller's.
+    endpoint: Endpoint,
+    stream: bool,
+    /// The caller's stream is one JSON array.
+    is_list: bool,
+    body: Bytes,
+    pub(super) dropped: Option<HeaderValue>,
+    /// The body's share of what all cores may hold.
+    _held: Held,
+}
+
+/// The call with this id for this target; none where both speak one dialect, and nothing needs to be decoded.
+///
+/// # Errors
+/// The target cannot serve it: what the caller gets if no other one can.
+pub(crate) fn crossing(
+    worker: &Worker,
+    (call, id): (&Call, &Ulid),
+    step: &Step,
+) -> Result<Option<Box<Crossing>>, Refusal> {
+    match surface(&step.target.provider, call.dialect, call.endpoint) {
+        Some((own, _)) if own.dialect == call.dialect => Ok(None),
+        Some((other, _)) => {
+            Crossing::new(worker, (call, id), step, other).map(|crossing| Some(Box::new(crossing)))
+        }
+        None => Err(Refusal::not_served(&step.target.label, call.dialect, call.endpoint)),
+    }
+}
+
+/// What a target does differently. The only place that says it to codecs.
+fn quirks(_: &Provider, surface: &Surface, _: &str) -> Quirks {
+    Quirks { no_stream_options: surface.no_stream_options, ..Quirks::default() }
+}
+
+// === impl Crossing ===
+
+impl Crossing {
+    fn new(
+        worker: &Worker,
+        (call, id): (&Call, &Ulid),
+        step: &Step,
+        surface: &Surface,
+    ) -> Result<Self, Refusal> {
+        let not_served = || Refusal::not_served(&step.target.label, call.dialect, call.endpoint);
+        let (caller, target) = codec(call.dialect).zip(codec(surface.dialect)).ok_or_else(not_served)?;
+        let request = call.canonical(worker, caller)?;
+        let to = Arc::clone(&step.target);
+        let quirks = quirks(&to.provider, surface, &to.model);
+        let encoded = target
+            .encode_request(
+                request,
+                &Target { provider: &to.provider.name, model: &to.model, quirks: &quirks },
+            )
+            .map_err(|unsupported| Refusal::not_expressible(&unsupported, &to.label))?;
+        let asked = Asked {
+            id: id.to_string(),
+            model: request.model.clone(),
+            created: worker.since_epoch(call.started).as_secs(),
+            include_usage: request.include_usage,
+        };
+        Ok(Self {
+            caller,
+            target,
+            quirks,
+            asked,
+            endpoint: call.endpoint,
+            stream: call.stream,
+            is_list: is_list(call),
+            _held: call.share(worker, encoded.body.len())?,
+            dropped: dropped(&encoded.lost),
+            body: encoded.body,
+            to,
+        })
+    }
+
+    /// What the target speaks.
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.target.dialect()
+    }
+
+    /// Where the target takes it.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        codec::endpoint(self.dialect())
+    }
+
+    /// The body for the target.
+    pub(crate) fn body(&self) -> Bytes {
+        self.body.clone()
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target { provider: &self.to.provider.name, model: &self.to.model, quirks: &self.quirks }
+    }
+
+    /// Reads the target's stream.
+    pub(crate) fn reader(&self) -> Box<dyn codec::Reader> {
+        self.target.reader(&self.target())
+    }
+
+    /// The target's stream as the caller's.
+    pub(crate) fn open_stream(&self) -> Stream {
+        Stream::new(self.reader(), self.writer(), self.endpoint, self.asked.id.clone())
+    }
+
+    fn writer(&self) -> Box<dyn Writer> {
+        let writer = self.caller.writer(&self.asked);
+        if self.is_list { Box::new(Listed::new(writer)) } else { writer }
+    }
+
+    /// The target's whole reply as what the caller asked for. `headers` are those that go on.
+    ///
+    /// # Errors
+    /// It is no reply of the target's dialect.
+    pub(crate) fn whole(&self, headers: HeaderMap, body: &[u8]) -> Result<Answer, Failure> {
+        let response = self.target.decode_response(body, &self.target()).map_err(|malformed| {
+            tracing::debug!(target = &*self.to.label, %malformed, "a provider's reply cannot be read");
+            Failure::broken("upstream_malformed")
+        })?;
+        Ok(self.answer(headers, &response))
+    }
+
+    /// A reply as what the caller asked for: where that is a stream, each block comes in one piece.
+    pub(crate) fn answer(&self, headers: HeaderMap, response: &canon::Response) -> Answer {
+        let body = if self.stream {
+            let (mut writer, mut out) = (self.writer(), Vec::new());
+            canon::unfold(response).iter().for_each(|event| writer.write(event, &mut out));
+            out.into()
+        } else {
+            self.caller.encode_response(response, &self.asked)
+        };
+        self.gathered(headers, body, noted::seen(response, self.endpoint))
+    }
+
+    /// What the sandbox says as what the caller asked for.
+    ///
+    /// # Errors
+    /// None, unless the sandbox does not speak its own dialect.
+    pub(crate) fn made(&self, said: Said) -> Result<Answer, Failure> {
+        let events = match said {
+            Said::Whole(body) => return self.whole(HeaderMap::new(), &body),
+            Said::Events(events) => events,
+        };
+        let (mut stream, mut out) = (self.open_stream(), Gathered::default());
+        for event in events {
+            stream.push(&event, None, &mut out).map_err(Failure::broken)?;
+        }
+        stream.finish(None, &mut out);
+        Ok(self.gathered(HeaderMap::new(), out.take(), stream.seen()))
+    }
+
+    /// An answer that is all there.
+    fn gathered(&self, headers: HeaderMap, body: Bytes, seen: Seen) -> Answer {
+        let mut head = self.head(headers);
+        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        Answer::Whole { head, body, seen }
+    }
+
+    /// The head of the caller's reply.
+    pub(crate) fn head(&self, headers: HeaderMap) -> http::response::Parts {
+        let (mut head, ()) = Response::new(()).into_parts();
+        head.headers = headers;
+        let kind = match self.caller.dialect() {
+            Dialect::BedrockConverse if self.stream => "application/vnd.amazon.eventstream",
+            _ if self.stream && !self.is_list => "text/event-stream; charset=utf-8",
+            _ => "application/json",
+        };
+        head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        head.headers.extend(self.dropped.iter().map(|dropped| (DROPPED, dropped.clone())));
+        head
+    }
+}
+
+fn is_list(call: &Call) -> bool {
+    let sse = || call.query.as_deref().is_some_and(|query| query.split('&').any(|pair| pair == "alt=sse"));
+    call.dialect == Dialect::Gemini && call.stream && !sse()
+}
