@@ -21,6 +21,8 @@ pub struct ResolvedSurface {
     pub no_stream_options: bool,
     /// Instead of the provider's.
     pub auth: Option<Auth>,
+    /// What was put in place of names.
+    pub vars: BTreeMap<String, String>,
 }
 
 /// Why no address comes of what the file says. Holds no URL, since one could hold a password.
@@ -37,8 +39,17 @@ pub enum BaseUrlError {
     BuiltIn,
     #[error("a built-in provider speaks openai-chat and anthropic-messages only")]
     BuiltInDialect,
-    #[error("its address needs {}: set {} or `base_url`", .0.join(", "), if .0.len() == 1 { "it" } else { "them" })]
+    #[error("its address needs {}: set {} or `base_url`", .0.join(", "), settings(.0))]
     Unfilled(Vec<String>),
+}
+
+/// Which fields of the file give these names.
+fn settings(names: &[String]) -> &'static str {
+    match names {
+        [one] if one == "region" => "`region`",
+        [_] => "it in `vars`",
+        _ => "them in `vars`",
+    }
 }
 
 /// A base URL in two parts.
@@ -158,6 +169,7 @@ impl ResolvedSurface {
             end: surface.end,
             no_stream_options: surface.no_stream_options,
             auth: surface.auth.clone(),
+            vars: BTreeMap::new(),
         }
     }
 
@@ -169,6 +181,7 @@ impl ResolvedSurface {
             end: StreamEnd::Unspecified,
             no_stream_options: false,
             auth: None,
+            vars: BTreeMap::new(),
         }
     }
 
@@ -216,6 +229,7 @@ impl ResolvedSurface {
     }
 
     fn substitute(&mut self, vars: &[(String, String)]) {
+        self.vars.extend(vars.iter().cloned());
         for text in self.paths.values_mut().chain([&mut self.base_url]) {
             for (name, value) in vars {
                 *text = text.replace(&format!("{{{name}}}"), value);
@@ -223,13 +237,28 @@ impl ResolvedSurface {
         }
     }
 
-    /// As the snapshot carries it, without the endpoints that it does not know yet and without `auth`, which stands on
-    /// the provider there.
+    /// Hosts that do not follow their pattern, by the row's list.
+    #[must_use]
+    pub fn at_hosts(mut self, hosts: &BTreeMap<String, String>) -> Self {
+        for text in self.paths.values_mut().chain([&mut self.base_url]) {
+            for (pattern, host) in hosts {
+                let found =
+                    text.strip_prefix("https://").and_then(|rest| rest.strip_prefix(pattern.as_str()));
+                if let Some(rest) = found.filter(|rest| rest.is_empty() || rest.starts_with('/')) {
+                    *text = format!("https://{host}{rest}");
+                }
+            }
+        }
+        self
+    }
+
+    /// As the snapshot carries it, without the endpoints that it does not know yet and without `auth`, which needs more
+    /// than the row.
     #[must_use]
     pub fn to_proto(&self) -> wire::Surface {
         let path = |(endpoint, path): (&Endpoint, &String)| {
-            let endpoint = endpoint.to_proto(self.dialect)?.into();
-            Some(wire::EndpointPath { endpoint, path: path.clone() })
+            let (endpoint, stream) = endpoint.to_proto(self.dialect)?;
+            Some(wire::EndpointPath { endpoint: endpoint.into(), path: path.clone(), stream })
         };
         wire::Surface {
             dialect: self.dialect.into(),
@@ -237,6 +266,7 @@ impl ResolvedSurface {
             paths: self.paths.iter().filter_map(path).collect(),
             stream_end: self.end.into(),
             no_stream_options: self.no_stream_options,
+            auth: None,
         }
     }
 }

@@ -5,6 +5,9 @@ use keyway_proto::snapshot::v1::{self as wire, Dialect, StreamEnd};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 
+/// The flow of tokens that data planes know.
+const SERVICE_ACCOUNT: &str = "service-account";
+
 /// A place that serves models.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,6 +44,9 @@ pub struct Provider {
     /// The `{names}` that stand in base URLs and paths, each with what to put there.
     #[serde(default)]
     pub base_url_vars: BTreeMap<String, String>,
+    /// Hosts that do not follow the pattern of the base URLs: what the pattern gives, and what it is instead.
+    #[serde(default)]
+    pub hosts: BTreeMap<String, String>,
     /// Self-hosted only.
     pub default_port: Option<u16>,
     /// What is known to be served. Absence is no proof.
@@ -229,9 +235,10 @@ impl Provider {
 // === impl Auth ===
 
 impl Auth {
-    /// As the snapshot carries it.
+    /// As the snapshot carries it, without a region, which the row does not know, and without a plain form.
     #[must_use]
     pub fn to_proto(&self) -> wire::Auth {
+        let account = self.flow.as_deref() == Some(SERVICE_ACCOUNT);
         let scheme = match self.scheme {
             AuthScheme::None => wire::AuthScheme::None,
             AuthScheme::Header => wire::AuthScheme::Header,
@@ -239,21 +246,32 @@ impl Auth {
             AuthScheme::Sigv4 => wire::AuthScheme::Sigv4,
             AuthScheme::Oauth => wire::AuthScheme::Oauth,
         };
-        wire::Auth { scheme: scheme.into(), name: self.name.clone(), prefix: self.prefix.clone() }
+        wire::Auth {
+            scheme: scheme.into(),
+            name: self.name.clone(),
+            prefix: self.prefix.clone(),
+            service: self.service.clone().unwrap_or_default(),
+            token_url: self.token_url.clone().filter(|_| account).unwrap_or_default(),
+            scope: self.scope.clone().filter(|_| account).unwrap_or_default(),
+            ..wire::Auth::default()
+        }
     }
 }
 
 // === impl Endpoint ===
 
 impl Endpoint {
-    /// The snapshot's endpoint, where a surface of this dialect has it; none where the snapshot does not know it yet.
+    /// The snapshot's endpoint, where a surface of this dialect has it, and whether it is that of streams alone; none
+    /// where the snapshot does not know it yet.
     #[must_use]
-    pub fn to_proto(self, dialect: Dialect) -> Option<wire::Endpoint> {
-        Some(match self {
-            Self::Chat if dialect == Dialect::OpenaiChat => wire::Endpoint::ChatCompletions,
+    pub fn to_proto(self, dialect: Dialect) -> Option<(wire::Endpoint, bool)> {
+        let talks = !matches!(dialect, Dialect::OpenaiResponses | Dialect::AnthropicMessages);
+        let stream = matches!(self, Self::ChatStream | Self::MessagesStream);
+        let endpoint = match self {
+            Self::Chat | Self::ChatStream if talks => wire::Endpoint::ChatCompletions,
             Self::Completions => wire::Endpoint::Completions,
             Self::Responses => wire::Endpoint::Responses,
-            Self::Messages => wire::Endpoint::Messages,
+            Self::Messages | Self::MessagesStream => wire::Endpoint::Messages,
             Self::CountTokens => wire::Endpoint::CountTokens,
             Self::Embeddings => wire::Endpoint::Embeddings,
             Self::Images => wire::Endpoint::ImagesGenerations,
@@ -264,9 +282,10 @@ impl Endpoint {
             Self::Translation => wire::Endpoint::AudioTranslations,
             Self::Moderations => wire::Endpoint::Moderations,
             Self::Models => wire::Endpoint::Models,
+            // Others answer in forms of their own.
+            Self::Rerank if dialect == Dialect::CohereChat => wire::Endpoint::Rerank,
             Self::Chat
             | Self::ChatStream
-            | Self::MessagesStream
             | Self::Rerank
             | Self::Files
             | Self::Batches
@@ -274,7 +293,8 @@ impl Endpoint {
             | Self::Video
             | Self::Ocr
             | Self::Fim => return None,
-        })
+        };
+        Some((endpoint, stream))
     }
 }
 

@@ -77,7 +77,7 @@ fn query_key(uri: &Uri) -> Option<Vec<u8>> {
     Some(percent_decoded(raw))
 }
 
-fn percent_decoded(raw: &str) -> Vec<u8> {
+pub(crate) fn percent_decoded(raw: &str) -> Vec<u8> {
     let bytes = raw.as_bytes();
     let mut plain = Vec::with_capacity(bytes.len());
     let mut rest = bytes;

@@ -42,6 +42,8 @@ pub(crate) struct Call {
     pub(crate) _held: ingress::Held,
     pub(crate) shape: Shape,
     pub(crate) stream: bool,
+    /// The model that the path names, where it does and not the body.
+    pub(crate) named: Option<Box<str>>,
     /// Gateways of this kind that it has passed already.
     pub(crate) hops: usize,
     /// The caller's own limit.
@@ -70,7 +72,8 @@ pub(crate) struct Waits {
 impl Call {
     /// The model as asked for.
     pub(crate) fn model(&self) -> Cow<'_, str> {
-        self.shape.model(&self.body).unwrap_or_default()
+        let in_body = || self.shape.model(&self.body).unwrap_or_default();
+        self.named.as_deref().map_or_else(in_body, Cow::Borrowed)
     }
 
     /// What the caller asks for, decoded once.

@@ -25,6 +25,7 @@ mod reply;
 mod route;
 mod run;
 mod sandbox;
+mod sigv4;
 mod sync;
 mod translate;
 mod turn;

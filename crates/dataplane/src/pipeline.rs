@@ -116,6 +116,7 @@ async fn stages(
         dialect: called.dialect,
         endpoint: called.endpoint,
         stream: tally.story.stream,
+        named: called.model,
         patience: patience(&head.headers)?,
         hops,
         query: head.uri.query().map(Into::into),
@@ -281,7 +282,8 @@ fn no_key(keyring: &Keyring, steps: &[Step]) -> (StatusCode, &'static str) {
 /// Only targets that serve such calls, in whichever dialect.
 fn keep_servers(call: &Call, steps: &mut Vec<Step>) -> Result<(), Refusal> {
     let named = steps.first().map(|step| Arc::clone(&step.target));
-    steps.retain(|step| translate::surface(&step.target.provider, call.dialect, call.endpoint).is_some());
+    let what = (call.endpoint, call.stream);
+    steps.retain(|step| translate::surface(&step.target.provider, call.dialect, what).is_some());
     match named {
         Some(named) if steps.is_empty() => {
             Err(Refusal::not_served(&named.label, call.dialect, call.endpoint))

@@ -2,6 +2,7 @@
 //! Both planes run the same conversion, so that the control plane refuses what a replica would refuse.
 //! Pure: no I/O, no clock.
 
+mod auth;
 mod build;
 mod client;
 mod hash;
@@ -12,11 +13,13 @@ mod provider;
 mod resolve;
 mod route;
 mod secret;
+mod url;
 mod version;
 
 #[cfg(test)]
 mod tests;
 
+pub use auth::{Auth, OAuth, SigV4};
 pub use client::{Client, Clients, DigestKey, Pattern, TokenDigest};
 pub use hash::{StateHash, state_hash};
 pub use invalid::Invalid;
@@ -28,10 +31,11 @@ pub use price::{
     Bill, Charge, METERS, NanoDollars, Price, Rate, Rules, Used, When, percent, service_tier_by_name,
     service_tier_name,
 };
-pub use provider::{Auth, EndpointUrl, Origin, Provider, Surface, standard_path};
+pub use provider::{Provider, Surface};
 pub use resolve::{Refused, Resolved};
 pub use route::route;
 pub use secret::Secret;
+pub use url::{EndpointUrl, Misplaced, Origin, standard_path};
 pub use version::Version;
 
 use foldhash::HashMap;

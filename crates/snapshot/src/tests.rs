@@ -32,6 +32,7 @@ fn provider(name: &str, base_url: &str, offers: &[&str]) -> Resource {
             scheme: wire::AuthScheme::Header as i32,
             name: "authorization".to_owned(),
             prefix: "Bearer ".to_owned(),
+            ..wire::Auth::default()
         }),
         offers: offers.iter().map(|id| wire::Offer { id: (*id).to_owned(), price: None }).collect(),
         ..wire::Provider::default()
@@ -131,7 +132,7 @@ fn a_bad_resource_names_itself() {
 fn urls_are_put_together_once() {
     let snapshot = build(&[provider("p", "https://h.example:8443/base/v1", &[])]).unwrap();
     let surface = &snapshot.providers["p"].surfaces[0];
-    let url = surface.url(wire::Endpoint::ChatCompletions).unwrap();
+    let url = surface.url(wire::Endpoint::ChatCompletions, true).unwrap();
     assert_eq!(url.path.as_str(), "/base/v1/chat/completions");
     assert_eq!((url.origin.tls, &*url.origin.host, url.origin.port), (true, "h.example", 8443));
     assert_eq!(url.origin.authority, "h.example:8443");

@@ -59,7 +59,25 @@ pub(super) fn check(at: &mut At<'_>, name: &str, provider: &Provider) {
     if provider.region.as_deref().is_some_and(|region| !is_region(region)) {
         at.field("region").report("a region has lowercase letters, digits and '-', like us-east-1");
     }
+    vars(&mut at.field("vars"), name, provider);
     timeouts(&mut at.field("timeouts"), provider.timeouts.as_ref());
+}
+
+/// Each is a name of the row's, and a part of a host or path.
+fn vars(at: &mut At<'_>, provider: &str, spec: &Provider) {
+    let row = keyway_catalog::Catalog::embedded().provider(provider);
+    let known = || row.into_iter().flat_map(|row| row.base_url_vars.keys());
+    for (name, value) in &spec.vars {
+        if !known().any(|one| one == name) {
+            at.field(name).report(format!("is in no address of this provider{}", hint(name, known())));
+        } else if value.is_empty() || value.len() > 253 || !value.bytes().all(is_of_address) {
+            at.field(name).report("has letters, digits, '-', '_' and '.' only");
+        }
+    }
+}
+
+fn is_of_address(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)
 }
 
 /// What the catalogue does not know must be described.

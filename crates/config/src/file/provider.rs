@@ -34,6 +34,9 @@ pub struct Provider {
     /// Region, where the catalogue's URL has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
+    /// What stands for the names in the catalogue's URLs: `{ project: P, location: L }` of `google-vertex`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub vars: BTreeMap<String, String>,
     /// `private`: addresses of private networks may be connected to, whatever the host is called.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,

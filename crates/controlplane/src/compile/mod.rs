@@ -1,6 +1,7 @@
 //! Documents and catalogue to the resources of a snapshot. Pure: the same input gives the same bytes. Secrets are
 //! asked for at the last moment and stand in credentials only.
 
+mod auth;
 mod origins;
 mod price;
 mod provider;
@@ -12,6 +13,7 @@ use crate::{
     vault::SecretId,
 };
 pub(crate) use origins::{origin, origins, origins_in};
+pub(crate) use provider::sends_key;
 
 use bytes::Bytes;
 use keyway_catalog::Catalog;
@@ -94,10 +96,8 @@ impl Compiler<'_> {
             Body::Provider { spec, keys } => {
                 let mut provider = provider::provider(self.catalog, name, spec, !keys.is_empty())?;
                 provider.key_prices = price::of_keys(keys);
-                let sends_key =
-                    provider.auth.as_ref().is_some_and(|auth| auth.scheme() != wire::AuthScheme::None);
                 let mut credentials = Vec::new();
-                if sends_key && !self.credentials(&provider, keys, &mut credentials) {
+                if provider::sends_key(&provider) && !self.credentials(&provider, keys, &mut credentials) {
                     SECRET_INTEGRITY.clone_into(&mut provider.withheld);
                 }
                 let mut all = vec![resource(Kind::Provider, name.to_owned(), &provider)];
@@ -208,6 +208,7 @@ fn client(name: &str, spec: &Client, digests: &[String]) -> Result<wire::Client,
         models: spec.models.clone().unwrap_or_default(),
         all_models: spec.models.is_none(),
         expires_at: spec.expires.map_or(0, keyway_config::Expiry::unix),
+        sigv4: Vec::new(),
     })
 }
 

@@ -54,7 +54,11 @@ fn own_providers_need_no_row() {
     for (yaml, base_url, (scheme, name, prefix)) in table {
         let provider = compiled("own", yaml).unwrap();
         assert_eq!(provider.surfaces[0].base_url, base_url, "{yaml}");
-        assert_eq!(provider.auth, Some(Auth { scheme: scheme.into(), name, prefix }), "{yaml}");
+        assert_eq!(
+            provider.auth,
+            Some(Auth { scheme: scheme.into(), name, prefix, ..Auth::default() }),
+            "{yaml}"
+        );
     }
 }
 
@@ -222,20 +226,90 @@ fn the_same_input_gives_the_same_bytes() {
 }
 
 #[test]
-fn where_surfaces_want_different_credentials_those_that_are_answered_are_on() {
-    let bearer = ("authorization", "Bearer ");
+fn surfaces_want_credentials_each_in_its_own_way() {
+    let (bearer, google, anthropic) =
+        (("authorization", "Bearer "), ("x-goog-api-key", ""), ("x-api-key", ""));
     let table = [
-        ("google", "{}", Dialect::OpenaiChat, bearer),
-        ("google", "{ dialect: gemini }", Dialect::Gemini, ("x-goog-api-key", "")),
-        ("anthropic", "{}", Dialect::AnthropicMessages, ("x-api-key", "")),
-        ("anthropic", "{ dialect: openai-chat }", Dialect::OpenaiChat, bearer),
+        ("google", "{}", vec![(Dialect::Gemini, google), (Dialect::OpenaiChat, bearer)]),
+        ("google", "{ dialect: openai-chat }", vec![(Dialect::OpenaiChat, bearer)]),
+        ("anthropic", "{}", vec![(Dialect::AnthropicMessages, anthropic), (Dialect::OpenaiChat, bearer)]),
+        (
+            "anthropic",
+            "{ auth: bearer }",
+            vec![(Dialect::AnthropicMessages, bearer), (Dialect::OpenaiChat, bearer)],
+        ),
     ];
-    for (name, yaml, dialect, (header, prefix)) in table {
+    for (name, yaml, expected) in table {
         let provider = compiled(name, yaml).unwrap();
-        let auth = provider.auth.as_ref().unwrap();
-        assert_eq!((auth.name.as_str(), auth.prefix.as_str()), (header, prefix), "{name} {yaml}");
-        assert!(provider.surfaces.len() == 1 && provider.surfaces[0].dialect() == dialect, "{name} {yaml}");
+        let way = |surface: &wire::Surface| {
+            let auth = surface.auth.as_ref().or(provider.auth.as_ref()).unwrap();
+            (surface.dialect(), (auth.name.clone(), auth.prefix.clone()))
+        };
+        let expected = expected
+            .into_iter()
+            .map(|(dialect, (header, prefix))| (dialect, (header.to_owned(), prefix.to_owned())));
+        let found: Vec<_> = provider.surfaces.iter().map(way).collect();
+        assert_eq!(found, expected.collect::<Vec<_>>(), "{name} {yaml}");
     }
+}
+
+#[test]
+fn clouds_need_their_settings_and_say_which() {
+    let problem = |name: &str, yaml: &str| {
+        let Err(Refusal::Invalid(problems)) = compiled(name, yaml) else { panic!("{name} {yaml}") };
+        (problems[0].field.clone(), problems[0].reason.clone())
+    };
+    let field = |field: &str, reason: &str| (field.to_owned(), reason.to_owned());
+    assert_eq!(
+        problem("google-vertex", "{ region: us-central1 }"),
+        field("providers.google-vertex.vars", "its address needs project: set it in `vars` or `base_url`")
+    );
+    assert_eq!(
+        problem("azure-openai", "{}"),
+        field("providers.azure-openai.vars", "its address needs resource: set it in `vars` or `base_url`")
+    );
+    assert_eq!(
+        problem("bedrock", "{}"),
+        field("providers.bedrock.region", "its address needs region: set `region` or `base_url`")
+    );
+    assert_eq!(
+        problem("bedrock", "{ base_url: 'http://127.0.0.1:9' }"),
+        field("providers.bedrock.region", "its requests are signed for a region: set one, like us-east-1")
+    );
+}
+
+#[test]
+fn clouds_have_their_addresses_and_signatures() {
+    let base = |name: &str, yaml: &str| compiled(name, yaml).unwrap().surfaces[0].base_url.clone();
+    for (location, host) in [
+        ("us-central1", "us-central1-aiplatform.googleapis.com"),
+        ("global", "aiplatform.googleapis.com"),
+        ("eu", "aiplatform.eu.rep.googleapis.com"),
+    ] {
+        let yaml = format!("{{ vars: {{ project: p-1, location: {location} }} }}");
+        let expected = format!("https://{host}/v1/projects/p-1/locations/{location}/publishers/google");
+        assert_eq!(base("google-vertex", &yaml), expected);
+    }
+    let resource = "{ vars: { resource: mine } }";
+    assert_eq!(base("azure-openai", resource), "https://mine.openai.azure.com/openai/v1");
+
+    for (yaml, region) in [
+        ("{ region: eu-west-1 }", "eu-west-1"),
+        ("{ base_url: 'https://bedrock-runtime.us-west-2.amazonaws.com' }", "us-west-2"),
+        ("{ region: us-east-1, base_url: 'http://127.0.0.1:9' }", "us-east-1"),
+    ] {
+        let auth = compiled("bedrock", yaml).unwrap().auth.unwrap();
+        assert_eq!((auth.scheme(), auth.service.as_str()), (AuthScheme::Sigv4, "bedrock"), "{yaml}");
+        assert_eq!(
+            (auth.region.as_str(), auth.plain.unwrap().prefix.as_str()),
+            (region, "Bearer "),
+            "{yaml}"
+        );
+    }
+    let vertex = compiled("google-vertex", "{ region: global, vars: { project: p } }").unwrap();
+    let auth = vertex.auth.unwrap();
+    assert_eq!(auth.token_url, "https://oauth2.googleapis.com/token");
+    assert_eq!(auth.plain.unwrap().name, "x-goog-api-key");
 }
 
 #[test]

@@ -25,8 +25,8 @@ pub(super) async fn answer(
     (surface, waits): (&Surface, Waits),
     lease: &Lease,
 ) -> Result<Answer, Failure> {
-    let url = surface.url(crossing.endpoint()).ok_or_else(|| Failure::broken("endpoint"))?;
-    let request = || translate::crossed_request(call, &step.target, crossing, url, lease);
+    let url = surface.url(crossing.endpoint(), call.stream).ok_or_else(|| Failure::broken("endpoint"))?;
+    let request = || translate::crossed_request(call, &step.target, crossing, (surface, url), lease);
     let send::Sent { head, source, .. } =
         send::send(worker, call, (step, url), (waits, lease), request).await?;
     if !head.status.is_success() {

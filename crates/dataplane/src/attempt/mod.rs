@@ -103,7 +103,7 @@ async fn answer(
         // Boxed, as all that is rare: what a request sets aside for it would be moved with every request.
         return Box::pin(crossed::answer(worker, call, (step, crossing), (surface, waits), lease)).await;
     }
-    let url = surface.url(call.endpoint).ok_or_else(|| Failure::broken("endpoint"))?;
+    let url = surface.url(call.endpoint, call.stream).ok_or_else(|| Failure::broken("endpoint"))?;
     let request = || translate::request(call, &step.target, surface, url, lease);
     let sent = send::send(worker, call, (step, url), (waits, lease), request).await?;
     let (mut parts, source) = (sent.head, sent.source);

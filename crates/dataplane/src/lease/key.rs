@@ -3,11 +3,11 @@
 //! Counts are written next to each other in one cache line that `in_flight` has brought to the core anyway, so that
 //! knowing more of a key costs a request next to nothing.
 
-use super::{Health, Presented};
+use super::{Health, Presented, Ways};
 use crate::clock;
 use aws_lc_rs::digest::{Context, SHA256};
 use keyway_proto::fleet::v1::KeyUse;
-use keyway_snapshot::{Credential, CredentialState, Provider, Secret};
+use keyway_snapshot::{Credential, CredentialState, Provider, Secret, Surface};
 use memchr::memmem;
 use std::{
     fmt,
@@ -45,7 +45,7 @@ pub(crate) enum Take {
 #[derive(Debug)]
 pub(crate) struct Key {
     uses: Arc<Uses>,
-    present: Presented,
+    ways: Ways,
     secret: Option<Secret>,
 }
 
@@ -119,9 +119,9 @@ impl From<CredentialState> for KeyState {
 
 impl Key {
     pub(super) fn new(provider: &Provider, credential: &Credential) -> Self {
-        let present = Presented::of(&provider.auth, &credential.secret);
+        let ways = Ways::of(provider, &credential.secret);
         let uses = Uses::new(credential.id().into(), Proof::of(provider, &credential.secret));
-        let key = Self { uses: Arc::new(uses), present, secret: Some(credential.secret.clone()) };
+        let key = Self { uses: Arc::new(uses), ways, secret: Some(credential.secret.clone()) };
         key.weight.store(credential.weight, Ordering::Relaxed);
         key.enter(credential.state.into());
         key
@@ -130,12 +130,12 @@ impl Key {
     /// For a provider that asks for none: counted and watched like any other.
     pub(super) fn none(provider: &str) -> Self {
         let uses = Uses::new(format!("{provider}/none/0").into(), Proof([0; 32]));
-        Self { uses: Arc::new(uses), present: Presented::Nothing, secret: None }
+        Self { uses: Arc::new(uses), ways: Ways::none(), secret: None }
     }
 
     /// The same key for who only counts: attempts that hold it keep its secret, and nobody else.
     pub(super) fn without_secret(&self) -> Self {
-        Self { uses: Arc::clone(&self.uses), present: Presented::Nothing, secret: None }
+        Self { uses: Arc::clone(&self.uses), ways: Ways::none(), secret: None }
     }
 
     /// The same key with its secret, if this is it.
@@ -147,7 +147,7 @@ impl Key {
             return Some(Arc::clone(self));
         }
         let (uses, secret) = (Arc::clone(&self.uses), Some(credential.secret.clone()));
-        Some(Arc::new(Self { uses, present: Presented::of(&provider.auth, &credential.secret), secret }))
+        Some(Arc::new(Self { uses, ways: Ways::of(provider, &credential.secret), secret }))
     }
 
     pub(super) fn provider(&self) -> &str {
@@ -317,7 +317,11 @@ impl Proof {
     fn of(provider: &Provider, secret: &Secret) -> Self {
         let mut hash = Context::new(&SHA256);
         // Auth holds names and no secret; its text ends where a byte stands that is in no name.
-        hash.update(format!("{:?}\0", provider.auth).as_bytes());
+        for auth in
+            [&provider.auth].into_iter().chain(provider.surfaces.iter().map(|one| provider.auth_of(one)))
+        {
+            hash.update(format!("{auth:?}\0").as_bytes());
+        }
         hash.update(secret.expose());
         Self(hash.finish().as_ref().try_into().unwrap_or_default())
     }
@@ -336,9 +340,9 @@ impl Lease {
         &self.key
     }
 
-    /// How it goes into the request.
-    pub(crate) fn presented(&self) -> &Presented {
-        &self.key.present
+    /// How it goes into a request to this surface.
+    pub(crate) fn presented(&self, surface: &Surface) -> &Presented {
+        self.key.ways.at(surface)
     }
 
     /// The secret for a query; empty where there is none.

@@ -15,5 +15,5 @@ pub(crate) mod tests;
 pub(crate) use health::{Due, Health};
 pub(crate) use key::{Key, Lease, Take, word};
 pub(crate) use keyring::Keyring;
-pub(crate) use presented::Presented;
+pub(crate) use presented::{Presented, Ways, header_value};
 pub(crate) use redact::redact;

@@ -4,15 +4,18 @@
 use super::Crossing;
 use crate::{
     call::Call,
+    clock,
     lease::{Lease, Presented},
+    sigv4,
     upstream::RequestBody,
 };
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header,
     uri::{Parts, PathAndQuery},
 };
 use keyway_dialect::rewrite::Segments;
-use keyway_snapshot::{Auth, Dialect, Endpoint, EndpointUrl, Surface, Target};
+use keyway_snapshot::{Auth, Dialect, Endpoint, EndpointUrl, Misplaced, Surface, Target};
 
 /// Why a call cannot be put into a request for this target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +37,8 @@ struct Said<'a> {
 const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
+/// Asks Gemini for a stream of events, and not for one long JSON array.
+const SSE: &str = "?alt=sse";
 /// Names the gateway to private upstreams, so that a loop is seen.
 const VIA: HeaderValue = HeaderValue::from_static("1.1 keyway");
 
@@ -55,7 +60,7 @@ pub(crate) fn request(
         && !call.shape.wants_usage();
     let body = call.shape.rewritten(call.body.clone(), &target.model, merge_usage);
     let said = Said { headers: forwarded(&call.headers), query: call.query.as_deref(), body };
-    Ok((addressed(call, target, url, lease, said)?, merge_usage))
+    Ok((addressed(call, target, (surface, url), lease, said)?, merge_usage))
 }
 
 /// The request for a target of another dialect.
@@ -66,18 +71,18 @@ pub(crate) fn crossed_request(
     call: &Call,
     target: &Target,
     crossing: &Crossing,
-    url: &EndpointUrl,
+    at: (&Surface, &EndpointUrl),
     lease: &Lease,
 ) -> Result<(Request<RequestBody>, bool), Unsendable> {
     let headers = crossed_headers(&call.headers, crossing.dialect(), call.stream);
     let said = Said { headers, query: None, body: crossing.body().into() };
-    Ok((addressed(call, target, url, lease, said)?, false))
+    Ok((addressed(call, target, at, lease, said)?, false))
 }
 
 fn addressed(
     call: &Call,
     target: &Target,
-    url: &EndpointUrl,
+    (surface, url): (&Surface, &EndpointUrl),
     lease: &Lease,
     said: Said<'_>,
 ) -> Result<Request<RequestBody>, Unsendable> {
@@ -93,11 +98,13 @@ fn addressed(
     for (name, value) in &target.provider.headers {
         headers.insert(name.clone(), value.clone());
     }
-    present(&mut headers, &target.provider.auth, lease)?;
+    let uri = uri((call, said.query), target, (surface, url), lease)?;
+    let (auth, presented) = (target.provider.auth_of(surface), lease.presented(surface));
+    present(&mut headers, auth, presented, (&uri, said.body.parts()))?;
     let mut request = Request::new(RequestBody::from(said.body));
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_11;
-    *request.uri_mut() = uri(said.query, url, lease)?;
+    *request.uri_mut() = uri;
     *request.headers_mut() = headers;
     Ok(request)
 }
@@ -106,24 +113,45 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn present(headers: &mut HeaderMap, auth: &Auth, lease: &Lease) -> Result<(), Unsendable> {
-    match (auth, lease.presented()) {
-        (Auth::Unsupported(_), _) => Err(Unsendable::Credential),
+/// The last step, since a signature is over all the others.
+fn present(
+    headers: &mut HeaderMap,
+    auth: &Auth,
+    presented: &Presented,
+    (uri, body): (&Uri, &[Bytes]),
+) -> Result<(), Unsendable> {
+    match (auth, presented) {
         (_, Presented::Header(name, value)) => {
             headers.insert(name.clone(), value.clone());
             Ok(())
         }
+        (_, Presented::SigV4(signer)) => {
+            let hash = sigv4::hash(body.iter().map(AsRef::as_ref));
+            let place = (Method::POST.as_str(), uri.path(), uri.query().unwrap_or_default());
+            let signed = signer.sign(place, headers, hash, clock::since_epoch().as_secs());
+            signed.ok_or(Unsendable::Credential)
+        }
         (Auth::None, _) | (_, Presented::Query(_)) => Ok(()),
-        (Auth::Header(..) | Auth::Query(_), Presented::Nothing) => Err(Unsendable::Credential),
+        (_, Presented::Nothing) => Err(Unsendable::Credential),
     }
 }
 
-fn uri(query: Option<&str>, url: &EndpointUrl, lease: &Lease) -> Result<Uri, Unsendable> {
+fn uri(
+    (call, query): (&Call, Option<&str>),
+    target: &Target,
+    (surface, url): (&Surface, &EndpointUrl),
+    lease: &Lease,
+) -> Result<Uri, Unsendable> {
+    let path = url.path_for(&target.model).map_err(|Misplaced| Unsendable::Path)?;
+    // Who speaks Gemini says by this word itself in which form a stream is to come.
+    let own_form = surface.dialect == Dialect::Gemini && call.dialect == Dialect::Gemini;
+    let bare = path.as_str().strip_suffix(SSE).filter(|_| own_form);
     let query = query.map(without_key).filter(|query| !query.is_empty());
-    if query.is_none() && !matches!(lease.presented(), Presented::Query(_)) {
-        return Ok(origin_form(url.path.clone()));
+    let presented = lease.presented(surface);
+    if query.is_none() && bare.is_none() && !matches!(presented, Presented::Query(_)) {
+        return Ok(origin_form(path));
     }
-    let mut whole = url.path.as_str().to_owned();
+    let mut whole = bare.unwrap_or(path.as_str()).to_owned();
     let mut add = |pair: &str| {
         whole.push(if whole.contains('?') { '&' } else { '?' });
         whole.push_str(pair);
@@ -131,7 +159,7 @@ fn uri(query: Option<&str>, url: &EndpointUrl, lease: &Lease) -> Result<Uri, Uns
     if let Some(query) = query {
         add(&query);
     }
-    if let Presented::Query(name) = lease.presented() {
+    if let Presented::Query(name) = presented {
         let secret = std::str::from_utf8(lease.secret()).map_err(|_| Unsendable::Credential)?;
         add(&format!("{name}={secret}"));
     }
@@ -209,7 +237,9 @@ fn goes_on(name: &HeaderName) -> bool {
             | "x-goog-api-key"
             | "x-real-ip"
     );
-    !withheld && !name.as_str().starts_with("x-keyway-") && !name.as_str().starts_with("x-forwarded-")
+    // A caller's signature and what belongs to it are over the request that came, not over the one that goes.
+    const FAMILIES: [&str; 4] = ["x-keyway-", "x-forwarded-", "x-amz-", "amz-sdk-"];
+    !withheld && !FAMILIES.iter().any(|family| name.as_str().starts_with(family))
 }
 
 /// Headers that `connection` names are of this hop alone (RFC 9110, 7.6.1).
@@ -241,6 +271,10 @@ mod tests {
             ("connection", "keep-alive, x-hop"),
             ("x-hop", "1"),
             ("x-stainless-lang", "python"),
+            ("x-amz-date", "20150830T123600Z"),
+            ("x-amz-security-token", "t"),
+            ("amz-sdk-invocation-id", "i"),
+            ("x-amzn-bedrock-trace", "enabled"),
         ]
         .into_iter()
         .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_static(value)))
@@ -248,7 +282,7 @@ mod tests {
         let headers = forwarded(&from);
         let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
-        assert_eq!(names, ["anthropic-beta", "user-agent", "x-stainless-lang"]);
+        assert_eq!(names, ["anthropic-beta", "user-agent", "x-amzn-bedrock-trace", "x-stainless-lang"]);
     }
 
     #[test]

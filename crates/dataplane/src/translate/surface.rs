@@ -4,15 +4,15 @@
 use keyway_dialect::codec::{self, codec};
 use keyway_snapshot::{Dialect, Endpoint, Provider, Surface};
 
-/// The surface that serves calls of this dialect and endpoint, and which of its endpoints does; none where the provider
-/// cannot serve them.
+/// The surface that serves calls of this dialect and endpoint, streamed or not, and which of its endpoints does; none where
+/// the provider cannot serve them.
 pub(crate) fn surface(
     provider: &Provider,
     dialect: Dialect,
-    endpoint: Endpoint,
+    (endpoint, stream): (Endpoint, bool),
 ) -> Option<(&Surface, Endpoint)> {
     // What is built in has no URLs.
-    let has = |surface: &Surface, endpoint| provider.built_in || surface.url(endpoint).is_some();
+    let has = |surface: &Surface, endpoint| provider.built_in || surface.url(endpoint, stream).is_some();
     if let Some(own) = provider.surface(dialect).filter(|own| has(own, endpoint)) {
         return Some((own, endpoint));
     }
@@ -88,7 +88,8 @@ mod tests {
         ] {
             let snapshot = snapshot(spoken, built_in);
             let provider = snapshot.providers.get("p").unwrap();
-            let found = surface(provider, asked.0, asked.1).map(|(surface, at)| (surface.dialect, at));
+            let found =
+                surface(provider, asked.0, (asked.1, false)).map(|(surface, at)| (surface.dialect, at));
             assert_eq!(found, expected, "{spoken:?} {built_in} {asked:?}");
         }
     }

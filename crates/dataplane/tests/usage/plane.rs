@@ -187,6 +187,7 @@ fn provider(name: &str, base_url: &str, built_in: bool) -> Resource {
             scheme: wire::AuthScheme::Header as i32,
             name: "authorization".to_owned(),
             prefix: "Bearer ".to_owned(),
+            ..wire::Auth::default()
         },
     };
     let body = wire::Provider {

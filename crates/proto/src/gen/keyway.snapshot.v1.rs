@@ -110,15 +110,22 @@ pub struct Surface {
     /// True: `stream_options` is unknown there and is never merged in.
     #[prost(bool, tag = "5")]
     pub no_stream_options: bool,
+    /// Instead of the provider's.
+    #[prost(message, optional, tag = "6")]
+    pub auth: ::core::option::Option<Auth>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EndpointPath {
     #[prost(enumeration = "Endpoint", tag = "1")]
     pub endpoint: i32,
+    /// May hold `{model}`, which is filled in per request.
     #[prost(string, tag = "2")]
     pub path: ::prost::alloc::string::String,
+    /// True: of streamed calls alone. Without one they go where the others go.
+    #[prost(bool, tag = "3")]
+    pub stream: bool,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Auth {
     #[prost(enumeration = "AuthScheme", tag = "1")]
     pub scheme: i32,
@@ -126,6 +133,20 @@ pub struct Auth {
     pub name: ::prost::alloc::string::String,
     #[prost(string, tag = "3")]
     pub prefix: ::prost::alloc::string::String,
+    /// SigV4: what is signed for.
+    #[prost(string, tag = "4")]
+    pub service: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub region: ::prost::alloc::string::String,
+    /// OAuth: where tokens are had if the account does not say. Empty = by a flow that no data plane knows.
+    #[prost(string, tag = "6")]
+    pub token_url: ::prost::alloc::string::String,
+    /// OAuth: what the tokens are for.
+    #[prost(string, tag = "7")]
+    pub scope: ::prost::alloc::string::String,
+    /// How a credential of another form is presented: one API key in place of a pair or an account.
+    #[prost(message, optional, boxed, tag = "8")]
+    pub plain: ::core::option::Option<::prost::alloc::boxed::Box<Auth>>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Header {
@@ -270,7 +291,7 @@ pub struct Target {
     pub priority: u32,
 }
 /// Who calls the gateway.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Client {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
@@ -289,6 +310,19 @@ pub struct Client {
     /// Seconds since 1970 after which its tokens are refused; 0 = never.
     #[prost(uint64, tag = "7")]
     pub expires_at: u64,
+    /// For callers that sign with AWS Signature Version 4.
+    #[prost(message, repeated, tag = "8")]
+    pub sigv4: ::prost::alloc::vec::Vec<KeyPair>,
+}
+/// The secret is in clear, since a signature can be checked with nothing less.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct KeyPair {
+    /// Names the pair; no two are the same.
+    #[prost(string, tag = "1")]
+    pub access_key_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub secret_access_key: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -488,8 +522,9 @@ pub enum AuthScheme {
     Header = 2,
     /// The credential stands in the query as `name=secret`.
     Query = 3,
-    /// Schemes that no data plane signs yet; a target with one is refused by name.
+    /// The credential is `ACCESS_KEY_ID:SECRET_ACCESS_KEY\[:SESSION_TOKEN\]` and signs each request (AWS Signature Version 4).
     Sigv4 = 4,
+    /// The credential is a service account, which a token is fetched with; the token goes out like a `HEADER`.
     Oauth = 5,
 }
 impl AuthScheme {

@@ -26,6 +26,7 @@ fn provider(name: &str) -> Resource {
         scheme: wire::AuthScheme::Header as i32,
         name: "authorization".to_owned(),
         prefix: "Bearer ".to_owned(),
+        ..wire::Auth::default()
     };
     let body = wire::Provider {
         name: name.to_owned(),
