@@ -2,6 +2,7 @@
 //! a key never goes to another origin than the row's, or, where the user named one, than the user's.
 
 use crate::provider::{Auth, Endpoint, Kind, Provider, Surface};
+use crate::quirk::Quirks;
 use keyway_proto::snapshot::v1::{self as wire, Dialect, StreamEnd};
 use std::collections::BTreeMap;
 use thiserror::Error;
@@ -19,6 +20,8 @@ pub struct ResolvedSurface {
     pub end: StreamEnd,
     /// `stream_options` is refused or unknown there.
     pub no_stream_options: bool,
+    /// What it does differently from its dialect.
+    pub quirks: Quirks,
     /// Instead of the provider's.
     pub auth: Option<Auth>,
     /// What was put in place of names.
@@ -168,18 +171,21 @@ impl ResolvedSurface {
             paths: surface.paths.clone(),
             end: surface.end,
             no_stream_options: surface.no_stream_options,
+            quirks: surface.quirks.clone(),
             auth: surface.auth.clone(),
             vars: BTreeMap::new(),
         }
     }
 
     fn plain(dialect: Dialect, base_url: String) -> Self {
+        let relative = dialect == Dialect::OpenaiChat;
         Self {
             dialect,
             base_url,
             paths: BTreeMap::new(),
             end: StreamEnd::Unspecified,
             no_stream_options: false,
+            quirks: if relative { Quirks::of_relative() } else { Quirks::default() },
             auth: None,
             vars: BTreeMap::new(),
         }
@@ -267,6 +273,7 @@ impl ResolvedSurface {
             stream_end: self.end.into(),
             no_stream_options: self.no_stream_options,
             auth: None,
+            quirks: (self.quirks != Quirks::default()).then(|| self.quirks.to_proto()),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! A provider row: where it is, which dialects it speaks, how a credential is presented.
 
+use crate::model::Model;
 use crate::names::{read_dialect, read_end};
+use crate::quirk::{Quirks, Rule};
 use keyway_proto::snapshot::v1::{self as wire, Dialect, StreamEnd};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
@@ -52,11 +54,9 @@ pub struct Provider {
     /// What is known to be served. Absence is no proof.
     #[serde(default)]
     pub endpoints: Vec<Endpoint>,
-    /// Where thinking text stands in OpenAI-style messages.
-    pub reasoning_field: Option<String>,
-    /// What differs from the dialect, in words.
+    /// What else there is to know, in words.
     #[serde(default)]
-    pub quirks: Vec<String>,
+    pub notes: Vec<String>,
     /// How a key is tried.
     #[serde(default)]
     pub probe: Probe,
@@ -67,6 +67,9 @@ pub struct Provider {
     pub confidence: Confidence,
     /// The first is the main dialect's; no dialect twice.
     pub surfaces: Vec<Surface>,
+    /// What its surfaces or some of its models do differently from their dialect: each over those before it.
+    #[serde(default)]
+    pub quirks: Vec<Rule>,
 }
 
 /// One wire format at a provider.
@@ -88,6 +91,9 @@ pub struct Surface {
     /// `stream_options` is refused or unknown there.
     #[serde(default)]
     pub no_stream_options: bool,
+    /// What it does differently from its dialect, as far as the facts tell.
+    #[serde(default)]
+    pub quirks: Quirks,
     /// Instead of the provider's.
     pub auth: Option<Auth>,
 }
@@ -223,6 +229,17 @@ impl Provider {
     #[must_use]
     pub fn surface(&self, dialect: Dialect) -> Option<&Surface> {
         self.surfaces.iter().find(|surface| surface.dialect == dialect)
+    }
+
+    /// What differs from this surface's dialect for a model: its own facts, the row's, the rules that fit.
+    #[must_use]
+    pub fn quirks_of(&self, surface: &Surface, model: &Model) -> keyway_snapshot::Quirks {
+        let no_stream_options = surface.no_stream_options;
+        let mut quirks = keyway_snapshot::Quirks { no_stream_options, ..Default::default() };
+        let rules = self.quirks.iter().filter(|rule| rule.fits(surface.dialect, &model.id));
+        let said = [Some(surface.quirks.clone()), model.quirks()].into_iter().flatten();
+        said.chain(rules.map(|rule| rule.set.clone())).for_each(|said| quirks.lay(&said.to_proto()));
+        quirks
     }
 
     /// True where the data plane answers by itself.

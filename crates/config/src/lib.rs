@@ -20,6 +20,7 @@ pub use file::{
     Percent, Period, Price, Provider, Rates, Rotation, Secret, Server, SigV4, Size, Span, Strategy, Target,
     Team, Timeouts, Tokens, Usage, Usd,
 };
+pub use keyway_catalog::Quirks;
 pub use load::{Loaded, Places, load, read_json};
 pub use nearest::nearest;
 pub use problem::{Place, Problem};

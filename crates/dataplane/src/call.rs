@@ -4,14 +4,12 @@ use crate::{
     ingress::{self, Shape},
     refusal::Refusal,
     sync::State,
+    translate::Asks,
     worker::Worker,
 };
 use bytes::Bytes;
 use http::HeaderMap;
-use keyway_dialect::{
-    Malformed, canon,
-    codec::{Codec, Envelope},
-};
+use keyway_dialect::{Malformed, codec::Envelope};
 use keyway_snapshot::{Dialect, Endpoint, Timeouts, TokenDigest};
 use std::{borrow::Cow, cell::OnceCell, sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -53,7 +51,7 @@ pub(crate) struct Call {
 /// A body decoded.
 #[derive(Debug)]
 pub(crate) struct Decoded {
-    request: Result<canon::Request, Malformed>,
+    asks: Result<Asks, Malformed>,
     _held: ingress::Held,
 }
 
@@ -80,15 +78,15 @@ impl Call {
     ///
     /// # Errors
     /// Its dialect does not allow it; or no more bodies may be held now.
-    pub(crate) fn canonical(&self, worker: &Worker, caller: &dyn Codec) -> Result<&canon::Request, Refusal> {
+    pub(crate) fn asks(&self, worker: &Worker) -> Result<&Asks, Refusal> {
         if self.decoded.get().is_none() {
             let held = self.share(worker, self.body.len())?;
             let envelope = Envelope { model: &self.model(), stream: self.stream };
-            let request = caller.decode_request(&self.body, &envelope);
-            let _ = self.decoded.set(Box::new(Decoded { request, _held: held }));
+            let asks = Asks::decode((self.dialect, self.endpoint), &self.body, &envelope);
+            let _ = self.decoded.set(Box::new(Decoded { asks, _held: held }));
         }
         let decoded = self.decoded.get().ok_or_else(|| Refusal::overloaded("bodies_in_flight"))?;
-        decoded.request.as_ref().map_err(Refusal::malformed)
+        decoded.asks.as_ref().map_err(Refusal::malformed)
     }
 
     /// Room for a copy of the body, in whatever form.

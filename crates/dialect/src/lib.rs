@@ -14,6 +14,7 @@ pub mod grammar;
 mod json;
 pub mod losses;
 pub mod multipart;
+pub mod operation;
 pub mod quirk;
 pub mod reply;
 pub mod rewrite;

@@ -6,6 +6,9 @@ use crate::codec::codec;
 use crate::json::Json;
 use keyway_proto::snapshot::v1::Dialect;
 
+/// Losses of one request that are named; the last of so many says that there are more.
+pub const LOST_LIMIT: usize = 128;
+
 macro_rules! things {
     ($($(#[$doc:meta])* $name:ident = $word:literal $harm:ident;)*) => {
         /// Things that some dialect cannot express.
@@ -161,6 +164,20 @@ things! {
     Extra = "extra" harmless;
     /// A member that the model does not know and whose dialect says that the answer depends on it.
     NeededExtra = "needed_extra" refused;
+    /// The whole operation: the target's dialect has none such, or none for this model.
+    Operation = "operation" refused;
+    /// Embeddings: a text as ids of tokens, which mean nothing to another tokenizer.
+    TokenInput = "token_input" refused;
+    /// Embeddings: several inputs at once.
+    ManyInputs = "many_inputs" refused;
+    /// Embeddings: vectors of small whole numbers or bits.
+    NumberForm = "number_form" refused;
+    /// Embeddings: what they are for.
+    Task = "task" harmless;
+    /// Embeddings: which end of a text that is too long is cut off.
+    Truncation = "truncation" harmless;
+    /// Rerank: the most tokens of a document that are read.
+    DocumentTokens = "document_tokens" harmless;
 }
 
 /// Where a thing stood in the caller's body.
@@ -288,13 +305,21 @@ impl Losses {
     }
 
     fn report_at(&mut self, thing: Thing, spot: Spot, field: &str) -> Result<(), Unsupported> {
-        let path = self.path(spot, field);
+        self.report_path(thing, self.path(spot, field))
+    }
+
+    /// `thing`, which stands at `path` of the caller's body, cannot be expressed.
+    pub(crate) fn report_path(&mut self, thing: Thing, path: String) -> Result<(), Unsupported> {
         if !thing.is_harmless_to(self.target) {
             return Err(Unsupported { thing, path, target: self.target });
         }
         let lost = Lost { thing, path };
-        if !self.lost.contains(&lost) {
-            self.lost.push(lost);
+        match self.lost.len() {
+            LOST_LIMIT.. => {}
+            // That there is more is said, too.
+            len if len + 1 == LOST_LIMIT => self.lost.push(Lost { thing, path: "...".to_owned() }),
+            _ if self.lost.contains(&lost) => {}
+            _ => self.lost.push(lost),
         }
         Ok(())
     }

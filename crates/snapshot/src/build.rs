@@ -97,7 +97,9 @@ fn offers(
     for (at, offer) in from.offers.iter().enumerate() {
         let price =
             offer.price.as_ref().map(|price| Price::build(price, &from.name, &format!("offers[{at}].price")));
-        let target = Arc::new(Target::new(Arc::clone(provider), &offer.id, price.transpose()?.map(Arc::new)));
+        let target = Target::new(Arc::clone(provider), &offer.id, price.transpose()?.map(Arc::new));
+        let context_window = Some(offer.context_window).filter(|tokens| *tokens > 0);
+        let target = Arc::new(Target { context_window, serves: offer.serves(), ..target });
         names.insert(target.label.clone(), Named::Offer(Arc::clone(&target)));
         let led_by_provider =
             offer.id.split_once('/').is_some_and(|(first, _)| providers.contains_key(first));

@@ -10,6 +10,7 @@ mod invalid;
 mod model;
 mod price;
 mod provider;
+pub mod quirk;
 mod resolve;
 mod route;
 mod secret;
@@ -32,6 +33,7 @@ pub use price::{
     service_tier_name,
 };
 pub use provider::{Provider, Surface};
+pub use quirk::{Effort, Efforts, Quirks};
 pub use resolve::{Refused, Resolved};
 pub use route::route;
 pub use secret::Secret;

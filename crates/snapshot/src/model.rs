@@ -1,6 +1,6 @@
 //! What a caller may ask for: targets, and aliases over them.
 
-use crate::{Bill, Price, Provider, Strategy, Timeouts, Used};
+use crate::{Bill, Endpoint, Price, Provider, Strategy, Timeouts, Used};
 use http::HeaderValue;
 use std::sync::Arc;
 
@@ -17,6 +17,10 @@ pub struct Target {
     pub label_header: Option<HeaderValue>,
     /// `None` = unknown, which is not free.
     pub price: Option<Arc<Price>>,
+    /// Tokens of prompt and answer together; `None` = not known. For lists: nothing is refused by it.
+    pub context_window: Option<u64>,
+    /// The kind of call that it serves; unspecified = not known. For lists.
+    pub serves: Endpoint,
 }
 
 /// A name with targets.
@@ -42,7 +46,15 @@ impl Target {
     pub(crate) fn new(provider: Arc<Provider>, model: &str, price: Option<Arc<Price>>) -> Self {
         let label = format!("{}/{model}", provider.name);
         let label_header = HeaderValue::from_str(&label).ok();
-        Self { provider, model: model.into(), label: label.into(), label_header, price }
+        Self {
+            provider,
+            model: model.into(),
+            label: label.into(),
+            label_header,
+            price,
+            context_window: None,
+            serves: Endpoint::Unspecified,
+        }
     }
 
     /// What a request cost that was served with the key named `provider/key/version`; `None` = not known.

@@ -1,10 +1,12 @@
 //! Where models are served: the wire formats of a provider, where each has its endpoints, what is sent with a request.
 
 use crate::price::KeyPrices;
+use crate::quirk::ByModel;
 use crate::url::Urls;
-use crate::{Auth, Dialect, Endpoint, EndpointUrl, Invalid, StreamEnd, Timeouts};
+use crate::{Auth, Dialect, Endpoint, EndpointUrl, Invalid, Quirks, StreamEnd, Timeouts};
 use http::{HeaderName, HeaderValue};
 use keyway_proto::snapshot::v1::{self as wire, Kind};
+use std::borrow::Cow;
 
 /// A place that serves models.
 #[derive(Debug)]
@@ -25,6 +27,7 @@ pub struct Provider {
     pub withheld: Option<&'static str>,
     /// Of keys that are charged otherwise.
     pub(crate) key_prices: KeyPrices,
+    by_model: ByModel,
 }
 
 /// One wire format at a provider.
@@ -38,13 +41,19 @@ pub struct Surface {
     pub no_stream_options: bool,
     /// Instead of the provider's way.
     pub auth: Option<Auth>,
+    /// What differs from the dialect, whatever the model.
+    quirks: Quirks,
     urls: Urls,
 }
 
 // === impl Provider ===
 
 impl Provider {
-    pub(crate) fn build(from: &wire::Provider) -> Result<Self, Invalid> {
+    /// The typed form of one provider by itself.
+    ///
+    /// # Errors
+    /// The first field that does not hold.
+    pub fn build(from: &wire::Provider) -> Result<Self, Invalid> {
         let bad = |field: String, reason: &str| Invalid::new(Kind::Provider, &from.name, field, reason);
         if from.surfaces.is_empty() {
             return Err(bad("surfaces".into(), "a provider needs at least one dialect"));
@@ -70,6 +79,7 @@ impl Provider {
             built_in: from.built_in,
             withheld: withheld(&from.withheld),
             key_prices: KeyPrices::build(from)?,
+            by_model: ByModel::build(from)?,
         })
     }
 
@@ -89,6 +99,17 @@ impl Provider {
     #[must_use]
     pub fn surface(&self, dialect: Dialect) -> Option<&Surface> {
         self.surfaces.iter().find(|surface| surface.dialect == dialect)
+    }
+
+    /// What differs from the dialect of one of its surfaces for this model, by the provider's own name; for no name, what
+    /// differs for each. Asked only where dialects are crossed.
+    #[must_use]
+    pub fn quirks<'a>(&'a self, surface: &'a Surface, model: &str) -> Cow<'a, Quirks> {
+        let mut quirks = Cow::Borrowed(&surface.quirks);
+        for said in self.by_model.of(model, surface.dialect) {
+            quirks.to_mut().lay(said);
+        }
+        quirks
     }
 }
 
@@ -121,7 +142,12 @@ impl Surface {
             false => Urls::build(from, provider.private_network).map_err(|reason| bad("base_url", reason))?,
         };
         let (stream_end, no_stream_options) = (from.stream_end(), from.no_stream_options);
-        Ok(Self { dialect, stream_end, no_stream_options, auth: auth.transpose()?, urls })
+        let mut quirks = Quirks { no_stream_options, ..Quirks::default() };
+        if let Some(said) = &from.quirks {
+            Quirks::check(said).map_err(|why| bad("quirks", &why.to_string()))?;
+            quirks.lay(said);
+        }
+        Ok(Self { dialect, stream_end, no_stream_options, auth: auth.transpose()?, quirks, urls })
     }
 
     /// Where an endpoint is, for a whole reply or for a stream; `None` if this provider has no such endpoint.

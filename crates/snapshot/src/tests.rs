@@ -34,7 +34,10 @@ fn provider(name: &str, base_url: &str, offers: &[&str]) -> Resource {
             prefix: "Bearer ".to_owned(),
             ..wire::Auth::default()
         }),
-        offers: offers.iter().map(|id| wire::Offer { id: (*id).to_owned(), price: None }).collect(),
+        offers: offers
+            .iter()
+            .map(|id| wire::Offer { id: (*id).to_owned(), ..wire::Offer::default() })
+            .collect(),
         ..wire::Provider::default()
     };
     resource(Kind::Provider, name, &body)

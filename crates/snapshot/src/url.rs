@@ -75,6 +75,7 @@ pub fn standard_path(dialect: Dialect, endpoint: Endpoint) -> Option<&'static st
         (Dialect::OpenaiChat, Endpoint::AudioTranslations) => "/audio/translations",
         (Dialect::OpenaiChat, Endpoint::Moderations) => "/moderations",
         (Dialect::OpenaiResponses, Endpoint::Responses) => "/responses",
+        (Dialect::OpenaiResponses, Endpoint::CountTokens) => "/responses/input_tokens",
         (Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::AnthropicMessages, Endpoint::Models) => {
             "/models"
         }
@@ -84,7 +85,9 @@ pub fn standard_path(dialect: Dialect, endpoint: Endpoint) -> Option<&'static st
         (Dialect::Gemini, Endpoint::ChatCompletions) => "/models/{model}:generateContent",
         (Dialect::Gemini, Endpoint::CountTokens) => "/models/{model}:countTokens",
         (Dialect::Gemini, Endpoint::Embeddings) => "/models/{model}:embedContent",
+        (Dialect::Gemini, Endpoint::EmbeddingsBatch) => "/models/{model}:batchEmbedContents",
         (Dialect::BedrockConverse, Endpoint::ChatCompletions) => "/model/{model}/converse",
+        (Dialect::BedrockConverse, Endpoint::Invoke) => "/model/{model}/invoke",
         (Dialect::BedrockConverse, Endpoint::CountTokens) => "/model/{model}/count-tokens",
         (Dialect::CohereChat, Endpoint::ChatCompletions) => "/chat",
         (Dialect::CohereChat, Endpoint::Embeddings) => "/embed",
@@ -98,6 +101,7 @@ fn standard_stream(dialect: Dialect, endpoint: Endpoint) -> Option<&'static str>
     Some(match (dialect, endpoint) {
         (Dialect::Gemini, Endpoint::ChatCompletions) => "/models/{model}:streamGenerateContent?alt=sse",
         (Dialect::BedrockConverse, Endpoint::ChatCompletions) => "/model/{model}/converse-stream",
+        (Dialect::BedrockConverse, Endpoint::Invoke) => "/model/{model}/invoke-with-response-stream",
         _ => return None,
     })
 }

@@ -5,7 +5,7 @@ use super::{
     answer::{Answer, Fault},
     audit, backup,
     call::Call,
-    catalog, clients, configuration, doctor, events, explain, fleet, keys, openapi, operators, price,
+    catalog, clients, configuration, doctor, events, explain, fleet, keys, openapi, operators, price, quirks,
     resources, usage,
     view::{ClientView, Done, Json, ModelView, ProviderView, TeamView, Written},
 };
@@ -185,6 +185,7 @@ pub(super) static ROUTES: &[Route] = &[
 
     route!(Get "/providers", ConfigRead, Everyone, nothing => Vec<ProviderView>, resources::list_providers, "Configured providers"),
     route!(Get "/providers/{name}", ConfigRead, Everyone, nothing => ProviderView, resources::show_provider, "One provider"),
+    route!(Get "/providers/{name}/quirks", ConfigRead, Everyone, nothing => quirks::ByDialect, quirks::show, "What one model of it, or every one, does differently from each dialect").with_query(&["model"]),
     route!(Put "/providers/{name}", SecretsWrite, Everyone, (Provider) => Written<ProviderView>, resources::put_provider, "Make or change a provider; keys that are not named stay").audited("provider.put"),
     route!(Delete "/providers/{name}", ConfigWrite, Everyone, nothing => Done, resources::delete_provider, "Delete a provider with its keys").audited("provider.delete"),
     route!(Post "/providers/{name}/test", ConfigRead, Everyone, nothing => Vec<fleet::Tried>, fleet::test_provider, "Try each key with one small call from a replica").audited("provider.test"),

@@ -5,6 +5,7 @@ mod auth;
 mod origins;
 mod price;
 mod provider;
+mod quirk;
 #[cfg(test)]
 mod tests;
 

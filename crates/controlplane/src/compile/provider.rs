@@ -2,7 +2,7 @@
 
 use super::{
     auth::{REGION, Ways},
-    price, timeouts,
+    price, quirk, timeouts,
 };
 use crate::resource::{Kind, Refusal};
 use keyway_catalog::{BaseUrlError, Catalog, ResolvedSurface};
@@ -27,7 +27,7 @@ pub(crate) fn provider(
     let mut surfaces = Vec::with_capacity(resolved.len());
     for surface in &resolved {
         let way = ways.of(surface)?;
-        let mut surface = surface.to_proto();
+        let mut surface = quirk::surface(row, spec, surface);
         match &auth {
             None => auth = Some(way),
             Some(main) => surface.auth = (way != *main).then_some(way),
@@ -45,6 +45,7 @@ pub(crate) fn provider(
         built_in: row.is_some_and(keyway_catalog::Provider::is_built_in),
         withheld: String::new(),
         key_prices: Vec::new(),
+        model_quirks: quirk::rules(row, spec),
     })
 }
 

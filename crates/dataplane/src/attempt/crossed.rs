@@ -25,7 +25,8 @@ pub(super) async fn answer(
     (surface, waits): (&Surface, Waits),
     lease: &Lease,
 ) -> Result<Answer, Failure> {
-    let url = surface.url(crossing.endpoint(), call.stream).ok_or_else(|| Failure::broken("endpoint"))?;
+    let url =
+        surface.url(crossing.endpoint(), crossing.is_stream()).ok_or_else(|| Failure::broken("endpoint"))?;
     let request = || translate::crossed_request(call, &step.target, crossing, (surface, url), lease);
     let send::Sent { head, source, .. } =
         send::send(worker, call, (step, url), (waits, lease), request).await?;
@@ -35,12 +36,16 @@ pub(super) async fn answer(
     }
     check(&head, crossing.endpoint())?;
     let headers = translate::crossed_reply(&head.headers, lease);
-    if !is_events(&head.headers) {
+    let events = is_events(&head.headers);
+    if events && !crossing.is_conversation() {
+        return Err(Failure::broken("upstream_bad_content_type"));
+    }
+    if !events {
         let answer = crossing.whole(headers, &collect(source).await?);
         crate::turn::others_first(worker).await;
         return answer;
     }
-    if call.stream {
+    if crossing.is_stream() {
         let flow = Flow::Crossing(Box::new(crossing.open_stream()));
         return first_event(crossing.head(headers), source, (flow, lease), waits.idle).await;
     }

@@ -85,7 +85,7 @@ fn sandbox(
     let name = (&*id, &*step.target.label);
     if let Some(crossing) = crossing {
         let place = (crossing.dialect(), crossing.endpoint());
-        let said = crate::sandbox::answer(place, &crossing.body(), name, call.stream, created);
+        let said = crate::sandbox::answer(place, &crossing.body(), name, crossing.is_stream(), created);
         return crossing.made(said.ok_or_else(none)?);
     }
     let place = (call.dialect, call.endpoint);

@@ -1,7 +1,7 @@
 //! A call in the words of one target that speaks another dialect, and the way back: the target's reply, whole or as a
 //! stream, in the caller's words.
 
-use super::{DROPPED, Stream, dropped::dropped, listed::Listed, noted, surface};
+use super::{Asks, DROPPED, Stream, dropped::dropped, listed::Listed, noted, surface};
 use crate::{
     attempt::Failure,
     call::Call,
@@ -16,12 +16,13 @@ use crate::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header};
 use keyway_dialect::{
-    canon,
+    Malformed, canon,
     codec::{self, Asked, Codec, Target, Writer, codec},
+    operation,
     quirk::Quirks,
 };
-use keyway_snapshot::{Dialect, Endpoint, Provider, Surface};
-use std::sync::Arc;
+use keyway_snapshot::{Dialect, Endpoint, Surface};
+use std::{rc::Rc, sync::Arc};
 use ulid::Ulid;
 
 /// One call, encoded for one target.
@@ -34,6 +35,10 @@ pub(crate) struct Crossing {
     pub(super) asked: Asked,
     /// The caller's.
     endpoint: Endpoint,
+    /// The target's.
+    there: Endpoint,
+    /// What is asked for, where it is no conversation.
+    operation: Option<Rc<operation::Request>>,
     stream: bool,
     /// The caller's stream is one JSON array.
     is_list: bool,
@@ -54,16 +59,11 @@ pub(crate) fn crossing(
 ) -> Result<Option<Box<Crossing>>, Refusal> {
     match surface(&step.target.provider, call.dialect, (call.endpoint, call.stream)) {
         Some((own, _)) if own.dialect == call.dialect => Ok(None),
-        Some((other, _)) => {
+        Some(other) => {
             Crossing::new(worker, (call, id), step, other).map(|crossing| Some(Box::new(crossing)))
         }
         None => Err(Refusal::not_served(&step.target.label, call.dialect, call.endpoint)),
     }
-}
-
-/// What a target does differently. The only place that says it to codecs.
-fn quirks(_: &Provider, surface: &Surface, _: &str) -> Quirks {
-    Quirks { no_stream_options: surface.no_stream_options, ..Quirks::default() }
 }
 
 // === impl Crossing ===
@@ -73,24 +73,21 @@ impl Crossing {
         worker: &Worker,
         (call, id): (&Call, &Ulid),
         step: &Step,
-        surface: &Surface,
+        (surface, there): (&Surface, Endpoint),
     ) -> Result<Self, Refusal> {
         let not_served = || Refusal::not_served(&step.target.label, call.dialect, call.endpoint);
         let (caller, target) = codec(call.dialect).zip(codec(surface.dialect)).ok_or_else(not_served)?;
-        let request = call.canonical(worker, caller)?;
+        let asks = call.asks(worker)?;
         let to = Arc::clone(&step.target);
-        let quirks = quirks(&to.provider, surface, &to.model);
-        let encoded = target
-            .encode_request(
-                request,
-                &Target { provider: &to.provider.name, model: &to.model, quirks: &quirks },
-            )
+        let quirks = to.provider.quirks(surface, &to.model).into_owned();
+        let encoded = asks
+            .encode(target, &Target { provider: &to.provider.name, model: &to.model, quirks: &quirks })
             .map_err(|unsupported| Refusal::not_expressible(&unsupported, &to.label))?;
         let asked = Asked {
             id: id.to_string(),
-            model: request.model.clone(),
+            model: call.model().into_owned(),
             created: worker.since_epoch(call.started).as_secs(),
-            include_usage: request.include_usage,
+            include_usage: asks.include_usage(),
         };
         Ok(Self {
             caller,
@@ -98,7 +95,9 @@ impl Crossing {
             quirks,
             asked,
             endpoint: call.endpoint,
-            stream: call.stream,
+            there,
+            operation: asks.operation(),
+            stream: call.stream && matches!(asks, Asks::Talk(_)),
             is_list: is_list(call),
             _held: call.share(worker, encoded.body.len())?,
             dropped: dropped(&encoded.lost),
@@ -114,7 +113,17 @@ impl Crossing {
 
     /// Where the target takes it.
     pub(crate) fn endpoint(&self) -> Endpoint {
-        codec::endpoint(self.dialect())
+        self.there
+    }
+
+    /// Whether the caller is to get a stream.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.stream
+    }
+
+    /// Whether the target may answer with a stream.
+    pub(crate) fn is_conversation(&self) -> bool {
+        self.operation.is_none()
     }
 
     /// The body for the target.
@@ -146,11 +155,27 @@ impl Crossing {
     /// # Errors
     /// It is no reply of the target's dialect.
     pub(crate) fn whole(&self, headers: HeaderMap, body: &[u8]) -> Result<Answer, Failure> {
-        let response = self.target.decode_response(body, &self.target()).map_err(|malformed| {
+        let answer = match &self.operation {
+            None => {
+                self.target.decode_response(body, &self.target()).map(|reply| self.answer(headers, &reply))
+            }
+            Some(request) => self.operated(headers, request, body),
+        };
+        answer.map_err(|malformed| {
             tracing::debug!(target = &*self.to.label, %malformed, "a provider's reply cannot be read");
             Failure::broken("upstream_malformed")
-        })?;
-        Ok(self.answer(headers, &response))
+        })
+    }
+
+    fn operated(
+        &self,
+        headers: HeaderMap,
+        request: &operation::Request,
+        body: &[u8],
+    ) -> Result<Answer, Malformed> {
+        let response = request.decode_response(self.dialect(), body)?;
+        let body = request.encode_response(&response, &self.asked)?;
+        Ok(self.gathered(headers, body, noted::operated(&response, self.endpoint)))
     }
 
     /// A reply as what the caller asked for: where that is a stream, each block comes in one piece.

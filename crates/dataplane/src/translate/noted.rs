@@ -3,6 +3,7 @@
 use crate::meter::Seen;
 use keyway_dialect::{
     canon::{Delta, Event, Head, Part, Response},
+    operation,
     usage::Usage,
 };
 use keyway_snapshot::{Endpoint, ServiceTier, service_tier_by_name};
@@ -56,6 +57,12 @@ pub(super) fn seen(response: &Response, endpoint: Endpoint) -> Seen {
     let usage = response.usage.filter(|usage| usage.accounts_for(text_bytes, endpoint));
     let named = response.service_tier.as_deref().map(service_tier_by_name);
     Seen { usage, is_final: true, text_bytes, service_tier: tier(response.usage, named) }
+}
+
+/// The same of vectors, ranks or a count; counting is free.
+pub(super) fn operated(response: &operation::Response, endpoint: Endpoint) -> Seen {
+    let counted = (endpoint == Endpoint::CountTokens).then(Usage::default);
+    Seen { usage: counted.or(response.usage), is_final: true, ..Seen::default() }
 }
 
 fn text_of(part: &Part) -> u64 {

@@ -74,7 +74,7 @@ pub(crate) fn crossed_request(
     at: (&Surface, &EndpointUrl),
     lease: &Lease,
 ) -> Result<(Request<RequestBody>, bool), Unsendable> {
-    let headers = crossed_headers(&call.headers, crossing.dialect(), call.stream);
+    let headers = crossed_headers(&call.headers, crossing.dialect(), crossing.is_stream());
     let said = Said { headers, query: None, body: crossing.body().into() };
     Ok((addressed(call, target, at, lease, said)?, false))
 }

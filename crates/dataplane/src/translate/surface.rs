@@ -1,7 +1,8 @@
-//! Which of a provider's surfaces serves a call: the caller's own dialect where it is spoken, else one that a
-//! conversation can be carried over to.
+//! Which of a provider's surfaces serves a call: the caller's own dialect where it has the endpoint, else one that what
+//! is asked for can be carried over to.
 
-use keyway_dialect::codec::{self, codec};
+use super::asks::endpoint_there;
+use crate::sandbox;
 use keyway_snapshot::{Dialect, Endpoint, Provider, Surface};
 
 /// The surface that serves calls of this dialect and endpoint, streamed or not, and which of its endpoints does; none where
@@ -11,17 +12,17 @@ pub(crate) fn surface(
     dialect: Dialect,
     (endpoint, stream): (Endpoint, bool),
 ) -> Option<(&Surface, Endpoint)> {
-    // What is built in has no URLs.
-    let has = |surface: &Surface, endpoint| provider.built_in || surface.url(endpoint, stream).is_some();
+    let has = |surface: &Surface, endpoint| match provider.built_in {
+        true => sandbox::serves(surface.dialect, endpoint),
+        false => surface.url(endpoint, stream).is_some(),
+    };
     if let Some(own) = provider.surface(dialect).filter(|own| has(own, endpoint)) {
         return Some((own, endpoint));
     }
-    let is_conversation = codec(dialect).is_some() && codec::endpoint(dialect) == endpoint;
-    provider.surfaces.iter().filter(|_| is_conversation).find_map(|other| {
-        let there = codec::endpoint(other.dialect);
-        let crosses = other.dialect != dialect && codec(other.dialect).is_some() && has(other, there);
-        crosses.then_some((other, there))
-    })
+    let others = provider.surfaces.iter().filter(|other| other.dialect != dialect);
+    others
+        .filter_map(|other| Some((other, endpoint_there((dialect, endpoint), other.dialect)?)))
+        .find(|(other, there)| has(other, *there))
 }
 
 #[cfg(test)]
@@ -67,6 +68,7 @@ mod tests {
     fn the_callers_own_or_one_that_it_can_cross_to() {
         let (chat, responses, messages) =
             (Dialect::OpenaiChat, Dialect::OpenaiResponses, Dialect::AnthropicMessages);
+        let (gemini, cohere) = (Dialect::Gemini, Dialect::CohereChat);
         let talk = Endpoint::ChatCompletions;
         for (spoken, built_in, asked, expected) in [
             (&[chat, responses][..], false, (chat, talk), Some((chat, talk))),
@@ -78,13 +80,21 @@ mod tests {
             ),
             (&[chat, responses], false, (messages, Endpoint::Messages), Some((chat, talk))),
             (&[messages], false, (chat, talk), Some((messages, Endpoint::Messages))),
-            (&[messages], false, (Dialect::Gemini, talk), Some((messages, Endpoint::Messages))),
-            // Only conversations cross.
+            (&[messages], false, (gemini, talk), Some((messages, Endpoint::Messages))),
+            // Not everything crosses, and not everywhere.
             (&[messages], false, (chat, Endpoint::Embeddings), None),
             (&[chat], false, (messages, Endpoint::CountTokens), None),
+            (
+                &[chat, gemini],
+                false,
+                (messages, Endpoint::CountTokens),
+                Some((gemini, Endpoint::CountTokens)),
+            ),
+            (&[chat], false, (cohere, Endpoint::Embeddings), Some((chat, Endpoint::Embeddings))),
+            (&[cohere], false, (chat, Endpoint::Moderations), None),
             (&[chat], false, (chat, Endpoint::Embeddings), Some((chat, Endpoint::Embeddings))),
             (&[chat], true, (responses, Endpoint::Responses), Some((chat, talk))),
-            (&[chat], true, (chat, Endpoint::Embeddings), Some((chat, Endpoint::Embeddings))),
+            (&[chat], true, (chat, Endpoint::Embeddings), None),
         ] {
             let snapshot = snapshot(spoken, built_in);
             let provider = snapshot.providers.get("p").unwrap();

@@ -14,6 +14,8 @@ use crate::losses::{Thing, Unsupported, Words};
 use bytes::Bytes;
 use keyway_proto::snapshot::v1::Dialect;
 
+pub(crate) use request::decode_unlimited;
+
 /// The codec.
 #[derive(Debug)]
 pub(crate) struct AnthropicMessages;

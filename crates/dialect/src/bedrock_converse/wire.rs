@@ -134,7 +134,14 @@ pub(super) fn spelling(thing: Thing) -> &'static str {
         | Thing::OtherPart
         | Thing::CustomCall
         | Thing::Extra
-        | Thing::NeededExtra => "",
+        | Thing::NeededExtra
+        | Thing::Operation
+        | Thing::TokenInput
+        | Thing::ManyInputs
+        | Thing::NumberForm
+        | Thing::Task
+        | Thing::Truncation
+        | Thing::DocumentTokens => "",
     }
 }
 

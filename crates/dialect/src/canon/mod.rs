@@ -29,9 +29,10 @@ mod tests;
 
 pub use event::{Delta, Event, Head};
 pub use fold::{Fold, unfold};
+pub use keyway_snapshot::Effort;
 pub use part::{Block, CacheMark, Citation, Document, Media, Part, Reasoning, Sound, Source};
 pub use raw::{Extra, Raw};
-pub use request::{Effort, Format, Logprobs, Request, Role, Sampling, Thinking, ThinkingMode, Turn};
+pub use request::{Format, Logprobs, Request, Role, Sampling, Thinking, ThinkingMode, Turn};
 pub use response::{Choice, Response, Stop, StopReason};
 pub use seal::{Seal, SealKind};
 pub(crate) use sequence::Sequence;

@@ -141,6 +141,21 @@ pub struct CacheMark {
     pub ttl_seconds: Option<u32>,
 }
 
+// === impl Source ===
+
+impl Source {
+    /// What an address says: a data URI is bytes in the body.
+    #[must_use]
+    pub fn of_url(url: String) -> Self {
+        match url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
+            Some((media_type, data)) => {
+                Self::Inline { media_type: media_type.to_owned(), data: data.to_owned() }
+            }
+            None => Self::Url(url),
+        }
+    }
+}
+
 // === impl Block ===
 
 impl Block {

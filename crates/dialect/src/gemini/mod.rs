@@ -23,6 +23,8 @@ use crate::usage::Usage;
 use bytes::Bytes;
 use keyway_proto::snapshot::v1::Dialect;
 
+pub(crate) use wire::fields as camel_fields;
+
 /// What a `usageMetadata` counts; none if it counts nothing or nonsense.
 pub(crate) fn usage(object: &[u8]) -> Option<Usage> {
     usage::read(Value::parse(object).ok()?)

@@ -97,13 +97,20 @@ pub(super) fn spelling(thing: Thing) -> &'static str {
         | Thing::OtherPart
         | Thing::CustomCall
         | Thing::Extra
-        | Thing::NeededExtra => "",
+        | Thing::NeededExtra
+        | Thing::Operation
+        | Thing::TokenInput
+        | Thing::ManyInputs
+        | Thing::NumberForm
+        | Thing::Task
+        | Thing::Truncation
+        | Thing::DocumentTokens => "",
     }
 }
 
 /// The members of one of the dialect's own objects. Schemas, arguments and results are the caller's and are read as
 /// they are.
-pub(super) fn fields(value: Value<'_>) -> Result<Fields<'_>, Malformed> {
+pub(crate) fn fields(value: Value<'_>) -> Result<Fields<'_>, Malformed> {
     value.fields()?.renamed(camel)
 }
 

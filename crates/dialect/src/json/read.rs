@@ -115,6 +115,11 @@ impl<'a> Value<'a> {
         self.read("must be a number")
     }
 
+    /// A number as it was written.
+    pub(crate) fn number_text(self) -> Result<Raw, Malformed> {
+        self.number().map(|_| self.raw())
+    }
+
     pub(crate) fn fields(self) -> Result<Fields<'a>, Malformed> {
         Fields::of(self)
     }

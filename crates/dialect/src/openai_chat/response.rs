@@ -1,6 +1,6 @@
 //! Whole replies, both ways.
 
-use super::wire::{DIALECT, detail, finish_reason, said, source, stop, tier, write_detail};
+use super::wire::{DIALECT, detail, finish_reason, said, stop, tier, write_detail};
 use crate::canon::{
     Block, Call, CallKind, Choice, Citation, Media, Part, Raw, Reasoning, Response, Seal, SealKind, Sound,
     Source, Stop,
@@ -128,7 +128,7 @@ fn sound(mut fields: Fields<'_>) -> Result<Part, Malformed> {
 /// Pictures in answers, as relatives send them.
 fn image(mut fields: Fields<'_>) -> Result<Part, Malformed> {
     let url = fields.need("image_url", |value| value.fields()?.need("url", Value::text))?;
-    Ok(Part::Image(Media { source: source(url), detail: None }))
+    Ok(Part::Image(Media { source: Source::of_url(url), detail: None }))
 }
 
 fn call(mut fields: Fields<'_>) -> Result<Part, Malformed> {

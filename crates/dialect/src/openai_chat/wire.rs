@@ -1,9 +1,8 @@
 //! Words of the dialect: fields, roles, reasons, data URIs, thoughts.
 
-use crate::canon::{Reasoning, Seal, SealKind, Source, Stop, StopReason};
+use crate::canon::{Reasoning, Seal, SealKind, Stop, StopReason};
 use crate::json::{Fields, Json, Malformed, Value};
 use crate::losses::Thing;
-use crate::quirk::ReasoningField;
 use keyway_proto::snapshot::v1::Dialect;
 
 pub(super) const DIALECT: Dialect = Dialect::OpenaiChat;
@@ -68,7 +67,14 @@ pub(super) fn spelling(thing: Thing) -> &'static str {
         | Thing::OtherPart
         | Thing::ResultMedia
         | Thing::Extra
-        | Thing::NeededExtra => "",
+        | Thing::NeededExtra
+        | Thing::Operation
+        | Thing::TokenInput
+        | Thing::ManyInputs
+        | Thing::NumberForm
+        | Thing::Task
+        | Thing::Truncation
+        | Thing::DocumentTokens => "",
     }
 }
 
@@ -106,17 +112,6 @@ pub(super) fn tier(said: &str) -> Option<&'static str> {
     const TIERS: [&str; 6] = ["auto", "default", "flex", "scale", "priority", "fast"];
     let word = if said.eq_ignore_ascii_case("standard") { "default" } else { said };
     TIERS.into_iter().find(|tier| word.eq_ignore_ascii_case(tier))
-}
-
-/// A data URI as inline bytes, anything else as an address.
-pub(super) fn source(url: String) -> Source {
-    let inline = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
-    match inline {
-        Some((media_type, data)) => {
-            Source::Inline { media_type: media_type.to_owned(), data: data.to_owned() }
-        }
-        None => Source::Url(url),
-    }
 }
 
 /// One entry of `reasoning_details`.
@@ -176,13 +171,4 @@ pub(super) fn said(value: Value<'_>) -> Result<Vec<(bool, String)>, Malformed> {
         Ok((false, part.text("text")?.unwrap_or_default()))
     })?;
     Ok(pieces.into_iter().filter(|(_, text)| !text.is_empty()).collect())
-}
-
-/// The name of a field for thoughts.
-pub(super) const fn reasoning_field(field: ReasoningField) -> &'static str {
-    match field {
-        ReasoningField::ReasoningContent => "reasoning_content",
-        ReasoningField::Reasoning => "reasoning",
-        ReasoningField::Details => "reasoning_details",
-    }
 }

@@ -1,6 +1,6 @@
 //! Words of the dialect: fields, reasons, sealed thoughts, cache lives.
 
-use crate::canon::{Effort, Seal, SealKind, Source, Stop, StopReason, Thinking, ThinkingMode};
+use crate::canon::{Effort, Seal, SealKind, Stop, StopReason, Thinking, ThinkingMode};
 use crate::losses::Thing;
 use keyway_proto::snapshot::v1::Dialect;
 
@@ -92,7 +92,14 @@ pub(super) fn spelling(thing: Thing) -> &'static str {
         | Thing::OtherPart
         | Thing::CustomCall
         | Thing::Extra
-        | Thing::NeededExtra => "",
+        | Thing::NeededExtra
+        | Thing::Operation
+        | Thing::TokenInput
+        | Thing::ManyInputs
+        | Thing::NumberForm
+        | Thing::Task
+        | Thing::Truncation
+        | Thing::DocumentTokens => "",
     }
 }
 
@@ -122,17 +129,6 @@ pub(super) fn status(stop: &Stop) -> (&'static str, Option<&'static str>) {
         | StopReason::Call
         | StopReason::Refused
         | StopReason::Other => ("completed", None),
-    }
-}
-
-/// A data URI as inline bytes, anything else as an address.
-pub(super) fn source(url: String) -> Source {
-    let inline = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
-    match inline {
-        Some((media_type, data)) => {
-            Source::Inline { media_type: media_type.to_owned(), data: data.to_owned() }
-        }
-        None => Source::Url(url),
     }
 }
 

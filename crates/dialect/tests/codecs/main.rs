@@ -7,6 +7,8 @@ mod fixtures;
 #[cfg(test)]
 mod ground;
 #[cfg(test)]
+mod operations;
+#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod specimens;

@@ -180,6 +180,14 @@ pub(crate) fn add(thing: Thing, request: &mut Request) -> bool {
             turns.push(result(vec![Block::text("seen"), Block::new(image(inline("image/png")))]));
         }
         Thing::Extra => request.extra.push(extra("later_setting")),
+        // Conversations have none of these; tests of operations do.
+        Thing::Operation
+        | Thing::TokenInput
+        | Thing::ManyInputs
+        | Thing::NumberForm
+        | Thing::Task
+        | Thing::Truncation
+        | Thing::DocumentTokens => return false,
         Thing::NeededExtra => {
             let needed = codec(origin).and_then(|codec| codec.needed().first());
             let Some(name) = needed else { return false };

@@ -81,6 +81,9 @@ pub struct Provider {
     /// Of keys that are charged otherwise than the provider's price says.
     #[prost(message, repeated, tag = "10")]
     pub key_prices: ::prost::alloc::vec::Vec<KeyPrice>,
+    /// What single models do differently: each whose pattern fits is laid over the surface's and the offer's, in order.
+    #[prost(message, repeated, tag = "11")]
+    pub model_quirks: ::prost::alloc::vec::Vec<ModelQuirks>,
 }
 /// What one key is charged, whichever its version.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -113,6 +116,96 @@ pub struct Surface {
     /// Instead of the provider's.
     #[prost(message, optional, tag = "6")]
     pub auth: ::core::option::Option<Auth>,
+    #[prost(message, optional, tag = "7")]
+    pub quirks: ::core::option::Option<Quirks>,
+}
+/// What a provider or one of its models does differently from its dialect. Used only where dialects are crossed. What is
+/// absent is not said: what is wider holds, and at last the dialect's own documents. For each field's meaning see
+/// crates/snapshot/src/quirk.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Quirks {
+    #[prost(uint64, optional, tag = "1")]
+    pub max_output_tokens: ::core::option::Option<u64>,
+    #[prost(bool, optional, tag = "2")]
+    pub old_max_tokens: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "3")]
+    pub no_developer_role: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "4")]
+    pub tool_choice_any: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "5")]
+    pub no_tool_choice: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "6")]
+    pub no_parallel_calls: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "7")]
+    pub no_strict: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "8")]
+    pub no_json_schema: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "9")]
+    pub no_sampling: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "10")]
+    pub no_penalties: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "11")]
+    pub no_stop: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "12")]
+    pub no_logprobs: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "13")]
+    pub no_logit_bias: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "14")]
+    pub no_choices: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "15")]
+    pub random_seed: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "16")]
+    pub no_user: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "17")]
+    pub no_extras: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "18")]
+    pub short_call_ids: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "19")]
+    pub no_thinking: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "20")]
+    pub thinking_switch: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "21")]
+    pub adaptive_thinking: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "22")]
+    pub thinking_budget: ::core::option::Option<bool>,
+    /// Empty = not said.
+    #[prost(enumeration = "Effort", repeated, tag = "23")]
+    pub efforts: ::prost::alloc::vec::Vec<i32>,
+    #[prost(enumeration = "ReasoningField", tag = "24")]
+    pub reasoning_field: i32,
+    #[prost(bool, optional, tag = "25")]
+    pub signed_calls: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "26")]
+    pub late_system: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "27")]
+    pub no_prefill: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "28")]
+    pub no_image_url: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "29")]
+    pub no_result_media: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "30")]
+    pub no_model_fields: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "31")]
+    pub no_cache_points: ::core::option::Option<bool>,
+    #[prost(enumeration = "CacheMarks", tag = "32")]
+    pub cache_marks: i32,
+    #[prost(bool, optional, tag = "33")]
+    pub no_forced_calls: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "34")]
+    pub thinking_always: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "35")]
+    pub needs_thoughts: ::core::option::Option<bool>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ModelQuirks {
+    /// The provider's own name of a model; `*` stands for any characters.
+    #[prost(string, tag = "1")]
+    pub models: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub quirks: ::core::option::Option<Quirks>,
+    /// Unspecified = every surface.
+    #[prost(enumeration = "Dialect", tag = "3")]
+    pub dialect: i32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EndpointPath {
@@ -163,6 +256,15 @@ pub struct Offer {
     /// Absent = unknown, which is not the same as free.
     #[prost(message, optional, tag = "2")]
     pub price: ::core::option::Option<Price>,
+    /// What its row tells of it: laid over the surface's.
+    #[prost(message, optional, tag = "3")]
+    pub quirks: ::core::option::Option<Quirks>,
+    /// Tokens of prompt and answer together, as lists of models show it; 0 = not known.
+    #[prost(uint64, tag = "4")]
+    pub context_window: u64,
+    /// The kind of call that the model serves, as lists of models show it; unspecified = not known.
+    #[prost(enumeration = "Endpoint", tag = "5")]
+    pub serves: i32,
 }
 /// What requests to one model cost. Which rates hold: a scheduled price whose day has come stands in for everything else;
 /// then the service tier that the reply names; then the hours of the day; else `rates` and `tiers`.
@@ -475,6 +577,122 @@ impl Endpoint {
             "ENDPOINT_RERANK" => Some(Self::Rerank),
             "ENDPOINT_INVOKE" => Some(Self::Invoke),
             "ENDPOINT_EMBEDDINGS_BATCH" => Some(Self::EmbeddingsBatch),
+            _ => None,
+        }
+    }
+}
+/// How hard a model tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Effort {
+    Unspecified = 0,
+    None = 1,
+    Minimal = 2,
+    Low = 3,
+    Medium = 4,
+    High = 5,
+    Xhigh = 6,
+    Max = 7,
+}
+impl Effort {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "EFFORT_UNSPECIFIED",
+            Self::None => "EFFORT_NONE",
+            Self::Minimal => "EFFORT_MINIMAL",
+            Self::Low => "EFFORT_LOW",
+            Self::Medium => "EFFORT_MEDIUM",
+            Self::High => "EFFORT_HIGH",
+            Self::Xhigh => "EFFORT_XHIGH",
+            Self::Max => "EFFORT_MAX",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "EFFORT_UNSPECIFIED" => Some(Self::Unspecified),
+            "EFFORT_NONE" => Some(Self::None),
+            "EFFORT_MINIMAL" => Some(Self::Minimal),
+            "EFFORT_LOW" => Some(Self::Low),
+            "EFFORT_MEDIUM" => Some(Self::Medium),
+            "EFFORT_HIGH" => Some(Self::High),
+            "EFFORT_XHIGH" => Some(Self::Xhigh),
+            "EFFORT_MAX" => Some(Self::Max),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ReasoningField {
+    /// Not said.
+    Unspecified = 0,
+    /// Thoughts are not sent back.
+    None = 1,
+    ReasoningContent = 2,
+    Reasoning = 3,
+    ReasoningDetails = 4,
+}
+impl ReasoningField {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "REASONING_FIELD_UNSPECIFIED",
+            Self::None => "REASONING_FIELD_NONE",
+            Self::ReasoningContent => "REASONING_FIELD_REASONING_CONTENT",
+            Self::Reasoning => "REASONING_FIELD_REASONING",
+            Self::ReasoningDetails => "REASONING_FIELD_REASONING_DETAILS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "REASONING_FIELD_UNSPECIFIED" => Some(Self::Unspecified),
+            "REASONING_FIELD_NONE" => Some(Self::None),
+            "REASONING_FIELD_REASONING_CONTENT" => Some(Self::ReasoningContent),
+            "REASONING_FIELD_REASONING" => Some(Self::Reasoning),
+            "REASONING_FIELD_REASONING_DETAILS" => Some(Self::ReasoningDetails),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CacheMarks {
+    /// Not said.
+    Unspecified = 0,
+    /// None are sent.
+    None = 1,
+    Breakpoint = 2,
+    Control = 3,
+}
+impl CacheMarks {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CACHE_MARKS_UNSPECIFIED",
+            Self::None => "CACHE_MARKS_NONE",
+            Self::Breakpoint => "CACHE_MARKS_BREAKPOINT",
+            Self::Control => "CACHE_MARKS_CONTROL",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CACHE_MARKS_UNSPECIFIED" => Some(Self::Unspecified),
+            "CACHE_MARKS_NONE" => Some(Self::None),
+            "CACHE_MARKS_BREAKPOINT" => Some(Self::Breakpoint),
+            "CACHE_MARKS_CONTROL" => Some(Self::Control),
             _ => None,
         }
     }

@@ -8,9 +8,15 @@ use crate::canon::{
 use crate::json::{Fields, Malformed, Value};
 
 pub(crate) fn decode(body: &[u8]) -> Result<Request, Malformed> {
+    let request = decode_unlimited(body)?;
+    if request.max_tokens.is_none() { Err(Malformed::missing("max_tokens")) } else { Ok(request) }
+}
+
+/// The same without a limit of the answer, as requests for a count of tokens have it.
+pub(crate) fn decode_unlimited(body: &[u8]) -> Result<Request, Malformed> {
     let mut fields = Value::parse(body)?.fields()?;
     let mut request = Request::new(DIALECT, fields.need("model", Value::text)?);
-    request.max_tokens = Some(fields.need("max_tokens", Value::count)?);
+    request.max_tokens = fields.count("max_tokens")?;
     let system = fields.with("system", blocks::content)?;
     request.turns.extend(system.map(|blocks| Turn::new(Role::System, blocks)));
     request.turns.extend(fields.need("messages", |list| list.each(turn))?);

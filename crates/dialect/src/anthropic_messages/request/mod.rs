@@ -7,4 +7,5 @@ mod messages;
 mod settings;
 
 pub(super) use decode::decode;
+pub(crate) use decode::decode_unlimited;
 pub(super) use encode::encode;

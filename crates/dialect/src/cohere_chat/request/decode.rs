@@ -133,7 +133,7 @@ fn block(value: Value<'_>, mut fields: Fields<'_>) -> Result<Block, Malformed> {
         }
         "image_url" => fields.need("image_url", |value| {
             let mut image = value.fields()?;
-            let source = source(image.need("url", Value::text)?);
+            let source = Source::of_url(image.need("url", Value::text)?);
             let detail = image.text("detail")?;
             image.leave("image_url", &mut extra);
             Ok(Part::Image(Media { source, detail }))
@@ -149,17 +149,6 @@ fn block(value: Value<'_>, mut fields: Fields<'_>) -> Result<Block, Malformed> {
     };
     extra.extend(fields.rest());
     Ok(Block { part, cache: None, at: None, extra })
-}
-
-/// A data URI as inline bytes, anything else as an address.
-fn source(url: String) -> Source {
-    let inline = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
-    match inline {
-        Some((media_type, data)) => {
-            Source::Inline { media_type: media_type.to_owned(), data: data.to_owned() }
-        }
-        None => Source::Url(url),
-    }
 }
 
 fn result(fields: &mut Fields<'_>) -> Result<Block, Malformed> {

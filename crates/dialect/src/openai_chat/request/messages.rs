@@ -1,6 +1,6 @@
 //! Turns as messages: results of tools become messages of their own, thoughts go back to their maker only.
 
-use super::super::wire::{CACHE_LIVES, DIALECT, reasoning_field, write_detail};
+use super::super::wire::{CACHE_LIVES, DIALECT, write_detail};
 use crate::canon::{Block, CacheMark, Call, CallKind, Part, Reasoning, Request, Role, ToolResult, Turn};
 use crate::codec::Target;
 use crate::json::Json;
@@ -319,7 +319,7 @@ impl Pen<'_, '_, '_> {
             self.json.close_list();
         } else {
             let all: String = own.iter().map(|(thought, _)| thought.text.as_str()).collect();
-            self.json.member(reasoning_field(field), &all);
+            self.json.member(field.as_str(), &all);
         }
         Ok(())
     }

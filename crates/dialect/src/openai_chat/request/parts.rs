@@ -1,6 +1,6 @@
 //! Parts of messages: content, cache marks and thoughts.
 
-use super::super::wire::{CACHE_LIVES, DIALECT, Detail, detail, source};
+use super::super::wire::{CACHE_LIVES, DIALECT, Detail, detail};
 use crate::canon::{Block, CacheMark, Document, Media, Part, Reasoning, Source};
 use crate::json::{Fields, Malformed, Value};
 
@@ -26,8 +26,10 @@ fn block(value: Value<'_>, mut fields: Fields<'_>) -> Result<Block, Malformed> {
         "refusal" => Part::Refusal(fields.need("refusal", Value::text)?),
         "image_url" => fields.need("image_url", |value| {
             let mut image = value.fields()?;
-            let media =
-                Media { source: source(image.need("url", Value::text)?), detail: image.text("detail")? };
+            let media = Media {
+                source: Source::of_url(image.need("url", Value::text)?),
+                detail: image.text("detail")?,
+            };
             image.leave("image_url", &mut extra);
             Ok(Part::Image(media))
         })?,
@@ -59,7 +61,7 @@ fn document(file: &mut Fields<'_>) -> Result<Document, Malformed> {
     let source = match (file.text("file_id")?, file.text("file_data")?) {
         (Some(id), _) => Source::File(id),
         // Some send the bytes without saying what they are; documents are PDF then.
-        (None, Some(data)) => match source(data) {
+        (None, Some(data)) => match Source::of_url(data) {
             Source::Url(data) if !data.contains("://") => {
                 Source::Inline { media_type: "application/pdf".to_owned(), data }
             }

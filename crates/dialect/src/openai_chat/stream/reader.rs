@@ -270,7 +270,7 @@ impl Reading {
 
     /// Pictures come whole, each in one chunk.
     fn image(&mut self, choice: u32, image: Image, at: usize, out: &mut Vec<Event>) -> Result<(), Broken> {
-        let Source::Inline { media_type, data } = wire::source(image.image_url.url) else { return Ok(()) };
+        let Source::Inline { media_type, data } = Source::of_url(image.image_url.url) else { return Ok(()) };
         let key = Key::Image(at);
         self.sequence.piece((choice, key), || Head::Image { media_type }, Some(Delta::Text(data)), out)?;
         self.sequence.close(choice, &key, out)

@@ -1,7 +1,7 @@
 //! Parts of messages and of tools' results: text, pictures, files, refusals, with their cache marks and sources.
 
 use super::super::response::citation;
-use super::super::wire::{CACHE_LIVES, DIALECT, source};
+use super::super::wire::{CACHE_LIVES, DIALECT};
 use crate::canon::{Block, CacheMark, Document, Extra, Media, Part, Source};
 use crate::json::{Fields, Malformed, Value};
 
@@ -41,7 +41,7 @@ fn block(value: Value<'_>, mut fields: Fields<'_>) -> Result<Block, Malformed> {
 
 fn image(fields: &mut Fields<'_>) -> Result<Source, Malformed> {
     match (fields.text("image_url")?, fields.text("file_id")?) {
-        (Some(url), _) => Ok(source(url)),
+        (Some(url), _) => Ok(Source::of_url(url)),
         (None, Some(id)) => Ok(Source::File(id)),
         (None, None) => Err(Malformed::new("image_url or file_id is required")),
     }
@@ -52,7 +52,7 @@ fn document(fields: &mut Fields<'_>) -> Result<Document, Malformed> {
     let (data, url) = (fields.text("file_data")?, fields.text("file_url")?);
     let source = match (data, url, fields.text("file_id")?) {
         // Some send the bytes without saying what they are; documents are PDF then.
-        (Some(data), _, _) => match source(data) {
+        (Some(data), _, _) => match Source::of_url(data) {
             Source::Url(data) => Source::Inline { media_type: "application/pdf".to_owned(), data },
             source => source,
         },
