@@ -72,10 +72,14 @@ impl fmt::Display for Place {
     }
 }
 
-/// Runs all six scripts at once, each to all `targets`, which are `DIALECT=PROVIDER`, separated by commas.
-pub async fn play(targets: &str, prepared: impl Fn(Script) -> Script) -> Outcome<Vec<Cell>> {
+/// Runs scripts of `tests/sdk` at once, each to all `targets`, which are `DIALECT=PROVIDER`, separated by commas.
+pub async fn play(
+    scripts: &[&str],
+    targets: &str,
+    prepared: impl Fn(Script) -> Script,
+) -> Outcome<Vec<Cell>> {
     let mut running = Vec::new();
-    for (_, script) in DIALECTS {
+    for script in scripts {
         let script = prepared(Script::new(script)?.arg(targets));
         running.push(tokio::task::spawn_blocking(move || script.run()));
     }

@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{DIALECTS, Place, Verdict};
+use super::{Cell, Place, Verdict};
 
-/// Thirty-six rows and a column a scenario, in the order in which they were played.
+/// A row a pair and a column a scenario, in the order in which they were played.
 #[must_use]
-pub fn table(verdicts: &BTreeMap<Place, Verdict>, scenarios: &[String]) -> String {
-    let mut out = String::from("\nfrom to (● whole, ○ with a stated loss, ✗ wrong)\n");
+pub fn table(cells: &[Cell], verdicts: &BTreeMap<Place, Verdict>) -> String {
+    let scenarios = distinct(cells, |place| place.scenario.as_str());
+    let mut out = String::from("\n● whole, ○ with a stated loss, ✗ wrong\n");
     for (number, scenario) in scenarios.iter().enumerate() {
-        let _infallible = writeln!(out, "{:>38}{}{scenario}", "", "│".repeat(number));
+        let _infallible = writeln!(out, "{:>42}{}{scenario}", "", "│".repeat(number));
     }
-    for (caller, target) in DIALECTS.iter().flat_map(|from| DIALECTS.iter().map(move |to| (from.0, to.0))) {
-        let of = |scenario: &String| {
-            let (caller, target, scenario) = (caller.to_owned(), target.to_owned(), scenario.clone());
+    for (caller, target) in distinct(cells, |place| (place.caller.as_str(), place.target.as_str())) {
+        let of = |scenario: &&str| {
+            let (caller, target, scenario) = (caller.to_owned(), target.to_owned(), (*scenario).to_owned());
             match verdicts.get(&Place { caller, target, scenario }) {
                 Some(Verdict::Whole) => '●',
                 Some(Verdict::Stated) => '○',
@@ -24,7 +25,17 @@ pub fn table(verdicts: &BTreeMap<Place, Verdict>, scenarios: &[String]) -> Strin
         };
         let marks: String = scenarios.iter().map(of).collect();
         let good = marks.chars().filter(|mark| matches!(mark, '●' | '○')).count();
-        let _infallible = writeln!(out, "{caller:<18} {target:<18} {marks} {good}/{}", scenarios.len());
+        let _infallible = writeln!(out, "{caller:<20} → {target:<18} {marks} {good}/{}", scenarios.len());
     }
     out
+}
+
+fn distinct<'a, T: PartialEq>(cells: &'a [Cell], of: impl Fn(&'a Place) -> T) -> Vec<T> {
+    let mut all = Vec::new();
+    for value in cells.iter().map(|cell| of(&cell.place)) {
+        if !all.contains(&value) {
+            all.push(value);
+        }
+    }
+    all
 }
