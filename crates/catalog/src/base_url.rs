@@ -1,7 +1,7 @@
 //! Where a provider's dialects are, given its catalogue row and what the user wrote. A catalogue base is used as written;
 //! a key never goes to another origin than the row's, or, where the user named one, than the user's.
 
-use crate::provider::{Auth, Endpoint, Kind, Provider, Surface};
+use crate::provider::{Auth, Endpoint, Kind, Probe, Provider, Surface};
 use crate::quirk::Quirks;
 use keyway_proto::snapshot::v1::{self as wire, Dialect, StreamEnd};
 use std::collections::BTreeMap;
@@ -124,7 +124,12 @@ fn built_in(
 fn chosen(row: &Provider, dialect: Option<Dialect>) -> Vec<(ResolvedSurface, Base)> {
     let whole = |surface: &Surface| {
         let base = Base::parse(surface.base_url.as_deref()?).ok()?;
-        Some((ResolvedSurface::of(surface, base.text()), base))
+        let mut resolved = ResolvedSurface::of(surface, base.text());
+        // The list of models is asked for to try a key, and for nothing else.
+        if let Probe::Get(path) = &row.probe {
+            resolved.paths.insert(Endpoint::Models, path.clone());
+        }
+        Some((resolved, base))
     };
     let Some(dialect) = dialect else {
         return row.surfaces.iter().filter_map(whole).collect();

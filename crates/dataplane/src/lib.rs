@@ -14,6 +14,7 @@ mod lease;
 mod listen;
 mod meter;
 mod models;
+mod oauth;
 mod observe;
 mod open;
 mod ops;

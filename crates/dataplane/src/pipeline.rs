@@ -14,13 +14,15 @@ use crate::{
     refusal::{Attempted, Refusal},
     reply::ReplyBody,
     route::{self, Step, Tried, choose},
+    sigv4::Claim,
+    sync::State,
     translate::{self, Crossing},
     worker::Worker,
 };
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use hyper::body::Incoming;
-use keyway_snapshot::Endpoint;
+use keyway_snapshot::{Client, Endpoint};
 use std::{borrow::Cow, cell::OnceCell, net::IpAddr, rc::Rc, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -74,19 +76,23 @@ async fn stages(
     }
     // Before the body is read: a stranger costs us a head.
     let now_unix = worker.since_epoch(tally.started).as_secs();
-    let (client, token) = match auth::client(&state.snapshot, &head.headers, &head.uri, now_unix) {
-        Ok(client) => client,
+    let admitted = match auth::client(&state.snapshot, &head.headers, &head.uri, now_unix) {
+        Ok(admitted) => admitted,
         Err(refusal) => {
             worker.strangers.delay(peer, worker.millis(tally.started)).await;
             return Err(refusal);
         }
     };
-    tally.story.client = Some(std::sync::Arc::clone(&client));
+    let auth::Admitted { client, token, claim } = admitted;
+    tally.story.client = claim.is_none().then(|| Arc::clone(&client));
     tally.story.snapshot = state.snapshot.version;
     let called = match ingress::endpoint(&head.method, head.uri.path())? {
         Asked::Call(called) => called,
         Asked::Models(id) => {
             tally.story.endpoint = Endpoint::Models;
+            if let Some(claim) = &claim {
+                Box::pin(prove(worker, peer, (&state, claim, &client), (&head, &[]), tally)).await?;
+            }
             return models::list(&state.snapshot, &client, &head, id.as_deref()).map(Served::Own);
         }
     };
@@ -97,6 +103,9 @@ async fn stages(
     let mut held = worker.budget.open(settings.bodies_in_flight_limit);
     let body = ingress::read(&head.headers, body, settings.body_limit, &mut held).await?;
     tally.unread = false;
+    if let Some(claim) = &claim {
+        Box::pin(prove(worker, peer, (&state, claim, &client), (&head, &body), tally)).await?;
+    }
     tally.story.request_bytes = body.len() as u64;
     // Door 1: a shallow scan, so that a body in the target's own dialect is never decoded.
     let shape = ingress::shape(&head.headers, &body, &called)?;
@@ -133,6 +142,22 @@ async fn stages(
     attempts(worker, &call, retries.unwrap_or(RETRIES), tally)
         .await
         .map(|parts| Served::Answer(Box::new(parts)))
+}
+
+/// A signature is over the body, so that who made it is known only with it.
+async fn prove(
+    worker: &Worker,
+    peer: IpAddr,
+    (state, claim, client): (&State, &Claim, &Arc<Client>),
+    (head, body): (&Parts, &[u8]),
+    tally: &mut Tally,
+) -> Result<(), Refusal> {
+    if let Err(refusal) = auth::signature(&state.snapshot, claim, head, body) {
+        worker.strangers.delay(peer, worker.millis(tally.started)).await;
+        return Err(refusal);
+    }
+    tally.story.client = Some(Arc::clone(client));
+    Ok(())
 }
 
 /// Tries until an answer comes. Nothing has gone out to the caller before.

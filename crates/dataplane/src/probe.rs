@@ -56,6 +56,7 @@ async fn call(
     let (request, origin, _lease) = match secret {
         Some(secret) => {
             let ways = Ways::of(provider, &secret);
+            ways.ready(connector).await.map_err(|why| why.to_string())?;
             let (request, origin) = request(provider, |surface| ways.at(surface), secret.expose())?;
             (request, origin, None)
         }
@@ -63,6 +64,7 @@ async fn call(
             let id = format!("{}/{}/{}", probe.provider, probe.key, probe.version);
             let key = state.keyring.find(&probe.provider, &id).ok_or("no such key version here")?;
             let lease = key.lease(Take::Probe).ok_or("the key version was withdrawn")?;
+            lease.ready(connector).await.map_err(|why| why.to_string())?;
             let (request, origin) = request(provider, |surface| lease.presented(surface), lease.secret())?;
             (request, origin, Some(lease))
         }
@@ -118,8 +120,13 @@ fn request<'a>(
         }
         Presented::SigV4(signer) => {
             let now = clock::since_epoch().as_secs();
-            let signed = signer.sign(("GET", &path, ""), headers, sigv4::hash([]), now);
+            let (path, query) = path.split_once('?').unwrap_or((&path, ""));
+            let signed = signer.sign(("GET", path, query), headers, sigv4::hash([]), now);
             signed.ok_or("the secret does not fit into a header")?;
+        }
+        Presented::Token(tokens) => {
+            let (name, value) = tokens.shown().ok_or("no token")?;
+            headers.insert(name, value);
         }
         Presented::Query(name) => {
             let secret = std::str::from_utf8(secret).map_err(|_| "the secret is not text")?;

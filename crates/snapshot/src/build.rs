@@ -1,7 +1,7 @@
 //! Resources to a typed snapshot: all or nothing.
 
 use crate::{
-    Alias, Client, Clients, Credential, DigestKey, Invalid, Pattern, Price, Provider, Secret, Settings,
+    Alias, Client, Clients, Credential, DigestKey, Invalid, Pair, Pattern, Price, Provider, Secret, Settings,
     Snapshot, Strategy, Target, Timeouts, TokenDigest, Version, resolve::Named, state_hash,
 };
 use foldhash::{HashMap, HashMapExt};
@@ -46,7 +46,7 @@ impl Snapshot {
             names.insert(from.name.as_str().into(), Named::Alias(Arc::new(alias)));
         }
         let credentials = credentials(parts.credentials, &providers)?;
-        let clients = clients(parts.clients)?;
+        let clients = clients(parts.clients, &settings.digest_key)?;
         Ok(Self { version, hash: state_hash(resources), settings, clients, providers, credentials, names })
     }
 }
@@ -188,19 +188,31 @@ fn credentials(
     Ok(by_provider)
 }
 
-fn clients(all: Vec<wire::Client>) -> Result<Clients, Invalid> {
+fn clients(all: Vec<wire::Client>, key: &DigestKey) -> Result<Clients, Invalid> {
     let mut clients = Clients::default();
-    for from in all {
+    for mut from in all {
+        let pairs = std::mem::take(&mut from.sigv4);
         let bad = |field: &str, reason: &str| Invalid::new(Kind::Client, &from.name, field, reason);
         if from.state() == ClientState::Unspecified {
             return Err(bad("state", "unknown state"));
         }
-        let digests = from
+        let mut digests = from
             .token_digests
             .iter()
             .map(|digest| <[u8; 32]>::try_from(digest.as_slice()).map(TokenDigest))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| bad("token_digests", "not 32 bytes"))?;
+        for wire::KeyPair { access_key_id, secret_access_key } in pairs {
+            let secret = Secret::new(secret_access_key.into_bytes());
+            if access_key_id.is_empty() || secret.expose().is_empty() {
+                return Err(bad("sigv4", "half a key pair"));
+            }
+            let digest = key.digest_pair(&access_key_id, secret.expose());
+            digests.push(digest);
+            if !clients.pair(&access_key_id, Pair { digest, secret }) {
+                return Err(bad("sigv4.access_key_id", "two clients hold the same access key"));
+            }
+        }
         let models = (!from.all_models).then(|| from.models.iter().map(|text| Pattern::new(text)).collect());
         let client = Client {
             state: from.state(),

@@ -21,7 +21,7 @@ mod version;
 mod tests;
 
 pub use auth::{Auth, OAuth, SigV4};
-pub use client::{Client, Clients, DigestKey, Pattern, TokenDigest};
+pub use client::{Client, Clients, DigestKey, Pair, Pattern, TokenDigest};
 pub use hash::{StateHash, state_hash};
 pub use invalid::Invalid;
 pub use keyway_proto::snapshot::v1::{

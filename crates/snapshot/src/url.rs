@@ -207,6 +207,14 @@ impl Template {
 // === impl Origin ===
 
 impl Origin {
+    /// Of a URL that belongs to no provider.
+    ///
+    /// # Errors
+    /// What is wrong with the URL.
+    pub fn of(uri: &Uri) -> Result<Self, &'static str> {
+        Self::build(uri, false)
+    }
+
     pub(crate) fn build(uri: &Uri, private_network: bool) -> Result<Self, &'static str> {
         let tls = match uri.scheme_str() {
             Some("https") => true,

@@ -222,6 +222,7 @@ pub(super) static ROUTES: &[Route] = &[
     route!(Post "/clients/{name}/disable", ConfigWrite, TeamOfClient, nothing => Written<ClientView>, clients::disable, "Refuse its token from now on").audited("client.disable"),
     route!(Post "/clients/{name}/enable", ConfigWrite, TeamOfClient, nothing => Written<ClientView>, clients::enable, "Take its token again").audited("client.enable"),
     route!(Post "/clients/{name}/rotate", SecretsWrite, TeamOfClient, nothing => clients::NewToken, clients::rotate, "Give it a new token; the old one is refused").audited("client.rotate"),
+    route!(Post "/clients/{name}/key-pair", SecretsWrite, TeamOfClient, nothing => clients::NewPair, clients::key_pair, "Give it a new key pair for SigV4; the old one is refused").audited("client.key_pair"),
 
     route!(Get "/teams", ConfigRead, Everyone, nothing => Vec<TeamView>, resources::list_teams, "Teams").for_teams(),
     route!(Get "/teams/{name}", ConfigRead, Team, nothing => TeamView, resources::show_team, "One team"),

@@ -3,7 +3,7 @@
 use super::{answer::Note, quirks};
 use crate::{
     Outcome, Plane,
-    resource::{Body, Change, Held, KeyDocument, KeyState, KeyVersion, Made, Proof, Shown},
+    resource::{Body, Change, Held, KeyDocument, KeyState, KeyVersion, Made, MadePair, Proof, Shown},
     vault::short,
 };
 use keyway_config::{Client, Model, Percent, Price, Provider, Team};
@@ -168,6 +168,12 @@ impl From<&Shown> for OneTime {
     }
 }
 
+impl From<&MadePair> for OneTime {
+    fn from(made: &MadePair) -> Self {
+        Self(made.secret.expose().to_owned())
+    }
+}
+
 impl fmt::Debug for OneTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("OneTime(..)")
@@ -307,7 +313,7 @@ impl TeamView {
 
 impl ClientView {
     pub(super) fn new(name: &str, held: &Held) -> Option<Self> {
-        let Body::Client { spec, digests } = &held.document.body else { return None };
+        let Body::Client { spec, digests, .. } = &held.document.body else { return None };
         let state = if spec.disabled { "disabled" } else { "enabled" };
         let head = Head::new(name, held);
         Some(Self { head, state, tokens: digests.len(), spec: Client::clone(spec) })

@@ -10,7 +10,7 @@ mod quirk;
 mod tests;
 
 use crate::{
-    resource::{Body, KeyDocument, KeyState, Refusal},
+    resource::{Body, KeyDocument, KeyState, PairDocument, Refusal},
     vault::SecretId,
 };
 pub(crate) use origins::{origin, origins, origins_in};
@@ -106,11 +106,26 @@ impl Compiler<'_> {
                 all
             }
             Body::Model(spec) => vec![resource(Kind::Model, name.to_owned(), &model(name, spec))],
-            Body::Client { spec, digests } => {
-                vec![resource(Kind::Client, name.to_owned(), &client(name, spec, digests)?)]
+            Body::Client { spec, digests, pair } => {
+                let mut client = client(name, spec, digests)?;
+                client.sigv4.extend(self.pair(name, spec, pair.as_ref()));
+                let made = match client.sigv4.is_empty() {
+                    true => resource(Kind::Client, name.to_owned(), &client),
+                    false => secret_resource(Kind::Client, name.to_owned(), &client),
+                };
+                client.sigv4.iter_mut().for_each(|pair| pair.secret_access_key.zeroize());
+                vec![made]
             }
             Body::Team(_) | Body::Section(_) | Body::Operator(_) | Body::Replica(_) => Vec::new(),
         })
+    }
+
+    /// A client's key pair. One whose secret is not what was sealed lets nobody in.
+    fn pair(&self, client: &str, spec: &Client, pair: Option<&PairDocument>) -> Option<wire::KeyPair> {
+        let access_key_id = spec.sigv4.as_ref()?.access_key_id.clone();
+        let secret = (self.secrets)(&pair?.secret_id(client), &BTreeSet::new())?;
+        let secret_access_key = std::str::from_utf8(secret.expose()).ok()?.to_owned();
+        Some(wire::KeyPair { access_key_id, secret_access_key })
     }
 
     /// Every version that replicas are to know. `false`: a secret was withheld, because it was not entered for where

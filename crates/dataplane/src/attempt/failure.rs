@@ -2,6 +2,7 @@
 
 use crate::{
     lease::{Lease, redact},
+    oauth::NoToken,
     open::Cut,
     reply::Source,
     route::Verdict,
@@ -98,6 +99,18 @@ impl Failure {
     }
 }
 
+/// No token was to be had with this key.
+pub(super) fn tokenless(worker: &Worker, lease: &Lease, why: NoToken) -> Failure {
+    match why {
+        NoToken::Refused => {
+            lease.key().health.bench(worker.millis(Instant::now()));
+            let status = Some(StatusCode::UNAUTHORIZED);
+            Failure { verdict: Some(Verdict::Refused), status, reason: "upstream_auth_failed", passed: None }
+        }
+        NoToken::Unreachable => Failure::passing("token_unavailable"),
+    }
+}
+
 /// A reply that is not a success: marks the key, and says what may be tried next.
 pub(super) async fn refused(
     worker: &Rc<Worker>,
@@ -113,6 +126,7 @@ pub(super) async fn refused(
     match status.as_u16() {
         401 => {
             health.bench(now);
+            lease.forget_tokens();
             tracing::warn!(key = &*lease.key().id, "a provider refused a key with 401; benched here");
             failed(Some(Verdict::Refused), "upstream_auth_failed")
         }

@@ -105,7 +105,7 @@ async fn answer(
     }
     let url = surface.url(call.endpoint, call.stream).ok_or_else(|| Failure::broken("endpoint"))?;
     let request = || translate::request(call, &step.target, surface, url, lease);
-    let sent = send::send(worker, call, (step, url), (waits, lease), request).await?;
+    let sent = send::send(worker, call, (step, surface, url), (waits, lease), request).await?;
     let (mut parts, source) = (sent.head, sent.source);
     let status = parts.status;
     if !status.is_success() {

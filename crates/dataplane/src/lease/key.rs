@@ -4,7 +4,11 @@
 //! knowing more of a key costs a request next to nothing.
 
 use super::{Health, Presented, Ways};
-use crate::clock;
+use crate::{
+    clock,
+    oauth::{NoToken, Tokens},
+    upstream::Connector,
+};
 use aws_lc_rs::digest::{Context, SHA256};
 use keyway_proto::fleet::v1::KeyUse;
 use keyway_snapshot::{Credential, CredentialState, Provider, Secret, Surface};
@@ -345,6 +349,27 @@ impl Lease {
         self.key.ways.at(surface)
     }
 
+    /// The tokens that a request to this surface carries, where it carries any.
+    pub(crate) fn tokens(&self, surface: &Surface) -> Option<&Tokens> {
+        match self.presented(surface) {
+            Presented::Token(tokens) => Some(tokens),
+            _ => None,
+        }
+    }
+
+    /// Comes back once every token that may be presented is there.
+    ///
+    /// # Errors
+    /// Why one is not.
+    pub(crate) async fn ready(&self, connector: &Connector) -> Result<(), NoToken> {
+        self.key.ways.ready(connector).await
+    }
+
+    /// The provider did not take the credential: a token that was fetched is not used again.
+    pub(crate) fn forget_tokens(&self) {
+        self.key.ways.forget_tokens();
+    }
+
     /// The secret for a query; empty where there is none.
     pub(crate) fn secret(&self) -> &[u8] {
         self.key.secret.as_ref().map_or(&[], Secret::expose)
@@ -353,7 +378,9 @@ impl Lease {
     /// Whether these bytes hold the secret: what a provider echoes must not reach the caller.
     pub(crate) fn is_in(&self, bytes: &[u8]) -> bool {
         let secret = self.secret();
-        !secret.is_empty() && bytes.len() >= secret.len() && memmem::find(bytes, secret).is_some()
+        let whole =
+            !secret.is_empty() && bytes.len() >= secret.len() && memmem::find(bytes, secret).is_some();
+        whole || self.key.ways.is_token_in(bytes)
     }
 }
 

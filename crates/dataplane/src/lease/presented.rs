@@ -1,6 +1,10 @@
 //! How a secret goes into a request.
 
-use crate::sigv4::Signer;
+use crate::{
+    oauth::{NoToken, Tokens},
+    sigv4::Signer,
+    upstream::Connector,
+};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use keyway_snapshot::{Auth, Dialect, Provider, Secret, Surface};
@@ -14,6 +18,8 @@ pub(crate) enum Presented {
     Query(String),
     /// Signs each request.
     SigV4(Arc<Signer>),
+    /// A token is fetched first.
+    Token(Arc<Tokens>),
 }
 
 /// The same for every surface of a provider.
@@ -51,6 +57,37 @@ impl Ways {
     }
 }
 
+impl Ways {
+    /// Whether these bytes hold a token that was fetched.
+    pub(crate) fn is_token_in(&self, bytes: &[u8]) -> bool {
+        self.tokens().any(|tokens| tokens.is_in(bytes))
+    }
+
+    /// Comes back once every token that may be presented is there.
+    ///
+    /// # Errors
+    /// Why one is not.
+    pub(crate) async fn ready(&self, connector: &Connector) -> Result<(), NoToken> {
+        for tokens in self.tokens() {
+            tokens.ready(connector).await?;
+        }
+        Ok(())
+    }
+
+    /// The provider did not take what was presented.
+    pub(crate) fn forget_tokens(&self) {
+        self.tokens().for_each(|tokens| tokens.forget());
+    }
+
+    fn tokens(&self) -> impl Iterator<Item = &Tokens> {
+        let others = self.others.iter().map(|(_, presented)| presented);
+        [&self.usual].into_iter().chain(others).filter_map(|one| match one {
+            Presented::Token(tokens) => Some(&**tokens),
+            _ => None,
+        })
+    }
+}
+
 // === impl Presented ===
 
 impl Presented {
@@ -61,17 +98,20 @@ impl Presented {
             Auth::Query(name) => Self::Query(name.to_string()),
             Auth::SigV4(scope) => match Signer::of(scope, secret) {
                 Some(signer) => Self::SigV4(Arc::new(signer)),
+                // A pair of which a half is missing must not go out as if it were a key.
+                None if secret.expose().contains(&b':') => Self::Nothing,
                 None => Self::plain(scope.plain.as_ref(), secret),
             },
-            Auth::OAuth(_) => Self::Nothing,
+            Auth::OAuth(oauth) if secret.expose().trim_ascii_start().starts_with(b"{") => {
+                Tokens::of(oauth, secret).map_or(Self::Nothing, |tokens| Self::Token(Arc::new(tokens)))
+            }
+            Auth::OAuth(oauth) => Self::plain(oauth.plain.as_ref(), secret),
         }
     }
 
     /// One API key, where the scheme asks for more.
     fn plain(place: Option<&(HeaderName, Box<str>)>, secret: &Secret) -> Self {
-        // A pair of which a half is missing must not go out as if it were a key.
-        let one = !secret.expose().contains(&b':');
-        place.filter(|_| one).map_or(Self::Nothing, |(name, prefix)| Self::header(name, prefix, secret))
+        place.map_or(Self::Nothing, |(name, prefix)| Self::header(name, prefix, secret))
     }
 
     fn header(name: &HeaderName, prefix: &str, secret: &Secret) -> Self {

@@ -10,7 +10,7 @@ mod signer;
 mod tests;
 
 pub(crate) use canonical::Message;
-pub(crate) use claim::{Claim, Wrong};
+pub(crate) use claim::Claim;
 pub(crate) use instant::Instant;
 pub(crate) use signer::Signer;
 

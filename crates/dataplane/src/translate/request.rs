@@ -131,6 +131,11 @@ fn present(
             let signed = signer.sign(place, headers, hash, clock::since_epoch().as_secs());
             signed.ok_or(Unsendable::Credential)
         }
+        (_, Presented::Token(tokens)) => {
+            let (name, value) = tokens.shown().ok_or(Unsendable::Credential)?;
+            headers.insert(name, value);
+            Ok(())
+        }
         (Auth::None, _) | (_, Presented::Query(_)) => Ok(()),
         (_, Presented::Nothing) => Err(Unsendable::Credential),
     }
