@@ -15,20 +15,21 @@ const TOKEN: &str = "kw-grid-everything-0123456789abcdef";
 const ACCESS_KEY_ID: &str = "KWGRID0123456789ABCD";
 const SECRET_ACCESS_KEY: &str = "kw-grid-secret-access-key-0123456789abcdef";
 
-/// Who serves a dialect: rows of the catalogue, for their auth, and one that has no row. Each speaks its one dialect only,
-/// so that every other caller's request crosses.
-const PROVIDERS: [(&str, &str); 6] = [
-    ("openai-chat", "openai"),
-    ("openai-responses", "responses"),
-    ("anthropic-messages", "anthropic"),
-    ("gemini", "google"),
-    ("bedrock-converse", "bedrock"),
-    ("cohere-chat", "cohere"),
+/// Who serves a dialect: rows of the catalogue, for their auth and their quirks, and one that has no row. Each speaks its
+/// one dialect only, so that every other caller's request crosses. Models' names begin as those of models of today, each
+/// with its quirks.
+const PROVIDERS: [(&str, &str, &str); 6] = [
+    ("openai-chat", "openai", "gpt-5.2."),
+    ("openai-responses", "responses", ""),
+    ("anthropic-messages", "anthropic", "claude-opus-4-6."),
+    ("gemini", "google", "gemini-3-pro."),
+    ("bedrock-converse", "bedrock", "anthropic.claude-sonnet-4-5."),
+    ("cohere-chat", "cohere", "command-a."),
 ];
 
 fn yaml(strict: &Strict, key: &Key, pair: &Key) -> String {
     let url = strict.url();
-    let providers = PROVIDERS.map(|(dialect, provider)| {
+    let providers = PROVIDERS.map(|(dialect, provider, _)| {
         let (secret, more) = match dialect {
             "bedrock-converse" => (&pair.secret, ", region: us-east-1"),
             // As of the many that show their thoughts, which OpenAI does not.
@@ -55,7 +56,8 @@ async fn played(name: &str, scripts: &[&str], cells_wanted: usize, stated: &Stat
     let (key, pair) = (strict.new_key(name).await?, strict.new_pair(name).await?);
     let keyway = Keyway::up().config(yaml(strict, &key, &pair)).start()?;
     let begun = Instant::now();
-    let targets = PROVIDERS.map(|(dialect, provider)| format!("{dialect}={provider}")).join(",");
+    let targets =
+        PROVIDERS.map(|(dialect, provider, model)| format!("{dialect}={provider}/{model}")).join(",");
     let prepared = |script: keyway_testkit::sdk::Script| {
         script
             .env("KEYWAY_URL", keyway.base_url())
@@ -93,4 +95,9 @@ async fn every_sdk_reaches_every_provider() -> Outcome {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_sdks_reach_their_own_provider_and_another() -> Outcome {
     played("grid-node", &["grid/node.mjs"], 22 * 4, &Stated::default()).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agents_five_turns_survive_every_crossing() -> Outcome {
+    played("grid-agent", &["grid/agent.py"], 6 * 5, &Stated::default()).await
 }

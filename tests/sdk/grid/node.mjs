@@ -183,13 +183,13 @@ const SCENARIOS = {
   },
 };
 
-const providers = new Map(process.argv[2].split(",").map((pair) => pair.split("=")));
+const models = new Map(process.argv[2].split(",").map((pair) => pair.split("=")));
 for (const [caller, play, ...targets] of CALLERS) {
   for (const target of targets) {
     for (const [scenario, run] of Object.entries(SCENARIOS)) {
       const begun = performance.now();
       const cell = { caller, target, scenario, why: null, said: [], dropped: [] };
-      const name = (kind) => `${providers.get(target)}/grid.${caller}.${target}.${scenario}.sim-${kind}`.replaceAll(" ", "_");
+      const name = (kind) => `${models.get(target)}grid.${caller}.${target}.${scenario}.sim-${kind}`.replaceAll(" ", "_");
       try {
         cell.said = await run(play, name, target);
       } catch (error) {

@@ -210,13 +210,13 @@ def long(sdk, target):
 class Cell:
     """One scenario to one target: calls the SDK and notes what was said."""
 
-    def __init__(self, sdk, target, provider, name):
-        self.sdk, self.target, self.provider, self.name, self.said = sdk, target, provider, name, []
+    def __init__(self, sdk, target, model, name):
+        self.sdk, self.target, self.model, self.name, self.said = sdk, target, model, name, []
 
     def __call__(self, ask):
         self.said.append(ask.said())
         # The strict provider plays by the end of the name; the rest tells the test whose request it was.
-        model = f"{self.provider}/grid.{self.sdk.NAME}.{self.target}.{self.name}.sim-{ask.kind}"
+        model = f"{self.model}grid.{self.sdk.NAME}.{self.target}.{self.name}.sim-{ask.kind}"
         self.heard, self.pieces = "", 0
         return self.sdk.ask(model, ask, self.hear)
 
@@ -244,7 +244,7 @@ class Cell:
 
 
 def run(sdk_class):
-    """The first argument names targets, as DIALECT=PROVIDER; a second one the scenarios; both separated by commas."""
+    """The first argument names targets, as DIALECT=MODEL with the model's beginning; a second one the scenarios; both separated by commas."""
     sdk = sdk_class(os.environ["KEYWAY_URL"], os.environ["KEYWAY_TOKEN"])
     for target in sys.argv[1].split(","):
         for name in sys.argv[2].split(",") if sys.argv[2:] else SCENARIOS:

@@ -58,10 +58,10 @@ pub struct Cell {
 // === impl Place ===
 
 impl Place {
-    /// From the name of a model, as scripts make it: `grid.CALLER.TARGET.SCENARIO.sim-KIND`.
+    /// From the name of a model, as scripts make it: `…grid.CALLER.TARGET.SCENARIO.sim-KIND`.
     #[must_use]
     pub fn of_model(model: &str) -> Option<Self> {
-        let mut words = model.strip_prefix("grid.")?.split('.').map(str::to_owned);
+        let mut words = model.split_once("grid.")?.1.split('.').map(str::to_owned);
         Some(Self { caller: words.next()?, target: words.next()?, scenario: words.next()? })
     }
 }
@@ -72,7 +72,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// Runs scripts of `tests/sdk` at once, each to all `targets`, which are `DIALECT=PROVIDER`, separated by commas.
+/// Runs scripts of `tests/sdk` at once, each to all `targets`, which are `DIALECT=MODEL` with the model's beginning, separated by commas.
 pub async fn play(
     scripts: &[&str],
     targets: &str,
