@@ -1,0 +1,84 @@
+//! What is wrong with a cell: for the SDK's user, or in what reached the provider.
+
+use std::collections::BTreeMap;
+
+use keyway_testkit::strict::Seen;
+
+use super::understood::understood;
+use super::{Cell, Place, Stated};
+
+/// How a cell came out.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Everything arrived, both ways.
+    Whole,
+    /// Something is lost, named to the caller, and listed with its reason.
+    Stated,
+    /// Something is lost or wrong.
+    Wrong(String),
+}
+
+/// Judges all cells by the provider's records.
+#[must_use]
+pub fn judge(cells: &[Cell], records: &[Seen], stated: &Stated) -> BTreeMap<Place, Verdict> {
+    let mut seen = BTreeMap::<Place, Vec<&Seen>>::new();
+    for record in records {
+        if let Some(place) = record.model.as_deref().and_then(Place::of_model) {
+            seen.entry(place).or_default().push(record);
+        }
+    }
+    cells
+        .iter()
+        .map(|cell| {
+            let records = seen.get(&cell.place).map_or(&[][..], Vec::as_slice);
+            (cell.place.clone(), verdict(cell, records, stated))
+        })
+        .collect()
+}
+
+fn verdict(cell: &Cell, records: &[&Seen], stated: &Stated) -> Verdict {
+    let fault = fault(cell, records);
+    match (fault, stated.thing(&cell.place)) {
+        (None, None) => Verdict::Whole,
+        (Some(why), None) => Verdict::Wrong(why),
+        (None, Some(thing)) => Verdict::Wrong(format!("`{thing}` is listed as lost and is not")),
+        (Some(why), Some(thing)) if cell.dropped.is_empty() && !why.contains("400") => {
+            Verdict::Wrong(format!("`{thing}` is lost silently: {why}"))
+        }
+        (Some(_), Some(_)) => Verdict::Stated,
+    }
+}
+
+/// What the user saw first, then what the provider saw.
+fn fault(cell: &Cell, records: &[&Seen]) -> Option<String> {
+    let provider = records.iter().find_map(|record| objection(record, &cell.place.target));
+    let user = cell.why.as_ref().map(|why| match &provider {
+        Some(objection) => format!("{why} [{objection}]"),
+        None => why.clone(),
+    });
+    if user.is_some() || provider.is_some() {
+        return user.or(provider);
+    }
+    let mut records = records.to_vec();
+    // What the gateway tries again is one request of the caller's.
+    records.dedup_by(|again, first| {
+        first.status >= Some(500) && (&first.seen, first.stream) == (&again.seen, again.stream)
+    });
+    if records.len() != cell.said.len() {
+        return Some(format!("{} requests became {} at the provider", cell.said.len(), records.len()));
+    }
+    cell.said.iter().zip(records).find_map(|(said, record)| {
+        let stream = said.get("stream").and_then(serde_json::Value::as_bool);
+        if stream != record.stream {
+            return Some(format!("stream: said {stream:?}, seen {:?}", record.stream));
+        }
+        understood(said, &record.seen).err()
+    })
+}
+
+fn objection(record: &Seen, target: &str) -> Option<String> {
+    if record.dialect.as_deref() != Some(target) {
+        return Some(format!("it went to {:?} {}", record.dialect, record.path));
+    }
+    (!record.violations.is_empty()).then(|| format!("the provider objects: {:?}", record.violations))
+}
