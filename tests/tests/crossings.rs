@@ -344,3 +344,65 @@ async fn the_sandbox_answers_in_dialects_that_it_does_not_speak() -> Outcome {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn gemini_bedrock_and_cohere_callers_reach_the_others() -> Outcome {
+    let case = Case::start()?;
+    let parts = json!({ "contents": [{ "role": "user", "parts": [{ "text": "hi" }] }] });
+    let blocks = json!({ "messages": [{ "role": "user", "content": [{ "text": "hi" }] }] });
+    let turns =
+        json!({ "model": "claude/m", "messages": [{ "role": "user", "content": "hi" }], "stream": true });
+    for (path, body, kind, first, last) in [
+        (
+            "/v1beta/models/claude/m:streamGenerateContent?alt=sse",
+            &parts,
+            "text/event-stream; charset=utf-8",
+            "data: {",
+            "}\n\n",
+        ),
+        // One JSON array, where no events are asked for.
+        ("/v1beta/models/claude/m:streamGenerateContent", &parts, "application/json", "[{", "}]"),
+        ("/model/claude%2Fm/converse-stream", &blocks, "application/vnd.amazon.eventstream", "\0\0", ""),
+        (
+            "/v2/chat",
+            &turns,
+            "text/event-stream; charset=utf-8",
+            "event: message-start\n",
+            "data: [DONE]\n\n",
+        ),
+    ] {
+        let answer = case.ask(path, body).await?;
+        let text: String = answer.body.iter().map(|byte| char::from(*byte)).collect();
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some(kind)), "{path}: {text}");
+        assert!(text.contains("word ") && text.starts_with(first) && text.ends_with(last), "{path}: {text}");
+        let record = case.record(&answer).await?;
+        assert_eq!(at(&record, "/cost_nanodollars"), 25_000, "{path}: {record:#}");
+        let sent = case.provider.seen().pop().ok_or("nothing came")?;
+        assert_eq!((sent.target(), at(&sent.json(), "/stream")), ("/v1/messages", &json!(true)), "{path}");
+    }
+    // A cut answer leaves the array open.
+    case.provider.script("m").always(Reply::cut(4, Ending::Close));
+    let answer = case.ask("/v1beta/models/claude/m:streamGenerateContent", &parts).await?;
+    assert!(
+        answer.text().contains("upstream_stream_cut") && !answer.text().ends_with(']'),
+        "{}",
+        answer.text()
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn vectors_and_counts_cross_too() -> Outcome {
+    let case = Case::start()?;
+    let texts = json!({ "model": "sim/m", "texts": ["a"], "input_type": "search_query", "embedding_types": ["float"] });
+    let answer = case.ask("/v2/embed", &texts).await?;
+    assert_eq!(at(&answer.json(), "/embeddings/float/0"), &json!([0.5, -0.25]), "{}", answer.text());
+    assert_eq!(at(&case.only().json(), "/input/0"), "a");
+    let record = case.record(&answer).await?;
+    assert_eq!(at(&record, "/usage/input_tokens"), USAGE.0, "{record:#}");
+    let parts = json!({ "contents": [{ "role": "user", "parts": [{ "text": "hi" }] }] });
+    let answer = case.ask("/v1beta/models/claude/m:countTokens", &parts).await?;
+    assert_eq!(at(&answer.json(), "/totalTokens"), USAGE.0, "{}", answer.text());
+    assert_eq!(answer.header("x-keyway-cost-usd"), Some("0.000000000"));
+    Ok(())
+}

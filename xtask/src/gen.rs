@@ -1,4 +1,5 @@
-//! Writes `crates/proto/src/gen` from `proto/`, with a compiler written in Rust, so that nobody needs protoc.
+//! Writes `crates/proto/src/gen` from `proto/`, with a compiler written in Rust, so that nobody needs protoc; and the pages that
+//! are made of data (`docs`).
 
 use std::{error::Error, fs, path::Path};
 
@@ -31,9 +32,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         .client_mod_attribute(".", "#[cfg(feature = \"services\")]")
         .server_mod_attribute(".", "#[cfg(feature = \"services\")]")
         .compile_fds(descriptors)?;
+    let mut files = vec![(Path::new(crate::docs::PAGE).to_owned(), crate::docs::dialects()?)];
     for file in ["keyway.snapshot.v1.rs", "keyway.fleet.v1.rs"] {
-        let new = fs::read_to_string(fresh.join(file))?;
-        let place = Path::new(OUT).join(file);
+        files.push((Path::new(OUT).join(file), fs::read_to_string(fresh.join(file))?));
+    }
+    for (place, new) in files {
         let same = fs::read_to_string(&place).is_ok_and(|old| old == new);
         if same {
             continue;

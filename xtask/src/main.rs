@@ -2,6 +2,7 @@
 
 mod bench;
 mod catalog;
+mod docs;
 mod r#gen;
 mod test;
 
@@ -19,7 +20,7 @@ struct Args {
 enum Verb {
     /// Run every check and test; the README's test command and all that CI does
     Test(test::Args),
-    /// Write the generated code from proto/ (no protoc needed)
+    /// Write the generated code from proto/ (no protoc needed), and docs/dialects.md
     Gen(r#gen::Args),
     /// Rewrite catalog/ from a folder that holds providers.json and models.json
     Catalog(catalog::Args),

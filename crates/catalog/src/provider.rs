@@ -67,7 +67,8 @@ pub struct Provider {
     pub confidence: Confidence,
     /// The first is the main dialect's; no dialect twice.
     pub surfaces: Vec<Surface>,
-    /// What its surfaces or some of its models do differently from their dialect: each over those before it.
+    /// What its surfaces or some of its models do differently from their dialect: rules for all models first, then what
+    /// rows of models tell, then rules for some; of each kind in their order.
     #[serde(default)]
     pub quirks: Vec<Rule>,
 }
@@ -231,14 +232,18 @@ impl Provider {
         self.surfaces.iter().find(|surface| surface.dialect == dialect)
     }
 
-    /// What differs from this surface's dialect for a model: its own facts, the row's, the rules that fit.
+    /// What differs from this surface's dialect for a model: the surface's facts, rules for all models, the model's
+    /// facts, rules that fit it.
     #[must_use]
     pub fn quirks_of(&self, surface: &Surface, model: &Model) -> keyway_snapshot::Quirks {
         let no_stream_options = surface.no_stream_options;
         let mut quirks = keyway_snapshot::Quirks { no_stream_options, ..Default::default() };
-        let rules = self.quirks.iter().filter(|rule| rule.fits(surface.dialect, &model.id));
-        let said = [Some(surface.quirks.clone()), model.quirks()].into_iter().flatten();
-        said.chain(rules.map(|rule| rule.set.clone())).for_each(|said| quirks.lay(&said.to_proto()));
+        quirks.lay(&surface.quirks.to_proto());
+        let whole = self.quirks.iter().filter(|rule| rule.is_for_all(surface.dialect));
+        whole.for_each(|rule| quirks.lay(&rule.set.to_proto()));
+        model.quirks().iter().for_each(|own| quirks.lay(&own.to_proto()));
+        let own = self.quirks.iter().filter(|rule| rule.fits(surface.dialect, &model.id));
+        own.for_each(|rule| quirks.lay(&rule.set.to_proto()));
         quirks
     }
 

@@ -49,7 +49,7 @@ pub struct Quirks {
     /// Temperature, `top_p`, `top_k` are refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_sampling: Option<bool>,
-    /// OpenAI chat: `presence_penalty` and `frequency_penalty` are refused.
+    /// OpenAI chat, Gemini: the penalties on presence and frequency are refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_penalties: Option<bool>,
     /// OpenAI chat: `stop` is refused.
@@ -70,9 +70,12 @@ pub struct Quirks {
     /// OpenAI chat: `user` is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_user: Option<bool>,
-    /// OpenAI chat: `metadata`, `store`, `verbosity`, `prompt_cache_key` are refused.
+    /// OpenAI chat: `metadata`, `store`, `verbosity` are refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_extras: Option<bool>,
+    /// OpenAI chat: `prompt_cache_key` is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_cache_key: Option<bool>,
     /// OpenAI chat: ids of calls must be nine letters and digits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub short_call_ids: Option<bool>,
@@ -109,6 +112,9 @@ pub struct Quirks {
     /// Pictures by address are refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_image_url: Option<bool>,
+    /// Gemini: calls and results have no ids.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_call_ids: Option<bool>,
     /// Gemini: a tool's result holds no media.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_result_media: Option<bool>,

@@ -30,7 +30,8 @@ impl Model {
             no_parallel_calls: cannot(Capability::ParallelTools),
             no_json_schema: cannot(Capability::JsonSchema),
             no_sampling: cannot(Capability::SamplingParams),
-            no_prefill: cannot(Capability::AssistantPrefill),
+            no_prefill: cannot(Capability::AssistantPrefill)
+                .or(can(Capability::AssistantPrefill).map(|able| !able)),
             no_thinking,
             thinking_always: can(Capability::ThinkingAlwaysOn),
             adaptive_thinking: can(Capability::AdaptiveThinking).filter(|_| no_thinking.is_none()),

@@ -14,6 +14,7 @@ impl Quirks {
             old_max_tokens: Some(true),
             no_developer_role: Some(true),
             no_extras: Some(true),
+            no_cache_key: Some(true),
             ..Self::default()
         }
     }
@@ -39,6 +40,8 @@ impl Quirks {
             random_seed: self.random_seed,
             no_user: self.no_user,
             no_extras: self.no_extras,
+            no_cache_key: self.no_cache_key,
+            no_call_ids: self.no_call_ids,
             short_call_ids: self.short_call_ids,
             no_thinking: self.no_thinking,
             thinking_switch: self.thinking_switch,
@@ -64,14 +67,11 @@ impl Quirks {
 // === impl Rule ===
 
 impl Rule {
-    /// As the snapshot carries it.
+    /// As the snapshot carries it; `None` for one about all models, which stands on the surface there.
     #[must_use]
-    pub fn to_proto(&self) -> wire::ModelQuirks {
-        wire::ModelQuirks {
-            models: self.models.clone().unwrap_or_else(|| "*".to_owned()),
-            quirks: Some(self.set.to_proto()),
-            dialect: self.dialect.into(),
-        }
+    pub fn to_proto(&self) -> Option<wire::ModelQuirks> {
+        let (quirks, dialect) = (Some(self.set.to_proto()), self.dialect.into());
+        Some(wire::ModelQuirks { models: self.models.clone()?, quirks, dialect })
     }
 
     /// Whether it holds for the whole surface of this dialect.
@@ -80,10 +80,11 @@ impl Rule {
         self.models.is_none() && self.is_on(dialect)
     }
 
-    /// Whether it holds for this model where this dialect is spoken.
+    /// Whether it is about some models, and this one among them where this dialect is spoken.
     #[must_use]
     pub fn fits(&self, dialect: Dialect, model: &str) -> bool {
-        self.is_on(dialect) && self.models.as_deref().is_none_or(|models| Pattern::new(models).matches(model))
+        self.is_on(dialect)
+            && self.models.as_deref().is_some_and(|models| Pattern::new(models).matches(model))
     }
 
     fn is_on(&self, dialect: Dialect) -> bool {

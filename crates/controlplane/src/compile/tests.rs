@@ -330,3 +330,70 @@ fn every_row_that_needs_no_setting_makes_a_state() {
     }
     assert!(compiled_rows > 150, "{compiled_rows}");
 }
+
+#[test]
+fn a_state_tells_of_every_model_what_the_catalogue_does() {
+    let catalog = Catalog::embedded();
+    let mut told = 0;
+    for row in catalog.providers() {
+        let spec = Provider { region: Some("us-east-1".to_owned()), ..Provider::default() };
+        let Ok(compiled) = provider::provider(catalog, &row.id, &spec, true) else { continue };
+        let built = keyway_snapshot::Provider::build(&compiled).unwrap();
+        for surface in &built.surfaces {
+            let known = row.surface(surface.dialect).unwrap();
+            for offer in &compiled.offers {
+                let model = catalog.model(&row.id, &offer.id).unwrap();
+                let expected = row.quirks_of(known, model);
+                assert_eq!(*built.quirks(surface, &offer.id), expected, "{}/{}", row.id, offer.id);
+                told += 1;
+            }
+        }
+    }
+    assert!(told > 4_000, "{told}");
+}
+
+#[test]
+fn the_file_s_quirks_win_over_the_row_s_and_its_models_over_its_own() {
+    let compiled = compiled(
+        "openai",
+        "{ quirks: { no_stream_options: true, no_stop: false, no_user: true }, model_quirks: { 'gpt-5-mini*': { no_user: false, efforts: [low] }, 'gpt-5*': { efforts: [high], no_stop: true } }, models: [own] }",
+    );
+    let compiled = compiled.unwrap();
+    assert!(
+        compiled.surfaces.iter().all(|surface| surface.no_stream_options),
+        "asked without a crossing too"
+    );
+    let built = keyway_snapshot::Provider::build(&compiled).unwrap();
+    let held = |model: &str| {
+        let quirks = built.quirks(&built.surfaces[0], model);
+        (quirks.no_user, quirks.no_stop, quirks.no_sampling, quirks.efforts.to_string())
+    };
+    assert_eq!(held("own"), (true, false, false, String::new()), "a model without a row");
+    assert_eq!(
+        held("o3"),
+        (true, false, true, "low, medium, high".to_owned()),
+        "the row's own where nothing is said"
+    );
+    assert_eq!(held("gpt-5.5"), (true, true, true, "high".to_owned()));
+    assert_eq!(
+        held("gpt-5-mini"),
+        (false, true, true, "low".to_owned()),
+        "the longer pattern is laid over the shorter"
+    );
+}
+
+#[test]
+fn an_unknown_relative_of_openai_s_chat_is_spoken_to_in_words_that_all_know() {
+    let held = |yaml: &str| {
+        let compiled = compiled("own", yaml).unwrap();
+        let built = keyway_snapshot::Provider::build(&compiled).unwrap();
+        built.quirks(&built.surfaces[0], "m").held().join(" ")
+    };
+    let chat = "dialect: openai-chat, base_url: 'http://10.0.0.7:8000'";
+    assert_eq!(held(&format!("{{ {chat} }}")), "old_max_tokens no_developer_role no_extras no_cache_key");
+    assert_eq!(
+        held(&format!("{{ {chat}, quirks: {{ old_max_tokens: false, reasoning_field: reasoning }} }}")),
+        "no_developer_role no_extras no_cache_key reasoning_field: reasoning"
+    );
+    assert_eq!(held("{ dialect: anthropic-messages, base_url: 'https://a.example' }"), "");
+}

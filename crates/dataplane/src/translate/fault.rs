@@ -27,6 +27,11 @@ pub(super) fn presentable(fault: &mut Fault, lease: Option<&Lease>, id: &str) {
     id.clone_into(&mut fault.request_id);
 }
 
+/// Whole seconds of `retry-after`; a date is left to the header.
+fn seconds(headers: &HeaderMap) -> Option<u32> {
+    headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()
+}
+
 // === impl Crossing ===
 
 impl Crossing {
@@ -40,6 +45,7 @@ impl Crossing {
     ) -> Passed {
         let mut fault = self.target.fault(status.as_u16(), body);
         presentable(&mut fault, Some(lease), &self.asked.id);
+        fault.retry_after = fault.retry_after.or_else(|| seconds(headers));
         let body = self.caller.encode_fault(&fault);
         let mut headers = crossed_reply(headers, lease);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -133,6 +133,7 @@ impl Stream {
             self.state = match &mut event {
                 Event::Fault(fault) => {
                     presentable(fault, lease, &self.id);
+                    fault.reason = Some("upstream_stream_error");
                     if self.state == State::Before { State::Refused(fault.status) } else { State::Failed }
                 }
                 Event::End => State::Complete,

@@ -37,4 +37,4 @@ pub use response::{Choice, Response, Stop, StopReason};
 pub use seal::{Seal, SealKind};
 pub(crate) use sequence::Sequence;
 pub use sequence::{BLOCKS_LIMIT, CHOICES_LIMIT, HELD_LIMIT};
-pub use tool::{Call, CallKind, Tool, ToolBody, ToolChoice, ToolResult, safe_id};
+pub use tool::{Call, CallKind, Tool, ToolBody, ToolChoice, ToolResult, safe_id, short_id};

@@ -18,6 +18,8 @@ pub(crate) struct Listed {
     pub(crate) own: BTreeMap<String, BTreeMap<String, String>>,
     /// What callers of each dialect can say at all.
     says: BTreeMap<String, BTreeSet<String>>,
+    /// What users read of each thing.
+    meaning: BTreeMap<String, String>,
     loss: Vec<Loss>,
 }
 
@@ -119,6 +121,8 @@ fn what_a_crossing_loses_is_listed_and_nothing_else_is() {
 #[test]
 fn every_row_names_what_there_is() {
     let things: BTreeSet<&str> = Thing::ALL.iter().map(|thing| thing.as_str()).collect();
+    let told: BTreeSet<&str> = listed().meaning.keys().map(String::as_str).collect();
+    assert_eq!(told, things, "meaning");
     for loss in &listed().loss {
         assert!(things.contains(loss.thing.as_str()), "{loss:?}");
         let thing = Thing::ALL.iter().find(|thing| thing.as_str() == loss.thing).unwrap();

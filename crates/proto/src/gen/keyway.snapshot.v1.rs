@@ -195,6 +195,10 @@ pub struct Quirks {
     pub thinking_always: ::core::option::Option<bool>,
     #[prost(bool, optional, tag = "35")]
     pub needs_thoughts: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "36")]
+    pub no_cache_key: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "37")]
+    pub no_call_ids: ::core::option::Option<bool>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ModelQuirks {

@@ -42,7 +42,7 @@ macro_rules! flags {
 
 flags! {
     old_max_tokens no_developer_role tool_choice_any no_tool_choice no_parallel_calls no_strict no_json_schema
-    no_sampling no_penalties no_stop no_logprobs no_logit_bias no_choices random_seed no_user no_extras short_call_ids
+    no_sampling no_penalties no_stop no_logprobs no_logit_bias no_choices random_seed no_user no_extras no_cache_key no_call_ids short_call_ids
     no_forced_calls no_thinking thinking_always needs_thoughts thinking_switch adaptive_thinking thinking_budget signed_calls late_system no_prefill no_image_url
     no_result_media no_model_fields no_cache_points
 }

@@ -38,7 +38,7 @@ pub struct Quirks {
     pub no_json_schema: bool,
     /// Temperature, `top_p` and `top_k` are refused.
     pub no_sampling: bool,
-    /// OpenAI chat: `presence_penalty` and `frequency_penalty` are refused.
+    /// OpenAI chat and Gemini: the penalties on presence and frequency are refused.
     pub no_penalties: bool,
     /// OpenAI chat: stop sequences are refused.
     pub no_stop: bool,
@@ -52,8 +52,10 @@ pub struct Quirks {
     pub random_seed: bool,
     /// OpenAI chat: `user` is refused.
     pub no_user: bool,
-    /// OpenAI chat: what only OpenAI keeps or knows is refused: `metadata`, `store`, `verbosity`, `prompt_cache_key`.
+    /// OpenAI chat: what only OpenAI keeps or knows is refused: `metadata`, `store`, `verbosity`.
     pub no_extras: bool,
+    /// OpenAI chat: `prompt_cache_key` is refused.
+    pub no_cache_key: bool,
     /// OpenAI chat: ids of calls are nine letters and digits; others are sent as nine made of them.
     pub short_call_ids: bool,
     /// Reasoning cannot be asked for.
@@ -78,6 +80,8 @@ pub struct Quirks {
     pub no_image_url: bool,
     /// Gemini: the first call of a turn must be signed; one of another maker says that it is not to be checked.
     pub signed_calls: bool,
+    /// Gemini: calls and results have no ids.
+    pub no_call_ids: bool,
     /// Gemini: a tool's result holds no media; they stand behind it in the same message.
     pub no_result_media: bool,
     /// Bedrock: the model takes no Anthropic fields in `additionalModelRequestFields`: no `thinking`, no `top_k`.

@@ -97,7 +97,8 @@ pub(super) fn probe(id: &str) -> Option<&'static str> {
 /// What a relative of OpenAI's chat is told: the words that all of them know, until rules by hand say more. The field of
 /// thoughts is a fact's, where that is no sentence; of two the first.
 pub(super) fn relative(fact: &Provider) -> Vec<(&'static str, String)> {
-    let words = ["old_max_tokens", "no_developer_role", "no_extras"].map(|name| (name, "true".to_owned()));
+    let words = ["old_max_tokens", "no_developer_role", "no_extras", "no_cache_key"]
+        .map(|name| (name, "true".to_owned()));
     let mut quirks = if OPENAI.contains(&fact.id.as_str()) { Vec::new() } else { words.to_vec() };
     let field = fact.reasoning_field.as_deref().and_then(|field| field.split([' ', '/']).next());
     let field = field.filter(|field| field.starts_with("reasoning"));

@@ -18,10 +18,7 @@ pub(crate) use counts::SpoolCounts;
 pub(crate) use thread::{Ends, Spooling};
 
 use folding::{Folding, LEVELS, Plan, plan, split};
-use keyway_proto::{
-    BATCH_LIMIT,
-    fleet::v1::{Batch, Frame, Record, Sum},
-};
+use keyway_proto::fleet::v1::{Batch, Frame, Record, Sum};
 use prost::Message;
 use std::{
     fs, io,
@@ -37,6 +34,9 @@ pub(crate) const DISK_LIMIT: u64 = 256 << 20;
 const MEMORY_LIMIT: u64 = 32 << 20;
 /// A segment is this part of what the spool may hold: a segment that was offered is not folded.
 const SEGMENTS: u64 = 32;
+/// Bytes of frames that are offered or read at once, but for a frame that is larger. The control plane would take more;
+/// what a batch is made of is held several times over while it goes out.
+pub(crate) const BATCH: usize = 256 << 10;
 /// In the state directory.
 const USAGE: &str = "usage";
 
@@ -172,7 +172,7 @@ impl Spool {
     /// The oldest frames that are not in the books. Until they are, every batch begins with them.
     pub(crate) fn batch(&mut self, replica: &str) -> Option<Batch> {
         // What was offered is not folded: of a small spool it is a small part.
-        let limit = usize::try_from(self.segment_limit()).map_or(BATCH_LIMIT, |limit| limit.min(BATCH_LIMIT));
+        let limit = usize::try_from(self.segment_limit()).map_or(BATCH, |limit| limit.min(BATCH));
         loop {
             let is_last = self.volumes.len() == 1;
             let volume = self.volumes.first_mut()?;
@@ -265,7 +265,7 @@ impl Spool {
         let Some(segment) = volume.segments.iter_mut().find(|segment| segment.from == name) else {
             return Ok(false);
         };
-        let window = segment.read(from, BATCH_LIMIT + entry::HEAD)?;
+        let window = segment.window(from)?;
         let mut rest = &*window;
         while let Some(entry) = entry::read(rest) {
             work.folding.add(&entry);

@@ -1,6 +1,6 @@
 //! Replies for callers: the run and its items. A whole reply is the last state of its stream.
 
-use super::super::stream::ResponsesWriter;
+use super::super::stream::{Item, ResponsesWriter};
 use super::super::wire::{DIALECT, status, unsealed};
 use crate::canon::{CallKind, Citation, Response, Seal, Stop, unfold};
 use crate::codec::Asked;
@@ -16,8 +16,8 @@ pub(crate) struct Run<'a> {
     pub(crate) asked: &'a Asked,
     /// Why it ended; none while it goes on.
     pub(crate) stop: Option<&'a Stop>,
-    /// Its items, as JSON with commas between.
-    pub(crate) output: &'a str,
+    /// Its items that are done.
+    pub(crate) output: &'a [Item],
     pub(crate) usage: Option<&'a Usage>,
     pub(crate) tier: Option<&'a str>,
 }
@@ -55,7 +55,9 @@ pub(crate) fn write_run(json: &mut Json<'_>, run: &Run<'_>) {
         _ => json.null(),
     };
     json.key("instructions").null().key("metadata").open_object().close_object();
-    json.member("model", &run.asked.model).key("output").literal(&format!("[{}]", run.output));
+    json.member("model", &run.asked.model).key("output").open_list();
+    run.output.iter().for_each(|item| item.write(json));
+    json.close_list();
     json.key("parallel_tool_calls").flag(true).key("temperature").null().member("tool_choice", "auto");
     json.key("tools").open_list().close_list().key("top_p").null();
     json.maybe("service_tier", run.tier).key("usage");
@@ -86,16 +88,27 @@ fn write_usage(json: &mut Json<'_>, usage: &Usage) {
     json.key("total_tokens").count(input + output).close_object();
 }
 
-pub(crate) fn message_item(json: &mut Json<'_>, id: &str, state: &str, parts: &str) {
+pub(crate) fn message_item(json: &mut Json<'_>, id: &str, state: &str, parts: impl FnOnce(&mut Json<'_>)) {
     json.open_object().member("id", id).member("type", "message").member("status", state);
-    json.member("role", "assistant").key("content").literal(&format!("[{parts}]")).close_object();
+    json.member("role", "assistant").key("content").open_list();
+    parts(json);
+    json.close_list().close_object();
 }
 
-/// `sources` and `logprobs` are JSON with commas between.
-pub(crate) fn text_part(json: &mut Json<'_>, text: &str, sources: &str, logprobs: &str) {
-    json.open_object().member("type", "output_text").member("text", text);
-    json.key("annotations").literal(&format!("[{sources}]"));
-    json.key("logprobs").literal(&format!("[{logprobs}]")).close_object();
+/// `sources` are JSON with commas between.
+pub(crate) fn text_part(
+    json: &mut Json<'_>,
+    text: &str,
+    sources: &str,
+    logprobs: impl FnOnce(&mut Json<'_>),
+) {
+    json.open_object().member("type", "output_text").member("text", text).key("annotations").open_list();
+    if !sources.is_empty() {
+        json.literal(sources);
+    }
+    json.close_list().key("logprobs").open_list();
+    logprobs(json);
+    json.close_list().close_object();
 }
 
 pub(crate) fn refusal_part(json: &mut Json<'_>, text: &str) {
