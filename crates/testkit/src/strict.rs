@@ -32,6 +32,8 @@ pub struct Strict {
 /// One request as the provider saw it.
 #[derive(Debug, Deserialize)]
 pub struct Seen {
+    /// Its number: requests are counted as they come.
+    pub n: u64,
     /// `openai-chat` and so on; none for a path that no provider serves.
     pub dialect: Option<String>,
     /// Without the query.

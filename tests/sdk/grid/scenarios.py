@@ -33,6 +33,8 @@ TELLS_REASONED = ("openai-chat", "openai-responses", "gemini")
 TELLS_RETRY_AFTER = ("openai-chat", "openai-responses", "anthropic-messages", "gemini", "cohere-chat")
 
 SCENARIOS = {}
+# Dialects to the beginnings of models' names there.
+TARGETS = {}
 
 
 def scenario(play):
@@ -131,6 +133,20 @@ def reasoning(sdk, target):
 
 
 @scenario
+def moved(sdk, target):
+    """Calls and thoughts that another provider made come to this one, as when an alias falls back: calls and results are
+    understood, and what only their maker can read stays away."""
+    others = list(TARGETS)
+    other = others[others.index(target) - 1]
+    for streamed in (False, True):
+        first = sdk(Ask("reasontool", ASK, tools=(WEATHER,), think=True, stream=streamed, at=other))
+        is_calls(first, ("get_weather", PARIS))
+        first.reasoning = ""
+        turns = [*ASK, first, Results([(first.calls[0], "18 degrees")])]
+        is_text(sdk(Ask("tool", turns, tools=(WEATHER,), stream=streamed)), "Tool said: 18 degrees")
+
+
+@scenario
 def structured(sdk, target):
     reply = sdk(Ask("json", [User("Facts about Paris.")], schema=COUNTRY))
     equal("JSON", json.loads(reply.text), JSON)
@@ -210,13 +226,13 @@ def long(sdk, target):
 class Cell:
     """One scenario to one target: calls the SDK and notes what was said."""
 
-    def __init__(self, sdk, target, model, name):
-        self.sdk, self.target, self.model, self.name, self.said = sdk, target, model, name, []
+    def __init__(self, sdk, target, name):
+        self.sdk, self.target, self.name, self.said = sdk, target, name, []
 
     def __call__(self, ask):
         self.said.append(ask.said())
         # The strict provider plays by the end of the name; the rest tells the test whose request it was.
-        model = f"{self.model}grid.{self.sdk.NAME}.{self.target}.{self.name}.sim-{ask.kind}"
+        model = f"{TARGETS[ask.at or self.target]}grid.{self.sdk.NAME}.{self.target}.{self.name}.sim-{ask.kind}"
         self.heard, self.pieces = "", 0
         return self.sdk.ask(model, ask, self.hear)
 
@@ -246,6 +262,7 @@ class Cell:
 def run(sdk_class):
     """The first argument names targets, as DIALECT=MODEL with the model's beginning; a second one the scenarios; both separated by commas."""
     sdk = sdk_class(os.environ["KEYWAY_URL"], os.environ["KEYWAY_TOKEN"])
-    for target in sys.argv[1].split(","):
+    TARGETS.update(pair.split("=") for pair in sys.argv[1].split(","))
+    for target in TARGETS:
         for name in sys.argv[2].split(",") if sys.argv[2:] else SCENARIOS:
-            print(json.dumps(Cell(sdk, *target.split("="), name).play()), flush=True)
+            print(json.dumps(Cell(sdk, target, name).play()), flush=True)

@@ -95,6 +95,7 @@ class Ask:
     think: bool = False
     max_tokens: int | None = None
     stream: bool = False
+    at: str = ""  # another target than the cell's
 
     def said(self):
         """What the provider must have understood: `seen` of the strict provider, as far as the caller said it."""
@@ -105,7 +106,7 @@ class Ask:
             turns[-1]["parts"].append(part)
         said = {"system": self.system, "turns": turns, "tools": [tool.seen() for tool in self.tools]}
         given = {"schema": self.schema, "max_tokens": self.max_tokens, "reasoning": self.think or None}
-        return {**said, **{name: value for name, value in given.items() if value is not None}, "stream": self.stream}
+        return {**said, **{name: value for name, value in given.items() if value is not None}, "stream": self.stream, "at": self.at}
 
 
 class Failed(Exception):

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use keyway_testkit::strict::Seen;
+use serde_json::Value;
 
 use super::understood::understood;
 use super::{Cell, Place, Stated};
@@ -27,6 +28,7 @@ pub fn judge(cells: &[Cell], records: &[Seen], stated: &Stated) -> BTreeMap<Plac
             seen.entry(place).or_default().push(record);
         }
     }
+    seen.values_mut().for_each(|records| records.sort_by_key(|record| record.n));
     cells
         .iter()
         .map(|cell| {
@@ -51,7 +53,7 @@ fn verdict(cell: &Cell, records: &[&Seen], stated: &Stated) -> Verdict {
 
 /// What the user saw first, then what the provider saw.
 fn fault(cell: &Cell, records: &[&Seen]) -> Option<String> {
-    let provider = records.iter().find_map(|record| objection(record, &cell.place.target));
+    let provider = records.iter().find_map(|record| objection(record));
     let user = cell.why.as_ref().map(|why| match &provider {
         Some(objection) => format!("{why} [{objection}]"),
         None => why.clone(),
@@ -68,7 +70,12 @@ fn fault(cell: &Cell, records: &[&Seen]) -> Option<String> {
         return Some(format!("{} requests became {} at the provider", cell.said.len(), records.len()));
     }
     cell.said.iter().zip(records).find_map(|(said, record)| {
-        let stream = said.get("stream").and_then(serde_json::Value::as_bool);
+        let target = said.get("at").and_then(Value::as_str).filter(|at| !at.is_empty());
+        let target = target.unwrap_or(&cell.place.target);
+        if record.dialect.as_deref() != Some(target) {
+            return Some(format!("it went to {:?} {}", record.dialect, record.path));
+        }
+        let stream = said.get("stream").and_then(Value::as_bool);
         if stream != record.stream {
             return Some(format!("stream: said {stream:?}, seen {:?}", record.stream));
         }
@@ -76,9 +83,6 @@ fn fault(cell: &Cell, records: &[&Seen]) -> Option<String> {
     })
 }
 
-fn objection(record: &Seen, target: &str) -> Option<String> {
-    if record.dialect.as_deref() != Some(target) {
-        return Some(format!("it went to {:?} {}", record.dialect, record.path));
-    }
+fn objection(record: &Seen) -> Option<String> {
     (!record.violations.is_empty()).then(|| format!("the provider objects: {:?}", record.violations))
 }

@@ -79,7 +79,7 @@ impl Crossing {
         let (caller, target) = codec(call.dialect).zip(codec(surface.dialect)).ok_or_else(not_served)?;
         let asks = call.asks(worker)?;
         let to = Arc::clone(&step.target);
-        let quirks = to.provider.quirks(surface, &to.model).into_owned();
+        let quirks = to.quirks(surface).clone();
         let encoded = asks
             .encode(target, &Target { provider: &to.provider.name, model: &to.model, quirks: &quirks })
             .map_err(|unsupported| Refusal::not_expressible(&unsupported, &to.label))?;
