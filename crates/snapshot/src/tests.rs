@@ -142,6 +142,30 @@ fn urls_are_put_together_once() {
 }
 
 #[test]
+fn key_pairs_let_in_like_tokens_and_are_nobody_else_s() {
+    let client = |name: &str, id: &str, secret: &str| {
+        let pair = wire::KeyPair { access_key_id: id.to_owned(), secret_access_key: secret.to_owned() };
+        let state = wire::ClientState::Enabled as i32;
+        let body =
+            wire::Client { name: name.to_owned(), state, sigv4: vec![pair], ..wire::Client::default() };
+        resource(Kind::Client, name, &body)
+    };
+    let old = build(&[client("a", "KEY1", "s1"), client("b", "KEY2", "s2")]).unwrap();
+    let pair = old.clients.by_access_key("KEY1").unwrap();
+    assert_eq!((pair.secret.expose(), old.clients.by_access_key("KEY3").is_none()), (&b"s1"[..], true));
+    assert_eq!(&*old.clients.by_digest(&pair.digest).unwrap().name, "a");
+    let newer = build(&[client("a", "KEY1", "another"), client("b", "KEY2", "s2")]).unwrap();
+    let revoked: Vec<_> = old.clients.revoked_in(&newer.clients).collect();
+    assert_eq!(revoked, [&pair.digest], "its secret is another one");
+    for (resources, field) in [
+        ([client("a", "KEY1", "s1"), client("b", "KEY1", "s2")], "sigv4.access_key_id"),
+        ([client("a", "KEY1", ""), client("b", "KEY2", "s2")], "sigv4"),
+    ] {
+        assert_eq!(build(&resources).unwrap_err().field, field);
+    }
+}
+
+#[test]
 fn tokens_that_no_longer_let_anybody_in() {
     let client = |name: &str, state: wire::ClientState, tokens: &[u8]| {
         let body = wire::Client {

@@ -1,12 +1,7 @@
 //! Why an attempt brought no answer, what that says of the key, and what the caller gets if nothing else works.
 
 use crate::{
-    lease::{Lease, redact},
-    oauth::NoToken,
-    open::Cut,
-    reply::Source,
-    route::Verdict,
-    translate::Crossing,
+    lease::Lease, oauth::NoToken, open::Cut, reply::Source, route::Verdict, translate::Crossing,
     worker::Worker,
 };
 use bytes::Bytes;
@@ -176,7 +171,7 @@ async fn passed(
 ) -> Option<Box<Passed>> {
     let encoded = parts.headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
     let body = source.collect(BODY_LIMIT).await.ok().filter(|_| !encoded)?;
-    let body = if lease.is_in(&body) { redact(&body, lease.secret()) } else { body };
+    let body = if lease.is_in(&body) { lease.redact(&body) } else { body };
     if let Some(crossing) = crossing {
         return Some(Box::new(crossing.refusal(parts.status, &parts.headers, &body, lease)));
     }

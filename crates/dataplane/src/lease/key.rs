@@ -1,18 +1,13 @@
-//! One version of one key: its state, its counts, and leases on it.
+//! One version of one key: its state and its counts.
 //!
 //! Counts are written next to each other in one cache line that `in_flight` has brought to the core anyway, so that
 //! knowing more of a key costs a request next to nothing.
 
-use super::{Health, Presented, Ways};
-use crate::{
-    clock,
-    oauth::{NoToken, Tokens},
-    upstream::Connector,
-};
+use super::{Health, Lease, Ways};
+use crate::clock;
 use aws_lc_rs::digest::{Context, SHA256};
 use keyway_proto::fleet::v1::KeyUse;
-use keyway_snapshot::{Credential, CredentialState, Provider, Secret, Surface};
-use memchr::memmem;
+use keyway_snapshot::{Credential, CredentialState, Provider, Secret};
 use std::{
     fmt,
     ops::Deref,
@@ -49,8 +44,8 @@ pub(crate) enum Take {
 #[derive(Debug)]
 pub(crate) struct Key {
     uses: Arc<Uses>,
-    ways: Ways,
-    secret: Option<Secret>,
+    pub(super) ways: Ways,
+    pub(super) secret: Option<Secret>,
 }
 
 /// All of a key but its secret, which goes with the last attempt that uses it, while its counts are still asked for.
@@ -67,7 +62,7 @@ pub(crate) struct Uses {
     state: AtomicU8,
     /// While it is not active: that nobody holds it has been reported.
     told: AtomicBool,
-    in_flight: AtomicU64,
+    pub(super) in_flight: AtomicU64,
     started: AtomicU64,
     last_use: AtomicU64,
     standby: AtomicU64,
@@ -78,12 +73,6 @@ pub(crate) struct Uses {
 /// By which a secret that comes back, presented in the same way, is known again.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Proof([u8; 32]);
-
-/// A key in use by one attempt.
-#[derive(Debug)]
-pub(crate) struct Lease {
-    key: Arc<Key>,
-}
 
 // === impl KeyState ===
 
@@ -276,10 +265,10 @@ impl Key {
         }
         self.started.fetch_add(1, Ordering::Relaxed);
         self.used();
-        Some(Lease { key: Arc::clone(self) })
+        Some(Lease::new(Arc::clone(self)))
     }
 
-    fn used(&self) {
+    pub(super) fn used(&self) {
         self.last_use.store(clock::coarse_millis(), Ordering::Relaxed);
     }
 }
@@ -334,60 +323,5 @@ impl Proof {
 impl fmt::Debug for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Proof(..)")
-    }
-}
-
-// === impl Lease ===
-
-impl Lease {
-    pub(crate) fn key(&self) -> &Arc<Key> {
-        &self.key
-    }
-
-    /// How it goes into a request to this surface.
-    pub(crate) fn presented(&self, surface: &Surface) -> &Presented {
-        self.key.ways.at(surface)
-    }
-
-    /// The tokens that a request to this surface carries, where it carries any.
-    pub(crate) fn tokens(&self, surface: &Surface) -> Option<&Tokens> {
-        match self.presented(surface) {
-            Presented::Token(tokens) => Some(tokens),
-            _ => None,
-        }
-    }
-
-    /// Comes back once every token that may be presented is there.
-    ///
-    /// # Errors
-    /// Why one is not.
-    pub(crate) async fn ready(&self, connector: &Connector) -> Result<(), NoToken> {
-        self.key.ways.ready(connector).await
-    }
-
-    /// The provider did not take the credential: a token that was fetched is not used again.
-    pub(crate) fn forget_tokens(&self) {
-        self.key.ways.forget_tokens();
-    }
-
-    /// The secret for a query; empty where there is none.
-    pub(crate) fn secret(&self) -> &[u8] {
-        self.key.secret.as_ref().map_or(&[], Secret::expose)
-    }
-
-    /// Whether these bytes hold the secret: what a provider echoes must not reach the caller.
-    pub(crate) fn is_in(&self, bytes: &[u8]) -> bool {
-        let secret = self.secret();
-        let whole =
-            !secret.is_empty() && bytes.len() >= secret.len() && memmem::find(bytes, secret).is_some();
-        whole || self.key.ways.is_token_in(bytes)
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        // Before the count, so that whoever reads 0 reads this last use too.
-        self.key.used();
-        self.key.in_flight.fetch_sub(1, Ordering::SeqCst);
     }
 }

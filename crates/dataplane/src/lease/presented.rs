@@ -58,9 +58,16 @@ impl Ways {
 }
 
 impl Ways {
-    /// Whether these bytes hold a token that was fetched.
-    pub(crate) fn is_token_in(&self, bytes: &[u8]) -> bool {
-        self.tokens().any(|tokens| tokens.is_in(bytes))
+    /// Looks at everything secret that may go out and is not the secret as it was entered.
+    pub(crate) fn each_mark(&self, mut look: impl FnMut(&[u8])) {
+        let others = self.others.iter().map(|(_, presented)| presented);
+        for presented in [&self.usual].into_iter().chain(others) {
+            match presented {
+                Presented::SigV4(signer) => signer.each_mark(&mut look),
+                Presented::Token(tokens) => tokens.each_mark(&mut look),
+                Presented::Nothing | Presented::Header(..) | Presented::Query(_) => {}
+            }
+        }
     }
 
     /// Comes back once every token that may be presented is there.

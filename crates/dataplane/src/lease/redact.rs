@@ -6,7 +6,7 @@ use memchr::memmem;
 const REDACTED: &[u8] = b"[redacted]";
 
 /// The same without the secret, which is not empty.
-pub(crate) fn redact(body: &[u8], secret: &[u8]) -> Bytes {
+pub(super) fn redact(body: &[u8], secret: &[u8]) -> Bytes {
     let mut clean = Vec::with_capacity(body.len());
     let mut from = 0;
     for at in memmem::find_iter(body, secret) {

@@ -80,11 +80,12 @@ impl Tokens {
         Some((self.header.clone(), token.value.clone()))
     }
 
-    /// Whether these bytes hold the token.
-    pub(crate) fn is_in(&self, bytes: &[u8]) -> bool {
-        let held = self.held.lock();
-        let shown = held.token.as_ref().and_then(|token| token.value.as_bytes().get(self.prefix.len()..));
-        shown.is_some_and(|token| memchr::memmem::find(bytes, token).is_some())
+    /// Looks at the token.
+    pub(crate) fn each_mark(&self, look: &mut impl FnMut(&[u8])) {
+        let value = self.held.lock().token.as_ref().map(|token| token.value.clone());
+        if let Some(token) = value.as_ref().and_then(|value| value.as_bytes().get(self.prefix.len()..)) {
+            look(token);
+        }
     }
 
     /// The provider did not take the token: the next request fetches another.

@@ -48,6 +48,16 @@ impl Signer {
         })
     }
 
+    /// Looks at the secret access key, and at the session token.
+    pub(crate) fn each_mark(&self, look: &mut impl FnMut(&[u8])) {
+        if let Some(key) = self.secret.expose().get(self.key.clone()) {
+            look(key);
+        }
+        if let Some(token) = &self.token {
+            look(token.as_bytes());
+        }
+    }
+
     /// Signs a request whose headers are complete but for its own: `authorization` and `x-amz-*`.
     pub(crate) fn sign(
         &self,

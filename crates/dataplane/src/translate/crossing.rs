@@ -33,10 +33,10 @@ pub(crate) struct Crossing {
     to: Arc<keyway_snapshot::Target>,
     quirks: Quirks,
     pub(super) asked: Asked,
-    /// The caller's.
+    /// Where the caller asks.
+    asked_at: Endpoint,
+    /// Where the target is asked.
     endpoint: Endpoint,
-    /// The target's.
-    there: Endpoint,
     /// What is asked for, where it is no conversation.
     operation: Option<Rc<operation::Request>>,
     stream: bool,
@@ -79,13 +79,13 @@ impl Crossing {
         worker: &Worker,
         (call, id): (&Call, &Ulid),
         step: &Step,
-        (surface, there): (&Surface, Endpoint),
+        (surface, endpoint): (&Surface, Endpoint),
     ) -> Result<Self, Refusal> {
         let not_served = || Refusal::not_served(&step.target.label, call.dialect, call.endpoint);
         let (caller, target) = codec(call.dialect).zip(codec(surface.dialect)).ok_or_else(not_served)?;
         let asks = call.asks(worker)?;
         let to = Arc::clone(&step.target);
-        let quirks = to.provider.quirks(surface, &to.model).into_owned();
+        let quirks = to.quirks(surface).clone();
         let encoded = asks
             .encode(target, &Target { provider: &to.provider.name, model: &to.model, quirks: &quirks })
             .map_err(|unsupported| Refusal::not_expressible(&unsupported, &to.label))?;
@@ -100,8 +100,8 @@ impl Crossing {
             target,
             quirks,
             asked,
-            endpoint: call.endpoint,
-            there,
+            asked_at: call.endpoint,
+            endpoint,
             operation: asks.operation(),
             stream: call.stream && matches!(asks, Asks::Talk(_)),
             is_list: is_list(call),
@@ -119,7 +119,7 @@ impl Crossing {
 
     /// Where the target takes it.
     pub(crate) fn endpoint(&self) -> Endpoint {
-        self.there
+        self.endpoint
     }
 
     /// Whether the caller is to get a stream.
@@ -148,7 +148,7 @@ impl Crossing {
 
     /// The target's stream as the caller's.
     pub(crate) fn open_stream(&self) -> Stream {
-        Stream::new(self.reader(), self.writer(), self.endpoint, self.asked.id.clone())
+        Stream::new(self.reader(), self.writer(), self.asked_at, self.asked.id.clone())
     }
 
     fn writer(&self) -> Box<dyn Writer> {
@@ -181,7 +181,7 @@ impl Crossing {
     ) -> Result<Answer, Malformed> {
         let response = request.decode_response(self.dialect(), body)?;
         let body = request.encode_response(&response, &self.asked)?;
-        Ok(self.gathered(headers, body, noted::operated(&response, self.endpoint)))
+        Ok(self.gathered(headers, body, noted::operated(&response, self.asked_at)))
     }
 
     /// A reply as what the caller asked for: where that is a stream, each block comes in one piece.
@@ -193,7 +193,7 @@ impl Crossing {
         } else {
             self.caller.encode_response(response, &self.asked)
         };
-        self.gathered(headers, body, noted::seen(response, self.endpoint))
+        self.gathered(headers, body, noted::seen(response, self.asked_at))
     }
 
     /// What the sandbox says as what the caller asked for.

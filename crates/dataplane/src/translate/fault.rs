@@ -1,10 +1,7 @@
 //! A provider's own words about a failure, as a caller of another dialect may read them.
 
 use super::{Crossing, DROPPED, crossed_reply};
-use crate::{
-    attempt::Passed,
-    lease::{Lease, redact},
-};
+use crate::{attempt::Passed, lease::Lease};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use keyway_dialect::fault::Fault;
@@ -22,7 +19,7 @@ pub(super) fn presentable(fault: &mut Fault, lease: Option<&Lease>, id: &str) {
     if let Some(lease) = lease {
         for text in std::iter::once(&mut fault.message).chain(&mut fault.param) {
             if lease.is_in(text.as_bytes()) {
-                let clean = String::from_utf8(redact(text.as_bytes(), lease.secret()).into());
+                let clean = String::from_utf8(lease.redact(text.as_bytes()).into());
                 *text = clean.unwrap_or_else(|_| WITHHELD.to_owned());
             }
         }

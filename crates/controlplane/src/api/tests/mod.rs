@@ -3,6 +3,7 @@
 
 mod audit;
 mod operators;
+mod pairs;
 mod plain;
 mod usage;
 
