@@ -1,7 +1,7 @@
 //! A call in the words of one target that speaks another dialect, and the way back: the target's reply, whole or as a
 //! stream, in the caller's words.
 
-use super::{Asks, DROPPED, Stream, dropped::dropped, listed::Listed, noted, surface};
+use super::{Asks, DROPPED, Stream, asks::endpoint_there, dropped::dropped, listed::Listed, noted, surface};
 use crate::{
     attempt::Failure,
     call::Call,
@@ -48,7 +48,8 @@ pub(crate) struct Crossing {
     _held: Held,
 }
 
-/// The call with this id for this target; none where both speak one dialect, and nothing needs to be decoded.
+/// The call with this id for this target; none where both speak one dialect, and nothing needs to be decoded. Thoughts that
+/// were made elsewhere are taken out even so: the target would refuse them.
 ///
 /// # Errors
 /// The target cannot serve it: what the caller gets if no other one can.
@@ -58,12 +59,17 @@ pub(crate) fn crossing(
     step: &Step,
 ) -> Result<Option<Box<Crossing>>, Refusal> {
     match surface(&step.target.provider, call.dialect, (call.endpoint, call.stream)) {
-        Some((own, _)) if own.dialect == call.dialect => Ok(None),
+        Some((own, _)) if own.dialect == call.dialect && !holds_foreign_thoughts(call) => Ok(None),
         Some(other) => {
             Crossing::new(worker, (call, id), step, other).map(|crossing| Some(Box::new(crossing)))
         }
         None => Err(Refusal::not_served(&step.target.label, call.dialect, call.endpoint)),
     }
+}
+
+fn holds_foreign_thoughts(call: &Call) -> bool {
+    endpoint_there((call.dialect, call.endpoint), call.dialect).is_some()
+        && canon::holds_foreign_seals(call.dialect, &call.body)
 }
 
 // === impl Crossing ===

@@ -63,7 +63,7 @@ pub(crate) fn request(
     Ok((addressed(call, target, (surface, url), lease, said)?, merge_usage))
 }
 
-/// The request for a target of another dialect.
+/// The request for a target of another dialect, or for one whose body had to be put together anew.
 ///
 /// # Errors
 /// What of it cannot be sent.
@@ -74,8 +74,12 @@ pub(crate) fn crossed_request(
     at: (&Surface, &EndpointUrl),
     lease: &Lease,
 ) -> Result<(Request<RequestBody>, bool), Unsendable> {
-    let headers = crossed_headers(&call.headers, crossing.dialect(), crossing.is_stream());
-    let said = Said { headers, query: None, body: crossing.body().into() };
+    let (headers, query) = if crossing.dialect() == call.dialect {
+        (forwarded(&call.headers), call.query.as_deref())
+    } else {
+        (crossed_headers(&call.headers, crossing.dialect(), crossing.is_stream()), None)
+    };
+    let said = Said { headers, query, body: crossing.body().into() };
     Ok((addressed(call, target, at, lease, said)?, false))
 }
 
