@@ -141,7 +141,8 @@ def moved(sdk, target):
     for streamed in (False, True):
         first = sdk(Ask("reasontool", ASK, tools=(WEATHER,), think=True, stream=streamed, at=other))
         is_calls(first, ("get_weather", PARIS))
-        first.reasoning = ""
+        if (sdk.NAME, target) != ("cohere-chat", "cohere-chat"):  # whose thoughts have no maker's mark
+            first.reasoning = ""
         turns = [*ASK, first, Results([(first.calls[0], "18 degrees")])]
         is_text(sdk(Ask("tool", turns, tools=(WEATHER,), stream=streamed)), "Tool said: 18 degrees")
 

@@ -1,7 +1,7 @@
 //! A call in the words of one target that speaks another dialect, and the way back: the target's reply, whole or as a
 //! stream, in the caller's words.
 
-use super::{Asks, DROPPED, Stream, dropped::dropped, listed::Listed, noted, surface};
+use super::{Asks, DROPPED, Stream, asks::endpoint_there, dropped::dropped, listed::Listed, noted, surface};
 use crate::{
     attempt::Failure,
     call::Call,
@@ -43,12 +43,13 @@ pub(crate) struct Crossing {
     /// The caller's stream is one JSON array.
     is_list: bool,
     body: Bytes,
-    pub(super) dropped: Option<HeaderValue>,
+    dropped: Option<HeaderValue>,
     /// The body's share of what all cores may hold.
     _held: Held,
 }
 
-/// The call with this id for this target; none where both speak one dialect, and nothing needs to be decoded.
+/// The call with this id for this target; none where both speak one dialect, and nothing needs to be decoded. Thoughts that
+/// were made elsewhere are taken out even so, since the target would refuse them; its reply passes as it comes.
 ///
 /// # Errors
 /// The target cannot serve it: what the caller gets if no other one can.
@@ -58,12 +59,17 @@ pub(crate) fn crossing(
     step: &Step,
 ) -> Result<Option<Box<Crossing>>, Refusal> {
     match surface(&step.target.provider, call.dialect, (call.endpoint, call.stream)) {
-        Some((own, _)) if own.dialect == call.dialect => Ok(None),
+        Some((own, _)) if own.dialect == call.dialect && !holds_foreign_thoughts(call) => Ok(None),
         Some(other) => {
             Crossing::new(worker, (call, id), step, other).map(|crossing| Some(Box::new(crossing)))
         }
         None => Err(Refusal::not_served(&step.target.label, call.dialect, call.endpoint)),
     }
+}
+
+fn holds_foreign_thoughts(call: &Call) -> bool {
+    endpoint_there((call.dialect, call.endpoint), call.dialect).is_some()
+        && canon::holds_foreign_seals(call.dialect, &call.body)
 }
 
 // === impl Crossing ===
@@ -104,6 +110,16 @@ impl Crossing {
             body: encoded.body,
             to,
         })
+    }
+
+    /// Whether the target speaks another dialect than the caller; else only the body is another.
+    pub(crate) fn is_translated(&self) -> bool {
+        self.caller.dialect() != self.target.dialect()
+    }
+
+    /// Tells the caller what the target did not get.
+    pub(crate) fn name_dropped(&self, headers: &mut HeaderMap) {
+        headers.extend(self.dropped.iter().map(|dropped| (DROPPED, dropped.clone())));
     }
 
     /// What the target speaks.
@@ -224,7 +240,7 @@ impl Crossing {
             _ => "application/json",
         };
         head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-        head.headers.extend(self.dropped.iter().map(|dropped| (DROPPED, dropped.clone())));
+        self.name_dropped(&mut head.headers);
         head
     }
 }
