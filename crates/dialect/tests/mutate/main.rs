@@ -1,6 +1,6 @@
 //! Real bodies and streams with their bytes changed, left out, doubled and mixed: what must hold of any bytes (`fuzz/src/lib.rs`,
-//! which cargo-fuzz runs too) must hold of them. A thousand of each kind, or as many as `KEYWAY_FUZZ_SECONDS` allow;
-//! `KEYWAY_FUZZ_SEED` makes it others.
+//! which cargo-fuzz runs too) must hold of them. A thousand of each kind; as many as a minute allows where `KEYWAY_LONG` is
+//! set, or `KEYWAY_FUZZ_SECONDS`. `KEYWAY_FUZZ_SEED` makes it others.
 
 #[cfg(test)]
 #[path = "../../../../fuzz/src/lib.rs"]
@@ -19,6 +19,8 @@ mod tests {
 
     /// Inputs of each kind, unless seconds are given.
     const ROUNDS: u64 = 1000;
+    /// Time for each kind under `--long`.
+    const MINUTE: Duration = Duration::from_secs(60);
     /// Bytes that an input may grow to.
     const SIZE: usize = 64 * 1024;
     /// One input that takes longer grows faster than its size.
@@ -82,7 +84,8 @@ mod tests {
 
     #[test]
     fn no_bytes_do_harm() {
-        let until = number("KEYWAY_FUZZ_SECONDS").map(Duration::from_secs);
+        let long = std::env::var_os("KEYWAY_LONG").map(|_| MINUTE);
+        let until = number("KEYWAY_FUZZ_SECONDS").map(Duration::from_secs).or(long);
         let mut dice = Dice(number("KEYWAY_FUZZ_SEED").unwrap_or(1));
         for (name, target) in TARGETS {
             let seeds = seeds(name);
@@ -101,6 +104,20 @@ mod tests {
                 assert!(started.elapsed() < SLOW, "{name} is slow: {}", shown());
             }
             println!("{name}: {rounds} inputs");
+        }
+    }
+
+    /// Where cargo-fuzz starts from: run it as CONTRIBUTING.md says.
+    #[test]
+    #[ignore = "writes fuzz/corpus, which only cargo-fuzz reads"]
+    fn corpus() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
+        for (name, _) in TARGETS {
+            let folder = root.join(name);
+            std::fs::create_dir_all(&folder).unwrap();
+            for (at, seed) in seeds(name).iter().enumerate() {
+                std::fs::write(folder.join(format!("seed-{at}")), seed).unwrap();
+            }
         }
     }
 }
