@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 /// Members that are compared only where the caller said them.
-const GIVEN: [&str; 3] = ["schema", "max_tokens", "reasoning"];
+const GIVEN: [&str; 8] =
+    ["schema", "max_tokens", "reasoning", "inputs", "dimensions", "query", "documents", "top_n"];
 
 /// Fails with the first member that differs.
 pub(super) fn understood(said: &Value, seen: &Value) -> Result<(), String> {
