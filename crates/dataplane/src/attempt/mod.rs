@@ -99,18 +99,13 @@ async fn answer(
     (surface, waits): (&Surface, Waits),
     lease: &Lease,
 ) -> Result<Answer, Failure> {
-    if let Some(tokens) = lease.tokens(surface).filter(|tokens| !tokens.are_fresh()) {
-        // Boxed, as it is rare: once an hour and key.
-        let ready = Box::pin(tokens.ready(&worker.connector)).await;
-        ready.map_err(|why| failure::tokenless(worker, lease, why))?;
-    }
     if let Some(crossing) = crossing {
         // Boxed, as all that is rare: what a request sets aside for it would be moved with every request.
         return Box::pin(crossed::answer(worker, call, (step, crossing), (surface, waits), lease)).await;
     }
     let url = surface.url(call.endpoint, call.stream).ok_or_else(|| Failure::broken("endpoint"))?;
     let request = || translate::request(call, &step.target, surface, url, lease);
-    let sent = send::send(worker, call, (step, url), (waits, lease), request).await?;
+    let sent = send::send(worker, call, (step, surface, url), (waits, lease), request).await?;
     let (mut parts, source) = (sent.head, sent.source);
     let status = parts.status;
     if !status.is_success() {

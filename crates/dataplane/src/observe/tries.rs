@@ -4,7 +4,7 @@ use keyway_dialect::fault::Code;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Every way in which an attempt ends; the last stands for what a version to come may add.
-pub(crate) const REASONS: [&str; 25] = [
+pub(crate) const REASONS: [&str; 26] = [
     "answered",
     "client_revoked",
     "connect_timeout",
@@ -13,6 +13,7 @@ pub(crate) const REASONS: [&str; 25] = [
     "dialect",
     "endpoint",
     "first_token_timeout",
+    "token_unavailable",
     "upstream_address_refused",
     "upstream_auth_failed",
     "upstream_bad_content_type",
@@ -111,6 +112,7 @@ mod tests {
     #[test]
     fn every_reason_that_attempts_give_has_its_counter() {
         let sources = concat!(
+            include_str!("../attempt/crossed.rs"),
             include_str!("../attempt/failure.rs"),
             include_str!("../attempt/first.rs"),
             include_str!("../attempt/mod.rs"),
