@@ -408,6 +408,37 @@ async fn vectors_and_counts_cross_too() -> Outcome {
     Ok(())
 }
 
+/// Thoughts that another dialect's model had, as they stand in a history that moves on to a provider of the caller's own.
+#[tokio::test]
+async fn thoughts_from_elsewhere_stay_here_and_the_reply_passes_as_it_comes() -> Outcome {
+    let case = Case::start()?;
+    let reply = r#"{"id":"m","type":"message","role":"assistant","model":"m","content":[],"x_new": 1.0}"#;
+    case.provider.script("m").reply(Reply::whole("application/json", reply));
+    let thought =
+        json!({ "type": "thinking", "thinking": "hm", "signature": "kw1:DIALECT_GEMINI:s:gem:abc" });
+    let text = json!({ "type": "text", "text": "yes" });
+    let turns = json!([{ "role": "user", "content": "hi" }, { "role": "assistant", "content": [thought, text] },
+        { "role": "user", "content": "go on" }]);
+    let answer =
+        case.ask(MESSAGES, &json!({ "model": "claude/m", "max_tokens": 9, "messages": turns })).await?;
+    assert_eq!(answer.text(), reply);
+    assert_eq!(answer.header("x-keyway-dropped"), Some("messages[1].content[0]"));
+    let sent = String::from_utf8(case.only().body.to_vec())?;
+    assert!(!sent.contains("kw1:") && sent.contains("yes") && sent.contains("go on"), "{sent}");
+
+    // A chat stream of the same kind: its caller does not ask for usage and gets none, and it is metered.
+    let thought =
+        json!({ "type": "reasoning.text", "text": "hm", "signature": "kw1:DIALECT_GEMINI:s:gem:abc" });
+    let turns = json!([{ "role": "user", "content": "hi" },
+        { "role": "assistant", "content": "yes", "reasoning_details": [thought] }, { "role": "user", "content": "go on" }]);
+    let answer = case.ask(CHAT, &json!({ "model": "sim/m", "stream": true, "messages": turns })).await?;
+    assert_eq!(said(answer.text()), "word word word ");
+    assert!(answer.header("x-keyway-dropped").is_some() && !answer.text().contains("prompt_tokens"));
+    let record = case.record(&answer).await?;
+    assert_eq!(at(&record, "/usage/input_tokens"), USAGE.0, "{record:#}");
+    Ok(())
+}
+
 /// Opens streams whose provider says everything but the end, and waits until each has said the mark.
 async fn open(case: &Case, (path, mark): (&str, &str), count: usize) -> Outcome<Vec<Caller>> {
     let place = if path == RESPONSES { "input" } else { "messages" };

@@ -43,13 +43,13 @@ pub(crate) struct Crossing {
     /// The caller's stream is one JSON array.
     is_list: bool,
     body: Bytes,
-    pub(super) dropped: Option<HeaderValue>,
+    dropped: Option<HeaderValue>,
     /// The body's share of what all cores may hold.
     _held: Held,
 }
 
 /// The call with this id for this target; none where both speak one dialect, and nothing needs to be decoded. Thoughts that
-/// were made elsewhere are taken out even so: the target would refuse them.
+/// were made elsewhere are taken out even so, since the target would refuse them; its reply passes as it comes.
 ///
 /// # Errors
 /// The target cannot serve it: what the caller gets if no other one can.
@@ -110,6 +110,16 @@ impl Crossing {
             body: encoded.body,
             to,
         })
+    }
+
+    /// Whether the target speaks another dialect than the caller; else only the body is another.
+    pub(crate) fn is_translated(&self) -> bool {
+        self.caller.dialect() != self.target.dialect()
+    }
+
+    /// Tells the caller what the target did not get.
+    pub(crate) fn name_dropped(&self, headers: &mut HeaderMap) {
+        headers.extend(self.dropped.iter().map(|dropped| (DROPPED, dropped.clone())));
     }
 
     /// What the target speaks.
@@ -230,7 +240,7 @@ impl Crossing {
             _ => "application/json",
         };
         head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-        head.headers.extend(self.dropped.iter().map(|dropped| (DROPPED, dropped.clone())));
+        self.name_dropped(&mut head.headers);
         head
     }
 }

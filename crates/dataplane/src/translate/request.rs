@@ -53,11 +53,7 @@ pub(crate) fn request(
     url: &EndpointUrl,
     lease: &Lease,
 ) -> Result<(Request<RequestBody>, bool), Unsendable> {
-    let merge_usage = call.stream
-        && call.dialect == Dialect::OpenaiChat
-        && matches!(call.endpoint, Endpoint::ChatCompletions | Endpoint::Completions)
-        && !surface.no_stream_options
-        && !call.shape.wants_usage();
+    let merge_usage = adds_usage(call, surface);
     let body = call.shape.rewritten(call.body.clone(), &target.model, merge_usage);
     let said = Said { headers: forwarded(&call.headers), query: call.query.as_deref(), body };
     Ok((addressed(call, target, (surface, url), lease, said)?, merge_usage))
@@ -74,13 +70,22 @@ pub(crate) fn crossed_request(
     at: (&Surface, &EndpointUrl),
     lease: &Lease,
 ) -> Result<(Request<RequestBody>, bool), Unsendable> {
-    let (headers, query) = if crossing.dialect() == call.dialect {
-        (forwarded(&call.headers), call.query.as_deref())
+    let (headers, query, withhold_usage) = if crossing.is_translated() {
+        (crossed_headers(&call.headers, crossing.dialect(), crossing.is_stream()), None, false)
     } else {
-        (crossed_headers(&call.headers, crossing.dialect(), crossing.is_stream()), None)
+        (forwarded(&call.headers), call.query.as_deref(), adds_usage(call, at.0))
     };
     let said = Said { headers, query, body: crossing.body().into() };
-    Ok((addressed(call, target, at, lease, said)?, false))
+    Ok((addressed(call, target, at, lease, said)?, withhold_usage))
+}
+
+/// Whether usage is asked for that the caller did not ask for.
+fn adds_usage(call: &Call, surface: &Surface) -> bool {
+    call.stream
+        && call.dialect == Dialect::OpenaiChat
+        && matches!(call.endpoint, Endpoint::ChatCompletions | Endpoint::Completions)
+        && !surface.no_stream_options
+        && !call.shape.wants_usage()
 }
 
 fn addressed(
