@@ -3,9 +3,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use keyway_e2e::gateway::{CHAT, Gateway, Outcome, TOKEN, chat, streamed, yaml};
+use keyway_e2e::gateway::{CHAT, Gateway, MESSAGES, Outcome, TOKEN, chat, streamed, yaml};
 use keyway_testkit::caller::Answer;
-use keyway_testkit::provider::Provider;
+use keyway_testkit::provider::{Provider, Reply};
 use keyway_testkit::signed::{Signed, time};
 use keyway_testkit::strict::{Key, Seen, Strict};
 use keyway_testkit::tokens::{EMAIL, TokenServer};
@@ -158,6 +158,40 @@ async fn an_api_key_of_vertex_goes_in_google_s_header() -> Outcome {
     let seen = provider.seen();
     assert_eq!(seen[0].headers("x-goog-api-key"), ["AIza-express-key-of-the-test"]);
     assert!(seen[0].headers("authorization").is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn claude_on_vertex_is_named_by_its_path() -> Outcome {
+    const ANSWER: &str = r#"{"id":"msg_1","type":"message","role":"assistant","model":"claude-x","content":[{"type":"text","text":"hi"}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":3,"output_tokens":1}}"#;
+    let provider = Provider::start()?;
+    provider.decide(|_| Reply::whole("application/json", ANSWER.to_owned()));
+    let base = provider.base_url();
+    let base = base.strip_suffix("/v1").unwrap_or(&base);
+    let gateway = Gateway::start(&format!(
+        "providers:\n  google-vertex: {{ base_url: \"{base}\", api_key: AIza-express-key-of-the-test }}\n\
+         clients:\n  tester: {{ token: {TOKEN} }}\n"
+    ))?;
+    // Its own dialect, and across.
+    let own =
+        r#"{"model":"google-vertex/claude-x@1","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#;
+    for (path, body) in [(MESSAGES, own.to_owned()), (CHAT, chat("google-vertex/claude-x@1"))] {
+        let answer = gateway.ask(path, &body).await?;
+        assert_eq!(answer.status, 200, "{path}: {}\n{}", answer.text(), gateway.keyway.log());
+    }
+    let seen = provider.seen();
+    for request in &seen {
+        assert_eq!(request.path(), "/models/claude-x@1:rawPredict");
+        let body: serde_json::Value = serde_json::from_slice(&request.body)?;
+        assert_eq!(
+            (&body["anthropic_version"], body.get("model")),
+            (&json!("vertex-2023-10-16"), None),
+            "{body}"
+        );
+    }
+    let sent =
+        own.replace(r#""model":"google-vertex/claude-x@1""#, r#""anthropic_version":"vertex-2023-10-16""#);
+    assert_eq!((seen.len(), &*seen[0].body), (2, sent.as_bytes()), "the rest as it came");
     Ok(())
 }
 

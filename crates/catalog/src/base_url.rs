@@ -24,6 +24,10 @@ pub struct ResolvedSurface {
     pub quirks: Quirks,
     /// Instead of the provider's.
     pub auth: Option<Auth>,
+    /// Which models it serves; none = all.
+    pub models: Vec<String>,
+    /// As the row's.
+    pub body_version: String,
     /// What was put in place of names.
     pub vars: BTreeMap<String, String>,
 }
@@ -178,6 +182,8 @@ impl ResolvedSurface {
             no_stream_options: surface.no_stream_options,
             quirks: surface.quirks.clone(),
             auth: surface.auth.clone(),
+            models: surface.models.clone(),
+            body_version: surface.body_version.clone(),
             vars: BTreeMap::new(),
         }
     }
@@ -192,6 +198,8 @@ impl ResolvedSurface {
             no_stream_options: false,
             quirks: if relative { Quirks::of_relative() } else { Quirks::default() },
             auth: None,
+            models: Vec::new(),
+            body_version: String::new(),
             vars: BTreeMap::new(),
         }
     }
@@ -279,6 +287,8 @@ impl ResolvedSurface {
             no_stream_options: self.no_stream_options,
             auth: None,
             quirks: (self.quirks != Quirks::default()).then(|| self.quirks.to_proto()),
+            models: self.models.clone(),
+            body_version: self.body_version.clone(),
         }
     }
 }

@@ -96,6 +96,12 @@ pub struct Surface {
     pub quirks: Quirks,
     /// Instead of the provider's.
     pub auth: Option<Auth>,
+    /// Which models it serves, `*` for any run of characters; none = all of the provider's.
+    #[serde(default)]
+    pub models: Vec<String>,
+    /// `anthropic-messages`, where the model stands in the path: what the body has as `anthropic_version` in place of it.
+    #[serde(default)]
+    pub body_version: String,
 }
 
 /// How a credential is presented.

@@ -308,7 +308,7 @@ fn no_key(keyring: &Keyring, steps: &[Step]) -> (StatusCode, &'static str) {
 fn keep_servers(call: &Call, steps: &mut Vec<Step>) -> Result<(), Refusal> {
     let named = steps.first().map(|step| Arc::clone(&step.target));
     let what = (call.endpoint, call.stream);
-    steps.retain(|step| translate::surface(&step.target.provider, call.dialect, what).is_some());
+    steps.retain(|step| translate::surface(&step.target, call.dialect, what).is_some());
     match named {
         Some(named) if steps.is_empty() => {
             Err(Refusal::not_served(&named.label, call.dialect, call.endpoint))

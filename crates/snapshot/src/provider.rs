@@ -3,7 +3,7 @@
 use crate::price::KeyPrices;
 use crate::quirk::ByModel;
 use crate::url::Urls;
-use crate::{Auth, Dialect, Endpoint, EndpointUrl, Invalid, Quirks, StreamEnd, Timeouts};
+use crate::{Auth, Dialect, Endpoint, EndpointUrl, Invalid, Pattern, Quirks, StreamEnd, Timeouts};
 use http::{HeaderName, HeaderValue};
 use keyway_proto::snapshot::v1::{self as wire, Kind};
 use std::borrow::Cow;
@@ -41,6 +41,9 @@ pub struct Surface {
     pub no_stream_options: bool,
     /// Instead of the provider's way.
     pub auth: Option<Auth>,
+    /// What the body has as `anthropic_version` in place of the model, where that stands in the path.
+    pub body_version: Option<Box<str>>,
+    models: Box<[Pattern]>,
     /// What differs from the dialect, whatever the model.
     pub(crate) quirks: Quirks,
     urls: Urls,
@@ -147,7 +150,22 @@ impl Surface {
             Quirks::check(said).map_err(|why| bad("quirks", &why.to_string()))?;
             quirks.lay(said);
         }
-        Ok(Self { dialect, stream_end, no_stream_options, auth: auth.transpose()?, quirks, urls })
+        Ok(Self {
+            dialect,
+            stream_end,
+            no_stream_options,
+            auth: auth.transpose()?,
+            body_version: Some(from.body_version.as_str()).filter(|said| !said.is_empty()).map(Box::from),
+            models: from.models.iter().map(|pattern| Pattern::new(pattern)).collect(),
+            quirks,
+            urls,
+        })
+    }
+
+    /// Whether a model of the provider is served here.
+    #[must_use]
+    pub fn serves(&self, model: &str) -> bool {
+        self.models.is_empty() || self.models.iter().any(|pattern| pattern.matches(model))
     }
 
     /// Where an endpoint is, for a whole reply or for a stream; `None` if this provider has no such endpoint.

@@ -154,6 +154,12 @@ impl EndpointUrl {
         })
     }
 
+    /// Whether the model stands in the path.
+    #[must_use]
+    pub fn holds_model(&self) -> bool {
+        self.template.is_some()
+    }
+
     /// What stands in the request line for this model.
     ///
     /// # Errors

@@ -28,6 +28,10 @@ pub(crate) fn provider(
     for surface in &resolved {
         let way = ways.of(surface)?;
         let mut surface = quirk::surface(row, spec, surface);
+        if spec.dialect.is_some() {
+            // Who names the one dialect wants every model in it.
+            surface.models.clear();
+        }
         match &auth {
             None => auth = Some(way),
             Some(main) => surface.auth = (way != *main).then_some(way),

@@ -59,7 +59,7 @@ impl Trace {
             KeyValue::new("gen_ai.request.model", target.model.to_string()),
             KeyValue::new("keyway.key", key.to_owned()),
         ];
-        let surface = translate::surface(&target.provider, call.dialect, (call.endpoint, call.stream));
+        let surface = translate::surface(target, call.dialect, (call.endpoint, call.stream));
         if let Some(url) = surface.and_then(|(surface, endpoint)| surface.url(endpoint, call.stream)) {
             attributes.push(KeyValue::new("server.address", url.origin.host.to_string()));
             attributes.push(KeyValue::new("server.port", i64::from(url.origin.port)));

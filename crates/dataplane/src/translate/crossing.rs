@@ -58,7 +58,7 @@ pub(crate) fn crossing(
     (call, id): (&Call, &Ulid),
     step: &Step,
 ) -> Result<Option<Box<Crossing>>, Refusal> {
-    match surface(&step.target.provider, call.dialect, (call.endpoint, call.stream)) {
+    match surface(&step.target, call.dialect, (call.endpoint, call.stream)) {
         Some((own, _)) if own.dialect == call.dialect && !holds_foreign_thoughts(call) => Ok(None),
         Some(other) => {
             Crossing::new(worker, (call, id), step, other).map(|crossing| Some(Box::new(crossing)))

@@ -14,7 +14,10 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header,
     uri::{Parts, PathAndQuery},
 };
-use keyway_dialect::rewrite::Segments;
+use keyway_dialect::{
+    rewrite::{self, Segments},
+    scan,
+};
 use keyway_snapshot::{Auth, Dialect, Endpoint, EndpointUrl, Misplaced, Surface, Target};
 
 /// Why a call cannot be put into a request for this target.
@@ -54,7 +57,10 @@ pub(crate) fn request(
     lease: &Lease,
 ) -> Result<(Request<RequestBody>, bool), Unsendable> {
     let merge_usage = adds_usage(call, surface);
-    let body = call.shape.rewritten(call.body.clone(), &target.model, merge_usage);
+    let body = match version(surface, url) {
+        None => call.shape.rewritten(call.body.clone(), &target.model, merge_usage),
+        Some(version) => call.shape.versioned(call.body.clone(), version),
+    };
     let said = Said { headers: forwarded(&call.headers), query: call.query.as_deref(), body };
     Ok((addressed(call, target, (surface, url), lease, said)?, merge_usage))
 }
@@ -75,7 +81,14 @@ pub(crate) fn crossed_request(
     } else {
         (forwarded(&call.headers), call.query.as_deref(), adds_usage(call, at.0))
     };
-    let said = Said { headers, query, body: crossing.body().into() };
+    let body = match version(at.0, at.1) {
+        None => crossing.body().into(),
+        Some(version) => {
+            let scan = scan::request(&crossing.body()).map_err(|_| Unsendable::Path)?;
+            rewrite::versioned(crossing.body(), &scan, version)
+        }
+    };
+    let said = Said { headers, query, body };
     Ok((addressed(call, target, at, lease, said)?, withhold_usage))
 }
 
@@ -86,6 +99,11 @@ fn adds_usage(call: &Call, surface: &Surface) -> bool {
         && matches!(call.endpoint, Endpoint::ChatCompletions | Endpoint::Completions)
         && !surface.no_stream_options
         && !call.shape.wants_usage()
+}
+
+/// What stands in the body in place of the model.
+fn version<'a>(surface: &'a Surface, url: &EndpointUrl) -> Option<&'a str> {
+    surface.body_version.as_deref().filter(|_| url.holds_model())
 }
 
 fn addressed(

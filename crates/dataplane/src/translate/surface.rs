@@ -3,18 +3,19 @@
 
 use super::asks::endpoint_there;
 use crate::sandbox;
-use keyway_snapshot::{Dialect, Endpoint, Provider, Surface};
+use keyway_snapshot::{Dialect, Endpoint, Surface, Target};
 
 /// The surface that serves calls of this dialect and endpoint, streamed or not, and which of its endpoints does; none where
-/// the provider cannot serve them.
+/// the provider cannot serve them, or not with this model.
 pub(crate) fn surface(
-    provider: &Provider,
+    target: &Target,
     dialect: Dialect,
     (endpoint, stream): (Endpoint, bool),
 ) -> Option<(&Surface, Endpoint)> {
+    let provider = &target.provider;
     let has = |surface: &Surface, endpoint| match provider.built_in {
         true => sandbox::serves(surface.dialect, endpoint),
-        false => surface.url(endpoint, stream).is_some(),
+        false => surface.url(endpoint, stream).is_some() && surface.serves(&target.model),
     };
     if let Some(own) = provider.surface(dialect).filter(|own| has(own, endpoint)) {
         return Some((own, endpoint));
@@ -29,21 +30,29 @@ pub(crate) fn surface(
 mod tests {
     use super::*;
     use keyway_proto::snapshot::v1::{self as wire, Kind, Resource};
-    use keyway_snapshot::{Snapshot, Version};
+    use keyway_snapshot::{Resolved, Snapshot, Version};
     use prost::Message;
 
     /// A snapshot with one provider, which speaks these dialects.
     fn snapshot(dialects: &[Dialect], built_in: bool) -> Snapshot {
-        let surface = |dialect: &Dialect| wire::Surface {
-            dialect: *dialect as i32,
+        of(dialects.iter().map(|dialect| plain(*dialect)).collect(), built_in)
+    }
+
+    fn plain(dialect: Dialect) -> wire::Surface {
+        wire::Surface {
+            dialect: dialect as i32,
             base_url: "http://localhost:1/v1".to_owned(),
             ..wire::Surface::default()
-        };
+        }
+    }
+
+    fn of(surfaces: Vec<wire::Surface>, built_in: bool) -> Snapshot {
         let provider = wire::Provider {
             name: "p".to_owned(),
-            surfaces: dialects.iter().map(surface).collect(),
+            surfaces,
             auth: Some(wire::Auth { scheme: wire::AuthScheme::None as i32, ..wire::Auth::default() }),
             built_in,
+            offers: vec![wire::Offer { id: "m".to_owned(), ..wire::Offer::default() }],
             ..wire::Provider::default()
         };
         let settings = wire::Settings {
@@ -97,10 +106,38 @@ mod tests {
             (&[chat], true, (chat, Endpoint::Embeddings), None),
         ] {
             let snapshot = snapshot(spoken, built_in);
-            let provider = snapshot.providers.get("p").unwrap();
-            let found =
-                surface(provider, asked.0, (asked.1, false)).map(|(surface, at)| (surface.dialect, at));
-            assert_eq!(found, expected, "{spoken:?} {built_in} {asked:?}");
+            assert_eq!(chosen(&snapshot, "m", asked), expected, "{spoken:?} {built_in} {asked:?}");
+        }
+    }
+
+    fn chosen(snapshot: &Snapshot, model: &str, asked: (Dialect, Endpoint)) -> Option<(Dialect, Endpoint)> {
+        let Ok(Resolved::Target(target)) = snapshot.lookup(&format!("p/{model}")) else { panic!("{model}") };
+        surface(&target, asked.0, (asked.1, false)).map(|(surface, at)| (surface.dialect, at))
+    }
+
+    #[test]
+    fn some_models_are_served_in_one_dialect_alone() {
+        let surface = |dialect: Dialect, models: &[&str]| wire::Surface {
+            models: models.iter().map(|model| (*model).to_owned()).collect(),
+            ..plain(dialect)
+        };
+        let surfaces = vec![
+            surface(Dialect::Gemini, &["gemini*"]),
+            surface(Dialect::AnthropicMessages, &["claude*"]),
+            surface(Dialect::OpenaiChat, &["*/*"]),
+        ];
+        let snapshot = of(surfaces, false);
+        let (talk, messages) = (Endpoint::ChatCompletions, Endpoint::Messages);
+        for (model, caller, expected) in [
+            ("gemini-3", (Dialect::AnthropicMessages, messages), Some((Dialect::Gemini, talk))),
+            ("gemini-3", (Dialect::Gemini, talk), Some((Dialect::Gemini, talk))),
+            ("claude-x", (Dialect::Gemini, talk), Some((Dialect::AnthropicMessages, messages))),
+            ("claude-x", (Dialect::OpenaiChat, talk), Some((Dialect::AnthropicMessages, messages))),
+            ("meta/llama", (Dialect::OpenaiChat, talk), Some((Dialect::OpenaiChat, talk))),
+            ("meta/llama", (Dialect::Gemini, talk), Some((Dialect::OpenaiChat, talk))),
+            ("veo-3", (Dialect::OpenaiChat, talk), None),
+        ] {
+            assert_eq!(chosen(&snapshot, model, caller), expected, "{model} {caller:?}");
         }
     }
 }

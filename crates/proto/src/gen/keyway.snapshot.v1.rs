@@ -118,6 +118,12 @@ pub struct Surface {
     pub auth: ::core::option::Option<Auth>,
     #[prost(message, optional, tag = "7")]
     pub quirks: ::core::option::Option<Quirks>,
+    /// Which models it serves, `*` for any run of characters; empty = all of the provider's.
+    #[prost(string, repeated, tag = "8")]
+    pub models: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Where the model stands in the path: `anthropic_version` of the body, in place of `model`. Empty = the body is as usual.
+    #[prost(string, tag = "9")]
+    pub body_version: ::prost::alloc::string::String,
 }
 /// What a provider or one of its models does differently from its dialect. Used only where dialects are crossed. What is
 /// absent is not said: what is wider holds, and at last the dialect's own documents. For each field's meaning see
