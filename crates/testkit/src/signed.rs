@@ -62,7 +62,7 @@ impl Signed<'_> {
 /// A second as signatures write it.
 #[must_use]
 pub fn time(unix: u64) -> String {
-    let leap = |year: u64| (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let (mut days, second) = (unix / 86_400, unix % 86_400);
     let mut year = 1970;
     while days >= 365 + u64::from(leap(year)) {

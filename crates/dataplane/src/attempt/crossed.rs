@@ -29,7 +29,7 @@ pub(super) async fn answer(
         surface.url(crossing.endpoint(), crossing.is_stream()).ok_or_else(|| Failure::broken("endpoint"))?;
     let request = || translate::crossed_request(call, &step.target, crossing, (surface, url), lease);
     let send::Sent { head, source, .. } =
-        send::send(worker, call, (step, url), (waits, lease), request).await?;
+        send::send(worker, call, (step, surface, url), (waits, lease), request).await?;
     if !head.status.is_success() {
         let place = (&*step.target.model, Some(crossing));
         return Err(failure::refused(worker, head, source, lease, place).await);

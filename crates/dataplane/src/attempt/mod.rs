@@ -99,11 +99,6 @@ async fn answer(
     (surface, waits): (&Surface, Waits),
     lease: &Lease,
 ) -> Result<Answer, Failure> {
-    if let Some(tokens) = lease.tokens(surface).filter(|tokens| !tokens.are_fresh()) {
-        // Boxed, as it is rare: once an hour and key.
-        let ready = Box::pin(tokens.ready(&worker.connector)).await;
-        ready.map_err(|why| failure::tokenless(worker, lease, why))?;
-    }
     if let Some(crossing) = crossing.filter(|crossing| crossing.is_translated()) {
         // Boxed, as all that is rare: what a request sets aside for it would be moved with every request.
         return Box::pin(crossed::answer(worker, call, (step, crossing), (surface, waits), lease)).await;
@@ -113,7 +108,7 @@ async fn answer(
         None => translate::request(call, &step.target, surface, url, lease),
         Some(crossing) => translate::crossed_request(call, &step.target, crossing, (surface, url), lease),
     };
-    let sent = send::send(worker, call, (step, url), (waits, lease), request).await?;
+    let sent = send::send(worker, call, (step, surface, url), (waits, lease), request).await?;
     let (mut parts, source) = (sent.head, sent.source);
     let status = parts.status;
     if !status.is_success() {

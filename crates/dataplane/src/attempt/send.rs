@@ -1,6 +1,6 @@
 //! A request on the wire, and the head of its reply.
 
-use super::Failure;
+use super::{Failure, failure};
 use crate::{
     call::{Call, Waits},
     lease::Lease,
@@ -11,7 +11,7 @@ use crate::{
     worker::Worker,
 };
 use http::{Request, response::Parts};
-use keyway_snapshot::{EndpointUrl, Origin};
+use keyway_snapshot::{EndpointUrl, Origin, Surface};
 use std::{rc::Rc, time::Duration};
 use tokio::time::Instant;
 
@@ -26,10 +26,15 @@ pub(super) struct Sent {
 pub(super) async fn send(
     worker: &Rc<Worker>,
     call: &Call,
-    (step, url): (&Step, &EndpointUrl),
+    (step, surface, url): (&Step, &Surface, &EndpointUrl),
     (waits, lease): (Waits, &Lease),
     request: impl Fn() -> Result<(Request<RequestBody>, bool), Unsendable>,
 ) -> Result<Sent, Failure> {
+    if let Some(tokens) = lease.tokens(surface).filter(|tokens| !tokens.are_fresh()) {
+        // Boxed, as it is rare: once an hour.
+        let ready = Box::pin(tokens.ready(&worker.connector)).await;
+        ready.map_err(|why| failure::tokenless(worker, lease, why))?;
+    }
     let request = || request().map_err(|_| Failure::broken("credential_unusable"));
     let (first, withhold_usage) = request()?;
     if !call.stream {
