@@ -11,6 +11,8 @@ use keyway_testkit::strict::{Key, Strict};
 
 /// What the SDKs use as their API key.
 const TOKEN: &str = "kw-grid-everything-0123456789abcdef";
+/// What they use where they shall see one model alone.
+const NARROW: &str = "kw-grid-narrow-0123456789abcdef";
 /// Bedrock's SDKs sign with a key pair.
 const ACCESS_KEY_ID: &str = "KWGRID0123456789ABCD";
 const SECRET_ACCESS_KEY: &str = "kw-grid-secret-access-key-0123456789abcdef";
@@ -19,7 +21,7 @@ const SECRET_ACCESS_KEY: &str = "kw-grid-secret-access-key-0123456789abcdef";
 /// one dialect only, so that every other caller's request crosses. Models' names begin as those of models of today, each
 /// with its quirks.
 const PROVIDERS: [(&str, &str, &str); 6] = [
-    ("openai-chat", "openai", "gpt-5.2."),
+    ("openai-chat", "openai", "gpt-4o."),
     ("openai-responses", "responses", ""),
     ("anthropic-messages", "anthropic", "claude-opus-4-6."),
     ("gemini", "google", "gemini-3-pro."),
@@ -40,7 +42,10 @@ fn yaml(strict: &Strict, key: &Key, pair: &Key) -> String {
     });
     format!(
         r"providers:
-{}clients:
+{}models:
+  greeter: {{ targets: [{{ provider: openai, model: gpt-5.2 }}] }}
+clients:
+  narrow: {{ token: {NARROW}, models: [greeter] }}
   everything:
     token: {TOKEN}
     sigv4: {{ access_key_id: {ACCESS_KEY_ID}, secret_access_key: {SECRET_ACCESS_KEY} }}
@@ -62,6 +67,7 @@ async fn played(name: &str, scripts: &[&str], cells_wanted: usize, stated: &Stat
         script
             .env("KEYWAY_URL", keyway.base_url())
             .env("KEYWAY_TOKEN", TOKEN)
+            .env("NARROW_TOKEN", NARROW)
             .env("KEYWAY_ACCESS_KEY_ID", ACCESS_KEY_ID)
             .env("KEYWAY_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
     };
@@ -89,7 +95,7 @@ async fn played(name: &str, scripts: &[&str], cells_wanted: usize, stated: &Stat
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_sdk_reaches_every_provider() -> Outcome {
     let scripts = DIALECTS.map(|(_, script)| script);
-    played("grid", &scripts, 36 * 19, &Stated::read()?).await
+    played("grid", &scripts, 36 * 20, &Stated::read()?).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,4 +106,10 @@ async fn nodes_sdks_reach_their_own_provider_and_another() -> Outcome {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agents_five_turns_survive_every_crossing() -> Outcome {
     played("grid-agent", &["grid/agent.py"], 6 * 5, &Stated::default()).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn embeddings_ranks_counts_and_lists_of_models_cross_too() -> Outcome {
+    let cells = 3 * 4 + 4 * 4 + 1 + 4;
+    played("grid-operations", &["grid/operations.py"], cells, &Stated::default()).await
 }

@@ -30,6 +30,8 @@ class Messages:
             call["system"] = ask.system
         if ask.tools:
             call["tools"] = [{"name": t.name, "description": t.description, "input_schema": t.schema} for t in ask.tools]
+        if ask.must_call:
+            call["tool_choice"] = {"type": "any"}
         if ask.schema:
             call["output_config"] = {"format": {"type": "json_schema", "schema": ask.schema}}
         if ask.think:

@@ -39,13 +39,16 @@ class Converse:
         if ask.tools:
             specs = [{"name": t.name, "description": t.description, "inputSchema": {"json": t.schema}} for t in ask.tools]
             call["toolConfig"] = {"tools": [{"toolSpec": spec} for spec in specs]}
+        if ask.must_call:
+            call["toolConfig"]["toolChoice"] = {"any": {}}
         if ask.schema:
             form = {"jsonSchema": {"schema": json.dumps(ask.schema), "name": "answer"}}
             call["outputConfig"] = {"textFormat": {"type": "json_schema", "structure": form}}
         if ask.think:
             call["additionalModelRequestFields"] = {"thinking": {"type": "enabled", "budget_tokens": 2048}}
-        if ask.max_tokens or ask.think:
-            call["inferenceConfig"] = {"maxTokens": ask.max_tokens or 4096}
+        limit = ask.max_tokens or (4096 if ask.think else None)
+        inference = {"maxTokens": limit, "temperature": ask.temperature, "topP": ask.top_p}
+        call["inferenceConfig"] = {name: value for name, value in inference.items() if value is not None}
         if ask.stream:
             return streamed(self.client.converse_stream(**call)["stream"], hear)
         reply = self.client.converse(**call)

@@ -39,6 +39,8 @@ class Cohere:
             call["thinking"] = {"type": "enabled", "token_budget": 2048}
         if ask.max_tokens:
             call["max_tokens"] = ask.max_tokens
+        given = {"temperature": ask.temperature, "p": ask.top_p, "tool_choice": "REQUIRED" if ask.must_call else None}
+        call |= {name: value for name, value in given.items() if value is not None}
         if ask.stream:
             return streamed(self.client.chat_stream(**call), hear)
         reply = self.client.chat(**call)

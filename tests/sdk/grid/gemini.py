@@ -27,10 +27,13 @@ class Gemini:
 
     def ask(self, model, ask, hear):
         config = g.GenerateContentConfig(max_output_tokens=ask.max_tokens, system_instruction=ask.system or None)
+        config.temperature, config.top_p = ask.temperature, ask.top_p
         config.automatic_function_calling = g.AutomaticFunctionCallingConfig(disable=True)
         if ask.tools:
             functions = [g.FunctionDeclaration(name=t.name, description=t.description, parameters_json_schema=t.schema) for t in ask.tools]
             config.tools = [g.Tool(function_declarations=functions)]
+        if ask.must_call:
+            config.tool_config = g.ToolConfig(function_calling_config=g.FunctionCallingConfig(mode="ANY"))
         if ask.schema:
             config.response_mime_type, config.response_json_schema = "application/json", ask.schema
         if ask.think:

@@ -38,11 +38,17 @@ class Chat:
             call["reasoning_effort"] = "low"
         if ask.max_tokens:
             call["max_completion_tokens"] = ask.max_tokens
+        call |= settings(ask)
         if ask.stream:
             return streamed(self.client.chat.completions.create(**call, stream=True, stream_options={"include_usage": True}), hear)
         reply = self.client.chat.completions.create(**call)
         message_ = reply.choices[0].message.model_dump(exclude_none=True)
         return answer(message_, reply.choices[0].finish_reason, reply.usage)
+
+
+def settings(ask):
+    given = {"temperature": ask.temperature, "top_p": ask.top_p, "tool_choice": "required" if ask.must_call else None}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def message(turn):

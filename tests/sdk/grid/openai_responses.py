@@ -3,7 +3,7 @@ import base64
 import json
 
 import openai
-from openai_chat import Chat
+from openai_chat import Chat, settings
 from scenarios import run
 from talk import Assistant, Call, Failed, Reply, Results, Usage, User
 
@@ -25,6 +25,7 @@ class Responses(Chat):
             call |= {"reasoning": {"effort": "low", "summary": "auto"}, "include": ["reasoning.encrypted_content"], "store": False}
         if ask.max_tokens:
             call["max_output_tokens"] = ask.max_tokens
+        call |= settings(ask)
         if not ask.stream:
             return answer(self.client.responses.create(**call))
         for event in self.client.responses.create(**call, stream=True):

@@ -90,6 +90,13 @@ def tool(sdk, target):
 
 
 @scenario
+def settings(sdk, target):
+    """The Anthropic SDK has no word for sampling any more."""
+    sampling = {} if sdk.NAME == "anthropic-messages" else {"temperature": 0.5, "top_p": 0.75}
+    is_calls(sdk(Ask("tool", ASK, tools=(WEATHER,), must_call=True, **sampling)), ("get_weather", PARIS))
+
+
+@scenario
 def parallel(sdk, target):
     is_calls(sdk(Ask("tools2", ASK, tools=(WEATHER, TIME))), ("get_weather", PARIS), ("get_time", TOKYO))
 

@@ -94,6 +94,9 @@ class Ask:
     schema: dict | None = None
     think: bool = False
     max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    must_call: bool = False
     stream: bool = False
     at: str = ""  # another target than the cell's
 
@@ -105,7 +108,8 @@ class Ask:
                 turns.append({"role": role, "parts": []})
             turns[-1]["parts"].append(part)
         said = {"system": self.system, "turns": turns, "tools": [tool.seen() for tool in self.tools]}
-        given = {"schema": self.schema, "max_tokens": self.max_tokens, "reasoning": self.think or None}
+        given = {"schema": self.schema, "max_tokens": self.max_tokens, "reasoning": self.think or None, "temperature": self.temperature,
+                 "top_p": self.top_p, "tool_choice": "required" if self.must_call else None}
         return {**said, **{name: value for name, value in given.items() if value is not None}, "stream": self.stream, "at": self.at}
 
 

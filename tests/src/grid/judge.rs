@@ -86,3 +86,58 @@ fn fault(cell: &Cell, records: &[&Seen]) -> Option<String> {
 fn objection(record: &Seen) -> Option<String> {
     (!record.violations.is_empty()).then(|| format!("the provider objects: {:?}", record.violations))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn cell(why: Option<&str>, dropped: &[&str]) -> Cell {
+        serde_json::from_value(json!({
+            "caller": "cohere-chat", "target": "gemini", "scenario": "reasoning", "why": why, "dropped": dropped, "ms": 1,
+            "said": [{ "system": "s", "turns": [], "tools": [], "stream": false, "at": "" }],
+        }))
+        .unwrap()
+    }
+
+    fn seen(dialect: &str, system: &str, violations: &[&str]) -> Seen {
+        serde_json::from_value(json!({
+            "n": 1, "dialect": dialect, "path": "/", "model": "m.grid.cohere-chat.gemini.reasoning.sim-text", "stream": false,
+            "status": 200, "headers": {}, "body": {}, "seen": { "system": system, "turns": [], "tools": [] },
+            "violations": violations, "outcome": "complete",
+        }))
+        .unwrap()
+    }
+
+    fn verdict_of(cell: Cell, records: &[Seen], stated: &Stated) -> Verdict {
+        judge(&[cell], records, stated).into_values().next().unwrap()
+    }
+
+    #[test]
+    fn a_cell_is_whole_only_if_the_user_and_the_provider_are_content() {
+        let none = Stated::default();
+        assert_eq!(verdict_of(cell(None, &[]), &[seen("gemini", "s", &[])], &none), Verdict::Whole);
+        for (cell, records) in [
+            (cell(Some("no text"), &[]), vec![seen("gemini", "s", &[])]),
+            (cell(None, &[]), vec![seen("gemini", "other", &[])]),
+            (cell(None, &[]), vec![seen("openai-chat", "s", &[])]),
+            (cell(None, &[]), vec![seen("gemini", "s", &["a header"])]),
+            (cell(None, &[]), vec![]),
+            (cell(None, &[]), vec![seen("gemini", "s", &[]), seen("gemini", "s", &[])]),
+        ] {
+            let verdict = verdict_of(cell, &records, &none);
+            assert!(matches!(verdict, Verdict::Wrong(_)), "{verdict:?} {records:?}");
+        }
+    }
+
+    #[test]
+    fn a_listed_loss_must_be_there_and_be_named() {
+        let stated = Stated::read().unwrap();
+        let lost = [seen("gemini", "other", &[])];
+        assert_eq!(verdict_of(cell(None, &["messages[1].thinking"]), &lost, &stated), Verdict::Stated);
+        let silent = verdict_of(cell(None, &[]), &lost, &stated);
+        assert!(matches!(silent, Verdict::Wrong(_)), "{silent:?}");
+        let whole = verdict_of(cell(None, &[]), &[seen("gemini", "s", &[])], &stated);
+        assert!(matches!(whole, Verdict::Wrong(_)), "{whole:?}");
+    }
+}

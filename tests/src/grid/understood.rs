@@ -3,7 +3,19 @@
 use serde_json::{Value, json};
 
 /// Members that are compared only where the caller said them.
-const GIVEN: [&str; 3] = ["schema", "max_tokens", "reasoning"];
+const GIVEN: [&str; 11] = [
+    "schema",
+    "max_tokens",
+    "reasoning",
+    "temperature",
+    "top_p",
+    "tool_choice",
+    "inputs",
+    "dimensions",
+    "query",
+    "documents",
+    "top_n",
+];
 
 /// Fails with the first member that differs.
 pub(super) fn understood(said: &Value, seen: &Value) -> Result<(), String> {
