@@ -23,7 +23,14 @@ use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header, request
 use http_body::Body;
 use hyper::body::Incoming;
 use keyway_snapshot::{Client, Endpoint};
-use std::{borrow::Cow, cell::OnceCell, net::IpAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    cell::OnceCell,
+    net::IpAddr,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// Attempts of one request, whatever aliases and keys there are.
@@ -33,6 +40,8 @@ const RETRIES: u32 = 2;
 
 const ROUTE: HeaderName = HeaderName::from_static("x-keyway-route");
 const PATIENCE: HeaderName = HeaderName::from_static("x-keyway-timeout-ms");
+/// Of a call that is not served because its usage could not be kept by itself.
+const SPOOL_FULL: &str = "usage_spool_full";
 /// Gateways of this kind that a request may pass.
 const HOPS: usize = 3;
 
@@ -96,10 +105,15 @@ async fn stages(
             return models::list(&state.snapshot, &client, &head, id.as_deref()).map(Served::Own);
         }
     };
+    let settings = &state.snapshot.settings;
+    if settings.refuse_when_spool_full && worker.usage.is_full.load(Relaxed) {
+        // It used nothing, and there is no room to say so.
+        tally.story.client = None;
+        return Err(Refusal::overloaded(SPOOL_FULL));
+    }
     (tally.story.endpoint, tally.story.dialect) = (called.endpoint, called.dialect);
     tally.story.tags = tags(&head.headers)?;
     // Whole and bounded, since the model may stand last and an attempt may have to be made again.
-    let settings = &state.snapshot.settings;
     let mut held = worker.budget.open(settings.bodies_in_flight_limit);
     let body = ingress::read(&head.headers, body, settings.body_limit, &mut held).await?;
     tally.unread = false;
