@@ -83,11 +83,12 @@ async fn d12_a_full_spool_refuses_where_the_file_says_so() -> Outcome {
     plain.order.tags = (0..8).map(|tag| format!("note{tag}={}", "x".repeat(50))).collect();
     let ask = async |number: u64| {
         let order = Order { request: format!("{number}"), ..plain.order.clone() };
-        exchange(address, &plain, &order).await?.answer.ok_or("left")
+        let answered = exchange(address, &plain, &order).await?;
+        Outcome::Ok(answered.answer.ok_or("left")?)
     };
     let mut served = 0;
     let refused = loop {
-        let answer = ask(served).await.map_err(|error| error.to_string())?;
+        let answer = ask(served).await?;
         if answer.status != 200 {
             break answer;
         }
@@ -105,7 +106,7 @@ async fn d12_a_full_spool_refuses_where_the_file_says_so() -> Outcome {
     assert_eq!(metric(&planes, "keyway_usage_frames_total{step=\"folded\"}")?, 0);
     planes.start_control()?;
     let end = Instant::now() + PATIENCE;
-    while ask(served).await.map_err(|error| error.to_string())?.status != 200 {
+    while ask(served).await?.status != 200 {
         assert!(Instant::now() < end, "it never had room again");
         tokio::time::sleep(LOOK).await;
     }
