@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use keyway_e2e::gateway::{CHAT, Gateway, MAIN_KEY, MESSAGES, Outcome, RESPONSES, yaml_with};
-use keyway_testkit::caller::Answer;
+use keyway_e2e::gateway::{CHAT, Gateway, MAIN_KEY, MESSAGES, Outcome, RESPONSES, TOKEN, yaml_with};
+use keyway_e2e::inspect::resident_kib;
+use keyway_testkit::caller::{Answer, Caller, post};
 use keyway_testkit::provider::{End, Ending, Failure, Provider, Reply, Seen, Stream, USAGE};
 use serde_json::{Value, json};
 
@@ -404,5 +405,76 @@ async fn vectors_and_counts_cross_too() -> Outcome {
     let answer = case.ask("/v1beta/models/claude/m:countTokens", &parts).await?;
     assert_eq!(at(&answer.json(), "/totalTokens"), USAGE.0, "{}", answer.text());
     assert_eq!(answer.header("x-keyway-cost-usd"), Some("0.000000000"));
+    Ok(())
+}
+
+/// Thoughts that another dialect's model had, as they stand in a history that moves on to a provider of the caller's own.
+#[tokio::test]
+async fn thoughts_from_elsewhere_stay_here_and_the_reply_passes_as_it_comes() -> Outcome {
+    let case = Case::start()?;
+    let reply = r#"{"id":"m","type":"message","role":"assistant","model":"m","content":[],"x_new": 1.0}"#;
+    case.provider.script("m").reply(Reply::whole("application/json", reply));
+    let thought =
+        json!({ "type": "thinking", "thinking": "hm", "signature": "kw1:DIALECT_GEMINI:s:gem:abc" });
+    let text = json!({ "type": "text", "text": "yes" });
+    let turns = json!([{ "role": "user", "content": "hi" }, { "role": "assistant", "content": [thought, text] },
+        { "role": "user", "content": "go on" }]);
+    let answer =
+        case.ask(MESSAGES, &json!({ "model": "claude/m", "max_tokens": 9, "messages": turns })).await?;
+    assert_eq!(answer.text(), reply);
+    assert_eq!(answer.header("x-keyway-dropped"), Some("messages[1].content[0]"));
+    let sent = String::from_utf8(case.only().body.to_vec())?;
+    assert!(!sent.contains("kw1:") && sent.contains("yes") && sent.contains("go on"), "{sent}");
+
+    // A chat stream of the same kind: its caller does not ask for usage and gets none, and it is metered.
+    let thought =
+        json!({ "type": "reasoning.text", "text": "hm", "signature": "kw1:DIALECT_GEMINI:s:gem:abc" });
+    let turns = json!([{ "role": "user", "content": "hi" },
+        { "role": "assistant", "content": "yes", "reasoning_details": [thought] }, { "role": "user", "content": "go on" }]);
+    let answer = case.ask(CHAT, &json!({ "model": "sim/m", "stream": true, "messages": turns })).await?;
+    assert_eq!(said(answer.text()), "word word word ");
+    assert!(answer.header("x-keyway-dropped").is_some() && !answer.text().contains("prompt_tokens"));
+    let record = case.record(&answer).await?;
+    assert_eq!(at(&record, "/usage/input_tokens"), USAGE.0, "{record:#}");
+    Ok(())
+}
+
+/// Opens streams whose provider says everything but the end, and waits until each has said the mark.
+async fn open(case: &Case, (path, mark): (&str, &str), count: usize) -> Outcome<Vec<Caller>> {
+    let place = if path == RESPONSES { "input" } else { "messages" };
+    let body = json!({ "model": "claude/m", "stream": true, place: [{ "role": "user", "content": "hi" }] });
+    let mut callers = Vec::new();
+    for _ in 0..count {
+        let mut caller = case.gateway.connect().await?;
+        caller.send(&post(path, TOKEN, "", body.to_string().as_bytes())).await?;
+        callers.push(caller);
+    }
+    for caller in &mut callers {
+        caller.wait_for(mark.as_bytes()).await?;
+    }
+    Ok(callers)
+}
+
+#[tokio::test]
+async fn an_open_stream_takes_less_than_64_kib_however_long_it_is() -> Outcome {
+    const STREAMS: usize = 100;
+    let chat = (CHAT, r#""finish_reason":"stop""#);
+    for (words, at) in [(10, chat), (300, chat), (300, (RESPONSES, "response.output_text.done"))] {
+        // Its beginning, its block's beginning and end, and why it stops. Words come one by one, as models speak: what a
+        // connection reads at once is not a stream's.
+        let end = End::Stall { events: words as usize + 4 };
+        let stream = Stream { words, end, gap: Duration::from_millis(1), ..Stream::default() };
+        let case = Case::start()?;
+        let pid = case.gateway.keyway.pid();
+        case.provider.script("m").always(Reply::Stream(stream));
+        // Neither is what is set aside once.
+        let warm = open(&case, at, STREAMS).await?;
+        let before = resident_kib(pid)?;
+        let opened = open(&case, at, STREAMS).await?;
+        let each = resident_kib(pid)?.saturating_sub(before) / STREAMS as u64;
+        println!("{}, {words} words: {each} KiB a stream", at.0);
+        assert!(each < 64, "{}, {words} words: {each} KiB a stream", at.0);
+        drop((warm, opened));
+    }
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! A provider row: where it is, which dialects it speaks, how a credential is presented.
 
-use crate::model::Model;
 use crate::names::{read_dialect, read_end};
 use crate::quirk::{Quirks, Rule};
 use keyway_proto::snapshot::v1::{self as wire, Dialect, StreamEnd};
@@ -236,21 +235,6 @@ impl Provider {
     #[must_use]
     pub fn surface(&self, dialect: Dialect) -> Option<&Surface> {
         self.surfaces.iter().find(|surface| surface.dialect == dialect)
-    }
-
-    /// What differs from this surface's dialect for a model: the surface's facts, rules for all models, the model's
-    /// facts, rules that fit it.
-    #[must_use]
-    pub fn quirks_of(&self, surface: &Surface, model: &Model) -> keyway_snapshot::Quirks {
-        let no_stream_options = surface.no_stream_options;
-        let mut quirks = keyway_snapshot::Quirks { no_stream_options, ..Default::default() };
-        quirks.lay(&surface.quirks.to_proto());
-        let whole = self.quirks.iter().filter(|rule| rule.is_for_all(surface.dialect));
-        whole.for_each(|rule| quirks.lay(&rule.set.to_proto()));
-        model.quirks().iter().for_each(|own| quirks.lay(&own.to_proto()));
-        let own = self.quirks.iter().filter(|rule| rule.fits(surface.dialect, &model.id));
-        own.for_each(|rule| quirks.lay(&rule.set.to_proto()));
-        quirks
     }
 
     /// True where the data plane answers by itself.

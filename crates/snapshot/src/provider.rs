@@ -45,7 +45,7 @@ pub struct Surface {
     pub body_version: Option<Box<str>>,
     models: Box<[Pattern]>,
     /// What differs from the dialect, whatever the model.
-    quirks: Quirks,
+    pub(crate) quirks: Quirks,
     urls: Urls,
 }
 
@@ -105,7 +105,7 @@ impl Provider {
     }
 
     /// What differs from the dialect of one of its surfaces for this model, by the provider's own name; for no name, what
-    /// differs for each. Asked only where dialects are crossed.
+    /// differs for each. Of a target `Target::quirks` remembers it.
     #[must_use]
     pub fn quirks<'a>(&'a self, surface: &'a Surface, model: &str) -> Cow<'a, Quirks> {
         let mut quirks = Cow::Borrowed(&surface.quirks);

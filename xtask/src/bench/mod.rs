@@ -26,6 +26,9 @@ use subject::{Kind, Subject};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
+/// How the part of the page begins that other commands' figures stand in.
+const OTHERS: &str = "\n## Between dialects";
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Turns that every subject gets in every case; medians are shown
@@ -106,7 +109,10 @@ pub(crate) fn run(args: &Args) -> Outcome<()> {
     page.reach(&reach::goals(&found));
     page.end(&Machine::look()?);
     if let Some(file) = &args.markdown {
-        fs::write(file, page.text())?;
+        // What other commands measure stands behind this one's figures and stays.
+        let old = fs::read_to_string(file).unwrap_or_default();
+        let kept = old.find(OTHERS).and_then(|at| old.get(at..)).unwrap_or_default();
+        fs::write(file, format!("{}{kept}", page.text()))?;
     }
     Ok(())
 }

@@ -103,3 +103,15 @@ fn names(folder: &str) -> io::Result<Vec<String>> {
     names.sort();
     Ok(names)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{KEPT, kept};
+
+    #[test]
+    fn what_was_added_by_hand_stays_as_it_is() {
+        let added = format!("{KEPT}\n[[quirks]]\nsource = \"a page\"\n");
+        assert_eq!(kept(&format!("name = \"X\"\n{added}")), added);
+        assert_eq!(kept("name = \"X\"\n"), "");
+    }
+}

@@ -1,7 +1,9 @@
-//! What a model's row tells of its deviations: limits, efforts, and what it is said not to do.
+//! What a model's row tells of its deviations: limits, efforts, and what it is said not to do; and all that the catalogue
+//! knows of a model.
 
 use super::{Effort, Quirks, ReasoningField};
 use crate::model::{Capability, Model};
+use crate::provider::{Provider, Surface};
 
 /// Efforts that every model knows which knows any of its own.
 const USUAL: [Effort; 3] = [Effort::Low, Effort::Medium, Effort::High];
@@ -52,6 +54,26 @@ impl Model {
         }
         let further = FURTHER.iter().filter(|(what, _)| self.can.contains(what)).map(|(_, effort)| *effort);
         USUAL.into_iter().chain(further).collect()
+    }
+}
+
+// === impl Provider ===
+
+impl Provider {
+    /// What differs from this surface's dialect for a model: the surface's facts, rules for all models, the model's
+    /// facts, rules that fit it. For no model the first two.
+    #[must_use]
+    pub fn quirks_of(&self, surface: &Surface, model: Option<&Model>) -> keyway_snapshot::Quirks {
+        let no_stream_options = surface.no_stream_options;
+        let mut quirks = keyway_snapshot::Quirks { no_stream_options, ..Default::default() };
+        quirks.lay(&surface.quirks.to_proto());
+        let whole = self.quirks.iter().filter(|rule| rule.is_for_all(surface.dialect));
+        whole.for_each(|rule| quirks.lay(&rule.set.to_proto()));
+        let Some(model) = model else { return quirks };
+        model.quirks().iter().for_each(|own| quirks.lay(&own.to_proto()));
+        let own = self.quirks.iter().filter(|rule| rule.fits(surface.dialect, &model.id));
+        own.for_each(|rule| quirks.lay(&rule.set.to_proto()));
+        quirks
     }
 }
 

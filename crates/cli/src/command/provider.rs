@@ -107,8 +107,14 @@ fn shown(output: Output, provider: &Value) {
     }
 }
 
-/// Takes what surfaces do differently out of them: by dialect.
+/// Takes out what is done differently, by dialect: of a configured provider it stands with each surface.
 fn quirks(provider: &mut Value) -> Map<String, Value> {
+    let lists = |all: &Map<String, Value>| !all.is_empty() && all.values().all(Value::is_array);
+    let is_row = |quirks: &Value| quirks.as_object().is_some_and(lists);
+    if provider.get("quirks").is_some_and(is_row) {
+        let row = provider.as_object_mut().and_then(|fields| fields.shift_remove("quirks"));
+        return row.and_then(|row| row.as_object().cloned()).unwrap_or_default();
+    }
     let surfaces = provider.get_mut("surfaces").and_then(Value::as_array_mut);
     let taken = surfaces.into_iter().flatten().filter_map(|surface| {
         let quirks = surface.as_object_mut()?.shift_remove("quirks")?;

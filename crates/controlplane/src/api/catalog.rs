@@ -49,6 +49,8 @@ pub(super) struct ProviderDetail {
     headers: BTreeMap<String, String>,
     /// What else there is to know, in words.
     notes: Vec<String>,
+    /// What it does differently, whatever the model, by dialect.
+    quirks: ByDialect,
     /// How well this is known.
     confidence: String,
     /// Models with a row.
@@ -140,7 +142,7 @@ pub(super) async fn show_model(call: Call) -> Result<Answer, Fault> {
         )
     })?;
     Answer::json(&ModelDetail {
-        quirks: quirks(catalog, provider, model),
+        quirks: catalog.provider(provider).map(|row| quirks(row, Some(model))).unwrap_or_default(),
         ..ModelDetail::new(provider, model)
     })
 }
@@ -187,6 +189,7 @@ impl ProviderDetail {
             settings: row.base_url_vars.clone(),
             headers: row.headers.clone(),
             notes: row.notes.clone(),
+            quirks: quirks(row, None),
             confidence: word(row.confidence),
             models: catalog.models(&row.id).len(),
             row: row.into(),
@@ -232,10 +235,8 @@ impl ModelDetail {
     }
 }
 
-fn quirks(catalog: &Catalog, provider: &str, model: &Model) -> ByDialect {
-    let surfaces =
-        catalog.provider(provider).map(|row| row.surfaces.iter().map(move |surface| (row, surface)));
-    let named = surfaces.into_iter().flatten().map(|(row, surface)| {
+fn quirks(row: &Provider, model: Option<&Model>) -> ByDialect {
+    let named = row.surfaces.iter().map(|surface| {
         let name = keyway_catalog::dialect_name(surface.dialect).to_owned();
         (name, row.quirks_of(surface, model).held())
     });

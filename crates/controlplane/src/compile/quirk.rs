@@ -23,7 +23,7 @@ pub(super) fn surface(row: Row<'_>, spec: &Provider, surface: &ResolvedSurface) 
         let _ = all.merge(quirks.encode_to_vec().as_slice());
     }
     let said = whole().chain(&spec.quirks).filter_map(|quirks| quirks.no_stream_options);
-    compiled.no_stream_options = said.last().unwrap_or(compiled.no_stream_options);
+    compiled.no_stream_options = said.fold(compiled.no_stream_options, |_, latest| latest);
     compiled
 }
 

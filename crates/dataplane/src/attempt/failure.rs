@@ -172,8 +172,11 @@ async fn passed(
     let encoded = parts.headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
     let body = source.collect(BODY_LIMIT).await.ok().filter(|_| !encoded)?;
     let body = if lease.is_in(&body) { lease.redact(&body) } else { body };
-    if let Some(crossing) = crossing {
+    if let Some(crossing) = crossing.filter(|crossing| crossing.is_translated()) {
         return Some(Box::new(crossing.refusal(parts.status, &parts.headers, &body, lease)));
+    }
+    if let Some(crossing) = crossing {
+        crossing.name_dropped(&mut parts.headers);
     }
     parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     Some(Box::new(Passed { status: parts.status, headers: parts.headers, body }))

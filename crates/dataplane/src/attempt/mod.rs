@@ -99,22 +99,28 @@ async fn answer(
     (surface, waits): (&Surface, Waits),
     lease: &Lease,
 ) -> Result<Answer, Failure> {
-    if let Some(crossing) = crossing {
+    if let Some(crossing) = crossing.filter(|crossing| crossing.is_translated()) {
         // Boxed, as all that is rare: what a request sets aside for it would be moved with every request.
         return Box::pin(crossed::answer(worker, call, (step, crossing), (surface, waits), lease)).await;
     }
     let url = surface.url(call.endpoint, call.stream).ok_or_else(|| Failure::broken("endpoint"))?;
-    let request = || translate::request(call, &step.target, surface, url, lease);
+    let request = || match crossing {
+        None => translate::request(call, &step.target, surface, url, lease),
+        Some(crossing) => translate::crossed_request(call, &step.target, crossing, (surface, url), lease),
+    };
     let sent = send::send(worker, call, (step, surface, url), (waits, lease), request).await?;
     let (mut parts, source) = (sent.head, sent.source);
     let status = parts.status;
     if !status.is_success() {
-        let place = (&*step.target.model, None);
+        let place = (&*step.target.model, crossing);
         return Err(Box::pin(failure::refused(worker, parts, source, lease, place)).await);
     }
     check(&parts, call.endpoint)?;
     let framing = Framing::of(call.dialect, call.stream, content_type(&parts.headers));
     translate::reply_headers(&mut parts.headers, lease);
+    if let Some(crossing) = crossing {
+        crossing.name_dropped(&mut parts.headers);
+    }
     if let Some(framing) = framing {
         let place = (call.dialect, call.endpoint);
         let relay = Relay::framed(framing, place, surface.stream_end, sent.withhold_usage);

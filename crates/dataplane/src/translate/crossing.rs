@@ -1,7 +1,7 @@
 //! A call in the words of one target that speaks another dialect, and the way back: the target's reply, whole or as a
 //! stream, in the caller's words.
 
-use super::{Asks, DROPPED, Stream, dropped::dropped, listed::Listed, noted, surface};
+use super::{Asks, DROPPED, Stream, asks::endpoint_there, dropped::dropped, listed::Listed, noted, surface};
 use crate::{
     attempt::Failure,
     call::Call,
@@ -33,22 +33,23 @@ pub(crate) struct Crossing {
     to: Arc<keyway_snapshot::Target>,
     quirks: Quirks,
     pub(super) asked: Asked,
-    /// The caller's.
+    /// Where the caller asks.
+    asked_at: Endpoint,
+    /// Where the target is asked.
     endpoint: Endpoint,
-    /// The target's.
-    there: Endpoint,
     /// What is asked for, where it is no conversation.
     operation: Option<Rc<operation::Request>>,
     stream: bool,
     /// The caller's stream is one JSON array.
     is_list: bool,
     body: Bytes,
-    pub(super) dropped: Option<HeaderValue>,
+    dropped: Option<HeaderValue>,
     /// The body's share of what all cores may hold.
     _held: Held,
 }
 
-/// The call with this id for this target; none where both speak one dialect, and nothing needs to be decoded.
+/// The call with this id for this target; none where both speak one dialect, and nothing needs to be decoded. Thoughts that
+/// were made elsewhere are taken out even so, since the target would refuse them; its reply passes as it comes.
 ///
 /// # Errors
 /// The target cannot serve it: what the caller gets if no other one can.
@@ -58,12 +59,17 @@ pub(crate) fn crossing(
     step: &Step,
 ) -> Result<Option<Box<Crossing>>, Refusal> {
     match surface(&step.target, call.dialect, (call.endpoint, call.stream)) {
-        Some((own, _)) if own.dialect == call.dialect => Ok(None),
+        Some((own, _)) if own.dialect == call.dialect && !holds_foreign_thoughts(call) => Ok(None),
         Some(other) => {
             Crossing::new(worker, (call, id), step, other).map(|crossing| Some(Box::new(crossing)))
         }
         None => Err(Refusal::not_served(&step.target.label, call.dialect, call.endpoint)),
     }
+}
+
+fn holds_foreign_thoughts(call: &Call) -> bool {
+    endpoint_there((call.dialect, call.endpoint), call.dialect).is_some()
+        && canon::holds_foreign_seals(call.dialect, &call.body)
 }
 
 // === impl Crossing ===
@@ -73,13 +79,13 @@ impl Crossing {
         worker: &Worker,
         (call, id): (&Call, &Ulid),
         step: &Step,
-        (surface, there): (&Surface, Endpoint),
+        (surface, endpoint): (&Surface, Endpoint),
     ) -> Result<Self, Refusal> {
         let not_served = || Refusal::not_served(&step.target.label, call.dialect, call.endpoint);
         let (caller, target) = codec(call.dialect).zip(codec(surface.dialect)).ok_or_else(not_served)?;
         let asks = call.asks(worker)?;
         let to = Arc::clone(&step.target);
-        let quirks = to.provider.quirks(surface, &to.model).into_owned();
+        let quirks = to.quirks(surface).clone();
         let encoded = asks
             .encode(target, &Target { provider: &to.provider.name, model: &to.model, quirks: &quirks })
             .map_err(|unsupported| Refusal::not_expressible(&unsupported, &to.label))?;
@@ -94,8 +100,8 @@ impl Crossing {
             target,
             quirks,
             asked,
-            endpoint: call.endpoint,
-            there,
+            asked_at: call.endpoint,
+            endpoint,
             operation: asks.operation(),
             stream: call.stream && matches!(asks, Asks::Talk(_)),
             is_list: is_list(call),
@@ -106,6 +112,16 @@ impl Crossing {
         })
     }
 
+    /// Whether the target speaks another dialect than the caller; else only the body is another.
+    pub(crate) fn is_translated(&self) -> bool {
+        self.caller.dialect() != self.target.dialect()
+    }
+
+    /// Tells the caller what the target did not get.
+    pub(crate) fn name_dropped(&self, headers: &mut HeaderMap) {
+        headers.extend(self.dropped.iter().map(|dropped| (DROPPED, dropped.clone())));
+    }
+
     /// What the target speaks.
     pub(crate) fn dialect(&self) -> Dialect {
         self.target.dialect()
@@ -113,7 +129,7 @@ impl Crossing {
 
     /// Where the target takes it.
     pub(crate) fn endpoint(&self) -> Endpoint {
-        self.there
+        self.endpoint
     }
 
     /// Whether the caller is to get a stream.
@@ -142,7 +158,7 @@ impl Crossing {
 
     /// The target's stream as the caller's.
     pub(crate) fn open_stream(&self) -> Stream {
-        Stream::new(self.reader(), self.writer(), self.endpoint, self.asked.id.clone())
+        Stream::new(self.reader(), self.writer(), self.asked_at, self.asked.id.clone())
     }
 
     fn writer(&self) -> Box<dyn Writer> {
@@ -175,7 +191,7 @@ impl Crossing {
     ) -> Result<Answer, Malformed> {
         let response = request.decode_response(self.dialect(), body)?;
         let body = request.encode_response(&response, &self.asked)?;
-        Ok(self.gathered(headers, body, noted::operated(&response, self.endpoint)))
+        Ok(self.gathered(headers, body, noted::operated(&response, self.asked_at)))
     }
 
     /// A reply as what the caller asked for: where that is a stream, each block comes in one piece.
@@ -187,7 +203,7 @@ impl Crossing {
         } else {
             self.caller.encode_response(response, &self.asked)
         };
-        self.gathered(headers, body, noted::seen(response, self.endpoint))
+        self.gathered(headers, body, noted::seen(response, self.asked_at))
     }
 
     /// What the sandbox says as what the caller asked for.
@@ -224,7 +240,7 @@ impl Crossing {
             _ => "application/json",
         };
         head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-        head.headers.extend(self.dropped.iter().map(|dropped| (DROPPED, dropped.clone())));
+        self.name_dropped(&mut head.headers);
         head
     }
 }

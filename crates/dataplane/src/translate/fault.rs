@@ -1,6 +1,6 @@
 //! A provider's own words about a failure, as a caller of another dialect may read them.
 
-use super::{Crossing, DROPPED, crossed_reply};
+use super::{Crossing, crossed_reply};
 use crate::{attempt::Passed, lease::Lease};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -53,7 +53,7 @@ impl Crossing {
         if let (Some(seconds), false) = (fault.retry_after, headers.contains_key(header::RETRY_AFTER)) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        headers.extend(self.dropped.iter().map(|dropped| (DROPPED, dropped.clone())));
+        self.name_dropped(&mut headers);
         Passed { status, headers, body }
     }
 }

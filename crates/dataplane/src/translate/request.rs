@@ -56,11 +56,7 @@ pub(crate) fn request(
     url: &EndpointUrl,
     lease: &Lease,
 ) -> Result<(Request<RequestBody>, bool), Unsendable> {
-    let merge_usage = call.stream
-        && call.dialect == Dialect::OpenaiChat
-        && matches!(call.endpoint, Endpoint::ChatCompletions | Endpoint::Completions)
-        && !surface.no_stream_options
-        && !call.shape.wants_usage();
+    let merge_usage = adds_usage(call, surface);
     let body = match version(surface, url) {
         None => call.shape.rewritten(call.body.clone(), &target.model, merge_usage),
         Some(version) => call.shape.versioned(call.body.clone(), version),
@@ -69,7 +65,7 @@ pub(crate) fn request(
     Ok((addressed(call, target, (surface, url), lease, said)?, merge_usage))
 }
 
-/// The request for a target of another dialect.
+/// The request for a target of another dialect, or for one whose body had to be put together anew.
 ///
 /// # Errors
 /// What of it cannot be sent.
@@ -80,7 +76,11 @@ pub(crate) fn crossed_request(
     at: (&Surface, &EndpointUrl),
     lease: &Lease,
 ) -> Result<(Request<RequestBody>, bool), Unsendable> {
-    let headers = crossed_headers(&call.headers, crossing.dialect(), crossing.is_stream());
+    let (headers, query, withhold_usage) = if crossing.is_translated() {
+        (crossed_headers(&call.headers, crossing.dialect(), crossing.is_stream()), None, false)
+    } else {
+        (forwarded(&call.headers), call.query.as_deref(), adds_usage(call, at.0))
+    };
     let body = match version(at.0, at.1) {
         None => crossing.body().into(),
         Some(version) => {
@@ -88,8 +88,17 @@ pub(crate) fn crossed_request(
             rewrite::versioned(crossing.body(), &scan, version)
         }
     };
-    let said = Said { headers, query: None, body };
-    Ok((addressed(call, target, at, lease, said)?, false))
+    let said = Said { headers, query, body };
+    Ok((addressed(call, target, at, lease, said)?, withhold_usage))
+}
+
+/// Whether usage is asked for that the caller did not ask for.
+fn adds_usage(call: &Call, surface: &Surface) -> bool {
+    call.stream
+        && call.dialect == Dialect::OpenaiChat
+        && matches!(call.endpoint, Endpoint::ChatCompletions | Endpoint::Completions)
+        && !surface.no_stream_options
+        && !call.shape.wants_usage()
 }
 
 /// What stands in the body in place of the model.

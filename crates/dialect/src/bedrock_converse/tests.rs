@@ -1,7 +1,7 @@
 //! Walks the fixtures, and holds the codec to what must hold of everything.
 
 use super::BedrockConverse;
-use crate::canon::{Delta, Event, Fold, Media, Part, Request, Response, Source};
+use crate::canon::{Delta, Event, Fold, Head, Media, Part, Request, Response, Seal, SealKind, Source};
 use crate::codec::{Asked, Broken, Codec, Envelope, Target, codec};
 use crate::frame::aws::{self, Kind};
 use crate::grammar::Grammar;
@@ -218,6 +218,29 @@ fn a_stream_that_was_read_and_written_folds_the_same() {
             assert_eq!(fold(&again), fold(&events), "{case:?}");
         }
     }
+}
+
+/// boto3's users add pieces of a signature up.
+#[test]
+fn a_thought_is_sealed_once() {
+    let seal = |value: &str| Seal {
+        dialect: Dialect::AnthropicMessages,
+        provider: Some("p".to_owned()),
+        kind: SealKind::Signature,
+        value: value.to_owned(),
+    };
+    let delta = |delta| Event::Delta { block: 0, delta };
+    let events = [
+        Event::Start { id: None, model: None, created: None, usage: None },
+        Event::Open { choice: 0, block: 0, head: Head::Reasoning { id: None } },
+        delta(Delta::Seal(seal(""))),
+        delta(Delta::Text("h".to_owned())),
+        delta(Delta::Seal(seal("SIG"))),
+        Event::Close { block: 0 },
+    ];
+    let bytes = written(&events);
+    let count = |word: &str| bytes.windows(word.len()).filter(|part| *part == word.as_bytes()).count();
+    assert_eq!((count("signature"), count(&seal("SIG").wrap(Dialect::BedrockConverse))), (1, 1));
 }
 
 #[test]

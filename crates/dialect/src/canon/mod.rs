@@ -34,7 +34,7 @@ pub use part::{Block, CacheMark, Citation, Document, Media, Part, Reasoning, Sou
 pub use raw::{Extra, Raw};
 pub use request::{Format, Logprobs, Request, Role, Sampling, Thinking, ThinkingMode, Turn};
 pub use response::{Choice, Response, Stop, StopReason};
-pub use seal::{Seal, SealKind};
+pub use seal::{Seal, SealKind, holds_foreign_seals};
 pub(crate) use sequence::Sequence;
 pub use sequence::{BLOCKS_LIMIT, CHOICES_LIMIT, HELD_LIMIT};
 pub use tool::{Call, CallKind, Tool, ToolBody, ToolChoice, ToolResult, safe_id, short_id};

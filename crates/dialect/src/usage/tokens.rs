@@ -11,8 +11,8 @@ use keyway_proto::snapshot::v1::{Dialect, Endpoint, Meter, ServiceTier};
 pub(crate) struct Tokens {
     /// Of the dialects of OpenAI and Anthropic.
     wire: Wire,
-    /// Of the others, as their codecs read them.
-    own: Option<Usage>,
+    /// Of the others, as their codecs read them. Boxed, since most streams have none and are moved with it.
+    own: Option<Box<Usage>>,
     seen: bool,
     absurd: bool,
     /// What stands beside the usage object.
@@ -60,9 +60,10 @@ impl Tokens {
 
     /// Takes in counts that have been read; true if there are any.
     pub(crate) fn take(&mut self, usage: Option<Usage>) -> bool {
-        self.own = usage.or(self.own);
-        self.seen |= usage.is_some();
-        usage.is_some()
+        let told = usage.is_some();
+        self.own = usage.map(Box::new).or(self.own.take());
+        self.seen |= told;
+        told
     }
 
     /// Takes in the member `service_tier` that stands beside the usage, quotes and all; a later one replaces it.
@@ -101,8 +102,8 @@ impl Tokens {
         if !self.seen || self.absurd {
             return None;
         }
-        if let Some(own) = self.own {
-            return Some(Usage { tier: self.service_tier(), ..own });
+        if let Some(own) = &self.own {
+            return Some(Usage { tier: self.service_tier(), ..**own });
         }
         let wire = &self.wire;
         let input = wire.prompt_tokens.or(wire.input_tokens);

@@ -79,6 +79,12 @@ fn a_model_s_quirks_are_the_surface_s_the_offer_s_and_each_rule_s_in_order() {
         assert_eq!(*built.quirks(surface, model), quirks, "{model}");
     }
     assert!(matches!(built.quirks(surface, "other"), std::borrow::Cow::Borrowed(_)));
+
+    let built = std::sync::Arc::new(built);
+    let target = crate::Target::new(std::sync::Arc::clone(&built), "m-1", None);
+    let first = target.quirks(&built.surfaces[0]);
+    assert_eq!(*first, *built.quirks(&built.surfaces[0], "m-1"));
+    assert!(std::ptr::eq(first, target.quirks(&built.surfaces[0])), "found out once");
 }
 
 #[test]

@@ -15,6 +15,8 @@ pub(in super::super) struct ConverseWriter {
     /// The index of the next block.
     next: u64,
     open: Option<Open>,
+    /// The open block's seal: the latest, since users add up what comes in pieces.
+    seal: Option<Seal>,
     usage: Option<Usage>,
     tier: Option<String>,
     payload: Vec<u8>,
@@ -116,7 +118,7 @@ impl ConverseWriter {
             Delta::Citation(citation) => {
                 self.piece(open, out, |json| write_citation(json.key("citation"), citation))
             }
-            Delta::Seal(seal) => self.seal(open, seal, out),
+            Delta::Seal(seal) => self.seal = Some(seal.clone()),
             Delta::Transcript(_) | Delta::Expires(_) => {}
         }
     }
@@ -162,6 +164,10 @@ impl ConverseWriter {
     /// A block is there for its pieces only: one without any says so with an empty one.
     fn close(&mut self, block: u32, out: &mut Vec<u8>) {
         let Some(open) = self.open.filter(|open| open.block == block) else { return };
+        if let Some(seal) = self.seal.take() {
+            self.seal(open, &seal, out);
+        }
+        let Some(open) = self.open else { return };
         match open.piece {
             Piece::Text | Piece::Thought if !open.said => self.text(open, "", out),
             Piece::Call if !open.said => self.text(open, "{}", out),

@@ -37,7 +37,35 @@ pub(super) fn read(list: Value<'_>) -> Result<Vec<Block>, Malformed> {
         blocks.iter_mut().for_each(|block| block.at = at);
         Ok(blocks)
     })?;
-    Ok(parts.into_iter().flatten().collect())
+    let mut blocks: Vec<Block> = Vec::with_capacity(parts.len());
+    for mut block in parts.into_iter().flatten() {
+        seal_before(&mut blocks, &mut block);
+        blocks.push(block);
+    }
+    Ok(blocks)
+}
+
+/// Another dialect's thought comes back in pieces: its text in parts without a signature, and its seal on the part that
+/// follows them. It is one thought again.
+fn seal_before(blocks: &mut Vec<Block>, block: &mut Block) {
+    let Part::Reasoning(thought) = &mut block.part else { return };
+    if thought.seal.as_ref().is_none_or(|seal| seal.dialect == wire::DIALECT) {
+        return;
+    }
+    let waits = |block: &&Block| match &block.part {
+        Part::Reasoning(thought) => thought.seal.as_ref().is_some_and(is_unsigned),
+        _ => false,
+    };
+    let run = blocks.len() - blocks.iter().rev().take_while(waits).count();
+    let mut text = String::new();
+    for (nth, before) in blocks.drain(run..).enumerate() {
+        if let Part::Reasoning(thought) = before.part {
+            text.push_str(&thought.text);
+        }
+        block.at = if nth == 0 { before.at } else { block.at };
+        block.extra.extend(before.extra);
+    }
+    thought.text.insert_str(0, &text);
 }
 
 /// A part, and before it the signature that it carries: what is signed is not always a thought.
@@ -62,6 +90,10 @@ fn part(value: Value<'_>, mut fields: Fields<'_>) -> Result<Vec<Block>, Malforme
         last.extra = extra;
     }
     Ok(blocks)
+}
+
+fn is_unsigned(seal: &Seal) -> bool {
+    seal.dialect == wire::DIALECT && seal.provider.is_none() && seal.value.is_empty()
 }
 
 fn unsigned() -> Seal {

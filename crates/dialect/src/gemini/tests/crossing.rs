@@ -157,6 +157,36 @@ fn another_makers_seal_goes_through_a_caller_and_back() {
     }
 }
 
+/// The SDK gives thoughts back as they streamed: text in parts of its own, the seal on what followed.
+#[test]
+fn another_makers_thought_is_one_again() {
+    let seal = Seal {
+        dialect: Dialect::AnthropicMessages,
+        provider: Some("p".into()),
+        kind: SealKind::Signature,
+        value: "SIG".into(),
+    };
+    let signature = wire::signature(&seal);
+    let thought = |text: &str| json!({"text": text, "thought": true});
+    let call = json!({"functionCall": {"name": "look", "args": {}}, "thoughtSignature": signature});
+    let alone = json!({"text": "", "thought": true, "thoughtSignature": signature});
+    for parts in
+        [json!([thought("one "), thought("two"), call]), json!([thought("one "), thought("two"), alone])]
+    {
+        let body = json!({"contents": [{"role": "model", "parts": parts}]}).to_string();
+        let request = Gemini.decode_request(body.as_bytes(), &ENVELOPE).unwrap();
+        let thoughts: Vec<(&str, Option<&Seal>)> = request.turns[0]
+            .blocks
+            .iter()
+            .filter_map(|block| match &block.part {
+                Part::Reasoning(thought) => Some((thought.text.as_str(), thought.seal.as_ref())),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(thoughts, [("one two", Some(&seal))], "{body}");
+    }
+}
+
 #[test]
 fn thinking_is_a_level_or_a_budget() {
     let table = [

@@ -316,9 +316,8 @@ impl Pen<'_, '_, '_> {
             }
             return self.losses.report_if(!own.is_empty(), Thing::Reasoning, Spot::Turn(turn.at));
         };
-        let sealed = |thought: &Reasoning| {
-            thought.id.is_some() || thought.seal.as_ref().is_some_and(|seal| !seal.value.is_empty())
-        };
+        // An id alone may be one that the caller's dialect made.
+        let sealed = |thought: &Reasoning| thought.seal.as_ref().is_some_and(|seal| !seal.value.is_empty());
         if field == ReasoningField::Details || own.iter().any(|(thought, _)| sealed(thought)) {
             self.json.key("reasoning_details").open_list();
             for ((thought, call), index) in own.iter().zip(0..) {

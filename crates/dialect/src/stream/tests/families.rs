@@ -255,8 +255,10 @@ fn content_types() {
     }
 }
 
+type Played = (fn() -> Relay, Vec<u8>);
+
 /// Streams of all kinds, some of them broken.
-fn streams() -> Vec<(fn() -> Relay, Vec<u8>)> {
+fn streams() -> Vec<Played> {
     let error = r#"{"error":{"code":503,"status":"UNAVAILABLE"}}"#;
     let mut wrong = events(&CONVERSE);
     let middle = wrong.len() / 2;

@@ -9,8 +9,8 @@ use crate::stream::text::{of_object, of_string};
 /// Candidates so far, one bit each; the dialect has a handful.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Candidates {
-    begun: u128,
-    stopped: u128,
+    begun: u64,
+    stopped: u64,
     /// The prompt was refused: there will be none.
     blocked: bool,
 }
@@ -26,7 +26,7 @@ impl Candidates {
     fn take(&mut self, candidate: &[u8]) -> u64 {
         let number =
             member(candidate, "index").and_then(|index| std::str::from_utf8(index).ok()?.parse().ok());
-        let bit = 1_u128.checked_shl(number.unwrap_or_default()).unwrap_or_default();
+        let bit = 1_u64.checked_shl(number.unwrap_or_default()).unwrap_or_default();
         self.begun |= bit;
         if member(candidate, "finishReason").is_some_and(|reason| reason.starts_with(b"\"")) {
             self.stopped |= bit;
