@@ -95,7 +95,7 @@ async fn played(name: &str, scripts: &[&str], cells_wanted: usize, stated: &Stat
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_sdk_reaches_every_provider() -> Outcome {
     let scripts = DIALECTS.map(|(_, script)| script);
-    played("grid", &scripts, 36 * 20, &Stated::read()?).await
+    played("grid", &scripts, 36 * 21, &Stated::read()?).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

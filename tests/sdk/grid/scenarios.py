@@ -213,16 +213,29 @@ def error_500(sdk, target):
     list(refused(sdk, 500, ""))
 
 
-@scenario
-def cut(sdk, target):
-    """A cut answer never looks whole."""
+def never_whole(sdk, kind):
     try:
-        reply = sdk(Ask("cut", HI, stream=True))
+        reply = sdk(Ask(kind, HI, stream=True))
     except sdk.CUT as error:
         assert "Connection" not in type(error).__name__, f"the connection broke: {error}"
         assert sdk.heard and TEXT.startswith(sdk.heard) and sdk.heard != TEXT, f"heard {sdk.heard!r}"
     else:
-        raise AssertionError(f"a cut answer looks whole: {reply!r:.300}")
+        raise AssertionError(f"an answer that broke looks whole: {reply!r:.300}")
+
+
+@scenario
+def cut(sdk, target):
+    """A cut answer never looks whole."""
+    never_whole(sdk, "cut")
+
+
+@scenario
+def broken(sdk, target):
+    """Nor does one whose provider says in its midst that it failed, and one with an event that cannot be read; to an SDK of
+    the provider's own dialect such an event goes as it is."""
+    never_whole(sdk, "streamerr")
+    if sdk.NAME != target:
+        never_whole(sdk, "badsse")
 
 
 @scenario
