@@ -6,6 +6,7 @@ pub mod expect;
 pub mod fleet;
 pub mod frozen;
 pub mod gateway;
+pub mod grid;
 pub mod held;
 pub mod inspect;
 pub mod leaks;

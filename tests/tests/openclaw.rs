@@ -1,5 +1,5 @@
-//! OpenClaw itself: three homes, three client tokens, at once, with nothing changed but base URL and key; and three that
-//! run on while the providers' keys are rotated.
+//! OpenClaw itself: three homes, three client tokens, at once, with nothing changed but base URL and key; three that run on
+//! while the providers' keys are rotated; and each of its APIs to a provider of another dialect, with a tool call in the turn.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -113,10 +113,12 @@ fn token(index: usize) -> String {
     format!("kw-openclaw-{index}-0123456789abcdef")
 }
 
+fn clients(count: usize) -> String {
+    (0..count).map(|index| format!("  openclaw-{index}: {{ token: {} }}\n", token(index))).collect()
+}
+
 fn yaml(strict: &Strict, key: &Key) -> String {
     let (url, secret) = (strict.url(), &key.secret);
-    let clients: Vec<_> =
-        (0..CLAWS).map(|index| format!("  openclaw-{index}: {{ token: {} }}", token(index))).collect();
     format!(
         r#"providers:
   openai: {{ base_url: "{url}", keys: [{{ name: main, secret: "{secret}" }}] }}
@@ -124,24 +126,51 @@ fn yaml(strict: &Strict, key: &Key) -> String {
 models:
   fast: {{ targets: [{{ provider: openai, model: sim-text }}] }}
 clients:
-{}
-"#,
-        clients.join("\n")
+{}"#,
+        clients(CLAWS)
     )
 }
 
-/// `base_url` as OpenClaw wants it for each of its APIs, and a model: an alias, a name with a slash, the other dialect.
-fn claws(base: &str, homes: &Path) -> Outcome<Vec<Claw>> {
-    let kinds = [
-        ("openai-completions", format!("{base}/v1"), "fast"),
-        ("openai-completions", format!("{base}/v1"), "openai/sim-text"),
-        ("anthropic-messages", base.to_owned(), "anthropic/sim-text"),
-    ];
+/// Providers of one dialect each.
+fn single(strict: &Strict, key: &Key, pair: &Key) -> String {
+    let (url, secret, pair) = (strict.url(), &key.secret, &pair.secret);
+    format!(
+        r#"providers:
+  openai: {{ dialect: openai-chat, base_url: "{url}", api_key: "{secret}" }}
+  anthropic: {{ dialect: anthropic-messages, base_url: "{url}", api_key: "{secret}" }}
+  google: {{ dialect: gemini, base_url: "{url}", api_key: "{secret}" }}
+  bedrock: {{ dialect: bedrock-converse, base_url: "{url}", region: us-east-1, api_key: "{pair}" }}
+clients:
+{}"#,
+        clients(CROSSINGS.len())
+    )
+}
+
+/// An API, its path below Keyway's address, and a model.
+type Kind = (&'static str, &'static str, &'static str);
+
+/// An alias, a name with a slash, the other dialect.
+const KINDS: [Kind; CLAWS] = [
+    ("openai-completions", "/v1", "fast"),
+    ("openai-completions", "/v1", "openai/sim-text"),
+    ("anthropic-messages", "", "anthropic/sim-text"),
+];
+
+/// Each API, to a provider that does not speak it.
+const CROSSINGS: [Kind; 4] = [
+    ("openai-completions", "/v1", "anthropic/sim-tool"),
+    ("openai-responses", "/v1", "google/sim-tool"),
+    ("anthropic-messages", "", "openai/sim-tool"),
+    ("google-generative-ai", "/v1beta", "bedrock/sim-tool"),
+];
+
+/// One OpenClaw a kind, with a home and a token of its own.
+fn claws(base: &str, homes: &Path, kinds: &[Kind]) -> Outcome<Vec<Claw>> {
     let mut claws = Vec::new();
-    for (index, (api, base_url, model)) in kinds.into_iter().enumerate() {
+    for (index, (api, path, model)) in kinds.iter().enumerate() {
         let home = homes.join(format!("claw-{index}"));
         std::fs::create_dir(&home)?;
-        claws.push(Claw { home, api, base_url, token: token(index), model });
+        claws.push(Claw { home, api, base_url: format!("{base}{path}"), token: token(index), model });
     }
     Ok(claws)
 }
@@ -153,7 +182,7 @@ async fn three_openclaws_at_once() -> Outcome {
     let keyway = Keyway::up().config(yaml(strict, &key)).start()?;
     let homes = tempfile::tempdir()?;
     let mut runs = Vec::new();
-    for claw in claws(keyway.base_url(), homes.path())? {
+    for claw in claws(keyway.base_url(), homes.path(), &KINDS)? {
         runs.push(tokio::task::spawn_blocking(move || claw.says_hi()));
     }
     for run in runs {
@@ -168,6 +197,32 @@ async fn three_openclaws_at_once() -> Outcome {
     for request in &seen {
         assert!(request.violations.is_empty() && request.outcome == "complete", "{request:#?}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_api_reaches_a_provider_of_another_dialect_with_a_tool_call() -> Outcome {
+    let strict = Strict::shared()?;
+    let (key, pair) =
+        (strict.new_key("openclaw-crossing").await?, strict.new_pair("openclaw-crossing").await?);
+    let keyway = Keyway::up().config(single(strict, &key, &pair)).start()?;
+    let homes = tempfile::tempdir()?;
+    let claws: Vec<_> =
+        claws(keyway.base_url(), homes.path(), &CROSSINGS)?.into_iter().map(Arc::new).collect();
+    for (claw, said) in claws.iter().zip(each(&claws, Claw::says_hi).await?) {
+        let last = said.get("final").and_then(Value::as_str).unwrap_or_default();
+        assert!(last.starts_with("Tool said: "), "{}: {said}\n{}", claw.api, keyway.log());
+    }
+    let mut seen = strict.seen(&key).await?;
+    seen.extend(strict.seen(&pair).await?);
+    for request in &seen {
+        assert!(request.violations.is_empty() && request.outcome == "complete", "{request:#?}");
+    }
+    let mut dialects: Vec<_> = seen.iter().filter_map(|request| request.dialect.as_deref()).collect();
+    dialects.sort_unstable();
+    let twice =
+        ["anthropic-messages", "bedrock-converse", "gemini", "openai-chat"].map(|dialect| [dialect; 2]);
+    assert_eq!(dialects, twice.concat(), "the call, and what the model says of its result");
     Ok(())
 }
 
@@ -204,7 +259,7 @@ async fn three_running_openclaws_go_on_over_a_rotation_and_none_is_restarted() -
     let (old, new) = (strict.new_key("openclaw-old").await?, strict.new_key("openclaw-new").await?);
     let keyway = Keyway::up().config(yaml(strict, &old)).replicas(2).start()?;
     let homes = tempfile::tempdir()?;
-    let claws: Vec<_> = claws(keyway.base_url(), homes.path())?.into_iter().map(Arc::new).collect();
+    let claws: Vec<_> = claws(keyway.base_url(), homes.path(), &KINDS)?.into_iter().map(Arc::new).collect();
     let mut running = each(&claws, Claw::starts).await?;
     let paths = ["/v1/chat/completions", "/v1/chat/completions", "/v1/messages"];
     assert_eq!(each(&claws, Claw::turn).await?, [HELLO; CLAWS]);

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use keyway_e2e::gateway::Outcome;
 use keyway_e2e::usage::{
-    Answered, Calls, Gate, REPORTS, all_the_same, prices, rows, settled, settled_but, total, usage, yaml,
+    Answered, Calls, Gate, REPORTS, all_the_same, crossed, prices, rows, settled, settled_but, total, usage,
+    yaml,
 };
 use keyway_testkit::billing::Biller;
 use keyway_testkit::process::Planes;
@@ -88,6 +89,21 @@ async fn counts_wait_on_disk_for_a_control_plane_that_is_away() -> Outcome {
     all_the_same(&planes, &expected)?;
     println!("{:?}, all of it while the control plane was away", expected.total());
     assert_eq!(expected.total().requests, 2000);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_crosses_dialects_is_reported_to_the_nano_dollar_too() -> Outcome {
+    let biller = Biller::start(prices())?;
+    let planes = Planes::start(&yaml(&biller.provider.base_url()), 2)?;
+    let numbers = 60_000..64_000;
+    let asked = numbers.clone().filter_map(crossed).count() as u64;
+    let calls = Calls::of(Gate::of(&planes.replicas)?, CALLERS, numbers, crossed);
+    let known = calls.all().await?;
+    let expected = settled(&planes, &biller, &known).await?;
+    all_the_same(&planes, &expected)?;
+    println!("{:?}, all of it translated", expected.total());
+    assert_eq!(expected.total().requests, asked);
     Ok(())
 }
 

@@ -24,6 +24,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         // These hold secrets; crates/proto writes a Debug that shows none.
         .skip_debug([
             ".keyway.snapshot.v1.Credential",
+            ".keyway.snapshot.v1.KeyPair",
             ".keyway.snapshot.v1.Resource",
             ".keyway.snapshot.v1.Settings",
             ".keyway.fleet.v1.Probe",

@@ -1,7 +1,8 @@
 //! Where a provider's dialects are, given its catalogue row and what the user wrote. A catalogue base is used as written;
 //! a key never goes to another origin than the row's, or, where the user named one, than the user's.
 
-use crate::provider::{Auth, Endpoint, Kind, Provider, Surface};
+use crate::provider::{Auth, Endpoint, Kind, Probe, Provider, Surface};
+use crate::quirk::Quirks;
 use keyway_proto::snapshot::v1::{self as wire, Dialect, StreamEnd};
 use std::collections::BTreeMap;
 use thiserror::Error;
@@ -19,8 +20,16 @@ pub struct ResolvedSurface {
     pub end: StreamEnd,
     /// `stream_options` is refused or unknown there.
     pub no_stream_options: bool,
+    /// What it does differently from its dialect.
+    pub quirks: Quirks,
     /// Instead of the provider's.
     pub auth: Option<Auth>,
+    /// Which models it serves; none = all.
+    pub models: Vec<String>,
+    /// As the row's.
+    pub body_version: String,
+    /// What was put in place of names.
+    pub vars: BTreeMap<String, String>,
 }
 
 /// Why no address comes of what the file says. Holds no URL, since one could hold a password.
@@ -37,8 +46,17 @@ pub enum BaseUrlError {
     BuiltIn,
     #[error("a built-in provider speaks openai-chat and anthropic-messages only")]
     BuiltInDialect,
-    #[error("its address needs {}: set {} or `base_url`", .0.join(", "), if .0.len() == 1 { "it" } else { "them" })]
+    #[error("its address needs {}: set {} or `base_url`", .0.join(", "), settings(.0))]
     Unfilled(Vec<String>),
+}
+
+/// Which fields of the file give these names.
+fn settings(names: &[String]) -> &'static str {
+    match names {
+        [one] if one == "region" => "`region`",
+        [_] => "it in `vars`",
+        _ => "them in `vars`",
+    }
 }
 
 /// A base URL in two parts.
@@ -110,7 +128,12 @@ fn built_in(
 fn chosen(row: &Provider, dialect: Option<Dialect>) -> Vec<(ResolvedSurface, Base)> {
     let whole = |surface: &Surface| {
         let base = Base::parse(surface.base_url.as_deref()?).ok()?;
-        Some((ResolvedSurface::of(surface, base.text()), base))
+        let mut resolved = ResolvedSurface::of(surface, base.text());
+        // The list of models is asked for to try a key, and for nothing else.
+        if let Probe::Get(path) = &row.probe {
+            resolved.paths.insert(Endpoint::Models, path.clone());
+        }
+        Some((resolved, base))
     };
     let Some(dialect) = dialect else {
         return row.surfaces.iter().filter_map(whole).collect();
@@ -157,18 +180,27 @@ impl ResolvedSurface {
             paths: surface.paths.clone(),
             end: surface.end,
             no_stream_options: surface.no_stream_options,
+            quirks: surface.quirks.clone(),
             auth: surface.auth.clone(),
+            models: surface.models.clone(),
+            body_version: surface.body_version.clone(),
+            vars: BTreeMap::new(),
         }
     }
 
     fn plain(dialect: Dialect, base_url: String) -> Self {
+        let relative = dialect == Dialect::OpenaiChat;
         Self {
             dialect,
             base_url,
             paths: BTreeMap::new(),
             end: StreamEnd::Unspecified,
             no_stream_options: false,
+            quirks: if relative { Quirks::of_relative() } else { Quirks::default() },
             auth: None,
+            models: Vec::new(),
+            body_version: String::new(),
+            vars: BTreeMap::new(),
         }
     }
 
@@ -216,6 +248,7 @@ impl ResolvedSurface {
     }
 
     fn substitute(&mut self, vars: &[(String, String)]) {
+        self.vars.extend(vars.iter().cloned());
         for text in self.paths.values_mut().chain([&mut self.base_url]) {
             for (name, value) in vars {
                 *text = text.replace(&format!("{{{name}}}"), value);
@@ -223,13 +256,28 @@ impl ResolvedSurface {
         }
     }
 
-    /// As the snapshot carries it, without the endpoints that it does not know yet and without `auth`, which stands on
-    /// the provider there.
+    /// Hosts that do not follow their pattern, by the row's list.
+    #[must_use]
+    pub fn at_hosts(mut self, hosts: &BTreeMap<String, String>) -> Self {
+        for text in self.paths.values_mut().chain([&mut self.base_url]) {
+            for (pattern, host) in hosts {
+                let found =
+                    text.strip_prefix("https://").and_then(|rest| rest.strip_prefix(pattern.as_str()));
+                if let Some(rest) = found.filter(|rest| rest.is_empty() || rest.starts_with('/')) {
+                    *text = format!("https://{host}{rest}");
+                }
+            }
+        }
+        self
+    }
+
+    /// As the snapshot carries it, without the endpoints that it does not know yet and without `auth`, which needs more
+    /// than the row.
     #[must_use]
     pub fn to_proto(&self) -> wire::Surface {
         let path = |(endpoint, path): (&Endpoint, &String)| {
-            let endpoint = endpoint.to_proto(self.dialect)?.into();
-            Some(wire::EndpointPath { endpoint, path: path.clone() })
+            let (endpoint, stream) = endpoint.to_proto(self.dialect)?;
+            Some(wire::EndpointPath { endpoint: endpoint.into(), path: path.clone(), stream })
         };
         wire::Surface {
             dialect: self.dialect.into(),
@@ -237,6 +285,10 @@ impl ResolvedSurface {
             paths: self.paths.iter().filter_map(path).collect(),
             stream_end: self.end.into(),
             no_stream_options: self.no_stream_options,
+            auth: None,
+            quirks: (self.quirks != Quirks::default()).then(|| self.quirks.to_proto()),
+            models: self.models.clone(),
+            body_version: self.body_version.clone(),
         }
     }
 }

@@ -8,6 +8,7 @@ mod model;
 mod names;
 mod price;
 mod provider;
+mod quirk;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -18,4 +19,5 @@ pub use model::{Capability, Mode, Model, Scheduled, Status, Timed, UnitPrice};
 pub use names::{DIALECTS, dialect_from_name, dialect_name};
 pub use price::{Meter, Money, Price, Rates, Tier};
 pub use provider::{Auth, AuthScheme, Confidence, Endpoint, Kind, Probe, Provider, Surface};
+pub use quirk::{CacheMarks, Effort, Quirks, ReasoningField, Rule};
 pub use rows::{Catalog, CatalogError};

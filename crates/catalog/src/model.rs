@@ -1,6 +1,7 @@
 //! A model row: limits, what it can do, what it costs.
 
 use crate::price::{Money, Price, read_per_unit};
+use keyway_proto::snapshot::v1::Endpoint;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -179,6 +180,27 @@ pub enum UnitPrice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Unit(#[serde(deserialize_with = "read_per_unit")] pub Money);
+
+impl Mode {
+    /// The call that such a model serves; unspecified where the snapshot knows none.
+    #[must_use]
+    pub fn to_proto(self) -> Endpoint {
+        match self {
+            Self::Chat | Self::Responses => Endpoint::ChatCompletions,
+            Self::Completion => Endpoint::Completions,
+            Self::Embedding => Endpoint::Embeddings,
+            Self::Image => Endpoint::ImagesGenerations,
+            Self::ImageEdit => Endpoint::ImagesEdits,
+            Self::Transcription => Endpoint::AudioTranscriptions,
+            Self::Speech => Endpoint::AudioSpeech,
+            Self::Rerank => Endpoint::Rerank,
+            Self::Moderation => Endpoint::Moderations,
+            Self::Realtime | Self::Video | Self::Ocr => Endpoint::Unspecified,
+        }
+    }
+}
+
+// === impl Mode ===
 
 impl Model {
     /// True for the row that `Catalog::model` answers with: the list price.

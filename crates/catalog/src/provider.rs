@@ -1,9 +1,13 @@
 //! A provider row: where it is, which dialects it speaks, how a credential is presented.
 
 use crate::names::{read_dialect, read_end};
+use crate::quirk::{Quirks, Rule};
 use keyway_proto::snapshot::v1::{self as wire, Dialect, StreamEnd};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
+
+/// The flow of tokens that data planes know.
+const SERVICE_ACCOUNT: &str = "service-account";
 
 /// A place that serves models.
 #[derive(Debug, Clone, Deserialize)]
@@ -41,16 +45,17 @@ pub struct Provider {
     /// The `{names}` that stand in base URLs and paths, each with what to put there.
     #[serde(default)]
     pub base_url_vars: BTreeMap<String, String>,
+    /// Hosts that do not follow the pattern of the base URLs: what the pattern gives, and what it is instead.
+    #[serde(default)]
+    pub hosts: BTreeMap<String, String>,
     /// Self-hosted only.
     pub default_port: Option<u16>,
     /// What is known to be served. Absence is no proof.
     #[serde(default)]
     pub endpoints: Vec<Endpoint>,
-    /// Where thinking text stands in OpenAI-style messages.
-    pub reasoning_field: Option<String>,
-    /// What differs from the dialect, in words.
+    /// What else there is to know, in words.
     #[serde(default)]
-    pub quirks: Vec<String>,
+    pub notes: Vec<String>,
     /// How a key is tried.
     #[serde(default)]
     pub probe: Probe,
@@ -61,6 +66,10 @@ pub struct Provider {
     pub confidence: Confidence,
     /// The first is the main dialect's; no dialect twice.
     pub surfaces: Vec<Surface>,
+    /// What its surfaces or some of its models do differently from their dialect: rules for all models first, then what
+    /// rows of models tell, then rules for some; of each kind in their order.
+    #[serde(default)]
+    pub quirks: Vec<Rule>,
 }
 
 /// One wire format at a provider.
@@ -82,8 +91,17 @@ pub struct Surface {
     /// `stream_options` is refused or unknown there.
     #[serde(default)]
     pub no_stream_options: bool,
+    /// What it does differently from its dialect, as far as the facts tell.
+    #[serde(default)]
+    pub quirks: Quirks,
     /// Instead of the provider's.
     pub auth: Option<Auth>,
+    /// Which models it serves, `*` for any run of characters; none = all of the provider's.
+    #[serde(default)]
+    pub models: Vec<String>,
+    /// `anthropic-messages`, where the model stands in the path: what the body has as `anthropic_version` in place of it.
+    #[serde(default)]
+    pub body_version: String,
 }
 
 /// How a credential is presented.
@@ -229,9 +247,10 @@ impl Provider {
 // === impl Auth ===
 
 impl Auth {
-    /// As the snapshot carries it.
+    /// As the snapshot carries it, without a region, which the row does not know, and without a plain form.
     #[must_use]
     pub fn to_proto(&self) -> wire::Auth {
+        let account = self.flow.as_deref() == Some(SERVICE_ACCOUNT);
         let scheme = match self.scheme {
             AuthScheme::None => wire::AuthScheme::None,
             AuthScheme::Header => wire::AuthScheme::Header,
@@ -239,21 +258,32 @@ impl Auth {
             AuthScheme::Sigv4 => wire::AuthScheme::Sigv4,
             AuthScheme::Oauth => wire::AuthScheme::Oauth,
         };
-        wire::Auth { scheme: scheme.into(), name: self.name.clone(), prefix: self.prefix.clone() }
+        wire::Auth {
+            scheme: scheme.into(),
+            name: self.name.clone(),
+            prefix: self.prefix.clone(),
+            service: self.service.clone().unwrap_or_default(),
+            token_url: self.token_url.clone().filter(|_| account).unwrap_or_default(),
+            scope: self.scope.clone().filter(|_| account).unwrap_or_default(),
+            ..wire::Auth::default()
+        }
     }
 }
 
 // === impl Endpoint ===
 
 impl Endpoint {
-    /// The snapshot's endpoint, where a surface of this dialect has it; none where the snapshot does not know it yet.
+    /// The snapshot's endpoint, where a surface of this dialect has it, and whether it is that of streams alone; none
+    /// where the snapshot does not know it yet.
     #[must_use]
-    pub fn to_proto(self, dialect: Dialect) -> Option<wire::Endpoint> {
-        Some(match self {
-            Self::Chat if dialect == Dialect::OpenaiChat => wire::Endpoint::ChatCompletions,
+    pub fn to_proto(self, dialect: Dialect) -> Option<(wire::Endpoint, bool)> {
+        let talks = !matches!(dialect, Dialect::OpenaiResponses | Dialect::AnthropicMessages);
+        let stream = matches!(self, Self::ChatStream | Self::MessagesStream);
+        let endpoint = match self {
+            Self::Chat | Self::ChatStream if talks => wire::Endpoint::ChatCompletions,
             Self::Completions => wire::Endpoint::Completions,
             Self::Responses => wire::Endpoint::Responses,
-            Self::Messages => wire::Endpoint::Messages,
+            Self::Messages | Self::MessagesStream => wire::Endpoint::Messages,
             Self::CountTokens => wire::Endpoint::CountTokens,
             Self::Embeddings => wire::Endpoint::Embeddings,
             Self::Images => wire::Endpoint::ImagesGenerations,
@@ -264,9 +294,10 @@ impl Endpoint {
             Self::Translation => wire::Endpoint::AudioTranslations,
             Self::Moderations => wire::Endpoint::Moderations,
             Self::Models => wire::Endpoint::Models,
+            // Others answer in forms of their own.
+            Self::Rerank if dialect == Dialect::CohereChat => wire::Endpoint::Rerank,
             Self::Chat
             | Self::ChatStream
-            | Self::MessagesStream
             | Self::Rerank
             | Self::Files
             | Self::Batches
@@ -274,7 +305,8 @@ impl Endpoint {
             | Self::Video
             | Self::Ocr
             | Self::Fim => return None,
-        })
+        };
+        Some((endpoint, stream))
     }
 }
 

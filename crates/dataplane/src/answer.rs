@@ -1,7 +1,7 @@
 //! From what was decided to the response that hyper writes: headers of the contract, body, and the end of the count.
 
 use crate::{
-    attempt::Passed,
+    attempt::{Passed, WHOLE_LIMIT},
     call::Call,
     lease::Lease,
     meter::{Outcome, Seen, Tally},
@@ -86,7 +86,10 @@ pub(crate) fn answer(worker: &Rc<Worker>, parts: Parts, mut tally: Tally) -> Res
             tally.story.reply_bytes = body.len() as u64;
             tally.status = head.status;
             let mut head = head;
-            if let Some(cost) = tally.cost() {
+            // What was unfolded into a stream leaves at once, and streams do not tell what they cost.
+            if tally.story.stream && head.status.is_success() {
+                tally.first_token();
+            } else if let Some(cost) = tally.cost().filter(|_| body.len() as u64 <= WHOLE_LIMIT) {
                 head.headers.insert(COST, text(&cost.to_string()));
             }
             mark(&mut head.headers, &tally);
@@ -101,12 +104,12 @@ pub(crate) fn answer(worker: &Rc<Worker>, parts: Parts, mut tally: Tally) -> Res
             (head, ReplyBody::Passing(Box::new(Passing { source, length, usage: Some(usage), tally })))
         }
         Answer::Events(begun) => {
-            let Begun { mut head, source, relay, gathered, idle } = *begun;
+            let Begun { mut head, source, flow, gathered, idle } = *begun;
             tally.status = head.status;
             head.headers.remove(header::CONTENT_LENGTH);
             mark(&mut head.headers, &tally);
             (tally.lease, tally.place) = (parts.lease, parts.held);
-            let events = Events::new(Rc::clone(worker), (source, relay, gathered), idle, tally, parts.place);
+            let events = Events::new(Rc::clone(worker), (source, flow, gathered), idle, tally);
             (head, ReplyBody::Events(Box::new(events)))
         }
     };
@@ -189,6 +192,9 @@ pub(crate) fn refusal(
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some((name, value)) = keyway_dialect::fault::header(&fault, dialect) {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
     if let Some(seconds) = fault.retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }

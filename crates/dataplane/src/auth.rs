@@ -1,7 +1,11 @@
-//! Who calls. A token is looked up by keyed digest of its whole text; before it is known, nothing else is read.
+//! Who calls. A token is looked up by keyed digest of its whole text; before it is known, nothing else is read. Who signs
+//! instead names a key pair; the signature is over the body too, and so is looked at once that is there.
 
-use crate::refusal::Refusal;
-use http::{HeaderMap, HeaderName, Uri, header};
+use crate::{
+    refusal::Refusal,
+    sigv4::{self, Claim, Message},
+};
+use http::{HeaderMap, HeaderName, Uri, header, request::Parts};
 use keyway_snapshot::{Client, ClientState, Snapshot, TokenDigest};
 use std::{borrow::Cow, sync::Arc};
 
@@ -14,7 +18,16 @@ static TOKEN_HEADERS: [HeaderName; 3] = [
 /// Longer than any token that is made or may be set; bounds what is digested.
 const TOKEN_LIMIT: usize = 512;
 
-/// The client whose token the request carries, and the token's digest.
+/// Who calls, and by what that is known.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    pub(crate) client: Arc<Client>,
+    pub(crate) token: TokenDigest,
+    /// A signature that is still to be checked with the body.
+    pub(crate) claim: Option<Box<Claim>>,
+}
+
+/// The client whose token the request carries, or whose key pair it names.
 ///
 /// # Errors
 /// One and the same refusal for no, malformed, unknown and differing tokens; another for a disabled client.
@@ -23,11 +36,56 @@ pub(crate) fn client(
     headers: &HeaderMap,
     uri: &Uri,
     now_unix: u64,
-) -> Result<(Arc<Client>, TokenDigest), Refusal> {
+) -> Result<Admitted, Refusal> {
+    if Claim::is_made(headers) {
+        return signer(snapshot, headers, uri, now_unix);
+    }
     // Digested even when it cannot be right, so that all three wrong cases take as long.
     let token = token(headers, uri).unwrap_or_default();
     let digest = snapshot.settings.digest_key.digest(token.get(..TOKEN_LIMIT).unwrap_or(&token));
-    admitted(snapshot, digest, now_unix).map(|client| (client, digest))
+    let client = admitted(snapshot, digest, now_unix)?;
+    Ok(Admitted { client, token: digest, claim: None })
+}
+
+/// By what stands in the head alone: a known access key, and a time that is near.
+fn signer(snapshot: &Snapshot, headers: &HeaderMap, uri: &Uri, now_unix: u64) -> Result<Admitted, Refusal> {
+    let beside = TOKEN_HEADERS.iter().any(|name| headers.contains_key(name)) || query_key(uri).is_some();
+    if beside {
+        return Err(Refusal::unknown_client());
+    }
+    let claim = Claim::read(headers, now_unix).map_err(|_| Refusal::unknown_client())?;
+    let pair = snapshot.clients.by_access_key(&claim.access_key_id).ok_or_else(Refusal::unknown_client)?;
+    let client = admitted(snapshot, pair.digest, now_unix)?;
+    Ok(Admitted { client, token: pair.digest, claim: Some(Box::new(claim)) })
+}
+
+/// Whether the signature is that of the pair it names, over this request and this body.
+///
+/// # Errors
+/// The refusal of an unknown token.
+pub(crate) fn signature(
+    snapshot: &Snapshot,
+    claim: &Claim,
+    head: &Parts,
+    body: &[u8],
+) -> Result<(), Refusal> {
+    if head.headers.contains_key(header::CONTENT_ENCODING) {
+        // It would be over bytes that are not there any more.
+        return Err(Refusal::unsupported("a signed request cannot have a content-encoding", None));
+    }
+    let message = Message {
+        method: head.method.as_str(),
+        path: head.uri.path(),
+        query: head.uri.query().unwrap_or_default(),
+        headers: &head.headers,
+        authority: head.uri.authority().map_or("", http::uri::Authority::as_str),
+        body: sigv4::hash([body]),
+    };
+    let pair = snapshot.clients.by_access_key(&claim.access_key_id).ok_or_else(Refusal::unknown_client)?;
+    claim.check(pair.secret.expose(), &message).map_err(|why| {
+        tracing::debug!(access_key_id = &*claim.access_key_id, ?why, "a signature that is not right");
+        Refusal::unknown_client()
+    })
 }
 
 /// The client of a token that was read before.
@@ -77,7 +135,7 @@ fn query_key(uri: &Uri) -> Option<Vec<u8>> {
     Some(percent_decoded(raw))
 }
 
-fn percent_decoded(raw: &str) -> Vec<u8> {
+pub(crate) fn percent_decoded(raw: &str) -> Vec<u8> {
     let bytes = raw.as_bytes();
     let mut plain = Vec::with_capacity(bytes.len());
     let mut rest = bytes;

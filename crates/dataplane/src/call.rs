@@ -2,12 +2,16 @@
 
 use crate::{
     ingress::{self, Shape},
+    refusal::Refusal,
     sync::State,
+    translate::Asks,
+    worker::Worker,
 };
 use bytes::Bytes;
 use http::HeaderMap;
+use keyway_dialect::{Malformed, codec::Envelope};
 use keyway_snapshot::{Dialect, Endpoint, Timeouts, TokenDigest};
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, cell::OnceCell, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 const TOTAL: Duration = Duration::from_secs(600);
@@ -30,14 +34,25 @@ pub(crate) struct Call {
     /// As the caller sent it, without `?`.
     pub(crate) query: Option<Box<str>>,
     pub(crate) body: Bytes,
+    /// What the body means, once a target needs it that speaks another dialect.
+    pub(crate) decoded: OnceCell<Box<Decoded>>,
     /// The body's share of what all cores may hold.
     pub(crate) _held: ingress::Held,
     pub(crate) shape: Shape,
     pub(crate) stream: bool,
+    /// The model that the path names, where it does and not the body.
+    pub(crate) named: Option<Box<str>>,
     /// Gateways of this kind that it has passed already.
     pub(crate) hops: usize,
     /// The caller's own limit.
     pub(crate) patience: Option<Duration>,
+}
+
+/// A body decoded.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    asks: Result<Asks, Malformed>,
+    _held: ingress::Held,
 }
 
 /// The waits of one attempt.
@@ -53,6 +68,37 @@ pub(crate) struct Waits {
 // === impl Call ===
 
 impl Call {
+    /// The model as asked for.
+    pub(crate) fn model(&self) -> Cow<'_, str> {
+        let in_body = || self.shape.model(&self.body).unwrap_or_default();
+        self.named.as_deref().map_or_else(in_body, Cow::Borrowed)
+    }
+
+    /// What the caller asks for, decoded once.
+    ///
+    /// # Errors
+    /// Its dialect does not allow it; or no more bodies may be held now.
+    pub(crate) fn asks(&self, worker: &Worker) -> Result<&Asks, Refusal> {
+        if self.decoded.get().is_none() {
+            let held = self.share(worker, self.body.len())?;
+            let envelope = Envelope { model: &self.model(), stream: self.stream };
+            let asks = Asks::decode((self.dialect, self.endpoint), &self.body, &envelope);
+            let _ = self.decoded.set(Box::new(Decoded { asks, _held: held }));
+        }
+        let decoded = self.decoded.get().ok_or_else(|| Refusal::overloaded("bodies_in_flight"))?;
+        decoded.asks.as_ref().map_err(Refusal::malformed)
+    }
+
+    /// Room for a copy of the body, in whatever form.
+    ///
+    /// # Errors
+    /// All cores together hold as much as they may.
+    pub(crate) fn share(&self, worker: &Worker, bytes: usize) -> Result<ingress::Held, Refusal> {
+        let mut held = worker.budget.open(self.state.snapshot.settings.bodies_in_flight_limit);
+        held.grow_to(bytes)?;
+        Ok(held)
+    }
+
     /// The waits towards a target: the tightest of data plane, provider, alias and caller.
     pub(crate) fn waits(&self, provider: Timeouts, alias: Timeouts) -> Waits {
         let set = self.state.snapshot.settings.timeouts.tightened_by(provider).tightened_by(alias);

@@ -14,13 +14,23 @@ use crate::{
     refusal::{Attempted, Refusal},
     reply::ReplyBody,
     route::{self, Step, Tried, choose},
+    sigv4::Claim,
+    sync::State,
+    translate::{self, Crossing},
     worker::Worker,
 };
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use hyper::body::Incoming;
-use keyway_snapshot::{Dialect, Endpoint};
-use std::{borrow::Cow, net::IpAddr, rc::Rc, time::Duration};
+use keyway_snapshot::{Client, Endpoint};
+use std::{
+    borrow::Cow,
+    cell::OnceCell,
+    net::IpAddr,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// Attempts of one request, whatever aliases and keys there are.
@@ -30,6 +40,8 @@ const RETRIES: u32 = 2;
 
 const ROUTE: HeaderName = HeaderName::from_static("x-keyway-route");
 const PATIENCE: HeaderName = HeaderName::from_static("x-keyway-timeout-ms");
+/// Of a call that is not served because its usage could not be kept by itself.
+const SPOOL_FULL: &str = "usage_spool_full";
 /// Gateways of this kind that a request may pass.
 const HOPS: usize = 3;
 
@@ -73,29 +85,41 @@ async fn stages(
     }
     // Before the body is read: a stranger costs us a head.
     let now_unix = worker.since_epoch(tally.started).as_secs();
-    let (client, token) = match auth::client(&state.snapshot, &head.headers, &head.uri, now_unix) {
-        Ok(client) => client,
+    let admitted = match auth::client(&state.snapshot, &head.headers, &head.uri, now_unix) {
+        Ok(admitted) => admitted,
         Err(refusal) => {
             worker.strangers.delay(peer, worker.millis(tally.started)).await;
             return Err(refusal);
         }
     };
-    tally.story.client = Some(std::sync::Arc::clone(&client));
+    let auth::Admitted { client, token, claim } = admitted;
+    tally.story.client = claim.is_none().then(|| Arc::clone(&client));
     tally.story.snapshot = state.snapshot.version;
     let called = match ingress::endpoint(&head.method, head.uri.path())? {
         Asked::Call(called) => called,
         Asked::Models(id) => {
             tally.story.endpoint = Endpoint::Models;
+            if let Some(claim) = &claim {
+                Box::pin(prove(worker, peer, (&state, claim, &client), (&head, &[]), tally)).await?;
+            }
             return models::list(&state.snapshot, &client, &head, id.as_deref()).map(Served::Own);
         }
     };
+    let settings = &state.snapshot.settings;
+    if settings.refuse_when_spool_full && worker.usage.is_full.load(Relaxed) {
+        // It used nothing, and there is no room to say so.
+        tally.story.client = None;
+        return Err(Refusal::overloaded(SPOOL_FULL));
+    }
     (tally.story.endpoint, tally.story.dialect) = (called.endpoint, called.dialect);
     tally.story.tags = tags(&head.headers)?;
     // Whole and bounded, since the model may stand last and an attempt may have to be made again.
-    let settings = &state.snapshot.settings;
     let mut held = worker.budget.open(settings.bodies_in_flight_limit);
     let body = ingress::read(&head.headers, body, settings.body_limit, &mut held).await?;
     tally.unread = false;
+    if let Some(claim) = &claim {
+        Box::pin(prove(worker, peer, (&state, claim, &client), (&head, &body), tally)).await?;
+    }
     tally.story.request_bytes = body.len() as u64;
     // Door 1: a shallow scan, so that a body in the target's own dialect is never decoded.
     let shape = ingress::shape(&head.headers, &body, &called)?;
@@ -115,21 +139,39 @@ async fn stages(
         dialect: called.dialect,
         endpoint: called.endpoint,
         stream: tally.story.stream,
+        named: called.model,
         patience: patience(&head.headers)?,
         hops,
         query: head.uri.query().map(Into::into),
         headers: head.headers,
         body,
+        decoded: OnceCell::new(),
         _held: held,
         shape,
         state,
         token,
     };
-    keep_speakers(&call, &mut tally.story.route)?;
+    keep_servers(&call, &mut tally.story.route)?;
     worker.retries.request(worker.millis(tally.started));
     attempts(worker, &call, retries.unwrap_or(RETRIES), tally)
         .await
         .map(|parts| Served::Answer(Box::new(parts)))
+}
+
+/// A signature is over the body, so that who made it is known only with it.
+async fn prove(
+    worker: &Worker,
+    peer: IpAddr,
+    (state, claim, client): (&State, &Claim, &Arc<Client>),
+    (head, body): (&Parts, &[u8]),
+    tally: &mut Tally,
+) -> Result<(), Refusal> {
+    if let Err(refusal) = auth::signature(&state.snapshot, claim, head, body) {
+        worker.strangers.delay(peer, worker.millis(tally.started)).await;
+        return Err(refusal);
+    }
+    tally.story.client = Some(Arc::clone(client));
+    Ok(())
 }
 
 /// Tries until an answer comes. Nothing has gone out to the caller before.
@@ -141,6 +183,7 @@ async fn attempts(
 ) -> Result<answer::Parts, Refusal> {
     let mut tried: Vec<Tried> = Vec::new();
     let mut last: Option<Failure> = None;
+    let mut barred: Option<Refusal> = None;
     let mut left = retries;
     let place = worker.open.enter(call.token, std::rc::Rc::clone(tally.caller.beat.pulse()));
     while tried.len() < ATTEMPTS {
@@ -166,6 +209,8 @@ async fn attempts(
         if is_retry && (left == 0 || (chosen.again && !worker.retries.take(now))) {
             break;
         }
+        let Some(crossing) = cross(worker, call, chosen.step, tally, &mut barred) else { continue };
+        let steps = &tally.story.route;
         let (Some(step), Some(lease)) = (steps.get(chosen.step).cloned(), chosen.key.lease(chosen.take))
         else {
             // Taken away in this moment: that was no attempt.
@@ -174,7 +219,7 @@ async fn attempts(
         left -= u32::from(is_retry);
         place.uses(chosen.key.number);
         tally.attempt_begins(call, &step, &chosen.key.id);
-        let answered = attempt(worker, call, &step, (&lease, &place)).await;
+        let answered = attempt(worker, call, (&step, crossing.as_deref()), (&lease, &place)).await;
         let took = sent.elapsed();
         tally.attempt_ended(step, &chosen.key.id, answered.as_ref().err(), took);
         match answered {
@@ -195,7 +240,30 @@ async fn attempts(
     if let Some(Tried { key, verdict: route::Verdict::Refused, .. }) = tried.last() {
         key.failed();
     }
-    give_up(worker, call, (last, tried.len()), tally)
+    match barred {
+        // Nothing but what the caller sent stood in the way.
+        Some(refusal) if tally.story.route.iter().all(|step| step.barred) => Err(refusal),
+        _ => give_up(worker, call, (last, tried.len()), tally),
+    }
+}
+
+/// The call for one step's target, which may want it in another dialect; none where that cannot be: the step is barred then.
+fn cross(
+    worker: &Worker,
+    call: &Call,
+    at: usize,
+    tally: &mut Tally,
+    barred: &mut Option<Refusal>,
+) -> Option<Option<Box<Crossing>>> {
+    let step = tally.story.route.get_mut(at)?;
+    match translate::crossing(worker, (call, &tally.id), step) {
+        Ok(crossing) => Some(crossing),
+        Err(refusal) => {
+            step.barred = true;
+            barred.get_or_insert(refusal);
+            None
+        }
+    }
 }
 
 /// What the control plane learns of a key that its provider does not take.
@@ -250,33 +318,16 @@ fn no_key(keyring: &Keyring, steps: &[Step]) -> (StatusCode, &'static str) {
     })
 }
 
-/// Only targets that speak the caller's dialect: other crossings are not served yet.
-fn keep_speakers(call: &Call, steps: &mut Vec<Step>) -> Result<(), Refusal> {
-    let speaks = |step: &Step| match step.target.provider.surface(call.dialect) {
-        Some(surface) => surface.url(call.endpoint).is_some() || step.target.provider.built_in,
-        None => false,
-    };
-    let named = steps.first().map(|step| step.target.label.clone()).unwrap_or_default();
-    steps.retain(speaks);
-    if steps.is_empty() {
-        let message = format!(
-            "`{named}` does not speak the dialect of this endpoint ({}), and translation between dialects is not served yet",
-            word(call.dialect)
-        );
-        return Err(Refusal::unsupported(message, Some("model")));
-    }
-    Ok(())
-}
-
-fn word(dialect: Dialect) -> &'static str {
-    match dialect {
-        Dialect::OpenaiChat => "openai-chat",
-        Dialect::OpenaiResponses => "openai-responses",
-        Dialect::AnthropicMessages => "anthropic-messages",
-        Dialect::Gemini => "gemini",
-        Dialect::BedrockConverse => "bedrock-converse",
-        Dialect::CohereChat => "cohere-chat",
-        Dialect::Unspecified => "unknown",
+/// Only targets that serve such calls, in whichever dialect.
+fn keep_servers(call: &Call, steps: &mut Vec<Step>) -> Result<(), Refusal> {
+    let named = steps.first().map(|step| Arc::clone(&step.target));
+    let what = (call.endpoint, call.stream);
+    steps.retain(|step| translate::surface(&step.target, call.dialect, what).is_some());
+    match named {
+        Some(named) if steps.is_empty() => {
+            Err(Refusal::not_served(&named.label, call.dialect, call.endpoint))
+        }
+        _ => Ok(()),
     }
 }
 

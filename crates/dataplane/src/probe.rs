@@ -1,7 +1,9 @@
 //! One small real call to a provider with one version of one of its keys: what `provider test` and rotation ask for.
 
 use crate::{
-    lease::{Presented, Take},
+    clock,
+    lease::{Presented, Take, Ways},
+    sigv4,
     sync::Held,
     upstream::{Connector, Link, RequestBody},
 };
@@ -9,7 +11,7 @@ use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use hyper::body::Incoming;
 use keyway_dialect::rewrite::Segments;
 use keyway_proto::fleet::v1::{Probe, ProbeResult};
-use keyway_snapshot::{Dialect, Endpoint, Provider, Secret};
+use keyway_snapshot::{Dialect, Endpoint, Provider, Secret, Surface};
 use memchr::memmem;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -53,15 +55,17 @@ async fn call(
     }
     let (request, origin, _lease) = match secret {
         Some(secret) => {
-            let presented = Presented::of(&provider.auth, &secret);
-            let (request, origin) = request(provider, &presented, secret.expose())?;
+            let ways = Ways::of(provider, &secret);
+            ways.ready(connector).await.map_err(|why| why.to_string())?;
+            let (request, origin) = request(provider, |surface| ways.at(surface), secret.expose())?;
             (request, origin, None)
         }
         None => {
             let id = format!("{}/{}/{}", probe.provider, probe.key, probe.version);
             let key = state.keyring.find(&probe.provider, &id).ok_or("no such key version here")?;
             let lease = key.lease(Take::Probe).ok_or("the key version was withdrawn")?;
-            let (request, origin) = request(provider, lease.presented(), lease.secret())?;
+            lease.ready(connector).await.map_err(|why| why.to_string())?;
+            let (request, origin) = request(provider, |surface| lease.presented(surface), lease.secret())?;
             (request, origin, Some(lease))
         }
     };
@@ -88,9 +92,14 @@ async fn names_the_key(link: &mut Link, mut body: Incoming) -> bool {
 
 type Ready = (Request<RequestBody>, Arc<keyway_snapshot::Origin>);
 
-fn request(provider: &Provider, presented: &Presented, secret: &[u8]) -> Result<Ready, String> {
-    let url = provider.surfaces.iter().find_map(|surface| surface.url(Endpoint::Models));
-    let url = url.ok_or("this provider has no list of models to ask for")?;
+fn request<'a>(
+    provider: &Provider,
+    presented: impl FnOnce(&Surface) -> &'a Presented,
+    secret: &[u8],
+) -> Result<Ready, String> {
+    let at = |surface| Some((surface, Surface::url(surface, Endpoint::Models, false)?));
+    let (surface, url) =
+        provider.surfaces.iter().find_map(at).ok_or("this provider has no list of models to ask for")?;
     let mut path = url.path.as_str().to_owned();
     let mut request = Request::new(RequestBody::from(Segments::default()));
     *request.method_mut() = Method::GET;
@@ -104,10 +113,20 @@ fn request(provider: &Provider, presented: &Presented, secret: &[u8]) -> Result<
     for (name, value) in &provider.headers {
         headers.insert(name.clone(), value.clone());
     }
-    match presented {
+    match presented(surface) {
         Presented::Nothing => {}
         Presented::Header(name, value) => {
             headers.insert(name.clone(), value.clone());
+        }
+        Presented::SigV4(signer) => {
+            let now = clock::since_epoch().as_secs();
+            let (path, query) = path.split_once('?').unwrap_or((&path, ""));
+            let signed = signer.sign(("GET", path, query), headers, sigv4::hash([]), now);
+            signed.ok_or("the secret does not fit into a header")?;
+        }
+        Presented::Token(tokens) => {
+            let (name, value) = tokens.shown().ok_or("no token")?;
+            headers.insert(name, value);
         }
         Presented::Query(name) => {
             let secret = std::str::from_utf8(secret).map_err(|_| "the secret is not text")?;

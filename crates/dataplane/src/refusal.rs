@@ -3,7 +3,12 @@
 
 use http::StatusCode;
 pub(crate) use keyway_dialect::fault::Attempted;
-use keyway_dialect::fault::{Code, Fault};
+use keyway_dialect::{
+    Malformed,
+    fault::{Code, Fault},
+    losses,
+};
+use keyway_snapshot::{Dialect, Endpoint};
 
 /// Why a request was not served.
 #[derive(Debug)]
@@ -56,6 +61,32 @@ impl Refusal {
 
     pub(crate) fn unsupported(message: impl Into<String>, param: Option<&str>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, Code::Unsupported, message).of(param.map(str::to_owned))
+    }
+
+    /// A target has no such endpoint, and what is asked for there cannot be translated.
+    pub(crate) fn not_served(label: &str, dialect: Dialect, endpoint: Endpoint) -> Self {
+        let endpoint = endpoint.as_str_name().trim_start_matches("ENDPOINT_").to_lowercase();
+        let message = format!(
+            "`{label}` does not serve this endpoint ({}: {endpoint}), and it cannot be translated to one that it serves",
+            word(dialect)
+        );
+        Self::unsupported(message, Some("model"))
+    }
+
+    /// A target cannot be told what the caller asks for, and an answer without it would be another answer.
+    pub(crate) fn not_expressible(unsupported: &losses::Unsupported, label: &str) -> Self {
+        let losses::Unsupported { path, target, .. } = unsupported;
+        let message = format!(
+            "`{path}` cannot be expressed in {}, which `{label}` speaks; leave it out or choose another model",
+            word(*target)
+        );
+        Self::unsupported(message, Some(path))
+    }
+
+    /// The caller's body is not what its dialect allows.
+    pub(crate) fn malformed(malformed: &Malformed) -> Self {
+        let param = Some(malformed.path.clone()).filter(|path| !path.is_empty());
+        Self::invalid(malformed.to_string(), "invalid_field", param)
     }
 
     /// One text for no, malformed, unknown and differing tokens.
@@ -176,5 +207,17 @@ impl Refusal {
             _ => (Code::UpstreamError, "the provider's stream broke; this answer is incomplete"),
         };
         Self::new(StatusCode::BAD_GATEWAY, code, message).because(reason)
+    }
+}
+
+fn word(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::OpenaiChat => "openai-chat",
+        Dialect::OpenaiResponses => "openai-responses",
+        Dialect::AnthropicMessages => "anthropic-messages",
+        Dialect::Gemini => "gemini",
+        Dialect::BedrockConverse => "bedrock-converse",
+        Dialect::CohereChat => "cohere-chat",
+        Dialect::Unspecified => "unknown",
     }
 }

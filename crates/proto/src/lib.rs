@@ -42,13 +42,19 @@ mod debug {
     //! Messages that hold secrets print their name and what is not secret.
     use crate::{
         fleet::v1::Probe,
-        snapshot::v1::{Credential, Resource, Settings},
+        snapshot::v1::{Credential, KeyPair, Resource, Settings},
     };
     use std::fmt;
 
     impl fmt::Debug for Credential {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             write!(f, "Credential({}/{}/{})", self.provider, self.key, self.version)
+        }
+    }
+
+    impl fmt::Debug for KeyPair {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "KeyPair({})", self.access_key_id)
         }
     }
 
@@ -75,15 +81,17 @@ mod debug {
 mod tests {
     use crate::{
         fleet::v1::{Probe, ToReplica, to_replica::Message},
-        snapshot::v1::{Credential, Resource, Settings},
+        snapshot::v1::{Client, Credential, KeyPair, Resource, Settings},
     };
 
     #[test]
     fn no_message_shows_a_secret() {
         let secret = b"sk-leak".to_vec();
+        let pair = KeyPair { access_key_id: "AKIA".to_owned(), secret_access_key: "sk-leak".to_owned() };
         let probe = Probe { secret: secret.clone(), ..Probe::default() };
         let shown = [
             format!("{:?}", Credential { secret: secret.clone(), ..Credential::default() }),
+            format!("{:?}", Client { sigv4: vec![pair], ..Client::default() }),
             format!("{:?}", Resource { body: secret.clone().into(), ..Resource::default() }),
             format!("{:?}", Settings { digest_key: secret.clone(), ..Settings::default() }),
             format!("{:?}", ToReplica { message: Some(Message::Probe(probe)) }),

@@ -1,7 +1,7 @@
 //! Resources to a typed snapshot: all or nothing.
 
 use crate::{
-    Alias, Client, Clients, Credential, DigestKey, Invalid, Pattern, Price, Provider, Secret, Settings,
+    Alias, Client, Clients, Credential, DigestKey, Invalid, Pair, Pattern, Price, Provider, Secret, Settings,
     Snapshot, Strategy, Target, Timeouts, TokenDigest, Version, resolve::Named, state_hash,
 };
 use foldhash::{HashMap, HashMapExt};
@@ -46,7 +46,7 @@ impl Snapshot {
             names.insert(from.name.as_str().into(), Named::Alias(Arc::new(alias)));
         }
         let credentials = credentials(parts.credentials, &providers)?;
-        let clients = clients(parts.clients)?;
+        let clients = clients(parts.clients, &settings.digest_key)?;
         Ok(Self { version, hash: state_hash(resources), settings, clients, providers, credentials, names })
     }
 }
@@ -84,6 +84,7 @@ fn settings(from: &wire::Settings) -> Result<Settings, Invalid> {
         timeouts: from.timeouts.map(Timeouts::from).unwrap_or_default(),
         cluster: from.cluster.as_str().into(),
         lease: (from.lease_seconds > 0).then(|| Duration::from_secs(from.lease_seconds)),
+        refuse_when_spool_full: from.refuse_when_spool_full,
     })
 }
 
@@ -97,7 +98,9 @@ fn offers(
     for (at, offer) in from.offers.iter().enumerate() {
         let price =
             offer.price.as_ref().map(|price| Price::build(price, &from.name, &format!("offers[{at}].price")));
-        let target = Arc::new(Target::new(Arc::clone(provider), &offer.id, price.transpose()?.map(Arc::new)));
+        let target = Target::new(Arc::clone(provider), &offer.id, price.transpose()?.map(Arc::new));
+        let context_window = Some(offer.context_window).filter(|tokens| *tokens > 0);
+        let target = Arc::new(Target { context_window, serves: offer.serves(), ..target });
         names.insert(target.label.clone(), Named::Offer(Arc::clone(&target)));
         let led_by_provider =
             offer.id.split_once('/').is_some_and(|(first, _)| providers.contains_key(first));
@@ -186,19 +189,31 @@ fn credentials(
     Ok(by_provider)
 }
 
-fn clients(all: Vec<wire::Client>) -> Result<Clients, Invalid> {
+fn clients(all: Vec<wire::Client>, key: &DigestKey) -> Result<Clients, Invalid> {
     let mut clients = Clients::default();
-    for from in all {
+    for mut from in all {
+        let pairs = std::mem::take(&mut from.sigv4);
         let bad = |field: &str, reason: &str| Invalid::new(Kind::Client, &from.name, field, reason);
         if from.state() == ClientState::Unspecified {
             return Err(bad("state", "unknown state"));
         }
-        let digests = from
+        let mut digests = from
             .token_digests
             .iter()
             .map(|digest| <[u8; 32]>::try_from(digest.as_slice()).map(TokenDigest))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| bad("token_digests", "not 32 bytes"))?;
+        for wire::KeyPair { access_key_id, secret_access_key } in pairs {
+            let secret = Secret::new(secret_access_key.into_bytes());
+            if access_key_id.is_empty() || secret.expose().is_empty() {
+                return Err(bad("sigv4", "half a key pair"));
+            }
+            let digest = key.digest_pair(&access_key_id, secret.expose());
+            digests.push(digest);
+            if !clients.pair(&access_key_id, Pair { digest, secret }) {
+                return Err(bad("sigv4.access_key_id", "two clients hold the same access key"));
+            }
+        }
         let models = (!from.all_models).then(|| from.models.iter().map(|text| Pattern::new(text)).collect());
         let client = Client {
             state: from.state(),

@@ -1,6 +1,6 @@
 //! Callers, found by keyed digest of their whole token. What a token looks like never decides access.
 
-use crate::ClientState;
+use crate::{ClientState, Secret};
 use std::{
     collections::HashMap,
     fmt,
@@ -35,10 +35,20 @@ pub struct Client {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern(Box<str>);
 
+/// A key pair of a client that signs its requests.
+#[derive(Debug, Clone)]
+pub struct Pair {
+    /// Stands for the pair where a token's digest would stand: lets in, is revoked and is compared like one.
+    pub digest: TokenDigest,
+    /// The secret access key.
+    pub secret: Secret,
+}
+
 /// All callers.
 #[derive(Default)]
 pub struct Clients {
     by_digest: HashMap<TokenDigest, Arc<Client>, BuildHasherDefault<DigestHasher>>,
+    by_access_key: HashMap<Box<str>, Pair>,
     by_name: HashMap<Box<str>, Arc<Client>>,
 }
 
@@ -59,6 +69,16 @@ impl DigestKey {
     #[must_use]
     pub fn digest(&self, token: &[u8]) -> TokenDigest {
         TokenDigest(*blake3::keyed_hash(&self.0, token).as_bytes())
+    }
+
+    /// What stands for a key pair. No token has its form: a zero byte is in none.
+    #[must_use]
+    pub fn digest_pair(&self, access_key_id: &str, secret: &[u8]) -> TokenDigest {
+        let mut hash = blake3::Hasher::new_keyed(&self.0);
+        for part in [b"sigv4\0", access_key_id.as_bytes(), b"\0", secret] {
+            hash.update(part);
+        }
+        TokenDigest(*hash.finalize().as_bytes())
     }
 }
 
@@ -109,6 +129,17 @@ impl Client {
 // === impl Clients ===
 
 impl Clients {
+    /// `false`: somebody has that access key already.
+    pub(crate) fn pair(&mut self, access_key_id: &str, pair: Pair) -> bool {
+        self.by_access_key.insert(access_key_id.into(), pair).is_none()
+    }
+
+    /// The key pair of that access key.
+    #[must_use]
+    pub fn by_access_key(&self, access_key_id: &str) -> Option<&Pair> {
+        self.by_access_key.get(access_key_id)
+    }
+
     pub(crate) fn insert(&mut self, client: Arc<Client>, digests: Vec<TokenDigest>) -> Result<(), ()> {
         for digest in digests {
             if self.by_digest.insert(digest, Arc::clone(&client)).is_some() {

@@ -2,6 +2,7 @@
 //! Both planes run the same conversion, so that the control plane refuses what a replica would refuse.
 //! Pure: no I/O, no clock.
 
+mod auth;
 mod build;
 mod client;
 mod hash;
@@ -9,15 +10,18 @@ mod invalid;
 mod model;
 mod price;
 mod provider;
+pub mod quirk;
 mod resolve;
 mod route;
 mod secret;
+mod url;
 mod version;
 
 #[cfg(test)]
 mod tests;
 
-pub use client::{Client, Clients, DigestKey, Pattern, TokenDigest};
+pub use auth::{Auth, OAuth, SigV4};
+pub use client::{Client, Clients, DigestKey, Pair, Pattern, TokenDigest};
 pub use hash::{StateHash, state_hash};
 pub use invalid::Invalid;
 pub use keyway_proto::snapshot::v1::{
@@ -28,10 +32,12 @@ pub use price::{
     Bill, Charge, METERS, NanoDollars, Price, Rate, Rules, Used, When, percent, service_tier_by_name,
     service_tier_name,
 };
-pub use provider::{Auth, EndpointUrl, Origin, Provider, Surface, standard_path};
+pub use provider::{Provider, Surface};
+pub use quirk::{Effort, Efforts, Quirks};
 pub use resolve::{Refused, Resolved};
 pub use route::route;
 pub use secret::Secret;
+pub use url::{EndpointUrl, Misplaced, Origin, standard_path};
 pub use version::Version;
 
 use foldhash::HashMap;
@@ -52,6 +58,8 @@ pub struct Settings {
     pub cluster: Box<str>,
     /// How long secrets are used without word from the control plane; `None` = without limit.
     pub lease: Option<Duration>,
+    /// Calls are refused while the usage spool has no room for single requests.
+    pub refuse_when_spool_full: bool,
 }
 
 /// Waits; `None` leaves the next wider setting in force.

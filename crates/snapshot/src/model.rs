@@ -1,8 +1,8 @@
 //! What a caller may ask for: targets, and aliases over them.
 
-use crate::{Bill, Price, Provider, Strategy, Timeouts, Used};
+use crate::{Bill, Endpoint, Price, Provider, Quirks, Strategy, Surface, Timeouts, Used};
 use http::HeaderValue;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// One way to serve a model: a provider and the name that it knows the model by.
 #[derive(Debug)]
@@ -17,6 +17,12 @@ pub struct Target {
     pub label_header: Option<HeaderValue>,
     /// `None` = unknown, which is not free.
     pub price: Option<Arc<Price>>,
+    /// Tokens of prompt and answer together; `None` = not known. For lists: nothing is refused by it.
+    pub context_window: Option<u64>,
+    /// The kind of call that it serves; unspecified = not known. For lists.
+    pub serves: Endpoint,
+    /// What differs on each surface of the provider, once somebody has asked.
+    pub(crate) quirks: OnceLock<Box<[Quirks]>>,
 }
 
 /// A name with targets.
@@ -42,7 +48,27 @@ impl Target {
     pub(crate) fn new(provider: Arc<Provider>, model: &str, price: Option<Arc<Price>>) -> Self {
         let label = format!("{}/{model}", provider.name);
         let label_header = HeaderValue::from_str(&label).ok();
-        Self { provider, model: model.into(), label: label.into(), label_header, price }
+        Self {
+            provider,
+            model: model.into(),
+            label: label.into(),
+            label_header,
+            price,
+            context_window: None,
+            serves: Endpoint::Unspecified,
+            quirks: OnceLock::new(),
+        }
+    }
+
+    /// What differs from the dialect of this surface of its provider: found out once, since patterns over many models
+    /// take their time.
+    #[must_use]
+    pub fn quirks<'a>(&'a self, surface: &'a Surface) -> &'a Quirks {
+        let provider = &self.provider;
+        let find = |one: &Surface| provider.quirks(one, &self.model).into_owned();
+        let all = self.quirks.get_or_init(|| provider.surfaces.iter().map(find).collect());
+        let place = provider.surfaces.iter().position(|one| one.dialect == surface.dialect);
+        place.and_then(|place| all.get(place)).unwrap_or(&surface.quirks)
     }
 
     /// What a request cost that was served with the key named `provider/key/version`; `None` = not known.

@@ -1,13 +1,12 @@
-//! Where models are served: origins, the URL of every endpoint, how a credential is presented.
-//! All URLs are put together once, when a state is built, so that a request only clones them.
+//! Where models are served: the wire formats of a provider, where each has its endpoints, what is sent with a request.
 
 use crate::price::KeyPrices;
-use crate::{Dialect, Endpoint, Invalid, StreamEnd, Timeouts};
-use http::{HeaderName, HeaderValue, Uri, uri::PathAndQuery};
-use keyway_proto::snapshot::v1::{self as wire, AuthScheme, Kind};
-use std::sync::Arc;
-
-const ENDPOINTS: usize = 18;
+use crate::quirk::ByModel;
+use crate::url::Urls;
+use crate::{Auth, Dialect, Endpoint, EndpointUrl, Invalid, Pattern, Quirks, StreamEnd, Timeouts};
+use http::{HeaderName, HeaderValue};
+use keyway_proto::snapshot::v1::{self as wire, Kind};
+use std::borrow::Cow;
 
 /// A place that serves models.
 #[derive(Debug)]
@@ -16,7 +15,7 @@ pub struct Provider {
     pub name: Box<str>,
     /// The first is the main dialect's.
     pub surfaces: Vec<Surface>,
-    /// How a credential is presented.
+    /// How a credential is presented where a surface does not say otherwise.
     pub auth: Auth,
     /// Sent with every request.
     pub headers: Vec<(HeaderName, HeaderValue)>,
@@ -28,6 +27,7 @@ pub struct Provider {
     pub withheld: Option<&'static str>,
     /// Of keys that are charged otherwise.
     pub(crate) key_prices: KeyPrices,
+    by_model: ByModel,
 }
 
 /// One wire format at a provider.
@@ -39,77 +39,24 @@ pub struct Surface {
     pub stream_end: StreamEnd,
     /// `stream_options` is never merged in.
     pub no_stream_options: bool,
-    urls: [Option<EndpointUrl>; ENDPOINTS],
-}
-
-/// Where one endpoint is.
-#[derive(Debug, Clone)]
-pub struct EndpointUrl {
-    /// What is connected to.
-    pub origin: Arc<Origin>,
-    /// What stands in the request line; may hold `{model}`.
-    pub path: PathAndQuery,
-}
-
-/// What a connection leads to. Connections are shared by `id` alone.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub struct Origin {
-    /// Hash over all other fields.
-    pub id: u128,
-    /// `https`.
-    pub tls: bool,
-    /// Name or IP literal, without brackets.
-    pub host: Box<str>,
-    /// Port.
-    pub port: u16,
-    /// Addresses of private networks may be connected to.
-    pub private_network: bool,
-    /// The `host` header.
-    pub authority: HeaderValue,
-}
-
-/// How a credential is presented.
-#[derive(Debug)]
-pub enum Auth {
-    /// Not at all.
-    None,
-    /// `name: prefix + secret`.
-    Header(HeaderName, Box<str>),
-    /// `?name=secret`.
-    Query(Box<str>),
-    /// A scheme that this build cannot sign.
-    Unsupported(AuthScheme),
-}
-
-/// The path that an endpoint of this dialect has under a base URL that ends in the version segment.
-#[must_use]
-pub fn standard_path(dialect: Dialect, endpoint: Endpoint) -> Option<&'static str> {
-    Some(match (dialect, endpoint) {
-        (Dialect::OpenaiChat, Endpoint::ChatCompletions) => "/chat/completions",
-        (Dialect::OpenaiChat, Endpoint::Completions) => "/completions",
-        (Dialect::OpenaiChat, Endpoint::Embeddings) => "/embeddings",
-        (Dialect::OpenaiChat, Endpoint::ImagesGenerations) => "/images/generations",
-        (Dialect::OpenaiChat, Endpoint::ImagesEdits) => "/images/edits",
-        (Dialect::OpenaiChat, Endpoint::ImagesVariations) => "/images/variations",
-        (Dialect::OpenaiChat, Endpoint::AudioSpeech) => "/audio/speech",
-        (Dialect::OpenaiChat, Endpoint::AudioTranscriptions) => "/audio/transcriptions",
-        (Dialect::OpenaiChat, Endpoint::AudioTranslations) => "/audio/translations",
-        (Dialect::OpenaiChat, Endpoint::Moderations) => "/moderations",
-        (Dialect::OpenaiResponses, Endpoint::Responses) => "/responses",
-        (Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::AnthropicMessages, Endpoint::Models) => {
-            "/models"
-        }
-        (Dialect::Gemini | Dialect::CohereChat, Endpoint::Models) => "/models",
-        (Dialect::AnthropicMessages, Endpoint::Messages) => "/messages",
-        (Dialect::AnthropicMessages, Endpoint::CountTokens) => "/messages/count_tokens",
-        _ => return None,
-    })
+    /// Instead of the provider's way.
+    pub auth: Option<Auth>,
+    /// What the body has as `anthropic_version` in place of the model, where that stands in the path.
+    pub body_version: Option<Box<str>>,
+    models: Box<[Pattern]>,
+    /// What differs from the dialect, whatever the model.
+    pub(crate) quirks: Quirks,
+    urls: Urls,
 }
 
 // === impl Provider ===
 
 impl Provider {
-    pub(crate) fn build(from: &wire::Provider) -> Result<Self, Invalid> {
+    /// The typed form of one provider by itself.
+    ///
+    /// # Errors
+    /// The first field that does not hold.
+    pub fn build(from: &wire::Provider) -> Result<Self, Invalid> {
         let bad = |field: String, reason: &str| Invalid::new(Kind::Provider, &from.name, field, reason);
         if from.surfaces.is_empty() {
             return Err(bad("surfaces".into(), "a provider needs at least one dialect"));
@@ -129,25 +76,43 @@ impl Provider {
         Ok(Self {
             name: from.name.as_str().into(),
             surfaces: surfaces.collect::<Result<_, _>>()?,
-            auth: Auth::build(from)?,
+            auth: Auth::build(from.auth.as_ref(), |field, reason| bad(format!("auth{field}"), reason))?,
             headers,
             timeouts: from.timeouts.map(Timeouts::from).unwrap_or_default(),
             built_in: from.built_in,
             withheld: withheld(&from.withheld),
             key_prices: KeyPrices::build(from)?,
+            by_model: ByModel::build(from)?,
         })
     }
 
     /// Whether requests to it carry no key.
     #[must_use]
     pub fn is_keyless(&self) -> bool {
-        self.built_in || matches!(self.auth, Auth::None)
+        self.built_in || self.surfaces.iter().all(|surface| matches!(self.auth_of(surface), Auth::None))
+    }
+
+    /// How a credential is presented at this surface of it.
+    #[must_use]
+    pub fn auth_of<'a>(&'a self, surface: &'a Surface) -> &'a Auth {
+        surface.auth.as_ref().unwrap_or(&self.auth)
     }
 
     /// Where this dialect is spoken here.
     #[must_use]
     pub fn surface(&self, dialect: Dialect) -> Option<&Surface> {
         self.surfaces.iter().find(|surface| surface.dialect == dialect)
+    }
+
+    /// What differs from the dialect of one of its surfaces for this model, by the provider's own name; for no name, what
+    /// differs for each. Of a target `Target::quirks` remembers it.
+    #[must_use]
+    pub fn quirks<'a>(&'a self, surface: &'a Surface, model: &str) -> Cow<'a, Quirks> {
+        let mut quirks = Cow::Borrowed(&surface.quirks);
+        for said in self.by_model.of(model, surface.dialect) {
+            quirks.to_mut().lay(said);
+        }
+        quirks
     }
 }
 
@@ -171,84 +136,41 @@ impl Surface {
             Dialect::Unspecified => return Err(bad("dialect", "unknown dialect")),
             known => known,
         };
-        let mut urls = [const { None }; ENDPOINTS];
-        if !provider.built_in {
-            for (number, url) in urls.iter_mut().enumerate() {
-                let endpoint = Endpoint::try_from(i32::try_from(number).unwrap_or(0)).unwrap_or_default();
-                *url = endpoint_url(from, provider.private_network, dialect, endpoint)
-                    .map_err(|reason| bad("base_url", reason))?;
-            }
-        }
-        Ok(Self { dialect, stream_end: from.stream_end(), no_stream_options: from.no_stream_options, urls })
-    }
-
-    /// Where an endpoint is; `None` if this provider has no such endpoint.
-    #[must_use]
-    pub fn url(&self, endpoint: Endpoint) -> Option<&EndpointUrl> {
-        self.urls.get(endpoint as usize)?.as_ref()
-    }
-}
-
-fn endpoint_url(
-    surface: &wire::Surface,
-    private_network: bool,
-    dialect: Dialect,
-    endpoint: Endpoint,
-) -> Result<Option<EndpointUrl>, &'static str> {
-    let own = surface.paths.iter().find(|path| path.endpoint() == endpoint).map(|path| path.path.as_str());
-    let base = surface.base_url.trim_end_matches('/');
-    let full = match own.or_else(|| standard_path(dialect, endpoint)) {
-        None => return Ok(None),
-        Some(path) if path.contains("://") => path.to_owned(),
-        Some(path) => format!("{base}/{}", path.trim_start_matches('/')),
-    };
-    let uri: Uri = full.replace('{', "%7B").replace('}', "%7D").parse().map_err(|_| "not a URL")?;
-    Ok(Some(EndpointUrl {
-        origin: Arc::new(Origin::build(&uri, private_network)?),
-        path: uri.path_and_query().cloned().ok_or("a URL without a path")?,
-    }))
-}
-
-// === impl Origin ===
-
-impl Origin {
-    fn build(uri: &Uri, private_network: bool) -> Result<Self, &'static str> {
-        let tls = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            _ => return Err("the URL must begin with https:// or http://"),
+        let auth = from
+            .auth
+            .as_ref()
+            .map(|auth| Auth::build(Some(auth), |field, reason| bad(&format!("auth{field}"), reason)));
+        let urls = match provider.built_in {
+            true => Urls::default(),
+            false => Urls::build(from, provider.private_network).map_err(|reason| bad("base_url", reason))?,
         };
-        let authority = uri.authority().ok_or("a URL without a host")?;
-        if authority.as_str().contains('@') {
-            return Err("a URL must not hold a user name or password");
+        let (stream_end, no_stream_options) = (from.stream_end(), from.no_stream_options);
+        let mut quirks = Quirks { no_stream_options, ..Quirks::default() };
+        if let Some(said) = &from.quirks {
+            Quirks::check(said).map_err(|why| bad("quirks", &why.to_string()))?;
+            quirks.lay(said);
         }
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
-        let whole = format!("{tls} {host} {port} {private_network}");
-        let id = blake3::hash(whole.as_bytes())
-            .as_bytes()
-            .first_chunk::<16>()
-            .map_or(0, |id| u128::from_le_bytes(*id));
-        let authority = HeaderValue::from_str(authority.as_str()).map_err(|_| "not a host")?;
-        Ok(Self { id, tls, host: host.into(), port, private_network, authority })
-    }
-}
-
-// === impl Auth ===
-
-impl Auth {
-    fn build(from: &wire::Provider) -> Result<Self, Invalid> {
-        let bad = |field: &str, reason: &str| Invalid::new(Kind::Provider, &from.name, field, reason);
-        let auth = from.auth.as_ref().ok_or_else(|| bad("auth", "missing"))?;
-        Ok(match auth.scheme() {
-            AuthScheme::Unspecified => return Err(bad("auth.scheme", "unknown scheme")),
-            AuthScheme::None => Auth::None,
-            AuthScheme::Header => {
-                let name = auth.name.parse().map_err(|_| bad("auth.name", "not a header name"))?;
-                Auth::Header(name, auth.prefix.as_str().into())
-            }
-            AuthScheme::Query => Auth::Query(auth.name.as_str().into()),
-            scheme @ (AuthScheme::Sigv4 | AuthScheme::Oauth) => Auth::Unsupported(scheme),
+        Ok(Self {
+            dialect,
+            stream_end,
+            no_stream_options,
+            auth: auth.transpose()?,
+            body_version: Some(from.body_version.as_str()).filter(|said| !said.is_empty()).map(Box::from),
+            models: from.models.iter().map(|pattern| Pattern::new(pattern)).collect(),
+            quirks,
+            urls,
         })
+    }
+
+    /// Whether a model of the provider is served here.
+    #[must_use]
+    pub fn serves(&self, model: &str) -> bool {
+        self.models.is_empty() || self.models.iter().any(|pattern| pattern.matches(model))
+    }
+
+    /// Where an endpoint is, for a whole reply or for a stream; `None` if this provider has no such endpoint.
+    #[must_use]
+    pub fn url(&self, endpoint: Endpoint, stream: bool) -> Option<&EndpointUrl> {
+        self.urls.get(endpoint, stream)
     }
 }

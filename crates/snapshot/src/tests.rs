@@ -32,8 +32,12 @@ fn provider(name: &str, base_url: &str, offers: &[&str]) -> Resource {
             scheme: wire::AuthScheme::Header as i32,
             name: "authorization".to_owned(),
             prefix: "Bearer ".to_owned(),
+            ..wire::Auth::default()
         }),
-        offers: offers.iter().map(|id| wire::Offer { id: (*id).to_owned(), price: None }).collect(),
+        offers: offers
+            .iter()
+            .map(|id| wire::Offer { id: (*id).to_owned(), ..wire::Offer::default() })
+            .collect(),
         ..wire::Provider::default()
     };
     resource(Kind::Provider, name, &body)
@@ -131,10 +135,34 @@ fn a_bad_resource_names_itself() {
 fn urls_are_put_together_once() {
     let snapshot = build(&[provider("p", "https://h.example:8443/base/v1", &[])]).unwrap();
     let surface = &snapshot.providers["p"].surfaces[0];
-    let url = surface.url(wire::Endpoint::ChatCompletions).unwrap();
+    let url = surface.url(wire::Endpoint::ChatCompletions, true).unwrap();
     assert_eq!(url.path.as_str(), "/base/v1/chat/completions");
     assert_eq!((url.origin.tls, &*url.origin.host, url.origin.port), (true, "h.example", 8443));
     assert_eq!(url.origin.authority, "h.example:8443");
+}
+
+#[test]
+fn key_pairs_let_in_like_tokens_and_are_nobody_else_s() {
+    let client = |name: &str, id: &str, secret: &str| {
+        let pair = wire::KeyPair { access_key_id: id.to_owned(), secret_access_key: secret.to_owned() };
+        let state = wire::ClientState::Enabled as i32;
+        let body =
+            wire::Client { name: name.to_owned(), state, sigv4: vec![pair], ..wire::Client::default() };
+        resource(Kind::Client, name, &body)
+    };
+    let old = build(&[client("a", "KEY1", "s1"), client("b", "KEY2", "s2")]).unwrap();
+    let pair = old.clients.by_access_key("KEY1").unwrap();
+    assert_eq!((pair.secret.expose(), old.clients.by_access_key("KEY3").is_none()), (&b"s1"[..], true));
+    assert_eq!(&*old.clients.by_digest(&pair.digest).unwrap().name, "a");
+    let newer = build(&[client("a", "KEY1", "another"), client("b", "KEY2", "s2")]).unwrap();
+    let revoked: Vec<_> = old.clients.revoked_in(&newer.clients).collect();
+    assert_eq!(revoked, [&pair.digest], "its secret is another one");
+    for (resources, field) in [
+        ([client("a", "KEY1", "s1"), client("b", "KEY1", "s2")], "sigv4.access_key_id"),
+        ([client("a", "KEY1", ""), client("b", "KEY2", "s2")], "sigv4"),
+    ] {
+        assert_eq!(build(&resources).unwrap_err().field, field);
+    }
 }
 
 #[test]

@@ -6,4 +6,6 @@ pub mod load;
 pub mod process;
 pub mod provider;
 pub mod sdk;
+pub mod signed;
 pub mod strict;
+pub mod tokens;

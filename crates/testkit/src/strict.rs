@@ -32,6 +32,10 @@ pub struct Strict {
 /// One request as the provider saw it.
 #[derive(Debug, Deserialize)]
 pub struct Seen {
+    /// Its number: requests are counted as they come.
+    pub n: u64,
+    /// `openai-chat` and so on; none for a path that no provider serves.
+    pub dialect: Option<String>,
     /// Without the query.
     pub path: String,
     /// The model it asked for.
@@ -44,6 +48,8 @@ pub struct Seen {
     pub headers: Value,
     /// The body as JSON.
     pub body: Value,
+    /// What the provider understood, the same in every dialect; null where it refused to read on.
+    pub seen: Value,
     /// What the provider found wrong.
     pub violations: Vec<Value>,
     /// `in flight`, `complete`, `cut by script` or `aborted by caller`.
@@ -101,9 +107,19 @@ impl Strict {
 
     /// Makes it accept one more key.
     pub async fn new_key(&self, test: &str) -> Result<Key, reqwest::Error> {
+        self.accept(test, |name| format!("sk-strict-{name}")).await
+    }
+
+    /// Makes it accept one more AWS key pair, `ACCESS:SECRET`.
+    pub async fn new_pair(&self, test: &str) -> Result<Key, reqwest::Error> {
+        let access = |name: &str| name.replace('-', "").to_uppercase();
+        self.accept(test, |name| format!("AKID{}:aws-strict-{name}", access(name))).await
+    }
+
+    async fn accept(&self, test: &str, secret: impl FnOnce(&str) -> String) -> Result<Key, reqwest::Error> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let name = format!("{test}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let secret = format!("sk-strict-{name}");
+        let secret = secret(&name);
         self.keys(&json!({ "add": { &name: &secret } })).await?;
         Ok(Key { name, secret })
     }

@@ -43,6 +43,7 @@ struct Shared {
     next: AtomicU64,
     done: AtomicU64,
     until: u64,
+    wish: fn(u64) -> Option<Wish>,
     /// What the gateway refused by itself.
     refused: Mutex<Vec<Refused>>,
     /// Names under which a connection ended before its answer did.
@@ -108,11 +109,23 @@ impl Calls {
     /// Starts them: so many callers for the wishes of these numbers.
     #[must_use]
     pub fn start(gate: Gate, callers: usize, numbers: std::ops::Range<u64>) -> Self {
+        Self::of(gate, callers, numbers, |number| Some(wish(number)))
+    }
+
+    /// Starts them for other wishes; numbers without one are passed over.
+    #[must_use]
+    pub fn of(
+        gate: Gate,
+        callers: usize,
+        numbers: std::ops::Range<u64>,
+        wish: fn(u64) -> Option<Wish>,
+    ) -> Self {
         let shared = Arc::new(Shared {
             gate,
             next: AtomicU64::new(numbers.start),
             done: AtomicU64::new(0),
             until: numbers.end,
+            wish,
             refused: Mutex::default(),
             unanswered: Mutex::default(),
             answered: Mutex::default(),
@@ -160,7 +173,9 @@ async fn call(shared: Arc<Shared>) -> Outcome {
         if number >= shared.until {
             return Ok(());
         }
-        ask(&shared, number, &wish(number)).await?;
+        if let Some(wish) = (shared.wish)(number) {
+            ask(&shared, number, &wish).await?;
+        }
         shared.done.fetch_add(1, Ordering::Relaxed);
     }
 }

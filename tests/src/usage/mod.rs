@@ -10,5 +10,5 @@ mod world;
 pub use self::calls::{Answered, Calls, Gate, Known, exchange};
 pub use self::compare::{Expected, Refused, rows};
 pub use self::settled::{REPORTS, all_the_same, settled, settled_but, total, usage};
-pub use self::wishes::{Wish, wish};
+pub use self::wishes::{Wish, crossed, wish};
 pub use self::world::{CLIENTS, Client, prices, yaml};

@@ -59,6 +59,24 @@ pub fn wish(number: u64) -> Wish {
     Wish { client, kind, model, order, refused: denied.then_some(403) }
 }
 
+/// The request of this number by an API that its model's provider does not speak, so that it must be translated.
+/// `None`: it is none for text, or nothing comes of it.
+#[must_use]
+pub fn crossed(number: u64) -> Option<Wish> {
+    let wish = wish(number);
+    let is_text = matches!(wish.kind, Kind::Chat | Kind::Responses | Kind::Messages);
+    // Both providers of the catalogue speak two.
+    let speaks: &[Kind] = match wish.model.split('/').next() {
+        Some("anthropic") => &[Kind::Messages, Kind::Chat],
+        Some("openai") => &[Kind::Chat, Kind::Responses],
+        _ => &[Kind::Chat],
+    };
+    let mut others = vec![Kind::Chat, Kind::Responses, Kind::Messages];
+    others.retain(|kind| !speaks.contains(kind) && (wish.model != "mix" || *kind == Kind::Messages));
+    let kind = *Dice(number).one_of(&others);
+    (is_text && wish.refused.is_none()).then_some(Wish { kind, ..wish })
+}
+
 fn tags(dice: &mut Dice) -> Vec<String> {
     match dice.below(5) {
         0 | 1 => Vec::new(),

@@ -1,5 +1,6 @@
 //! Writes catalog/ from a folder of facts: providers.json and models.json become one small file a provider in our own
-//! schema (docs/catalog.md). Files that begin with `# Written by hand` stay as they are; the rest is rewritten.
+//! schema (docs/catalog.md). Files that begin with `# Written by hand` stay as they are, and so does what stands in others
+//! from the line on that says so; the rest is rewritten.
 
 mod counts;
 mod facts;
@@ -14,6 +15,9 @@ use std::{collections::BTreeMap, error::Error, fs, io, path::Path, path::PathBuf
 pub(crate) const FOLDERS: [&str; 2] = ["catalog/providers", "catalog/models"];
 const BY_HAND: &str = "# Written by hand";
 const WRITTEN: &str = "# Written by `cargo xtask catalog`. To change it by hand, see docs/catalog.md.\n";
+
+/// The line from which on a file is not the import's.
+const KEPT: &str = "\n# By hand from here on; an import keeps it.\n";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -72,11 +76,17 @@ fn write_all(folder: &str, files: &BTreeMap<String, String>) -> Result<(), Box<d
     }
     for (name, text) in files {
         let path = path(folder, name);
-        if !fs::read_to_string(&path).is_ok_and(|old| old.starts_with(BY_HAND)) {
-            fs::write(path, format!("{WRITTEN}{text}"))?;
+        let old = fs::read_to_string(&path).unwrap_or_default();
+        if !old.starts_with(BY_HAND) {
+            fs::write(path, format!("{WRITTEN}{text}{}", kept(&old)))?;
         }
     }
     Ok(())
+}
+
+/// What was added to a file by hand, with the line that says so.
+fn kept(old: &str) -> &str {
+    old.find(KEPT).and_then(|at| old.get(at..)).unwrap_or_default()
 }
 
 fn path(folder: &str, name: &str) -> PathBuf {
@@ -92,4 +102,16 @@ fn names(folder: &str) -> io::Result<Vec<String>> {
     }
     names.sort();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KEPT, kept};
+
+    #[test]
+    fn what_was_added_by_hand_stays_as_it_is() {
+        let added = format!("{KEPT}\n[[quirks]]\nsource = \"a page\"\n");
+        assert_eq!(kept(&format!("name = \"X\"\n{added}")), added);
+        assert_eq!(kept("name = \"X\"\n"), "");
+    }
 }

@@ -181,7 +181,7 @@ fn settings_fill_an_address() {
     assert_eq!(filled.base_url, "https://bedrock-runtime.eu-west-1.amazonaws.com");
     let why = bedrock().fill(&[]).unwrap_err();
     assert_eq!(why, BaseUrlError::Unfilled(vec!["region".to_owned()]));
-    assert_eq!(why.to_string(), "its address needs region: set it or `base_url`");
+    assert_eq!(why.to_string(), "its address needs region: set `region` or `base_url`");
 }
 
 #[test]

@@ -2,4 +2,5 @@
 
 mod base_url;
 mod price;
+mod quirk;
 mod rows;

@@ -24,6 +24,9 @@ pub(crate) enum Client {
     Rotate {
         /// Its name
         name: String,
+        /// A new key pair for callers that sign with SigV4, in place of a token; the old pair ends at once
+        #[arg(long)]
+        sigv4: bool,
     },
     /// Refuse a client's token until it is enabled again
     Disable {
@@ -52,6 +55,9 @@ pub(crate) struct Create {
     /// Its team
     #[arg(long)]
     team: Option<String>,
+    /// Also make a key pair for callers that sign with SigV4 (boto3); it is shown after the token, once
+    #[arg(long)]
+    sigv4: bool,
     #[command(flatten)]
     token: From,
 }
@@ -61,7 +67,19 @@ pub(crate) async fn run(server: &Server, output: Output, verb: Client) -> Result
         Client::List => print::result(output, &server.get("/clients").await?, table),
         Client::Show { name } => print::result(output, &server.get(&path(&name)).await?, print::fields),
         Client::Create(create) => return make(server, output, create).await,
-        Client::Rotate { name } => {
+        Client::Rotate { name, sigv4: true } => {
+            let answer = server.post(&format!("{}/key-pair", path(&name)), &json!({})).await?;
+            let note =
+                format!("Client {name} has a new key pair; the old one is refused. It is shown only now.");
+            match output {
+                Output::Json => print::json(&answer),
+                Output::Table => {
+                    print::note(&note);
+                    show_pair(&cell(&answer, "access_key_id"), &answer);
+                }
+            }
+        }
+        Client::Rotate { name, sigv4: false } => {
             let answer = server.post(&format!("{}/rotate", path(&name)), &json!({})).await?;
             show_token(
                 output,
@@ -94,6 +112,7 @@ async fn make(server: &Server, output: Output, create: Create) -> Result<(), Fai
     };
     set("models", create.models.map(|models| json!(models)));
     set("team", create.team.map(|team| json!(team)));
+    set("make_key_pair", create.sigv4.then_some(Value::Bool(true)));
     let own = create.token.is_named();
     if own {
         set("token", Some(json!(create.token.read("client token")?.as_str())));
@@ -109,7 +128,17 @@ async fn make(server: &Server, output: Output, create: Create) -> Result<(), Fai
             &format!("Client {} is made. Its token is shown only now.", create.name),
         ),
     }
+    if let (true, Output::Table, Some(pair)) = (create.sigv4, output, answer.get("sigv4")) {
+        print::note("Its key pair is shown only now.");
+        show_pair(&cell(pair, "access_key_id"), &answer);
+    }
     Ok(())
+}
+
+/// As AWS's own tools read it from the environment.
+fn show_pair(access_key_id: &str, answer: &Value) {
+    print::line(&format!("AWS_ACCESS_KEY_ID={access_key_id}"));
+    print::line(&format!("AWS_SECRET_ACCESS_KEY={}", cell(answer, "secret_access_key")));
 }
 
 /// The token alone on stdout, so that `$(keyway client create x)` is the token.

@@ -98,11 +98,44 @@ fn shown(output: Output, provider: &Value) {
     }
     let mut rest = provider.clone();
     let keys = rest.as_object_mut().and_then(|fields| fields.shift_remove("keys"));
+    let quirks = quirks(&mut rest);
     print::line(&print::fields(&rest).fitted());
+    quirk_table(&quirks);
     if let Some(keys) = keys {
         print::line("");
         print::line(&key_table(&keys).fitted());
     }
+}
+
+/// Takes out what is done differently, by dialect: of a configured provider it stands with each surface.
+fn quirks(provider: &mut Value) -> Map<String, Value> {
+    let lists = |all: &Map<String, Value>| !all.is_empty() && all.values().all(Value::is_array);
+    let is_row = |quirks: &Value| quirks.as_object().is_some_and(lists);
+    if provider.get("quirks").is_some_and(is_row) {
+        let row = provider.as_object_mut().and_then(|fields| fields.shift_remove("quirks"));
+        return row.and_then(|row| row.as_object().cloned()).unwrap_or_default();
+    }
+    let surfaces = provider.get_mut("surfaces").and_then(Value::as_array_mut);
+    let taken = surfaces.into_iter().flatten().filter_map(|surface| {
+        let quirks = surface.as_object_mut()?.shift_remove("quirks")?;
+        Some((cell(surface, "dialect"), quirks))
+    });
+    taken.collect()
+}
+
+/// What is done differently, by dialect; nothing where nothing is.
+pub(super) fn quirk_table(by_dialect: &Map<String, Value>) {
+    if by_dialect.is_empty() {
+        return;
+    }
+    let mut table = Table::new(&["DIALECT", "QUIRKS"], "none");
+    for dialect in by_dialect.keys() {
+        let held = by_dialect.get(dialect).map(print::list).into_iter().flatten();
+        let held: Vec<&str> = held.filter_map(Value::as_str).collect();
+        table.row([dialect.clone(), held.join("; ")]);
+    }
+    print::line("");
+    print::line(&table.fitted());
 }
 
 fn body(add: &Add) -> Result<Value, Failure> {

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::{At, names};
-use crate::file::{Budget, Client, Limits, Secret, Team};
+use crate::file::{Budget, Client, Limits, Secret, SigV4, Team};
 
 /// A shorter token could be guessed.
 const TOKEN_MIN: usize = 24;
 const TOKEN_LIMIT: usize = 512;
+/// Of an access key's id. AWS's own have 20.
+const ACCESS_KEY: std::ops::RangeInclusive<usize> = 8..=128;
 const MODELS_LIMIT: usize = 1_000;
 
 pub(super) fn check_team(at: &mut At<'_>, name: &str, team: &Team) {
@@ -23,6 +25,9 @@ pub(super) fn check(at: &mut At<'_>, name: &str, client: &Client) {
     }
     if let Some(secret) = &client.token {
         at.report_field("token", token(secret));
+    }
+    if let Some(pair) = &client.sigv4 {
+        pair_of_keys(&mut at.field("sigv4"), pair);
     }
     let patterns = client.models.as_deref().unwrap_or_default();
     if patterns.len() > MODELS_LIMIT {
@@ -44,6 +49,17 @@ pub(super) fn check(at: &mut At<'_>, name: &str, client: &Client) {
                     .report("must be like 'GET /v1/files/*': a method, a space, a path");
             }
         }
+    }
+}
+
+fn pair_of_keys(at: &mut At<'_>, pair: &SigV4) {
+    let id = &pair.access_key_id;
+    if !ACCESS_KEY.contains(&id.len()) || !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        let (from, to) = (ACCESS_KEY.start(), ACCESS_KEY.end());
+        at.field("access_key_id").report(format!("has {from} to {to} letters and digits"));
+    }
+    if let Some(secret) = &pair.secret_access_key {
+        at.report_field("secret_access_key", token(secret));
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use keyway_catalog::Quirks;
+
 use super::price::prices;
 use super::{At, names};
 use crate::file::{Auth, Provider, Secret, Timeouts};
@@ -15,6 +17,7 @@ pub(super) const SANDBOX: &str = "sandbox";
 const SECRET_LIMIT: usize = 16 * 1024;
 const WEIGHT_LIMIT: u32 = 1_000_000;
 const HEADERS_LIMIT: usize = 32;
+const MODEL_QUIRKS_LIMIT: usize = 256;
 const HEADER_VALUE_LIMIT: usize = 4 * 1024;
 
 /// Headers that Keyway sets itself or that frame a message.
@@ -59,7 +62,26 @@ pub(super) fn check(at: &mut At<'_>, name: &str, provider: &Provider) {
     if provider.region.as_deref().is_some_and(|region| !is_region(region)) {
         at.field("region").report("a region has lowercase letters, digits and '-', like us-east-1");
     }
+    vars(&mut at.field("vars"), name, provider);
     timeouts(&mut at.field("timeouts"), provider.timeouts.as_ref());
+    quirks(at, provider);
+}
+
+/// Each is a name of the row's, and a part of a host or path.
+fn vars(at: &mut At<'_>, provider: &str, spec: &Provider) {
+    let row = keyway_catalog::Catalog::embedded().provider(provider);
+    let known = || row.into_iter().flat_map(|row| row.base_url_vars.keys());
+    for (name, value) in &spec.vars {
+        if !known().any(|one| one == name) {
+            at.field(name).report(format!("is in no address of this provider{}", hint(name, known())));
+        } else if value.is_empty() || value.len() > 253 || !value.bytes().all(is_of_address) {
+            at.field(name).report("has letters, digits, '-', '_' and '.' only");
+        }
+    }
+}
+
+fn is_of_address(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)
 }
 
 /// What the catalogue does not know must be described.
@@ -213,6 +235,27 @@ fn is_region(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= 63
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// What contradicts itself, names that no model has, and what holds for a whole provider only.
+fn quirks(at: &mut At<'_>, provider: &Provider) {
+    let check =
+        |quirks: &Quirks| keyway_snapshot::Quirks::check(&quirks.to_proto()).map_err(|why| why.to_string());
+    if let Some(quirks) = &provider.quirks {
+        at.report_field("quirks", check(quirks));
+    }
+    let mut at = at.field("model_quirks");
+    if provider.model_quirks.len() > MODEL_QUIRKS_LIMIT {
+        at.report(format!("has more than {MODEL_QUIRKS_LIMIT} models; use `*` for any characters of a name"));
+    }
+    for (models, quirks) in &provider.model_quirks {
+        let mut at = at.field(models);
+        if let Err(reason) = names::model(models).and_then(|()| check(quirks)) {
+            at.report(reason);
+        } else if quirks.no_stream_options.is_some() {
+            at.field("no_stream_options").report("holds for a whole provider; write it under `quirks`");
+        }
+    }
 }
 
 /// A bound of nothing would refuse everything.

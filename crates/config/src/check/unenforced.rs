@@ -51,7 +51,6 @@ fn of_clients(file: &File) -> impl Iterator<Item = Problem> {
     [
         given(|client| client.limits.is_some(), "limits"),
         given(|client| client.budget.is_some(), "budget"),
-        given(|client| client.sigv4.is_some(), "sigv4"),
         given(|client| !client.passthrough.is_empty(), "passthrough"),
     ]
     .into_iter()

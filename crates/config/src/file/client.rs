@@ -44,7 +44,7 @@ pub struct Client {
     /// From then on its token is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<Expiry>,
-    /// A key pair for callers that sign with SigV4. Not enforced yet.
+    /// A key pair for callers that sign with SigV4, beside its token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sigv4: Option<SigV4>,
     /// Calls of a provider's own API that it may make: provider → `METHOD /path-glob`. Not enforced yet.
@@ -56,7 +56,7 @@ pub struct Client {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SigV4 {
-    /// Names the pair; no secret.
+    /// Names the pair; no secret. Unique.
     pub access_key_id: String,
     /// Signs. Left out: the one that is there stays.
     #[serde(default, skip_serializing)]

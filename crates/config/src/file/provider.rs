@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use keyway_catalog::Quirks;
 use schemars::JsonSchema;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,9 @@ pub struct Provider {
     /// Region, where the catalogue's URL has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
+    /// What stands for the names in the catalogue's URLs: `{ project: P, location: L }` of `google-vertex`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub vars: BTreeMap<String, String>,
     /// `private`: addresses of private networks may be connected to, whatever the host is called.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
@@ -49,6 +53,13 @@ pub struct Provider {
     /// Bounds in time for one attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<Timeouts>,
+    /// What it does differently from its dialect, whatever the model; wins over the catalogue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quirks: Option<Quirks>,
+    /// What single models do differently, by upstream name, in which `*` stands for any characters; wins over `quirks`, and
+    /// of two names that fit the longer one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub model_quirks: BTreeMap<String, Quirks>,
     /// Sent with every request to this provider. Not for secrets: they are shown by `export`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,

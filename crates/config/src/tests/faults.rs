@@ -99,6 +99,30 @@ const CASES: &[(&str, &str)] = &[
         "keyway.yaml:2: providers.openai.headers.Authorization: is set by Keyway itself; for a credential use `api_key` and `auth`",
     ),
     (
+        "providers:\n  openai:\n    quirks: { no_samplng: true }\n",
+        "keyway.yaml:3: providers.openai.quirks.no_samplng: unknown field; did you mean no_sampling?",
+    ),
+    (
+        "providers:\n  openai:\n    quirks: { reasoning_field: reasonning }\n",
+        "keyway.yaml:3: providers.openai.quirks.reasoning_field: must be one of none, reasoning_content, reasoning, reasoning_details; did you mean reasoning?",
+    ),
+    (
+        "providers:\n  openai:\n    quirks: { no_tool_choice: true, tool_choice_any: true }\n",
+        "keyway.yaml:3: providers.openai.quirks: `no_tool_choice` and `tool_choice_any` cannot both hold",
+    ),
+    (
+        "providers:\n  openai:\n    model_quirks:\n      \"gpt-*\": { efforts: [low, hihg] }\n",
+        "keyway.yaml:4: providers.openai.model_quirks.gpt-*.efforts[1]: must be one of none, minimal, low, medium, high, xhigh, max; did you mean high?",
+    ),
+    (
+        "providers:\n  openai:\n    model_quirks:\n      gpt-5: { no_stream_options: true }\n",
+        "keyway.yaml:4: providers.openai.model_quirks.gpt-5.no_stream_options: holds for a whole provider; write it under `quirks`",
+    ),
+    (
+        "providers:\n  openai:\n    model_quirks:\n      \"gpt 5\": { no_stop: true }\n",
+        "keyway.yaml:4: providers.openai.model_quirks.gpt 5: a model's name has 1 to 256 visible ASCII characters",
+    ),
+    (
         "providers:\n  openai: { auth: { header: X-Key, query: k } }\n",
         "keyway.yaml:2: providers.openai.auth: give either `header` (with or without `prefix`) or `query`",
     ),
@@ -144,6 +168,9 @@ fn a_pasted_key_is_refused_and_never_repeated() {
         format!("providers:\n  openai: {{ {key}: x }}\n"),
         format!("providers:\n  openai: {{ keys: [{{ name: {key}, secret: x }}] }}\n"),
         format!("providers:\n  openai: {{ dialect: {key} }}\n"),
+        format!("providers:\n  openai: {{ quirks: {{ {key}: true }} }}\n"),
+        format!("providers:\n  openai: {{ quirks: {{ cache_marks: {key} }} }}\n"),
+        format!("providers:\n  openai: {{ model_quirks: {{ {key}: {{ no_stop: true }} }} }}\n"),
         format!("providers:\n  openai: {{ timeouts: {{ total: {key} }} }}\n"),
         format!("providers:\n  openai: {{ base_url: 'https://x/{key}' }}\n"),
         format!("providers:\n  openai: {{ headers: {{ x-extra: {key} }} }}\n"),

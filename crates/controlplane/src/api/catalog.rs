@@ -3,6 +3,7 @@
 use super::{
     answer::{Answer, Fault},
     call::Call,
+    quirks::ByDialect,
 };
 use keyway_catalog::{Catalog, Mode, Model, Price, Provider, Rates};
 use schemars::JsonSchema;
@@ -46,8 +47,10 @@ pub(super) struct ProviderDetail {
     settings: BTreeMap<String, String>,
     /// Sent with every request.
     headers: BTreeMap<String, String>,
-    /// What differs from the dialect, in words.
-    quirks: Vec<String>,
+    /// What else there is to know, in words.
+    notes: Vec<String>,
+    /// What it does differently, whatever the model, by dialect.
+    quirks: ByDialect,
     /// How well this is known.
     confidence: String,
     /// Models with a row.
@@ -85,6 +88,8 @@ pub(super) struct ModelDetail {
     deprecation_date: Option<String>,
     /// Sources disagree on the price.
     disputed: bool,
+    /// What it does differently, by dialect, as far as the catalogue knows.
+    quirks: ByDialect,
 }
 
 pub(super) async fn list_providers(call: Call) -> Result<Answer, Fault> {
@@ -136,7 +141,10 @@ pub(super) async fn show_model(call: Call) -> Result<Answer, Fault> {
             nearest.into_iter().map(full).collect(),
         )
     })?;
-    Answer::json(&ModelDetail::new(provider, model))
+    Answer::json(&ModelDetail {
+        quirks: catalog.provider(provider).map(|row| quirks(row, Some(model))).unwrap_or_default(),
+        ..ModelDetail::new(provider, model)
+    })
 }
 
 fn unknown_provider(catalog: &Catalog, id: &str) -> Fault {
@@ -180,7 +188,8 @@ impl ProviderDetail {
             endpoints: row.endpoints.iter().map(word).collect(),
             settings: row.base_url_vars.clone(),
             headers: row.headers.clone(),
-            quirks: row.quirks.clone(),
+            notes: row.notes.clone(),
+            quirks: quirks(row, None),
             confidence: word(row.confidence),
             models: catalog.models(&row.id).len(),
             row: row.into(),
@@ -221,8 +230,17 @@ impl ModelDetail {
             status: model.status.map(word),
             deprecation_date: model.deprecation_date.clone(),
             disputed: model.disputed,
+            quirks: ByDialect::new(),
         }
     }
+}
+
+fn quirks(row: &Provider, model: Option<&Model>) -> ByDialect {
+    let named = row.surfaces.iter().map(|surface| {
+        let name = keyway_catalog::dialect_name(surface.dialect).to_owned();
+        (name, row.quirks_of(surface, model).held())
+    });
+    named.filter(|(_, held)| !held.is_empty()).collect()
 }
 
 fn rates(rates: &Rates) -> BTreeMap<String, String> {

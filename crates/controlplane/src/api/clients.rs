@@ -20,6 +20,9 @@ use serde_json::Value;
 #[expect(dead_code, reason = "read as the file's own type; this is its form in the API's description")]
 pub(super) struct NewClient {
     name: String,
+    /// True: a key pair for SigV4 is made beside the token.
+    #[schemars(default)]
+    make_key_pair: bool,
     #[schemars(flatten)]
     spec: Client,
 }
@@ -30,8 +33,22 @@ pub(super) struct MadeClient {
     /// Shown here only; absent where the caller gave one.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<OneTime>,
+    /// Of a made pair, whose id stands in `sigv4`. Shown here only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret_access_key: Option<OneTime>,
     #[serde(flatten)]
     client: Written<ClientView>,
+}
+
+/// A new key pair.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct NewPair {
+    name: String,
+    access_key_id: String,
+    /// Shown here only; the pair before is refused from now on.
+    secret_access_key: OneTime,
+    /// The state in force, `epoch.counter`.
+    snapshot: String,
 }
 
 /// A new token.
@@ -56,7 +73,13 @@ pub(super) async fn show_one(call: Call) -> Result<Answer, Fault> {
 
 pub(super) async fn create(mut call: Call) -> Result<Answer, Fault> {
     let mut value = call.value()?;
-    let name = value.as_object_mut().and_then(|fields| fields.shift_remove("name"));
+    let mut take = |field: &str| value.as_object_mut().and_then(|fields| fields.shift_remove(field));
+    let (name, make_pair) = (take("name"), take("make_key_pair"));
+    let make_pair = match make_pair {
+        None | Some(Value::Bool(false)) => false,
+        Some(Value::Bool(true)) => true,
+        Some(_) => return Err(Refusal::field("make_key_pair", "is true or false").into()),
+    };
     let Some(Value::String(name)) = name else {
         return Err(Refusal::field("name", "is missing").into());
     };
@@ -70,12 +93,14 @@ pub(super) async fn create(mut call: Call) -> Result<Answer, Fault> {
         if proposal.state.get(Kind::Client, &name).is_some() {
             return Err(Refusal::Exists { kind: Kind::Client, name: name.clone() });
         }
-        proposal.client(&name, spec)
+        proposal.client(&name, spec)?;
+        if make_pair { proposal.make_pair(&name) } else { Ok(()) }
     });
     let outcome = outcome.await?;
     let held = find(&call, Kind::Client)?;
     let view = ClientView::new(&name, &held).ok_or_else(|| Fault::internal("a client of another kind"))?;
-    let made = MadeClient { token: token(&outcome), client: Written::new(view, &outcome) };
+    let secret_access_key = outcome.pair.as_ref().map(OneTime::from);
+    let made = MadeClient { token: token(&outcome), secret_access_key, client: Written::new(view, &outcome) };
     Ok(Answer::json(&made)?.created().version(held.version))
 }
 
@@ -115,6 +140,19 @@ pub(super) async fn rotate(call: Call) -> Result<Answer, Fault> {
     let outcome = call.change(Kind::Client, name, |proposal| proposal.rotate_client(name)).await?;
     let token = token(&outcome).ok_or_else(|| Fault::internal("no token was made"))?;
     Answer::json(&NewToken { name: name.to_owned(), token, snapshot: outcome.version.to_string() })
+}
+
+/// A new key pair for who signs, in place of the one that is there.
+pub(super) async fn key_pair(call: Call) -> Result<Answer, Fault> {
+    let name = call.name();
+    let outcome = call.change(Kind::Client, name, |proposal| proposal.make_pair(name)).await?;
+    let made = outcome.pair.as_ref().ok_or_else(|| Fault::internal("no key pair was made"))?;
+    Answer::json(&NewPair {
+        name: name.to_owned(),
+        access_key_id: made.access_key_id.clone(),
+        secret_access_key: OneTime::from(made),
+        snapshot: outcome.version.to_string(),
+    })
 }
 
 /// Changes what the client's document says, as it stands when this change has its turn.

@@ -252,11 +252,11 @@ fn one(snapshot: &Snapshot, target: &Target, place: (usize, u32, u32), why: Stri
     let active = active.filter(|credential| credential.state == CredentialState::Active).count();
     let (state, because) = match &provider.auth {
         Auth::Unsupported(scheme) => {
-            (TargetState::UnsupportedAuth, format!("signing with {} comes later", scheme.as_str_name()))
+            (TargetState::UnsupportedAuth, format!("its tokens ({}) cannot be had", scheme.as_str_name()))
         }
         Auth::None => (TargetState::Ready, "needs no key".to_owned()),
-        Auth::Header(..) | Auth::Query(_) if provider.built_in => (TargetState::Ready, "built in".to_owned()),
-        Auth::Header(..) | Auth::Query(_) => match active {
+        _ if provider.built_in => (TargetState::Ready, "built in".to_owned()),
+        Auth::Header(..) | Auth::Query(_) | Auth::SigV4(_) | Auth::OAuth(_) => match active {
             0 => (TargetState::NoKey, "no active key".to_owned()),
             1 => (TargetState::Ready, "1 active key".to_owned()),
             more => (TargetState::Ready, format!("{more} active keys")),

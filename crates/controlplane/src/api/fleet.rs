@@ -139,8 +139,7 @@ fn stands_in_a_file(key: &Key) -> bool {
 
 fn is_keyless(held: &Held) -> bool {
     let provider = held.resources.first().and_then(|first| wire::Provider::decode(first.body.clone()).ok());
-    let auth = provider.and_then(|provider| provider.auth);
-    auth.is_some_and(|auth| auth.scheme() == wire::AuthScheme::None)
+    provider.is_some_and(|provider| !crate::compile::sends_key(&provider))
 }
 
 async fn tried(call: &Call, key: &str, version: u32) -> Result<Tried, Fault> {

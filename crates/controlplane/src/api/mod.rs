@@ -20,6 +20,7 @@ mod keys;
 mod openapi;
 mod operators;
 mod price;
+mod quirks;
 mod resources;
 mod route;
 mod usage;

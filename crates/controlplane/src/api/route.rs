@@ -5,7 +5,7 @@ use super::{
     answer::{Answer, Fault},
     audit, backup,
     call::Call,
-    catalog, clients, configuration, doctor, events, explain, fleet, keys, openapi, operators, price,
+    catalog, clients, configuration, doctor, events, explain, fleet, keys, openapi, operators, price, quirks,
     resources, usage,
     view::{ClientView, Done, Json, ModelView, ProviderView, TeamView, Written},
 };
@@ -185,6 +185,7 @@ pub(super) static ROUTES: &[Route] = &[
 
     route!(Get "/providers", ConfigRead, Everyone, nothing => Vec<ProviderView>, resources::list_providers, "Configured providers"),
     route!(Get "/providers/{name}", ConfigRead, Everyone, nothing => ProviderView, resources::show_provider, "One provider"),
+    route!(Get "/providers/{name}/quirks", ConfigRead, Everyone, nothing => quirks::ByDialect, quirks::show, "What one model of it, or every one, does differently from each dialect").with_query(&["model"]),
     route!(Put "/providers/{name}", SecretsWrite, Everyone, (Provider) => Written<ProviderView>, resources::put_provider, "Make or change a provider; keys that are not named stay").audited("provider.put"),
     route!(Delete "/providers/{name}", ConfigWrite, Everyone, nothing => Done, resources::delete_provider, "Delete a provider with its keys").audited("provider.delete"),
     route!(Post "/providers/{name}/test", ConfigRead, Everyone, nothing => Vec<fleet::Tried>, fleet::test_provider, "Try each key with one small call from a replica").audited("provider.test"),
@@ -221,6 +222,7 @@ pub(super) static ROUTES: &[Route] = &[
     route!(Post "/clients/{name}/disable", ConfigWrite, TeamOfClient, nothing => Written<ClientView>, clients::disable, "Refuse its token from now on").audited("client.disable"),
     route!(Post "/clients/{name}/enable", ConfigWrite, TeamOfClient, nothing => Written<ClientView>, clients::enable, "Take its token again").audited("client.enable"),
     route!(Post "/clients/{name}/rotate", SecretsWrite, TeamOfClient, nothing => clients::NewToken, clients::rotate, "Give it a new token; the old one is refused").audited("client.rotate"),
+    route!(Post "/clients/{name}/key-pair", SecretsWrite, TeamOfClient, nothing => clients::NewPair, clients::key_pair, "Give it a new key pair for SigV4; the old one is refused").audited("client.key_pair"),
 
     route!(Get "/teams", ConfigRead, Everyone, nothing => Vec<TeamView>, resources::list_teams, "Teams").for_teams(),
     route!(Get "/teams/{name}", ConfigRead, Team, nothing => TeamView, resources::show_team, "One team"),
@@ -248,5 +250,5 @@ pub(super) static ROUTES: &[Route] = &[
     route!(Get "/audit", AuditRead, Everyone, nothing => audit::Page, audit::list, "Who did what, oldest first").with_query(&["after", "limit", "subject", "actor"]),
     route!(Post "/audit/verify", AuditRead, Everyone, nothing => audit::Sound, audit::verify, "Read the whole log and check that nothing in it was changed"),
 
-    route!(Get "/backup", BackupCreate, Everyone, nothing => Json, backup::stream, "A copy of everything, secrets sealed").giving(BYTES).audited("backup"),
+    route!(Get "/backup", BackupCreate, Everyone, nothing => Json, backup::stream, "A copy of everything, secrets sealed; `usage=false` leaves out what was used").with_query(&["usage"]).giving(BYTES).audited("backup"),
 ];

@@ -1,14 +1,13 @@
 //! What the API shows. Secrets are never among it: of a key there are its last four characters and a fingerprint.
 
-use super::answer::Note;
+use super::{answer::Note, quirks};
 use crate::{
     Outcome, Plane,
-    resource::{Body, Change, Held, KeyDocument, KeyState, KeyVersion, Made, Proof, Shown},
+    resource::{Body, Change, Held, KeyDocument, KeyState, KeyVersion, Made, MadePair, Proof, Shown},
     vault::short,
 };
 use keyway_config::{Client, Model, Percent, Price, Provider, Team};
 use keyway_proto::snapshot::v1 as wire;
-use keyway_snapshot::Dialect;
 use prost::Message;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -60,6 +59,9 @@ pub(super) struct ProviderView {
 pub(super) struct SurfaceView {
     dialect: String,
     base_url: String,
+    /// What it does differently from its dialect, whatever the model.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    quirks: Vec<String>,
 }
 
 /// A provider's key.
@@ -166,6 +168,12 @@ impl From<&Shown> for OneTime {
     }
 }
 
+impl From<&MadePair> for OneTime {
+    fn from(made: &MadePair) -> Self {
+        Self(made.secret.expose().to_owned())
+    }
+}
+
 impl fmt::Debug for OneTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("OneTime(..)")
@@ -235,7 +243,13 @@ impl ProviderView {
     }
 
     fn of(provider: &wire::Provider, keys: &[KeyDocument], spec: Provider) -> Self {
-        let surfaces: Vec<SurfaceView> = provider.surfaces.iter().map(SurfaceView::from).collect();
+        let mut quirks = quirks::of(provider, "");
+        let surface = |surface: &wire::Surface| {
+            let dialect = keyway_catalog::dialect_name(surface.dialect()).to_owned();
+            let quirks = quirks.remove(&dialect).unwrap_or_default();
+            SurfaceView { dialect, base_url: surface.base_url.clone(), quirks }
+        };
+        let surfaces: Vec<SurfaceView> = provider.surfaces.iter().map(surface).collect();
         let first =
             |part: fn(&SurfaceView) -> &String| surfaces.first().map(part).cloned().unwrap_or_default();
         Self {
@@ -250,13 +264,6 @@ impl ProviderView {
             surfaces,
             spec,
         }
-    }
-}
-
-impl From<&wire::Surface> for SurfaceView {
-    fn from(surface: &wire::Surface) -> Self {
-        let dialect = Dialect::try_from(surface.dialect).unwrap_or_default();
-        Self { dialect: keyway_catalog::dialect_name(dialect).to_owned(), base_url: surface.base_url.clone() }
     }
 }
 
@@ -306,7 +313,7 @@ impl TeamView {
 
 impl ClientView {
     pub(super) fn new(name: &str, held: &Held) -> Option<Self> {
-        let Body::Client { spec, digests } = &held.document.body else { return None };
+        let Body::Client { spec, digests, .. } = &held.document.body else { return None };
         let state = if spec.disabled { "disabled" } else { "enabled" };
         let head = Head::new(name, held);
         Some(Self { head, state, tokens: digests.len(), spec: Client::clone(spec) })

@@ -1,17 +1,20 @@
 //! Documents and catalogue to the resources of a snapshot. Pure: the same input gives the same bytes. Secrets are
 //! asked for at the last moment and stand in credentials only.
 
+mod auth;
 mod origins;
 mod price;
 mod provider;
+mod quirk;
 #[cfg(test)]
 mod tests;
 
 use crate::{
-    resource::{Body, KeyDocument, KeyState, Refusal},
+    resource::{Body, KeyDocument, KeyState, PairDocument, Refusal},
     vault::SecretId,
 };
 pub(crate) use origins::{origin, origins, origins_in};
+pub(crate) use provider::sends_key;
 
 use bytes::Bytes;
 use keyway_catalog::Catalog;
@@ -48,6 +51,8 @@ pub struct DataPlane<'a> {
     pub cluster: &'a str,
     /// Seconds that secrets are used without word from the control plane.
     pub lease: u64,
+    /// Whether replicas refuse calls while their usage spool is full.
+    pub refuse_when_spool_full: bool,
 }
 
 /// Where a provider's secrets would be sent.
@@ -78,6 +83,7 @@ impl Compiler<'_> {
             timeouts: None,
             cluster: plane.cluster.to_owned(),
             lease_seconds: plane.lease,
+            refuse_when_spool_full: plane.refuse_when_spool_full,
         };
         let resource = secret_resource(Kind::Settings, "settings".to_owned(), &settings);
         settings.digest_key.zeroize();
@@ -94,10 +100,8 @@ impl Compiler<'_> {
             Body::Provider { spec, keys } => {
                 let mut provider = provider::provider(self.catalog, name, spec, !keys.is_empty())?;
                 provider.key_prices = price::of_keys(keys);
-                let sends_key =
-                    provider.auth.as_ref().is_some_and(|auth| auth.scheme() != wire::AuthScheme::None);
                 let mut credentials = Vec::new();
-                if sends_key && !self.credentials(&provider, keys, &mut credentials) {
+                if provider::sends_key(&provider) && !self.credentials(&provider, keys, &mut credentials) {
                     SECRET_INTEGRITY.clone_into(&mut provider.withheld);
                 }
                 let mut all = vec![resource(Kind::Provider, name.to_owned(), &provider)];
@@ -105,11 +109,26 @@ impl Compiler<'_> {
                 all
             }
             Body::Model(spec) => vec![resource(Kind::Model, name.to_owned(), &model(name, spec))],
-            Body::Client { spec, digests } => {
-                vec![resource(Kind::Client, name.to_owned(), &client(name, spec, digests)?)]
+            Body::Client { spec, digests, pair } => {
+                let mut client = client(name, spec, digests)?;
+                client.sigv4.extend(self.pair(name, spec, pair.as_ref()));
+                let made = match client.sigv4.is_empty() {
+                    true => resource(Kind::Client, name.to_owned(), &client),
+                    false => secret_resource(Kind::Client, name.to_owned(), &client),
+                };
+                client.sigv4.iter_mut().for_each(|pair| pair.secret_access_key.zeroize());
+                vec![made]
             }
             Body::Team(_) | Body::Section(_) | Body::Operator(_) | Body::Replica(_) => Vec::new(),
         })
+    }
+
+    /// A client's key pair. One whose secret is not what was sealed lets nobody in.
+    fn pair(&self, client: &str, spec: &Client, pair: Option<&PairDocument>) -> Option<wire::KeyPair> {
+        let access_key_id = spec.sigv4.as_ref()?.access_key_id.clone();
+        let secret = (self.secrets)(&pair?.secret_id(client), &BTreeSet::new())?;
+        let secret_access_key = std::str::from_utf8(secret.expose()).ok()?.to_owned();
+        Some(wire::KeyPair { access_key_id, secret_access_key })
     }
 
     /// Every version that replicas are to know. `false`: a secret was withheld, because it was not entered for where
@@ -208,6 +227,7 @@ fn client(name: &str, spec: &Client, digests: &[String]) -> Result<wire::Client,
         models: spec.models.clone().unwrap_or_default(),
         all_models: spec.models.is_none(),
         expires_at: spec.expires.map_or(0, keyway_config::Expiry::unix),
+        sigv4: Vec::new(),
     })
 }
 

@@ -29,7 +29,17 @@ pub(super) fn offers(catalog: &Catalog, name: &str, spec: &Provider) -> Vec<wire
     for (id, price) in &spec.prices {
         prices.insert(id, Some(of_file(price, PriceOrigin::File)));
     }
-    prices.into_iter().map(|(id, price)| wire::Offer { id: id.to_owned(), price }).collect()
+    let offer = |(id, price): (&str, _)| {
+        let row = catalog.model(name, id);
+        wire::Offer {
+            id: id.to_owned(),
+            price,
+            quirks: row.and_then(|row| Some(row.quirks()?.to_proto())),
+            context_window: row.and_then(|row| row.context_window).unwrap_or_default(),
+            serves: row.map_or(wire::Endpoint::Unspecified, |row| row.mode.to_proto()).into(),
+        }
+    };
+    prices.into_iter().map(offer).collect()
 }
 
 /// Keys that are charged otherwise than their provider's price says.
@@ -40,7 +50,11 @@ pub(super) fn of_keys(keys: &[KeyDocument]) -> Vec<wire::KeyPrice> {
         offers: key
             .prices
             .iter()
-            .map(|(id, price)| wire::Offer { id: id.clone(), price: Some(of_file(price, PriceOrigin::Key)) })
+            .map(|(id, price)| wire::Offer {
+                id: id.clone(),
+                price: Some(of_file(price, PriceOrigin::Key)),
+                ..wire::Offer::default()
+            })
             .collect(),
         discount: key.discount.map_or(0, keyway_config::Percent::ten_thousandths),
     };

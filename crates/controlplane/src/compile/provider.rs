@@ -1,18 +1,17 @@
 //! One provider: the catalogue's row, and what the file adds or replaces.
 
-use super::{price, timeouts};
+use super::{
+    auth::{REGION, Ways},
+    price, quirk, timeouts,
+};
 use crate::resource::{Kind, Refusal};
 use keyway_catalog::{BaseUrlError, Catalog, ResolvedSurface};
-use keyway_config::{Auth, Dialect, NamedAuth, Network, Provider};
+use keyway_config::{Dialect, Network, Provider};
 use keyway_proto::snapshot::v1::{self as wire, AuthScheme};
 use std::collections::BTreeMap;
 
-/// The setting that a file can give, of those that stand in addresses.
-const REGION: &str = "region";
-
-/// What data planes answer so far. Where surfaces want different credentials, these are the ones that are on.
-const ANSWERED: [wire::Dialect; 3] =
-    [wire::Dialect::OpenaiChat, wire::Dialect::OpenaiResponses, wire::Dialect::AnthropicMessages];
+/// Settings that `region` gives, where `vars` does not: clouds do not agree on the word.
+const REGIONS: [&str; 2] = [REGION, "location"];
 
 /// What a provider compiles to.
 pub(crate) fn provider(
@@ -22,17 +21,27 @@ pub(crate) fn provider(
     has_keys: bool,
 ) -> Result<wire::Provider, Refusal> {
     let row = catalog.provider(name);
-    let surfaces = surfaces(row, name, spec)?;
-    let auth = auth(row, spec, &surfaces, has_keys);
-    // The snapshot has one way to present a credential for all surfaces of a provider: one that wants another is off.
-    let own = |surface: &&ResolvedSurface| {
-        let wanted = surface.auth.as_ref().or(row.map(|row| &row.auth)).map(keyway_catalog::Auth::to_proto);
-        spec.auth.is_some() || auth.scheme() == AuthScheme::None || wanted.is_none_or(|wanted| wanted == auth)
-    };
+    let resolved = surfaces(row, name, spec)?;
+    let ways = Ways { name, row, spec, has_keys };
+    let mut auth: Option<wire::Auth> = None;
+    let mut surfaces = Vec::with_capacity(resolved.len());
+    for surface in &resolved {
+        let way = ways.of(surface)?;
+        let mut surface = quirk::surface(row, spec, surface);
+        if spec.dialect.is_some() {
+            // Who names the one dialect wants every model in it.
+            surface.models.clear();
+        }
+        match &auth {
+            None => auth = Some(way),
+            Some(main) => surface.auth = (way != *main).then_some(way),
+        }
+        surfaces.push(surface);
+    }
     Ok(wire::Provider {
         name: name.to_owned(),
-        surfaces: surfaces.iter().filter(own).map(ResolvedSurface::to_proto).collect(),
-        auth: Some(auth.clone()),
+        surfaces,
+        auth,
         private_network: spec.network == Some(Network::Private),
         headers: headers(row, spec),
         timeouts: spec.timeouts.as_ref().and_then(timeouts),
@@ -40,29 +49,43 @@ pub(crate) fn provider(
         built_in: row.is_some_and(keyway_catalog::Provider::is_built_in),
         withheld: String::new(),
         key_prices: Vec::new(),
+        model_quirks: quirk::rules(row, spec),
     })
 }
 
-type Row<'a> = Option<&'a keyway_catalog::Provider>;
+/// Whether any of its requests carries a key.
+pub(crate) fn sends_key(provider: &wire::Provider) -> bool {
+    let ways =
+        provider.auth.iter().chain(provider.surfaces.iter().filter_map(|surface| surface.auth.as_ref()));
+    ways.into_iter().any(|auth| auth.scheme() != AuthScheme::None)
+}
+
+pub(super) type Row<'a> = Option<&'a keyway_catalog::Provider>;
 
 fn surfaces(row: Row<'_>, name: &str, spec: &Provider) -> Result<Vec<ResolvedSurface>, Refusal> {
     let refused = |error: BaseUrlError| {
         let field = match &error {
             BaseUrlError::NoDialect | BaseUrlError::BuiltInDialect => "dialect",
-            BaseUrlError::Unfilled(names) if names.iter().any(|name| name == REGION) => REGION,
-            BaseUrlError::NoBaseUrl
-            | BaseUrlError::NotAUrl(_)
-            | BaseUrlError::BuiltIn
-            | BaseUrlError::Unfilled(_) => "base_url",
+            BaseUrlError::Unfilled(names) if matches!(names.as_slice(), [one] if one == REGION) => REGION,
+            BaseUrlError::Unfilled(_) => "vars",
+            BaseUrlError::NoBaseUrl | BaseUrlError::NotAUrl(_) | BaseUrlError::BuiltIn => "base_url",
         };
         Refusal::field(format!("{}.{field}", Kind::Provider.path(name)), error.to_string())
     };
     let resolved = keyway_catalog::resolve_base_url(row, spec.dialect.map(dialect), spec.base_url.as_deref())
         .map_err(refused)?;
-    let vars: Vec<(String, String)> =
-        spec.region.iter().map(|region| (REGION.to_owned(), region.clone())).collect();
-    let filled = resolved.into_iter().map(|surface| surface.fill(&vars));
+    let hosts = row.map(|row| row.hosts.clone()).unwrap_or_default();
+    let filled =
+        resolved.into_iter().map(|surface| surface.fill(&vars(spec)).map(|one| one.at_hosts(&hosts)));
     filled.collect::<Result<_, _>>().map_err(refused)
+}
+
+/// What the file puts in place of names in addresses.
+fn vars(spec: &Provider) -> Vec<(String, String)> {
+    let own = spec.vars.iter().map(|(name, value)| (name.clone(), value.clone()));
+    let by_region =
+        spec.region.iter().flat_map(|region| REGIONS.map(|name| (name.to_owned(), region.clone())));
+    own.chain(by_region).collect()
 }
 
 fn dialect(dialect: Dialect) -> wire::Dialect {
@@ -73,38 +96,6 @@ fn dialect(dialect: Dialect) -> wire::Dialect {
         Dialect::Gemini => wire::Dialect::Gemini,
         Dialect::BedrockConverse => wire::Dialect::BedrockConverse,
         Dialect::CohereChat => wire::Dialect::CohereChat,
-    }
-}
-
-/// The file's way, else the row's, else the dialect's usual one.
-fn auth(row: Row<'_>, spec: &Provider, surfaces: &[ResolvedSurface], has_keys: bool) -> wire::Auth {
-    let header = |name: &str, prefix: &str| wire::Auth {
-        scheme: AuthScheme::Header.into(),
-        name: name.to_owned(),
-        prefix: prefix.to_owned(),
-    };
-    let plain = |scheme: AuthScheme| wire::Auth { scheme: scheme.into(), ..wire::Auth::default() };
-    match &spec.auth {
-        Some(Auth::Named(NamedAuth::None)) => return plain(AuthScheme::None),
-        Some(Auth::Named(NamedAuth::Bearer)) => return header("authorization", "Bearer "),
-        Some(Auth::Header { header: name, prefix }) => return header(name, prefix),
-        Some(Auth::Query { query }) => {
-            return wire::Auth { name: query.clone(), ..plain(AuthScheme::Query) };
-        }
-        None => {}
-    }
-    let answered = |surface: &&ResolvedSurface| ANSWERED.contains(&surface.dialect);
-    let main = surfaces.iter().find(answered).or_else(|| surfaces.first());
-    let of_row = main.and_then(|surface| surface.auth.as_ref()).or(row.map(|row| &row.auth));
-    match of_row {
-        Some(auth) if auth.optional && !has_keys => plain(AuthScheme::None),
-        Some(auth) => auth.to_proto(),
-        None => match main.map(|surface| surface.dialect) {
-            Some(wire::Dialect::AnthropicMessages) => header("x-api-key", ""),
-            Some(wire::Dialect::Gemini) => header("x-goog-api-key", ""),
-            Some(wire::Dialect::BedrockConverse) => plain(AuthScheme::Sigv4),
-            _ => header("authorization", "Bearer "),
-        },
     }
 }
 

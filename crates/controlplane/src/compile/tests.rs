@@ -54,7 +54,11 @@ fn own_providers_need_no_row() {
     for (yaml, base_url, (scheme, name, prefix)) in table {
         let provider = compiled("own", yaml).unwrap();
         assert_eq!(provider.surfaces[0].base_url, base_url, "{yaml}");
-        assert_eq!(provider.auth, Some(Auth { scheme: scheme.into(), name, prefix }), "{yaml}");
+        assert_eq!(
+            provider.auth,
+            Some(Auth { scheme: scheme.into(), name, prefix, ..Auth::default() }),
+            "{yaml}"
+        );
     }
 }
 
@@ -222,20 +226,90 @@ fn the_same_input_gives_the_same_bytes() {
 }
 
 #[test]
-fn where_surfaces_want_different_credentials_those_that_are_answered_are_on() {
-    let bearer = ("authorization", "Bearer ");
+fn surfaces_want_credentials_each_in_its_own_way() {
+    let (bearer, google, anthropic) =
+        (("authorization", "Bearer "), ("x-goog-api-key", ""), ("x-api-key", ""));
     let table = [
-        ("google", "{}", Dialect::OpenaiChat, bearer),
-        ("google", "{ dialect: gemini }", Dialect::Gemini, ("x-goog-api-key", "")),
-        ("anthropic", "{}", Dialect::AnthropicMessages, ("x-api-key", "")),
-        ("anthropic", "{ dialect: openai-chat }", Dialect::OpenaiChat, bearer),
+        ("google", "{}", vec![(Dialect::Gemini, google), (Dialect::OpenaiChat, bearer)]),
+        ("google", "{ dialect: openai-chat }", vec![(Dialect::OpenaiChat, bearer)]),
+        ("anthropic", "{}", vec![(Dialect::AnthropicMessages, anthropic), (Dialect::OpenaiChat, bearer)]),
+        (
+            "anthropic",
+            "{ auth: bearer }",
+            vec![(Dialect::AnthropicMessages, bearer), (Dialect::OpenaiChat, bearer)],
+        ),
     ];
-    for (name, yaml, dialect, (header, prefix)) in table {
+    for (name, yaml, expected) in table {
         let provider = compiled(name, yaml).unwrap();
-        let auth = provider.auth.as_ref().unwrap();
-        assert_eq!((auth.name.as_str(), auth.prefix.as_str()), (header, prefix), "{name} {yaml}");
-        assert!(provider.surfaces.len() == 1 && provider.surfaces[0].dialect() == dialect, "{name} {yaml}");
+        let way = |surface: &wire::Surface| {
+            let auth = surface.auth.as_ref().or(provider.auth.as_ref()).unwrap();
+            (surface.dialect(), (auth.name.clone(), auth.prefix.clone()))
+        };
+        let expected = expected
+            .into_iter()
+            .map(|(dialect, (header, prefix))| (dialect, (header.to_owned(), prefix.to_owned())));
+        let found: Vec<_> = provider.surfaces.iter().map(way).collect();
+        assert_eq!(found, expected.collect::<Vec<_>>(), "{name} {yaml}");
     }
+}
+
+#[test]
+fn clouds_need_their_settings_and_say_which() {
+    let problem = |name: &str, yaml: &str| {
+        let Err(Refusal::Invalid(problems)) = compiled(name, yaml) else { panic!("{name} {yaml}") };
+        (problems[0].field.clone(), problems[0].reason.clone())
+    };
+    let field = |field: &str, reason: &str| (field.to_owned(), reason.to_owned());
+    assert_eq!(
+        problem("google-vertex", "{ region: us-central1 }"),
+        field("providers.google-vertex.vars", "its address needs project: set it in `vars` or `base_url`")
+    );
+    assert_eq!(
+        problem("azure-openai", "{}"),
+        field("providers.azure-openai.vars", "its address needs resource: set it in `vars` or `base_url`")
+    );
+    assert_eq!(
+        problem("bedrock", "{}"),
+        field("providers.bedrock.region", "its address needs region: set `region` or `base_url`")
+    );
+    assert_eq!(
+        problem("bedrock", "{ base_url: 'http://127.0.0.1:9' }"),
+        field("providers.bedrock.region", "its requests are signed for a region: set one, like us-east-1")
+    );
+}
+
+#[test]
+fn clouds_have_their_addresses_and_signatures() {
+    let base = |name: &str, yaml: &str| compiled(name, yaml).unwrap().surfaces[0].base_url.clone();
+    for (location, host) in [
+        ("us-central1", "us-central1-aiplatform.googleapis.com"),
+        ("global", "aiplatform.googleapis.com"),
+        ("eu", "aiplatform.eu.rep.googleapis.com"),
+    ] {
+        let yaml = format!("{{ vars: {{ project: p-1, location: {location} }} }}");
+        let expected = format!("https://{host}/v1/projects/p-1/locations/{location}/publishers/google");
+        assert_eq!(base("google-vertex", &yaml), expected);
+    }
+    let resource = "{ vars: { resource: mine } }";
+    assert_eq!(base("azure-openai", resource), "https://mine.openai.azure.com/openai/v1");
+
+    for (yaml, region) in [
+        ("{ region: eu-west-1 }", "eu-west-1"),
+        ("{ base_url: 'https://bedrock-runtime.us-west-2.amazonaws.com' }", "us-west-2"),
+        ("{ region: us-east-1, base_url: 'http://127.0.0.1:9' }", "us-east-1"),
+    ] {
+        let auth = compiled("bedrock", yaml).unwrap().auth.unwrap();
+        assert_eq!((auth.scheme(), auth.service.as_str()), (AuthScheme::Sigv4, "bedrock"), "{yaml}");
+        assert_eq!(
+            (auth.region.as_str(), auth.plain.unwrap().prefix.as_str()),
+            (region, "Bearer "),
+            "{yaml}"
+        );
+    }
+    let vertex = compiled("google-vertex", "{ region: global, vars: { project: p } }").unwrap();
+    let auth = vertex.auth.unwrap();
+    assert_eq!(auth.token_url, "https://oauth2.googleapis.com/token");
+    assert_eq!(auth.plain.unwrap().name, "x-goog-api-key");
 }
 
 #[test]
@@ -245,8 +319,8 @@ fn every_row_that_needs_no_setting_makes_a_state() {
         let spec = Provider { region: Some("us-east-1".to_owned()), ..Provider::default() };
         let Ok(provider) = provider::provider(Catalog::embedded(), &row.id, &spec, true) else { continue };
         let compiler = Compiler { catalog: Catalog::embedded(), secrets: &|_, _| None };
-        let mut all: Vec<Resource> =
-            compiler.base(&DataPlane { digest_key: &[7; 32], cluster: "c", lease: 1 }).unwrap();
+        let plane = DataPlane { digest_key: &[7; 32], cluster: "c", lease: 1, refuse_when_spool_full: true };
+        let mut all: Vec<Resource> = compiler.base(&plane).unwrap();
         if row.id != SANDBOX {
             all.push(resource(Kind::Provider, row.id.clone(), &provider));
         }
@@ -255,4 +329,71 @@ fn every_row_that_needs_no_setting_makes_a_state() {
         compiled_rows += 1;
     }
     assert!(compiled_rows > 150, "{compiled_rows}");
+}
+
+#[test]
+fn a_state_tells_of_every_model_what_the_catalogue_does() {
+    let catalog = Catalog::embedded();
+    let mut told = 0;
+    for row in catalog.providers() {
+        let spec = Provider { region: Some("us-east-1".to_owned()), ..Provider::default() };
+        let Ok(compiled) = provider::provider(catalog, &row.id, &spec, true) else { continue };
+        let built = keyway_snapshot::Provider::build(&compiled).unwrap();
+        for surface in &built.surfaces {
+            let known = row.surface(surface.dialect).unwrap();
+            for offer in &compiled.offers {
+                let model = catalog.model(&row.id, &offer.id).unwrap();
+                let expected = row.quirks_of(known, Some(model));
+                assert_eq!(*built.quirks(surface, &offer.id), expected, "{}/{}", row.id, offer.id);
+                told += 1;
+            }
+        }
+    }
+    assert!(told > 4_000, "{told}");
+}
+
+#[test]
+fn the_file_s_quirks_win_over_the_row_s_and_its_models_over_its_own() {
+    let compiled = compiled(
+        "openai",
+        "{ quirks: { no_stream_options: true, no_stop: false, no_user: true }, model_quirks: { 'gpt-5-mini*': { no_user: false, efforts: [low] }, 'gpt-5*': { efforts: [high], no_stop: true } }, models: [own] }",
+    );
+    let compiled = compiled.unwrap();
+    assert!(
+        compiled.surfaces.iter().all(|surface| surface.no_stream_options),
+        "asked without a crossing too"
+    );
+    let built = keyway_snapshot::Provider::build(&compiled).unwrap();
+    let held = |model: &str| {
+        let quirks = built.quirks(&built.surfaces[0], model);
+        (quirks.no_user, quirks.no_stop, quirks.no_sampling, quirks.efforts.to_string())
+    };
+    assert_eq!(held("own"), (true, false, false, String::new()), "a model without a row");
+    assert_eq!(
+        held("o3"),
+        (true, false, true, "low, medium, high".to_owned()),
+        "the row's own where nothing is said"
+    );
+    assert_eq!(held("gpt-5.5"), (true, true, true, "high".to_owned()));
+    assert_eq!(
+        held("gpt-5-mini"),
+        (false, true, true, "low".to_owned()),
+        "the longer pattern is laid over the shorter"
+    );
+}
+
+#[test]
+fn an_unknown_relative_of_openai_s_chat_is_spoken_to_in_words_that_all_know() {
+    let held = |yaml: &str| {
+        let compiled = compiled("own", yaml).unwrap();
+        let built = keyway_snapshot::Provider::build(&compiled).unwrap();
+        built.quirks(&built.surfaces[0], "m").held().join(" ")
+    };
+    let chat = "dialect: openai-chat, base_url: 'http://10.0.0.7:8000'";
+    assert_eq!(held(&format!("{{ {chat} }}")), "old_max_tokens no_developer_role no_extras no_cache_key");
+    assert_eq!(
+        held(&format!("{{ {chat}, quirks: {{ old_max_tokens: false, reasoning_field: reasoning }} }}")),
+        "no_developer_role no_extras no_cache_key reasoning_field: reasoning"
+    );
+    assert_eq!(held("{ dialect: anthropic-messages, base_url: 'https://a.example' }"), "");
 }

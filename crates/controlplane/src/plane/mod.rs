@@ -9,8 +9,8 @@ use crate::{
     observe,
     push::Push,
     resource::{
-        Apply, Author, Body, Change, Document, Held, Kind, Means, Proposal, Refusal, Shown, State, Touch,
-        Way, add_to_file, file_proposal,
+        Apply, Author, Body, Change, Document, Held, Kind, MadePair, Means, Proposal, Refusal, Shown, State,
+        Touch, Way, add_to_file, file_proposal,
     },
     store::{Batch, Key, Store, Write},
     token::Token,
@@ -57,6 +57,8 @@ pub struct Outcome {
     pub warnings: Vec<Problem>,
     /// Tokens that were made: the only time that they are seen.
     pub tokens: Vec<Shown>,
+    /// The key pair that was made; likewise.
+    pub pair: Option<MadePair>,
 }
 
 /// A proposal that holds: what comes into force if it is committed.
@@ -180,7 +182,8 @@ impl Plane {
     /// What the built-in provider compiles to.
     pub(crate) fn sandbox(&self) -> Option<Resource> {
         let compiler = Compiler { catalog: self.catalog, secrets: &|_, _| None };
-        let base = compiler.base(&DataPlane { digest_key: &[0; 32], cluster: "", lease: 0 }).ok()?;
+        let plane = DataPlane { digest_key: &[0; 32], cluster: "", lease: 0, refuse_when_spool_full: false };
+        let base = compiler.base(&plane).ok()?;
         base.into_iter().find(|resource| resource.name == SANDBOX)
     }
 
@@ -246,7 +249,7 @@ impl Plane {
         warnings.append(&mut proposal.warnings);
         let changes = proposal.changes();
         // Tokens would be made by `apply`: those of a mere question are thrown away.
-        Ok(Outcome { version: state.version(), changes, warnings, tokens: Vec::new() })
+        Ok(Outcome { version: state.version(), changes, warnings, tokens: Vec::new(), pair: None })
     }
 
     /// Makes one change, after all changes that were begun before it.
@@ -267,6 +270,7 @@ impl Plane {
             changes: proposal.changes(),
             warnings: std::mem::take(&mut proposal.warnings),
             tokens: std::mem::take(&mut proposal.tokens),
+            pair: proposal.pair.take(),
         };
         if !outcome.changes.is_empty() || !proposal.secrets.is_empty() {
             let span = self.tracer.child(&author.trace, "compile");

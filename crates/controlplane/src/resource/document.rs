@@ -1,7 +1,7 @@
 //! What the store holds: one document per provider, model, team, client and open section. No secret is in a document;
 //! of keys and tokens it holds versions, digests and what may be shown.
 
-use super::{KeyDocument, Operator};
+use super::{KeyDocument, Operator, PairDocument};
 use crate::store::Key;
 use bytes::Bytes;
 use keyway_config::{Client, Model, Provider, Team};
@@ -80,6 +80,9 @@ pub enum Body {
         spec: Box<Client>,
         /// Keyed digests of its valid tokens, hex.
         digests: Vec<String>,
+        /// Of its key pair, whose id stands in `spec`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pair: Option<PairDocument>,
     },
     /// A section that is kept as it is.
     Section(Value),

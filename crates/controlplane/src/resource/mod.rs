@@ -6,6 +6,7 @@ mod author;
 mod document;
 mod key;
 mod operator;
+mod pair;
 mod proposal;
 mod refusal;
 mod scope;
@@ -20,11 +21,12 @@ pub use key::{
     Verdict,
 };
 pub use operator::{Operator, Rights};
+pub use pair::PairDocument;
 pub use proposal::{Change, How, Means, Op, Proposal, Sealing, Shown, Touch};
 pub use refusal::Refusal;
 pub use scope::{Scope, Scopes};
 pub use state::{Held, State};
-pub use tokens::TokenText;
+pub use tokens::{MadePair, TokenText};
 
 pub(crate) use proposal::not_found;
 pub(crate) use state::add as add_to_file;

@@ -65,9 +65,13 @@ impl State {
         })
     }
 
-    /// Every secret that some key version needs.
+    /// Every secret that some key version or client needs.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = SecretId> {
-        self.each(Kind::Provider).flat_map(|(provider, held)| {
+        let of_clients = self.each(Kind::Client).filter_map(|(client, held)| match &held.document.body {
+            Body::Client { pair: Some(pair), .. } => Some(pair.secret_id(client)),
+            _ => None,
+        });
+        let of_keys = self.each(Kind::Provider).flat_map(|(provider, held)| {
             let keys = match &held.document.body {
                 Body::Provider { keys, .. } => keys.as_slice(),
                 _ => &[],
@@ -76,11 +80,16 @@ impl State {
                 let kept = key.versions.iter().filter(|version| version.state.has_secret());
                 kept.map(move |version| version.secret_id(provider, &key.name))
             })
-        })
+        });
+        of_keys.chain(of_clients)
     }
 
-    /// Whether some key version needs this secret.
+    /// Whether some key version or client needs this secret.
     pub(crate) fn names(&self, id: &SecretId) -> bool {
+        if let Some(client) = super::pair::client_of(id) {
+            let held = self.get(Kind::Client, client).map(|held| &held.document.body);
+            return matches!(held, Some(Body::Client { pair: Some(pair), .. }) if pair.version == id.version);
+        }
         let keys = self.provider(&id.provider).map(|(_, keys)| keys).unwrap_or_default();
         let key = keys.iter().find(|key| key.name == id.key);
         key.and_then(|key| key.version(id.version))
@@ -143,10 +152,16 @@ impl State {
     /// How long usage is kept.
     #[must_use]
     pub fn retention(&self) -> Retention {
+        self.usage().into()
+    }
+
+    /// The section `usage`.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
         let held = self.get(Kind::Section, "usage").map(|held| &held.document.body);
-        let Some(Body::Section(value)) = held else { return Retention::default() };
+        let Some(Body::Section(value)) = held else { return Usage::default() };
         // It was written from the same type.
-        serde_json::from_value::<Usage>(value.clone()).unwrap_or_default().into()
+        serde_json::from_value(value.clone()).unwrap_or_default()
     }
 
     /// A provider's configuration and keys.

@@ -7,6 +7,9 @@ use zeroize::Zeroizing;
 
 const PREFIX: &str = "kw_";
 const RANDOM: usize = 40;
+const ACCESS_KEY_PREFIX: &str = "KWIA";
+const ACCESS_KEY: usize = 16;
+const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 const CHECKSUM: usize = 6;
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
@@ -21,6 +24,28 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 /// ```
 #[derive(Clone)]
 pub struct TokenText(Zeroizing<String>);
+
+/// A made key pair for callers that sign, for the one answer that shows it.
+#[derive(Debug, Clone)]
+pub struct MadePair {
+    /// Names it.
+    pub access_key_id: String,
+    /// Signs.
+    pub secret: TokenText,
+}
+
+// === impl MadePair ===
+
+impl MadePair {
+    /// Makes one. The id has the form of AWS's own, which some tools look for.
+    pub(crate) fn make() -> Result<Self, getrandom::Error> {
+        let mut random = [0u8; ACCESS_KEY];
+        getrandom::fill(&mut random)?;
+        let digit = |byte: &u8| BASE32.get(usize::from(byte % 32)).map_or('A', |digit| char::from(*digit));
+        let access_key_id = format!("{ACCESS_KEY_PREFIX}{}", random.iter().map(digit).collect::<String>());
+        Ok(Self { access_key_id, secret: TokenText::make()? })
+    }
+}
 
 // === impl TokenText ===
 
@@ -95,6 +120,13 @@ mod tests {
             assert!(token[PREFIX.len()..].bytes().all(|byte| ALPHABET.contains(&byte)));
             assert_eq!(checksum(body), sum);
         }
+    }
+
+    #[test]
+    fn made_pairs_differ_and_name_themselves() {
+        let made: HashSet<String> = (0..100).map(|_| MadePair::make().unwrap().access_key_id).collect();
+        assert_eq!(made.len(), 100);
+        assert!(made.iter().all(|id| id.len() == 20 && id.bytes().all(|byte| byte.is_ascii_alphanumeric())));
     }
 
     #[test]

@@ -213,7 +213,13 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
                 tracing::error!(origin, %refusal, "not applied at this start");
                 let warning = Problem::new("", format!("{origin} was not applied: {refusal}"));
                 let (changes, tokens) = (Vec::new(), Vec::new());
-                outcomes.push(Outcome { version: plane.version(), changes, warnings: vec![warning], tokens });
+                outcomes.push(Outcome {
+                    version: plane.version(),
+                    changes,
+                    warnings: vec![warning],
+                    tokens,
+                    pair: None,
+                });
             }
             Err(refusal) => return Err(ServeError::Initial { origin, refusal }),
         }

@@ -61,7 +61,8 @@ fn file() -> Value {
     json!({
         "providers": {
             "openai": { "keys": [{ "name": "main", "secret": SECRET, "weight": 2 }, { "name": "spare", "secret": "sk-spare-marker-0123456789abcd" }] },
-            "my-vllm": { "dialect": "openai-chat", "base_url": "http://10.0.0.7:8000", "auth": "none", "models": ["qwen"], "price": 0 },
+            "my-vllm": { "dialect": "openai-chat", "base_url": "http://10.0.0.7:8000", "auth": "none", "models": ["qwen"], "price": 0,
+                "quirks": { "reasoning_field": "reasoning", "no_extras": false }, "model_quirks": { "qwen*": { "no_thinking": true } } },
         },
         "models": { "fast": { "targets": [{ "provider": "openai", "model": "gpt-4o-mini", "weight": 80 }, { "provider": "my-vllm", "model": "qwen", "weight": 20 }], "fallback": ["sandbox/echo"], "retries": 2, "timeout": "60s" } },
         "teams": { "whisperers": { "budget": { "usd": 500, "per": "month" } } },
@@ -108,6 +109,15 @@ async fn apply_export_apply_changes_nothing_and_shows_no_secret() {
         let text = operator.get(path).await.to_string();
         assert!(!text.contains("marker") && !text.contains("a-client-token"), "{path} tells a secret");
     }
+    let vllm = operator.get("/providers/my-vllm").await;
+    let relative =
+        json!(["old_max_tokens", "no_developer_role", "no_cache_key", "reasoning_field: reasoning"]);
+    assert_eq!((&vllm["surfaces"][0]["quirks"], &vllm["quirks"]["no_extras"]), (&relative, &json!(false)));
+    let qwen = operator.get("/providers/my-vllm/quirks?model=qwen").await;
+    assert!(qwen["openai-chat"].as_array().unwrap().contains(&json!("no_thinking")), "{qwen}");
+    assert_eq!(operator.get("/providers/my-vllm/quirks").await["openai-chat"], relative);
+    assert_eq!(operator.bad(Method::GET, "/providers/nobody/quirks", Value::Null).await.0, 404);
+
     let openai = operator.get("/providers/openai").await;
     let main = &openai["keys"][0]["versions"][0];
     assert_eq!((&main["secret"], &main["state"]), (&json!("sk-…cdef"), &json!("active")));
@@ -279,6 +289,7 @@ async fn the_catalogue_the_schema_and_the_front_page() {
     assert_eq!(found.as_array().unwrap().len(), 3);
     let mini = operator.get("/catalog/models/openai/gpt-4o-mini").await;
     assert_eq!(mini["price"]["input"], "0.15");
+    assert_eq!(mini["quirks"]["openai-chat"], json!(["max_output_tokens: 16384"]));
     let (status, error) = operator.bad(Method::GET, "/catalog/models/openai/gpt-4o-minni", Value::Null).await;
     assert_eq!((status, &error["nearest"][0]), (404, &json!("openai/gpt-4o-mini")));
     assert!(operator.get("/schema").await["properties"]["providers"].is_object());

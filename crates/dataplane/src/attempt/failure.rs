@@ -1,15 +1,16 @@
 //! Why an attempt brought no answer, what that says of the key, and what the caller gets if nothing else works.
 
-use crate::{lease::Lease, open::Cut, reply::Source, route::Verdict, worker::Worker};
+use crate::{
+    lease::Lease, oauth::NoToken, open::Cut, reply::Source, route::Verdict, translate::Crossing,
+    worker::Worker,
+};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header, response::Parts};
-use memchr::memmem;
 use std::{rc::Rc, time::Duration};
 use tokio::time::Instant;
 
 /// Bytes of a refusal's body that are passed on.
 const BODY_LIMIT: usize = 256 * 1024;
-const REDACTED: &[u8] = b"[redacted]";
 /// Until a key whose account cannot pay is tried again.
 const UNPAID: Duration = Duration::from_secs(60);
 
@@ -93,13 +94,25 @@ impl Failure {
     }
 }
 
+/// No token was to be had with this key.
+pub(super) fn tokenless(worker: &Worker, lease: &Lease, why: NoToken) -> Failure {
+    match why {
+        NoToken::Refused => {
+            lease.key().health.bench(worker.millis(Instant::now()));
+            let status = Some(StatusCode::UNAUTHORIZED);
+            Failure { verdict: Some(Verdict::Refused), status, reason: "upstream_auth_failed", passed: None }
+        }
+        NoToken::Unreachable => Failure::passing("token_unavailable"),
+    }
+}
+
 /// A reply that is not a success: marks the key, and says what may be tried next.
 pub(super) async fn refused(
     worker: &Rc<Worker>,
     mut parts: Parts,
     source: Source,
     lease: &Lease,
-    model: &str,
+    (model, crossing): (&str, Option<&Crossing>),
 ) -> Failure {
     let now = worker.millis(Instant::now());
     let health = &lease.key().health;
@@ -108,6 +121,7 @@ pub(super) async fn refused(
     match status.as_u16() {
         401 => {
             health.bench(now);
+            lease.forget_tokens();
             tracing::warn!(key = &*lease.key().id, "a provider refused a key with 401; benched here");
             failed(Some(Verdict::Refused), "upstream_auth_failed")
         }
@@ -128,13 +142,13 @@ pub(super) async fn refused(
             health.cool(model, now, retry_after(&parts.headers));
             crate::translate::reply_headers(&mut parts.headers, lease);
             Failure {
-                passed: passed(parts, source, lease).await,
+                passed: passed(parts, source, lease, crossing).await,
                 ..failed(Some(Verdict::Throttled), "upstream_rate_limited")
             }
         }
         400 | 404 | 409 | 413 | 422 => {
             crate::translate::reply_headers(&mut parts.headers, lease);
-            let passed = passed(parts, source, lease).await;
+            let passed = passed(parts, source, lease, crossing).await;
             let verdict = passed.is_none().then_some(Verdict::Broken);
             Failure { passed, ..failed(verdict, "upstream_refused") }
         }
@@ -147,25 +161,25 @@ pub(super) async fn refused(
     }
 }
 
-/// The body of a refusal, if it is within bounds, whole, not encoded; the credential in it is blotted out.
-async fn passed(mut parts: Parts, source: Source, lease: &Lease) -> Option<Box<Passed>> {
+/// The body of a refusal, if it is within bounds, whole, not encoded; the credential in it is blotted out. Of a target of
+/// another dialect it is translated.
+async fn passed(
+    mut parts: Parts,
+    source: Source,
+    lease: &Lease,
+    crossing: Option<&Crossing>,
+) -> Option<Box<Passed>> {
     let encoded = parts.headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
     let body = source.collect(BODY_LIMIT).await.ok().filter(|_| !encoded)?;
-    let body = if lease.is_in(&body) { redact(&body, lease.secret()) } else { body };
+    let body = if lease.is_in(&body) { lease.redact(&body) } else { body };
+    if let Some(crossing) = crossing.filter(|crossing| crossing.is_translated()) {
+        return Some(Box::new(crossing.refusal(parts.status, &parts.headers, &body, lease)));
+    }
+    if let Some(crossing) = crossing {
+        crossing.name_dropped(&mut parts.headers);
+    }
     parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     Some(Box::new(Passed { status: parts.status, headers: parts.headers, body }))
-}
-
-fn redact(body: &[u8], secret: &[u8]) -> Bytes {
-    let mut clean = Vec::with_capacity(body.len());
-    let mut from = 0;
-    for at in memmem::find_iter(body, secret) {
-        clean.extend_from_slice(body.get(from..at).unwrap_or_default());
-        clean.extend_from_slice(REDACTED);
-        from = at + secret.len();
-    }
-    clean.extend_from_slice(body.get(from..).unwrap_or_default());
-    clean.into()
 }
 
 /// The wait that a provider asks for; a date is not read, the usual wait applies then.
@@ -179,11 +193,6 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn secrets_are_blotted_out() {
-        assert_eq!(redact(b"bad key sk-1, sk-1!", b"sk-1"), "bad key [redacted], [redacted]!");
-    }
 
     #[test]
     fn waits_are_read() {

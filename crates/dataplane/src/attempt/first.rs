@@ -1,9 +1,11 @@
 //! A stream's first event: it decides whether headers go out or another target is tried.
 
 use super::Failure;
-use crate::reply::{Answer, Begun, Gathered, Source};
+use crate::{
+    lease::Lease,
+    reply::{Answer, Begun, Flow, Gathered, Opening, Source},
+};
 use http::response::Parts;
-use keyway_dialect::stream::{First, Relay};
 use std::time::Duration;
 
 /// Bytes of comments and pings that are held until the first event that counts.
@@ -12,17 +14,17 @@ const BEFORE_FIRST: usize = 1 << 20;
 pub(super) async fn first_event(
     head: Parts,
     mut source: Source,
-    mut relay: Relay,
+    (mut flow, lease): (Flow, &Lease),
     idle: Duration,
 ) -> Result<Answer, Failure> {
     let mut gathered = Gathered::default();
     loop {
-        match relay.first() {
-            First::Content => {
-                return Ok(Answer::Events(Box::new(Begun { head, source, relay, gathered, idle })));
+        match flow.opening() {
+            Opening::Content => {
+                return Ok(Answer::Events(Box::new(Begun { head, source, flow, gathered, idle })));
             }
-            First::Error(refused) => return Err(Failure::in_stream(refused.status)),
-            First::Pending => {}
+            Opening::Error(status) => return Err(Failure::in_stream(status)),
+            Opening::Pending => {}
         }
         match source.piece().await {
             Some(Ok(_)) if gathered.len() > BEFORE_FIRST => {
@@ -30,14 +32,13 @@ pub(super) async fn first_event(
             }
             Some(Ok(piece)) => {
                 // A stream that cannot be read from its first bytes on is the target's fault, not the caller's.
-                relay
-                    .push(piece, &mut |bytes| gathered.add(bytes))
+                flow.push(piece, Some(lease), &mut gathered)
                     .map_err(|_| Failure::broken("upstream_malformed"))?;
             }
             Some(Err(_)) => return Err(Failure::passing("upstream_stream_cut")),
             None => {
-                relay.finish(&mut |bytes| gathered.add(bytes));
-                if matches!(relay.first(), First::Pending) {
+                flow.finish(Some(lease), &mut gathered);
+                if flow.opening() == Opening::Pending {
                     return Err(Failure::passing("upstream_stream_cut"));
                 }
             }

@@ -1,22 +1,26 @@
 //! One try at one target with one key: from the request on the wire to the first bytes of an answer that may go out.
 //! Until then every fault is a `Failure`, and another target may be tried.
 
+mod crossed;
 mod failure;
 mod first;
 mod send;
 mod whole;
 
 pub(crate) use failure::{Failure, NO_ROOM, Passed};
+pub(crate) use whole::WHOLE_LIMIT;
 
 use crate::{
     call::{Call, Waits},
     lease::Lease,
     open::Place,
-    reply::Answer,
+    reply::{Answer, Flow},
     route::Step,
+    translate::{self, Crossing},
     worker::Worker,
 };
 use http::{HeaderMap, StatusCode, header, response::Parts};
+use keyway_dialect::stream::{Framing, Relay};
 use keyway_snapshot::{Endpoint, Surface};
 use std::{
     future::{Future, poll_fn},
@@ -36,19 +40,20 @@ const SHORT: Duration = Duration::from_secs(2);
 pub(crate) async fn attempt(
     worker: &Rc<Worker>,
     call: &Call,
-    step: &Step,
+    (step, crossing): (&Step, Option<&Crossing>),
     (lease, place): (&Lease, &Place),
 ) -> Result<Answer, Failure> {
     let provider = &step.target.provider;
     if provider.built_in {
-        return sandbox(worker, call, step);
+        return sandbox(worker, call, step, crossing);
     }
-    let surface = provider.surface(call.dialect).ok_or_else(|| Failure::broken("dialect"))?;
+    let dialect = crossing.map_or(call.dialect, Crossing::dialect);
+    let surface = provider.surface(dialect).ok_or_else(|| Failure::broken("dialect"))?;
     let waits = call.waits(provider.timeouts, step.timeouts);
     let deadline = call.started + waits.answer;
     let mut alarm = (waits.answer < SHORT).then(|| Box::pin(tokio::time::sleep_until(deadline)));
     place.due(Some(deadline));
-    let mut answered = pin!(answer(worker, call, step, (surface, waits), lease));
+    let mut answered = pin!(answer(worker, call, (step, crossing), (surface, waits), lease));
     // Not a future of its own around the other: that would be moved with every request.
     let answered = poll_fn(|cx| {
         if let Some(cut) = place.is_cut() {
@@ -68,41 +73,59 @@ pub(crate) async fn attempt(
     answered
 }
 
-fn sandbox(worker: &Worker, call: &Call, step: &Step) -> Result<Answer, Failure> {
+fn sandbox(
+    worker: &Worker,
+    call: &Call,
+    step: &Step,
+    crossing: Option<&Crossing>,
+) -> Result<Answer, Failure> {
     let id = worker.request_id(call.started).to_string();
     let created = worker.since_epoch(call.started).as_secs();
+    let none = || Failure::broken("endpoint");
+    let name = (&*id, &*step.target.label);
+    if let Some(crossing) = crossing {
+        let place = (crossing.dialect(), crossing.endpoint());
+        let said = crate::sandbox::answer(place, &crossing.body(), name, crossing.is_stream(), created);
+        return crossing.made(said.ok_or_else(none)?);
+    }
     let place = (call.dialect, call.endpoint);
-    crate::sandbox::answer(place, &call.body, (&id, &step.target.label), call.stream, created)
-        .map(Answer::Made)
-        .ok_or_else(|| Failure::broken("endpoint"))
+    crate::sandbox::answer(place, &call.body, name, call.stream, created).map(Answer::Made).ok_or_else(none)
 }
 
 async fn answer(
     worker: &Rc<Worker>,
     call: &Call,
-    step: &Step,
+    (step, crossing): (&Step, Option<&Crossing>),
     (surface, waits): (&Surface, Waits),
     lease: &Lease,
 ) -> Result<Answer, Failure> {
-    let url = surface.url(call.endpoint).ok_or_else(|| Failure::broken("endpoint"))?;
-    let sent = send::send(worker, call, step, (surface, url), (waits, lease)).await?;
+    if let Some(crossing) = crossing.filter(|crossing| crossing.is_translated()) {
+        // Boxed, as all that is rare: what a request sets aside for it would be moved with every request.
+        return Box::pin(crossed::answer(worker, call, (step, crossing), (surface, waits), lease)).await;
+    }
+    let url = surface.url(call.endpoint, call.stream).ok_or_else(|| Failure::broken("endpoint"))?;
+    let request = || match crossing {
+        None => translate::request(call, &step.target, surface, url, lease),
+        Some(crossing) => translate::crossed_request(call, &step.target, crossing, (surface, url), lease),
+    };
+    let sent = send::send(worker, call, (step, surface, url), (waits, lease), request).await?;
     let (mut parts, source) = (sent.head, sent.source);
     let status = parts.status;
     if !status.is_success() {
-        return Err(Box::pin(failure::refused(worker, parts, source, lease, &step.target.model)).await);
+        let place = (&*step.target.model, crossing);
+        return Err(Box::pin(failure::refused(worker, parts, source, lease, place)).await);
     }
     check(&parts, call.endpoint)?;
-    let events = is_events(&parts.headers);
-    crate::translate::reply_headers(&mut parts.headers, lease);
-    if events {
-        let relay = keyway_dialect::stream::Relay::new(
-            call.dialect,
-            call.endpoint,
-            surface.stream_end,
-            sent.withhold_usage,
-        );
-        // Boxed, as all that is rare: what a request sets aside for it would be moved with every request.
-        return Box::pin(first::first_event(parts, source, relay, waits.idle)).await;
+    let framing = Framing::of(call.dialect, call.stream, content_type(&parts.headers));
+    translate::reply_headers(&mut parts.headers, lease);
+    if let Some(crossing) = crossing {
+        crossing.name_dropped(&mut parts.headers);
+    }
+    if let Some(framing) = framing {
+        let place = (call.dialect, call.endpoint);
+        let relay = Relay::framed(framing, place, surface.stream_end, sent.withhold_usage);
+        let flow = (Flow::Relay(relay), lease);
+        return Box::pin(first::first_event(parts, source, flow, waits.idle)).await;
     }
     let whole = whole::whole(call, parts, source).await;
     crate::turn::others_first(worker).await;
@@ -115,7 +138,7 @@ fn check(parts: &Parts, endpoint: Endpoint) -> Result<(), Failure> {
     if encoded {
         return Err(Failure::broken("upstream_bad_encoding"));
     }
-    let kind = parts.headers.get(header::CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
+    let kind = content_type(&parts.headers);
     if kind.starts_with(b"application/json") || kind.starts_with(b"text/event-stream") {
         return Ok(());
     }
@@ -125,7 +148,8 @@ fn check(parts: &Parts, endpoint: Endpoint) -> Result<(), Failure> {
         Endpoint::AudioSpeech | Endpoint::AudioTranscriptions | Endpoint::AudioTranslations
     );
     let has = |word: &str| memchr::memmem::find(&kind, word.as_bytes()).is_some();
-    let right = if free { !has("text/html") } else { has("json") || has("text/event-stream") };
+    let frames = has("vnd.amazon.eventstream");
+    let right = if free { !has("text/html") } else { frames || has("json") || has("text/event-stream") };
     if right && parts.status != StatusCode::NO_CONTENT {
         Ok(())
     } else {
@@ -133,8 +157,12 @@ fn check(parts: &Parts, endpoint: Endpoint) -> Result<(), Failure> {
     }
 }
 
+fn content_type(headers: &HeaderMap) -> &[u8] {
+    headers.get(header::CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes())
+}
+
 fn is_events(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|kind| {
-        kind.as_bytes().get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
-    })
+    let kind = content_type(headers);
+    let begins = |with: &[u8]| kind.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+    begins(b"text/event-stream") || begins(b"application/vnd.amazon.eventstream")
 }

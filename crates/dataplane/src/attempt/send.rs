@@ -1,12 +1,12 @@
 //! A request on the wire, and the head of its reply.
 
-use super::Failure;
+use super::{Failure, failure};
 use crate::{
     call::{Call, Waits},
     lease::Lease,
     reply::Source,
     route::{Step, Verdict},
-    translate,
+    translate::Unsendable,
     upstream::{Link, RequestBody, SendError, Unreachable},
     worker::Worker,
 };
@@ -22,17 +22,20 @@ pub(super) struct Sent {
     pub(super) withhold_usage: bool,
 }
 
+/// Sends what `request` makes; it is made again where a resting connection had died.
 pub(super) async fn send(
     worker: &Rc<Worker>,
     call: &Call,
-    step: &Step,
-    (surface, url): (&Surface, &EndpointUrl),
+    (step, surface, url): (&Step, &Surface, &EndpointUrl),
     (waits, lease): (Waits, &Lease),
+    request: impl Fn() -> Result<(Request<RequestBody>, bool), Unsendable>,
 ) -> Result<Sent, Failure> {
-    let request = || {
-        translate::request(call, &step.target, surface, url, lease)
-            .map_err(|_| Failure::broken("credential_unusable"))
-    };
+    if let Some(tokens) = lease.tokens(surface).filter(|tokens| !tokens.are_fresh()) {
+        // Boxed, as it is rare: once an hour.
+        let ready = Box::pin(tokens.ready(&worker.connector)).await;
+        ready.map_err(|why| failure::tokenless(worker, lease, why))?;
+    }
+    let request = || request().map_err(|_| Failure::broken("credential_unusable"));
     let (first, withhold_usage) = request()?;
     if !call.stream {
         // A stream's caller waits for its first byte, and its own events are gathered anyway.

@@ -7,7 +7,7 @@ use crate::{
     meter::Seen,
     reply::{Answer, Source},
 };
-use http::response::Parts;
+use http::{HeaderMap, response::Parts};
 use keyway_dialect::{
     reply::{UsageScan, told},
     usage::characters,
@@ -18,10 +18,11 @@ use keyway_snapshot::Endpoint;
 pub(crate) const WHOLE_LIMIT: u64 = 256 * 1024;
 
 pub(super) async fn whole(call: &Call, head: Parts, source: Source) -> Result<Answer, Failure> {
-    let usage = || {
+    let usage = |headers: &HeaderMap| {
         let usage = UsageScan::new(call.dialect, call.endpoint);
         match call.endpoint {
             Endpoint::AudioSpeech => usage.speaking(characters(&call.body).unwrap_or_default()),
+            Endpoint::Invoke => usage.heralded(|name| headers.get(name)?.to_str().ok()),
             _ => usage,
         }
     };
@@ -33,11 +34,14 @@ pub(super) async fn whole(call: &Call, head: Parts, source: Source) -> Result<An
             if let Some(told) = told(call.dialect, call.endpoint, &body) {
                 return Ok(Answer::Whole { head, body, seen: Seen::told(told) });
             }
-            let mut usage = usage();
+            let mut usage = usage(&head.headers);
             // Audio and the like cannot hold an object; the scan ends at their first byte.
             usage.push(&body);
             Ok(Answer::Whole { head, body, seen: Seen::whole(usage) })
         }
-        _ => Ok(Answer::Passing { head, source, usage: Box::new(usage()) }),
+        _ => {
+            let usage = Box::new(usage(&head.headers));
+            Ok(Answer::Passing { head, source, usage })
+        }
     }
 }

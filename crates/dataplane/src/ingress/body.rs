@@ -48,7 +48,11 @@ impl BodyBudget {
 // === impl Held ===
 
 impl Held {
-    fn grow_to(&mut self, bytes: usize) -> Result<(), Refusal> {
+    /// Takes its share of so many bytes.
+    ///
+    /// # Errors
+    /// The limit of all together is passed.
+    pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), Refusal> {
         let more = bytes.saturating_sub(self.bytes);
         let before = self.budget.0.fetch_add(more, Relaxed);
         self.bytes += more;

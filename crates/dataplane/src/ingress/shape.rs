@@ -107,6 +107,14 @@ impl Shape {
         }
     }
 
+    /// The body as it goes to a target whose address names the model.
+    pub(crate) fn versioned(&self, body: Bytes, version: &str) -> Segments {
+        match self {
+            Shape::Json(scan) => rewrite::versioned(body, scan, version),
+            Shape::Form(_) | Shape::Named(_) => body.into(),
+        }
+    }
+
     /// The body as it goes to a target.
     pub(crate) fn rewritten(&self, body: Bytes, model: &str, merge_usage: bool) -> Segments {
         match self {

@@ -1,14 +1,13 @@
-//! One version of one key: its state, its counts, and leases on it.
+//! One version of one key: its state and its counts.
 //!
 //! Counts are written next to each other in one cache line that `in_flight` has brought to the core anyway, so that
 //! knowing more of a key costs a request next to nothing.
 
-use super::{Health, Presented};
+use super::{Health, Lease, Ways};
 use crate::clock;
 use aws_lc_rs::digest::{Context, SHA256};
 use keyway_proto::fleet::v1::KeyUse;
 use keyway_snapshot::{Credential, CredentialState, Provider, Secret};
-use memchr::memmem;
 use std::{
     fmt,
     ops::Deref,
@@ -45,8 +44,8 @@ pub(crate) enum Take {
 #[derive(Debug)]
 pub(crate) struct Key {
     uses: Arc<Uses>,
-    present: Presented,
-    secret: Option<Secret>,
+    pub(super) ways: Ways,
+    pub(super) secret: Option<Secret>,
 }
 
 /// All of a key but its secret, which goes with the last attempt that uses it, while its counts are still asked for.
@@ -63,7 +62,7 @@ pub(crate) struct Uses {
     state: AtomicU8,
     /// While it is not active: that nobody holds it has been reported.
     told: AtomicBool,
-    in_flight: AtomicU64,
+    pub(super) in_flight: AtomicU64,
     started: AtomicU64,
     last_use: AtomicU64,
     standby: AtomicU64,
@@ -74,12 +73,6 @@ pub(crate) struct Uses {
 /// By which a secret that comes back, presented in the same way, is known again.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Proof([u8; 32]);
-
-/// A key in use by one attempt.
-#[derive(Debug)]
-pub(crate) struct Lease {
-    key: Arc<Key>,
-}
 
 // === impl KeyState ===
 
@@ -119,9 +112,9 @@ impl From<CredentialState> for KeyState {
 
 impl Key {
     pub(super) fn new(provider: &Provider, credential: &Credential) -> Self {
-        let present = Presented::of(&provider.auth, &credential.secret);
+        let ways = Ways::of(provider, &credential.secret);
         let uses = Uses::new(credential.id().into(), Proof::of(provider, &credential.secret));
-        let key = Self { uses: Arc::new(uses), present, secret: Some(credential.secret.clone()) };
+        let key = Self { uses: Arc::new(uses), ways, secret: Some(credential.secret.clone()) };
         key.weight.store(credential.weight, Ordering::Relaxed);
         key.enter(credential.state.into());
         key
@@ -130,12 +123,12 @@ impl Key {
     /// For a provider that asks for none: counted and watched like any other.
     pub(super) fn none(provider: &str) -> Self {
         let uses = Uses::new(format!("{provider}/none/0").into(), Proof([0; 32]));
-        Self { uses: Arc::new(uses), present: Presented::Nothing, secret: None }
+        Self { uses: Arc::new(uses), ways: Ways::none(), secret: None }
     }
 
     /// The same key for who only counts: attempts that hold it keep its secret, and nobody else.
     pub(super) fn without_secret(&self) -> Self {
-        Self { uses: Arc::clone(&self.uses), present: Presented::Nothing, secret: None }
+        Self { uses: Arc::clone(&self.uses), ways: Ways::none(), secret: None }
     }
 
     /// The same key with its secret, if this is it.
@@ -147,7 +140,7 @@ impl Key {
             return Some(Arc::clone(self));
         }
         let (uses, secret) = (Arc::clone(&self.uses), Some(credential.secret.clone()));
-        Some(Arc::new(Self { uses, present: Presented::of(&provider.auth, &credential.secret), secret }))
+        Some(Arc::new(Self { uses, ways: Ways::of(provider, &credential.secret), secret }))
     }
 
     pub(super) fn provider(&self) -> &str {
@@ -272,10 +265,10 @@ impl Key {
         }
         self.started.fetch_add(1, Ordering::Relaxed);
         self.used();
-        Some(Lease { key: Arc::clone(self) })
+        Some(Lease::new(Arc::clone(self)))
     }
 
-    fn used(&self) {
+    pub(super) fn used(&self) {
         self.last_use.store(clock::coarse_millis(), Ordering::Relaxed);
     }
 }
@@ -317,7 +310,11 @@ impl Proof {
     fn of(provider: &Provider, secret: &Secret) -> Self {
         let mut hash = Context::new(&SHA256);
         // Auth holds names and no secret; its text ends where a byte stands that is in no name.
-        hash.update(format!("{:?}\0", provider.auth).as_bytes());
+        for auth in
+            [&provider.auth].into_iter().chain(provider.surfaces.iter().map(|one| provider.auth_of(one)))
+        {
+            hash.update(format!("{auth:?}\0").as_bytes());
+        }
         hash.update(secret.expose());
         Self(hash.finish().as_ref().try_into().unwrap_or_default())
     }
@@ -326,37 +323,5 @@ impl Proof {
 impl fmt::Debug for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Proof(..)")
-    }
-}
-
-// === impl Lease ===
-
-impl Lease {
-    pub(crate) fn key(&self) -> &Arc<Key> {
-        &self.key
-    }
-
-    /// How it goes into the request.
-    pub(crate) fn presented(&self) -> &Presented {
-        &self.key.present
-    }
-
-    /// The secret for a query; empty where there is none.
-    pub(crate) fn secret(&self) -> &[u8] {
-        self.key.secret.as_ref().map_or(&[], Secret::expose)
-    }
-
-    /// Whether these bytes hold the secret: what a provider echoes must not reach the caller.
-    pub(crate) fn is_in(&self, bytes: &[u8]) -> bool {
-        let secret = self.secret();
-        !secret.is_empty() && bytes.len() >= secret.len() && memmem::find(bytes, secret).is_some()
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        // Before the count, so that whoever reads 0 reads this last use too.
-        self.key.used();
-        self.key.in_flight.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -4,14 +4,17 @@
 //! so that "state changed, then count read as 0" means that nobody uses it any more.
 
 mod health;
+mod held;
 mod key;
 mod keyring;
 mod presented;
+mod redact;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub(crate) use health::{Due, Health};
-pub(crate) use key::{Key, Lease, Take, word};
+pub(crate) use held::Lease;
+pub(crate) use key::{Key, Take, word};
 pub(crate) use keyring::Keyring;
-pub(crate) use presented::Presented;
+pub(crate) use presented::{Presented, Ways, header_value};

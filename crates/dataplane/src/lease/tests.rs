@@ -41,6 +41,7 @@ pub(crate) fn resources(versions: &[(u32, State)]) -> Vec<Resource> {
         scheme: wire::AuthScheme::Header as i32,
         name: "authorization".to_owned(),
         prefix: "Bearer ".to_owned(),
+        ..wire::Auth::default()
     };
     let provider = wire::Provider {
         name: "p".to_owned(),

@@ -16,8 +16,10 @@ pub(crate) use ended::{Asked, Ended, Story, Try};
 #[cfg(test)]
 pub(crate) use sheet::Counted;
 pub(crate) use sheet::{Bell, Tray};
-pub(crate) use spool::{DISK_LIMIT, Ends, Spool, SpoolCounts, Spooling};
+pub(crate) use spool::{BATCH, DISK_LIMIT, Ends, Spool, SpoolCounts, Spooling};
 pub(crate) use tags::tags;
 pub(crate) use tally::{Outcome, Tally};
 pub(crate) use totals::Totals;
+#[cfg(test)]
+pub(crate) use used::counts;
 pub(crate) use used::{Seen, Used};

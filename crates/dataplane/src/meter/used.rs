@@ -130,7 +130,8 @@ fn set(counts: &mut [u64; METERS], meter: Meter, count: u64) {
 }
 
 fn is_text(endpoint: Endpoint) -> bool {
-    has_output(endpoint) || matches!(endpoint, Endpoint::Embeddings | Endpoint::Moderations)
+    has_output(endpoint)
+        || matches!(endpoint, Endpoint::Embeddings | Endpoint::EmbeddingsBatch | Endpoint::Moderations)
 }
 
 fn has_output(endpoint: Endpoint) -> bool {

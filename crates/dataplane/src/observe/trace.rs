@@ -2,7 +2,7 @@
 //! prompts, completions, tokens of clients or keys of providers.
 
 use super::Tracer;
-use crate::{attempt::Failure, call::Call, meter::Outcome, route::Step};
+use crate::{attempt::Failure, call::Call, meter::Outcome, route::Step, translate};
 use http::StatusCode;
 use keyway_dialect::usage::Usage;
 use keyway_snapshot::{Client, Endpoint, NanoDollars};
@@ -59,8 +59,8 @@ impl Trace {
             KeyValue::new("gen_ai.request.model", target.model.to_string()),
             KeyValue::new("keyway.key", key.to_owned()),
         ];
-        let surface = target.provider.surface(call.dialect);
-        if let Some(url) = surface.and_then(|surface| surface.url(call.endpoint)) {
+        let surface = translate::surface(target, call.dialect, (call.endpoint, call.stream));
+        if let Some(url) = surface.and_then(|(surface, endpoint)| surface.url(endpoint, call.stream)) {
             attributes.push(KeyValue::new("server.address", url.origin.host.to_string()));
             attributes.push(KeyValue::new("server.port", i64::from(url.origin.port)));
         }

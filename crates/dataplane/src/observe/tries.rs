@@ -4,7 +4,7 @@ use keyway_dialect::fault::Code;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Every way in which an attempt ends; the last stands for what a version to come may add.
-pub(crate) const REASONS: [&str; 25] = [
+pub(crate) const REASONS: [&str; 28] = [
     "answered",
     "client_revoked",
     "connect_timeout",
@@ -13,17 +13,20 @@ pub(crate) const REASONS: [&str; 25] = [
     "dialect",
     "endpoint",
     "first_token_timeout",
+    "token_unavailable",
     "upstream_address_refused",
     "upstream_auth_failed",
     "upstream_bad_content_type",
     "upstream_bad_encoding",
     "upstream_bad_framing",
     "upstream_cut",
+    "upstream_line_too_long",
     "upstream_malformed",
     "upstream_payment_required",
     "upstream_rate_limited",
     "upstream_redirect",
     "upstream_refused",
+    "upstream_reply_too_large",
     "upstream_status",
     "upstream_stream_cut",
     "upstream_stream_error",
@@ -111,11 +114,15 @@ mod tests {
     #[test]
     fn every_reason_that_attempts_give_has_its_counter() {
         let sources = concat!(
+            include_str!("../attempt/crossed.rs"),
+            include_str!("../attempt/crossed.rs"),
             include_str!("../attempt/failure.rs"),
             include_str!("../attempt/first.rs"),
             include_str!("../attempt/mod.rs"),
             include_str!("../attempt/send.rs"),
             include_str!("../attempt/whole.rs"),
+            include_str!("../translate/crossing.rs"),
+            include_str!("../translate/stream.rs"),
         );
         let mut found = 0;
         for word in sources.split('"').skip(1).step_by(2) {

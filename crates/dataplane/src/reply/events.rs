@@ -1,16 +1,15 @@
 //! A stream on its way to the caller: complete events only, all that are ready together in one write. A fault ends it
 //! with the dialect's own error event and without its end marker, so that a cut answer never looks complete.
 
-use super::{Gathered, Source};
+use super::{Flow, Gathered, Source};
 use crate::{
-    meter::{Outcome, Seen, Tally},
+    meter::{Outcome, Tally},
     refusal::Refusal,
     turn::Turn,
     worker::Worker,
 };
 use bytes::Bytes;
-use keyway_dialect::stream::{BadStream, Ending, Relay};
-use keyway_snapshot::{Dialect, Endpoint};
+use keyway_dialect::stream::Ending;
 use std::{
     future::Future,
     pin::Pin,
@@ -28,14 +27,13 @@ const GATHER_LIMIT: usize = 64 * 1024;
 pub(crate) struct Events {
     worker: Rc<Worker>,
     source: Option<Source>,
-    relay: Relay,
+    flow: Flow,
     gathered: Gathered,
     idle: Duration,
     /// Set for the last sign of life, and moved on only when it rings.
     alarm: Pin<Box<Sleep>>,
     alive: Instant,
     tally: Tally,
-    place: (Dialect, Endpoint),
     turn: Turn,
 }
 
@@ -44,23 +42,21 @@ pub(crate) struct Events {
 impl Events {
     pub(crate) fn new(
         worker: Rc<Worker>,
-        (source, relay, gathered): (Source, Relay, Gathered),
+        (source, flow, gathered): (Source, Flow, Gathered),
         idle: Duration,
         tally: Tally,
-        place: (Dialect, Endpoint),
     ) -> Self {
         let alive = Instant::now();
         let alarm = Box::pin(tokio::time::sleep_until(alive + idle));
         Self {
             worker,
             source: Some(source),
-            relay,
+            flow,
             gathered,
             idle,
             alarm,
             alive,
             tally,
-            place,
             turn: Turn::default(),
         }
     }
@@ -81,14 +77,12 @@ impl Events {
             }
             match source.poll_piece(cx) {
                 Poll::Ready(Some(Ok(piece))) => {
-                    let gathered = &mut self.gathered;
-                    match self.relay.push(piece, &mut |bytes| gathered.add(bytes)) {
-                        Ok(()) => {}
-                        Err(BadStream::LineTooLong) => self.cut("upstream_line_too_long"),
-                        Err(BadStream::Malformed) => self.cut("upstream_malformed"),
+                    let lease = self.tally.lease.as_ref();
+                    if let Err(reason) = self.flow.push(piece, lease, &mut self.gathered) {
+                        self.cut(reason);
                     }
                 }
-                Poll::Ready(Some(Err(_))) if !self.relay.is_complete() => self.cut("upstream_stream_cut"),
+                Poll::Ready(Some(Err(_))) if !self.flow.is_complete() => self.cut("upstream_stream_cut"),
                 Poll::Ready(_) => self.end(),
                 Poll::Pending if self.gathered.is_empty() => return self.wait(cx),
                 Poll::Pending if self.turn.goes_to_others(&self.worker) => {
@@ -120,8 +114,7 @@ impl Events {
     }
 
     fn end(&mut self) {
-        let gathered = &mut self.gathered;
-        match self.relay.finish(&mut |bytes| gathered.add(bytes)) {
+        match self.flow.finish(self.tally.lease.as_ref(), &mut self.gathered) {
             Ending::Complete => self.close(Outcome::Served),
             Ending::Failed => self.close(Outcome::Broken("upstream_stream_error")),
             Ending::Cut => self.cut("upstream_stream_cut"),
@@ -129,8 +122,12 @@ impl Events {
     }
 
     fn cut(&mut self, reason: &'static str) {
+        // Nothing of a whole answer is missing, whatever becomes of its connection.
+        if self.flow.is_complete() {
+            return self.end();
+        }
         let fault = self.tally.fault(Refusal::in_band(reason));
-        self.gathered.add(keyway_dialect::fault::encode_event(&fault, self.place.0, self.place.1));
+        self.gathered.add(self.flow.broken_off(fault));
         self.close(Outcome::Broken(reason));
     }
 
@@ -150,7 +147,7 @@ impl Events {
     }
 
     fn saw(&mut self) {
-        self.tally.saw(Seen::so_far(&self.relay));
+        self.tally.saw(self.flow.seen());
     }
 }
 

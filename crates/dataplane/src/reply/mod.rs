@@ -2,18 +2,20 @@
 
 mod body;
 mod events;
+mod flow;
 mod gathered;
 mod source;
 
 pub(crate) use body::{Passing, ReplyBody};
 pub(crate) use events::Events;
+pub(crate) use flow::{Flow, Opening};
 pub(crate) use gathered::Gathered;
 pub(crate) use source::Source;
 
 use crate::{meter::Seen, sandbox::Said};
 use bytes::Bytes;
 use http::response::Parts;
-use keyway_dialect::{reply::UsageScan, stream::Relay};
+use keyway_dialect::reply::UsageScan;
 use std::time::Duration;
 
 /// A provider's answer that may go out.
@@ -34,7 +36,7 @@ pub(crate) enum Answer {
 pub(crate) struct Begun {
     pub(crate) head: Parts,
     pub(crate) source: Source,
-    pub(crate) relay: Relay,
+    pub(crate) flow: Flow,
     pub(crate) gathered: Gathered,
     pub(crate) idle: Duration,
 }

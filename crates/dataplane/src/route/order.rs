@@ -11,19 +11,27 @@ pub(crate) struct Step {
     pub(crate) target: Arc<Target>,
     /// The alias's own.
     pub(crate) timeouts: Timeouts,
+    /// It cannot be told what the caller asks for.
+    pub(crate) barred: bool,
+}
+
+// === impl Step ===
+
+impl Step {
+    pub(crate) fn new(target: Arc<Target>, timeouts: Timeouts) -> Self {
+        Self { target, timeouts, barred: false }
+    }
 }
 
 /// Every target that a request may try, best first, and how many attempts beyond the first are allowed.
 pub(crate) fn steps(snapshot: &Snapshot, resolved: &Resolved, random: &Random) -> (Vec<Step>, Option<u32>) {
     match resolved {
-        Resolved::Target(target) => {
-            (vec![Step { target: Arc::clone(target), timeouts: Timeouts::default() }], None)
-        }
+        Resolved::Target(target) => (vec![Step::new(Arc::clone(target), Timeouts::default())], None),
         Resolved::Alias(alias) => {
             let mut steps = Vec::new();
             for group in snapshot.groups(resolved) {
                 match group {
-                    Resolved::Target(target) => steps.push(Step { target, timeouts: alias.timeouts }),
+                    Resolved::Target(target) => steps.push(Step::new(target, alias.timeouts)),
                     Resolved::Alias(alias) => in_order(&alias, random, &mut steps),
                 }
             }
@@ -45,7 +53,7 @@ fn in_order(alias: &Alias, random: &Random, steps: &mut Vec<Step>) {
         };
         let weights = left.iter().take(class).map(|(_, weight, _)| *weight);
         let (target, ..) = left.remove(pick(weights, random.next()));
-        steps.push(Step { target: Arc::clone(target), timeouts: alias.timeouts });
+        steps.push(Step::new(Arc::clone(target), alias.timeouts));
     }
 }
 

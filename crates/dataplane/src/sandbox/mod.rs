@@ -40,6 +40,15 @@ struct Echo<'a> {
     wants_usage: bool,
 }
 
+/// Whether the sandbox has this endpoint.
+pub(crate) fn serves(dialect: Dialect, endpoint: Endpoint) -> bool {
+    matches!(
+        (dialect, endpoint),
+        (Dialect::OpenaiChat, Endpoint::ChatCompletions)
+            | (Dialect::AnthropicMessages, Endpoint::Messages | Endpoint::CountTokens)
+    )
+}
+
 /// Answers a call; `None` where the sandbox has no such endpoint.
 pub(crate) fn answer(
     (dialect, endpoint): (Dialect, Endpoint),

@@ -1,5 +1,5 @@
 //! A provider's reply headers as the caller gets them: all but cookies, what belongs to one hop, and any value that
-//! holds the credential.
+//! holds the credential. Of a translated reply only what SDKs read.
 
 use crate::lease::Lease;
 use http::{HeaderMap, HeaderName, header};
@@ -21,6 +21,19 @@ pub(crate) fn reply_headers(headers: &mut HeaderMap, lease: &Lease) {
     for name in withheld {
         headers.remove(name);
     }
+}
+
+/// What of the headers goes on with a reply that is translated: they told of another body.
+pub(crate) fn crossed_reply(from: &HeaderMap, lease: &Lease) -> HeaderMap {
+    let goes_on = |name: &HeaderName, value: &[u8]| is_read_by_sdks(name.as_str()) && !lease.is_in(value);
+    let kept = from.iter().filter(|(name, value)| goes_on(name, value.as_bytes()));
+    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+fn is_read_by_sdks(name: &str) -> bool {
+    matches!(name, "retry-after" | "retry-after-ms" | "request-id" | "x-request-id" | "x-should-retry")
+        || name.starts_with("x-ratelimit-")
+        || name.starts_with("anthropic-ratelimit-")
 }
 
 fn is_of_this_hop(name: &HeaderName) -> bool {

@@ -187,6 +187,7 @@ impl State {
             scheme: wire::AuthScheme::Header as i32,
             name: "authorization".to_owned(),
             prefix: "Bearer ".to_owned(),
+            ..wire::Auth::default()
         };
         let provider = wire::Provider {
             name: "p".to_owned(),

@@ -180,13 +180,15 @@ fn provider(name: &str, base_url: &str, built_in: bool) -> Resource {
         rates: vec![rate(wire::Meter::Input, 1_000_000), rate(wire::Meter::Output, 3_000_000)],
         ..wire::Price::default()
     };
-    let offer = |id: &str| wire::Offer { id: id.to_owned(), price: Some(price.clone()) };
+    let offer =
+        |id: &str| wire::Offer { id: id.to_owned(), price: Some(price.clone()), ..wire::Offer::default() };
     let auth = match built_in {
         true => wire::Auth { scheme: wire::AuthScheme::None as i32, ..wire::Auth::default() },
         false => wire::Auth {
             scheme: wire::AuthScheme::Header as i32,
             name: "authorization".to_owned(),
             prefix: "Bearer ".to_owned(),
+            ..wire::Auth::default()
         },
     };
     let body = wire::Provider {

@@ -17,17 +17,21 @@ pub(super) fn decode(status: u16, body: &[u8]) -> Fault {
     Fault { status, ..Fault::new(code(status, &message), message) }
 }
 
-/// What an exception within a stream means.
-pub(super) fn decode_event(name: &str, error: &str, payload: &[u8]) -> Fault {
-    let status = match name {
+/// The status that an exception within a stream would have had as a plain reply.
+pub(crate) fn exception_status(name: &str) -> u16 {
+    match name {
         "validationException" => 400,
         "throttlingException" => 429,
         "modelTimeoutException" => 408,
         "modelStreamErrorException" => 424,
         "serviceUnavailableException" => 503,
         _ => 500,
-    };
-    let fault = decode(status, payload);
+    }
+}
+
+/// What an exception within a stream means.
+pub(super) fn decode_event(name: &str, error: &str, payload: &[u8]) -> Fault {
+    let fault = decode(exception_status(name), payload);
     if error.is_empty() { fault } else { Fault { message: error.to_owned(), ..fault } }
 }
 
@@ -79,7 +83,8 @@ fn write(json: &mut Json<'_>, fault: &Fault, exception: Option<&str>) {
     json.close_object();
 }
 
-fn exception(status: u16) -> &'static str {
+/// The name of the exception that SDKs raise for a status.
+pub(crate) fn exception(status: u16) -> &'static str {
     match status {
         401 => "UnrecognizedClientException",
         403 => "AccessDeniedException",

@@ -15,12 +15,48 @@ mod tests;
 use crate::canon::{Request, Response};
 use crate::codec::{Asked, Codec, Encoded, Envelope, Reader, Target, Writer};
 use crate::fault::Fault;
-use crate::json::Malformed;
+use crate::json::{Malformed, Value};
 use crate::losses::{Thing, Unsupported, Words};
+use crate::usage::Usage;
 use bytes::Bytes;
 use keyway_proto::snapshot::v1::Dialect;
+use wire::Counts;
 
-pub(crate) use error::{encode as encode_fault, encode_event as encode_fault_event};
+pub(crate) use error::{
+    encode as encode_fault, encode_event as encode_fault_event, exception as fault_name, exception_status,
+};
+
+/// What a `usage` counts; none if it counts nonsense.
+pub(crate) fn usage(object: &[u8]) -> Option<Usage> {
+    response::counts(Value::parse(object).ok()?.fields().ok()?).ok()?.usage()
+}
+
+/// What the headers count of the reply of an invoked model; none if they count nothing or nonsense.
+pub(crate) fn heralded<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<Usage> {
+    let count = |name| header(name).and_then(|count| count.trim().parse::<u64>().ok());
+    let counts = Counts {
+        input: count("x-amzn-bedrock-input-token-count")?,
+        output: count("x-amzn-bedrock-output-token-count").unwrap_or_default(),
+        read: count("x-amzn-bedrock-cache-read-input-token-count").unwrap_or_default(),
+        written: count("x-amzn-bedrock-cache-write-input-token-count").unwrap_or_default(),
+        long: 0,
+    };
+    counts.usage()
+}
+
+/// What the counts say that the service adds to the last chunk of an invoked model.
+pub(crate) fn invoked(metrics: &[u8]) -> Option<Usage> {
+    let mut fields = Value::parse(metrics).ok()?.fields().ok()?;
+    let mut count = |name| Some(fields.count(name).ok()?.unwrap_or_default());
+    let counts = Counts {
+        input: count("inputTokenCount")?,
+        output: count("outputTokenCount")?,
+        read: count("cacheReadInputTokenCount")?,
+        written: count("cacheWriteInputTokenCount")?,
+        long: 0,
+    };
+    counts.usage()
+}
 
 /// The codec.
 #[derive(Debug)]

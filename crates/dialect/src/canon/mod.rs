@@ -29,11 +29,12 @@ mod tests;
 
 pub use event::{Delta, Event, Head};
 pub use fold::{Fold, unfold};
+pub use keyway_snapshot::Effort;
 pub use part::{Block, CacheMark, Citation, Document, Media, Part, Reasoning, Sound, Source};
 pub use raw::{Extra, Raw};
-pub use request::{Effort, Format, Logprobs, Request, Role, Sampling, Thinking, ThinkingMode, Turn};
+pub use request::{Format, Logprobs, Request, Role, Sampling, Thinking, ThinkingMode, Turn};
 pub use response::{Choice, Response, Stop, StopReason};
-pub use seal::{Seal, SealKind};
+pub use seal::{Seal, SealKind, holds_foreign_seals};
 pub(crate) use sequence::Sequence;
 pub use sequence::{BLOCKS_LIMIT, CHOICES_LIMIT, HELD_LIMIT};
-pub use tool::{Call, CallKind, Tool, ToolBody, ToolChoice, ToolResult, safe_id};
+pub use tool::{Call, CallKind, Tool, ToolBody, ToolChoice, ToolResult, safe_id, short_id};

@@ -2,6 +2,7 @@
 
 use super::{Block, CacheMark, Extra, Raw, Tool, ToolChoice};
 use keyway_proto::snapshot::v1::Dialect;
+use keyway_snapshot::Effort;
 use std::collections::HashMap;
 
 /// A request for an answer.
@@ -156,25 +157,6 @@ pub enum ThinkingMode {
     Budget(u64),
 }
 
-/// How hard the model tries, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Effort {
-    /// No reasoning.
-    None,
-    /// Next to none.
-    Minimal,
-    /// Low.
-    Low,
-    /// Medium.
-    Medium,
-    /// High.
-    High,
-    /// Above high.
-    Xhigh,
-    /// All it can.
-    Max,
-}
-
 // === impl Request ===
 
 impl Request {
@@ -229,33 +211,5 @@ impl Turn {
     #[must_use]
     pub fn new(role: Role, blocks: Vec<Block>) -> Self {
         Self { role, blocks, name: None, at: None, extra: Vec::new() }
-    }
-}
-
-// === impl Effort ===
-
-impl Effort {
-    /// Every effort, in order.
-    pub const ALL: [Self; 7] =
-        [Self::None, Self::Minimal, Self::Low, Self::Medium, Self::High, Self::Xhigh, Self::Max];
-
-    /// As most dialects write it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Minimal => "minimal",
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Xhigh => "xhigh",
-            Self::Max => "max",
-        }
-    }
-
-    /// The effort of that word, in any case.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|effort| word.eq_ignore_ascii_case(effort.as_str()))
     }
 }

@@ -1,7 +1,11 @@
-use super::{CallKind, Delta, Event, Fold, Head, Seal, SealKind, Sequence, Stop, StopReason, unfold};
+use super::{
+    CallKind, Delta, Event, Fold, Head, Seal, SealKind, Sequence, Stop, StopReason, holds_foreign_seals,
+    unfold,
+};
 use crate::codec::Broken;
 use crate::grammar::Grammar;
 use crate::usage::Usage;
+use base64::{Engine, prelude::BASE64_STANDARD};
 use keyway_proto::snapshot::v1::{Dialect, Meter};
 
 fn call(name: &str) -> Head {
@@ -120,4 +124,34 @@ fn a_seal_goes_through_another_dialect_and_only_back_to_its_maker() {
     let own = Seal::unwrap(Dialect::AnthropicMessages, SealKind::Signature, "kw1:nonsense");
     assert_eq!((own.dialect, own.value.as_str()), (Dialect::AnthropicMessages, "kw1:nonsense"));
     assert!(own.is_of(Dialect::AnthropicMessages, "anthropic"));
+}
+
+#[test]
+fn a_body_with_a_seal_of_another_dialect_is_told_by_its_bytes() {
+    let dialects = [
+        Dialect::OpenaiChat,
+        Dialect::OpenaiResponses,
+        Dialect::AnthropicMessages,
+        Dialect::Gemini,
+        Dialect::BedrockConverse,
+        Dialect::CohereChat,
+    ];
+    for (caller, maker) in dialects.iter().flat_map(|caller| dialects.map(|maker| (*caller, maker))) {
+        for (provider, value) in
+            [(None, ""), (Some("p".to_owned()), "sig"), (Some("provider".to_owned()), "a.b==")]
+        {
+            let seal = Seal { dialect: maker, provider, kind: SealKind::Signature, value: value.to_owned() };
+            let written = match caller {
+                Dialect::Gemini => BASE64_STANDARD.encode(seal.wrap(caller)),
+                _ => seal.wrap(caller),
+            };
+            let body = format!(r#"{{"signature":"{written}"}}"#);
+            assert_eq!(
+                holds_foreign_seals(caller, body.as_bytes()),
+                caller != maker,
+                "{caller:?} {maker:?} {body}"
+            );
+        }
+    }
+    assert!(!holds_foreign_seals(Dialect::OpenaiChat, b"{\"content\":\"what is kw1: for?\"}"));
 }

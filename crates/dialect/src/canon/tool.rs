@@ -6,6 +6,8 @@ use std::borrow::Cow;
 
 /// Characters that an id of a call may have in every dialect.
 const ID_LIMIT: usize = 64;
+/// Characters of the ids of calls that some targets want.
+const SHORT_ID: usize = 9;
 
 /// A tool that the model may call.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,9 +111,28 @@ pub fn safe_id(id: &str) -> Cow<'_, str> {
     if (1..=ID_LIMIT).contains(&id.len()) && id.bytes().all(safe) {
         return Cow::Borrowed(id);
     }
-    // FNV-1a, 128 bits: no secret hangs on it, and its values never change.
+    Cow::Owned(format!("call_{:032x}", mixed(id)))
+}
+
+/// The same for targets whose ids are nine letters and digits.
+#[must_use]
+pub fn short_id(id: &str) -> Cow<'_, str> {
+    const LETTERS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    if id.len() == SHORT_ID && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Cow::Borrowed(id);
+    }
+    let mut rest = mixed(id);
+    let letters = (0..SHORT_ID).map(|_| {
+        let letter = LETTERS.iter().cycle().nth((rest % 36) as usize).copied().unwrap_or(b'0');
+        rest /= 36;
+        char::from(letter)
+    });
+    Cow::Owned(letters.collect())
+}
+
+/// FNV-1a, 128 bits: no secret hangs on it, and its values never change.
+fn mixed(id: &str) -> u128 {
     let mix =
         |hash: u128, byte| (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013B);
-    let hash = id.bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, mix);
-    Cow::Owned(format!("call_{hash:032x}"))
+    id.bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, mix)
 }

@@ -13,9 +13,18 @@ pub(super) fn decode(status: u16, body: &[u8]) -> Fault {
     Fault { status, ..Fault::new(code(status, &message), message) }
 }
 
+/// The status that a reason for the end stands for; none if the answer is one.
+pub(crate) fn failed_status(reason: &str) -> Option<u16> {
+    match reason {
+        "TIMEOUT" => Some(504),
+        "ERROR" => Some(500),
+        _ => None,
+    }
+}
+
 /// What a stream that ended with an error means.
 pub(super) fn decode_event(reason: &str, message: Option<String>) -> Fault {
-    let status = if reason == "TIMEOUT" { 504 } else { 500 };
+    let status = failed_status(reason).unwrap_or(500);
     let message = message.unwrap_or_else(|| "the provider gave no reason".to_owned());
     Fault { status, ..Fault::new(code(status, &message), message) }
 }

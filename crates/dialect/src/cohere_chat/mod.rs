@@ -13,12 +13,18 @@ mod tests;
 use crate::canon::{Request, Response};
 use crate::codec::{Asked, Codec, Encoded, Envelope, Reader, Target, Writer};
 use crate::fault::Fault;
-use crate::json::Malformed;
+use crate::json::{Malformed, Value};
 use crate::losses::{Thing, Unsupported, Words};
+use crate::usage::Usage;
 use bytes::Bytes;
 use keyway_proto::snapshot::v1::Dialect;
 
-pub(crate) use error::{encode as encode_fault, encode_event as encode_fault_event};
+pub(crate) use error::{encode as encode_fault, encode_event as encode_fault_event, failed_status};
+
+/// What the usage of a chat, or the `meta` of other replies, says that is billed; none if it says nothing or nonsense.
+pub(crate) fn usage(object: &[u8]) -> Option<Usage> {
+    wire::usage(Value::parse(object).ok()?)
+}
 
 /// The codec.
 #[derive(Debug)]

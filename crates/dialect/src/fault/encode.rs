@@ -120,6 +120,20 @@ pub fn encode(fault: &Fault, dialect: Dialect) -> Bytes {
     }
 }
 
+/// The header, name and value, that an error reply carries beside its body, where SDKs look for the exception's name.
+#[must_use]
+pub fn header(fault: &Fault, dialect: Dialect) -> Option<(&'static str, &'static str)> {
+    match dialect {
+        Dialect::BedrockConverse => Some(("x-amzn-errortype", bedrock_converse::fault_name(fault.status))),
+        Dialect::Unspecified
+        | Dialect::OpenaiChat
+        | Dialect::OpenaiResponses
+        | Dialect::AnthropicMessages
+        | Dialect::Gemini
+        | Dialect::CohereChat => None,
+    }
+}
+
 /// The event that ends a stream that has begun, in the form of the endpoint, without an end marker.
 #[must_use]
 pub fn encode_event(fault: &Fault, dialect: Dialect, endpoint: Endpoint) -> Bytes {

@@ -6,7 +6,7 @@ mod encode;
 #[cfg(test)]
 mod tests;
 
-pub use encode::{encode, encode_event};
+pub use encode::{encode, encode_event, header};
 
 /// Attempts that a fault lists.
 pub const ATTEMPTS_LIMIT: usize = 16;

@@ -17,12 +17,18 @@ mod tests;
 use crate::canon::{Request, Response};
 use crate::codec::{Asked, Codec, Encoded, Envelope, Reader, Target, Writer};
 use crate::fault::Fault;
-use crate::json::Malformed;
+use crate::json::{Malformed, Value};
 use crate::losses::{Thing, Unsupported, Words};
+use crate::usage::Usage;
 use bytes::Bytes;
 use keyway_proto::snapshot::v1::Dialect;
 
 pub(crate) use wire::fields as camel_fields;
+
+/// What a `usageMetadata` counts; none if it counts nothing or nonsense.
+pub(crate) fn usage(object: &[u8]) -> Option<Usage> {
+    usage::read(Value::parse(object).ok()?)
+}
 
 /// The codec.
 #[derive(Debug)]

@@ -3,7 +3,6 @@
 use crate::canon::{Reasoning, Seal, SealKind, Stop, StopReason};
 use crate::json::{Fields, Json, Malformed, Value};
 use crate::losses::Thing;
-use crate::quirk::ReasoningField;
 use keyway_proto::snapshot::v1::Dialect;
 
 pub(super) const DIALECT: Dialect = Dialect::OpenaiChat;
@@ -172,13 +171,4 @@ pub(super) fn said(value: Value<'_>) -> Result<Vec<(bool, String)>, Malformed> {
         Ok((false, part.text("text")?.unwrap_or_default()))
     })?;
     Ok(pieces.into_iter().filter(|(_, text)| !text.is_empty()).collect())
-}
-
-/// The name of a field for thoughts.
-pub(super) const fn reasoning_field(field: ReasoningField) -> &'static str {
-    match field {
-        ReasoningField::ReasoningContent => "reasoning_content",
-        ReasoningField::Reasoning => "reasoning",
-        ReasoningField::Details => "reasoning_details",
-    }
 }

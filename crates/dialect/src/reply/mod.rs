@@ -8,7 +8,7 @@ mod told;
 #[cfg(test)]
 mod tests;
 
-use crate::scan::next_mark;
+use crate::scan::{member, next_mark};
 use crate::usage::{OBJECT_LIMIT, Tokens, Usage, is_image};
 use keyway_proto::snapshot::v1::{Dialect, Endpoint, Meter, ServiceTier};
 use memchr::memchr2;
@@ -65,6 +65,8 @@ enum Reading {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kept {
     Usage,
+    /// The member `type` of it.
+    Tier,
     Tools,
 }
 
@@ -98,6 +100,16 @@ impl UsageScan {
     #[must_use]
     pub fn speaking(mut self, characters: u64) -> Self {
         self.spoken = characters;
+        self
+    }
+
+    /// What headers say that was used: those with which Bedrock tells it of a model that is invoked in its own words.
+    #[must_use]
+    pub fn heralded<'a>(mut self, header: impl Fn(&str) -> Option<&'a str>) -> Self {
+        self.tokens.take(crate::bedrock_converse::heralded(&header));
+        if let Some(tier) = header("x-amzn-bedrock-service-tier") {
+            self.tokens.name_tier(Some(tier.as_bytes()));
+        }
         self
     }
 
@@ -197,11 +209,14 @@ impl UsageScan {
     fn open(&mut self, bracket: u8) {
         let key = self.word.get().filter(|_| self.before == b':').unwrap_or_default();
         match (key, self.depth, bracket) {
-            (b"usage", 1, b'{') => self.kept = Some((Kept::Usage, vec![b'{'])),
+            (key, 1, b'{') if key == usage_key(self.dialect, self.endpoint) => {
+                self.kept = Some((Kept::Usage, vec![b'{']));
+            }
+            (b"serviceTier", 1, b'{') => self.kept = Some((Kept::Tier, vec![b'{'])),
             (b"tool_usage", 1, b'{') => self.kept = Some((Kept::Tools, vec![b'{'])),
             (b"data", 1, b'[') => self.in_images = is_image(self.endpoint),
             (_, 2, b'{') if self.in_images => self.images += 1,
-            (b"input", _, b'{') if self.dialect == Dialect::AnthropicMessages && self.arguments.is_none() => {
+            (key, _, b'{') if self.arguments.is_none() && key == arguments_key(self.dialect) => {
                 self.arguments = Some(self.depth);
                 self.text_bytes += 1;
             }
@@ -271,7 +286,10 @@ impl UsageScan {
         kept.extend_from_slice(part.get(..free.min(part.len())).unwrap_or_default());
         if self.depth == 1 {
             match what {
-                Kept::Usage => self.tokens.read(kept),
+                Kept::Usage => {
+                    self.tokens.read_in(self.dialect, kept);
+                }
+                Kept::Tier => self.tokens.read_tier(member(kept, "type")),
                 Kept::Tools => self.tokens.read_tools(Some(kept)),
             }
             self.kept = None;
@@ -279,10 +297,40 @@ impl UsageScan {
     }
 }
 
+/// What no key is: an item of a list has the empty one.
+const NO_KEY: &[u8] = b"\0";
+
+/// The outermost member that tells what was used.
+fn usage_key(dialect: Dialect, endpoint: Endpoint) -> &'static [u8] {
+    match (dialect, endpoint) {
+        (Dialect::Gemini, _) => b"usageMetadata",
+        (Dialect::CohereChat, Endpoint::Embeddings | Endpoint::Rerank) => b"meta",
+        // In the words of the model, which headers say again.
+        (_, Endpoint::Invoke) => NO_KEY,
+        _ => b"usage",
+    }
+}
+
+/// The member that holds a tool's arguments as an object.
+fn arguments_key(dialect: Dialect) -> &'static [u8] {
+    match dialect {
+        Dialect::AnthropicMessages | Dialect::BedrockConverse => b"input",
+        Dialect::Gemini => b"args",
+        Dialect::Unspecified | Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::CohereChat => NO_KEY,
+    }
+}
+
 /// Keys whose strings are what the model said.
 fn is_answer(key: &[u8]) -> bool {
     matches!(
         key,
-        b"content" | b"text" | b"refusal" | b"reasoning_content" | b"reasoning" | b"thinking" | b"arguments"
+        b"content"
+            | b"text"
+            | b"refusal"
+            | b"reasoning_content"
+            | b"reasoning"
+            | b"thinking"
+            | b"arguments"
+            | b"tool_plan"
     )
 }

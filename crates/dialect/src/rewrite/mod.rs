@@ -50,6 +50,31 @@ pub fn named(body: Bytes, named: &Named, model: &str) -> Segments {
     }
 }
 
+/// The body for an address that names the model: `anthropic_version` stands in it where the model stood. `scan` must be
+/// the scan of exactly this body.
+#[must_use]
+pub fn versioned(body: Bytes, scan: &Scan, version: &str) -> Segments {
+    let member = format!("\"anthropic_version\":{}", serde_json::Value::from(version));
+    let at = scan.object_end;
+    let edit = match scan
+        .model
+        .as_ref()
+        .and_then(|model| Some(key_before(&body, model.span().start)?..model.span().end))
+    {
+        Some(span) => Edit { span, with: member.into_bytes().into() },
+        None if scan.empty => Edit { span: at..at, with: member.into_bytes().into() },
+        None => Edit { span: at..at, with: format!(",{member}").into_bytes().into() },
+    };
+    apply(body, Some(edit), None)
+}
+
+/// Where the key of a value begins, its quote included: whatever escapes a key has, none holds a bare quote.
+fn key_before(body: &[u8], value: usize) -> Option<usize> {
+    let before = body.get(..value)?;
+    let close = before.iter().rposition(|byte| *byte == b'"')?;
+    before.get(..close)?.iter().rposition(|byte| *byte == b'"')
+}
+
 /// The name as the provider wants it there: with the prefix of the one that it takes the place of.
 fn full_name(old: &str, model: &str) -> String {
     let published = ["publishers/", "projects/"].iter().any(|prefix| old.starts_with(prefix));

@@ -53,6 +53,24 @@ fn only_the_model_and_the_usage_option_change() {
 }
 
 #[test]
+fn where_the_address_names_the_model_the_body_has_a_version() {
+    for (body, expected) in [
+        (r#"{"model":"m","max_tokens":9}"#, r#"{"anthropic_version":"v-1","max_tokens":9}"#),
+        (
+            r#"{ "a" : "\"model\": 1", "model" : "m" }"#,
+            r#"{ "a" : "\"model\": 1", "anthropic_version":"v-1" }"#,
+        ),
+        (r#"{"mod\u0065l":"m","x":[1]}"#, r#"{"anthropic_version":"v-1","x":[1]}"#),
+        (r#"{"max_tokens":9}"#, r#"{"max_tokens":9,"anthropic_version":"v-1"}"#),
+        ("{}", r#"{"anthropic_version":"v-1"}"#),
+    ] {
+        let scan = crate::scan::request(body.as_bytes()).unwrap();
+        let segments = super::versioned(Bytes::copy_from_slice(body.as_bytes()), &scan, "v-1");
+        assert_eq!(text(&segments), expected);
+    }
+}
+
+#[test]
 fn gemini_names_its_model_again_in_the_body() {
     let cases = [
         (r#"{"contents":[]}"#, r#"{"contents":[]}"#),

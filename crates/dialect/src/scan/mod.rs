@@ -20,7 +20,7 @@ pub use malformed::{Malformed, Reason};
 pub use named::{MODELS_LIMIT, Named, named, plain_name};
 pub use text::Text;
 pub use walk::DEPTH_LIMIT;
-pub(crate) use walk::{Member, Members, member, next_mark, skip_blank, skip_string};
+pub(crate) use walk::{Items, Member, Members, member, next_mark, skip_blank, skip_string};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// Length of the longest key that is also looked for in other cases.

@@ -1,7 +1,9 @@
-//! Passes one server-sent event stream on, byte for byte, in whole events only, and looks on: how it began, what it
-//! used, whether it ended as its row says. Where chunks are cut makes no difference to bytes or verdicts.
+//! Passes one stream on, byte for byte, in whole events only, and looks on: how it began, what it used, whether it ended
+//! as its row says. Where chunks are cut makes no difference to bytes or verdicts.
 
+mod framing;
 mod lines;
+mod list;
 mod refused;
 mod text;
 mod watch;
@@ -9,13 +11,16 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+use crate::fault::{self, Fault};
+use crate::frame::aws;
 use crate::usage::Usage;
 use bytes::{Buf, Bytes, BytesMut};
+use framing::{Cutter, bad};
 use keyway_proto::snapshot::v1::{Dialect, Endpoint, ServiceTier, StreamEnd};
 pub(crate) use lines::Lines;
-use memchr::memchr2;
 use watch::{Pass, Watch};
 
+pub use framing::Framing;
 pub use lines::{EVENT_LIMIT, JUNK_LIMIT};
 pub use refused::Refused;
 
@@ -23,7 +28,7 @@ pub use refused::Refused;
 #[derive(Debug)]
 pub struct Relay {
     watch: Watch,
-    lines: Lines,
+    cutter: Cutter,
     /// The event that has begun and not ended.
     held: BytesMut,
     after: After,
@@ -37,8 +42,9 @@ pub enum BadStream {
     /// `upstream_line_too_long`.
     #[error("an event of the stream is longer than {EVENT_LIMIT} bytes")]
     LineTooLong,
-    /// `upstream_malformed`.
-    #[error("more than {JUNK_LIMIT} lines of the stream are neither field nor comment")]
+    /// `upstream_malformed`: more than `JUNK_LIMIT` lines that are neither field nor comment, a frame whose checksum is
+    /// wrong, or something else than a list of objects.
+    #[error("the stream's framing cannot be understood")]
     Malformed,
 }
 
@@ -76,13 +82,24 @@ enum After {
 // === impl Relay ===
 
 impl Relay {
-    /// Begins a stream. `end` is the row's rule. With `withhold_usage_chunk` the extra chunk that only carries usage is
+    /// Begins a stream of server-sent events. `end` is the row's rule. With `withhold_usage_chunk` the extra chunk that only carries usage is
     /// counted and not passed on, because the caller did not ask for it.
     #[must_use]
     pub fn new(dialect: Dialect, endpoint: Endpoint, end: StreamEnd, withhold_usage_chunk: bool) -> Self {
+        Self::framed(Framing::Events, (dialect, endpoint), end, withhold_usage_chunk)
+    }
+
+    /// Begins a stream in this framing.
+    #[must_use]
+    pub fn framed(
+        framing: Framing,
+        (dialect, endpoint): (Dialect, Endpoint),
+        end: StreamEnd,
+        withhold_usage_chunk: bool,
+    ) -> Self {
         Self {
             watch: Watch::new(dialect, endpoint, end, withhold_usage_chunk),
-            lines: Lines::default(),
+            cutter: Cutter::new(framing),
             held: BytesMut::new(),
             after: After::Nothing,
             bad: None,
@@ -125,12 +142,20 @@ impl Relay {
             return self.watch.ending();
         }
         let tail = self.held.split().freeze();
+        let Cutter::Events(lines) = &mut self.cutter else {
+            // Blanks behind the only item of what should be a list.
+            if !tail.trim_ascii().is_empty() {
+                return Ending::Cut;
+            }
+            out(tail);
+            return self.watch.ending();
+        };
         // The event as if its blank line had come; it cannot be too long by two bytes and still matter.
         let whole = [tail.as_ref(), b"\n\n"].concat();
-        let Ok(Some(length)) = self.lines.advance(&whole) else {
+        let Ok(Some(length)) = lines.advance(&whole) else {
             return Ending::Cut;
         };
-        let draft = self.lines.take();
+        let draft = lines.take();
         let event = whole.get(..length).unwrap_or_default();
         let Some(data) = draft.data(event, &mut self.scratch) else {
             return self.watch.ending();
@@ -141,6 +166,15 @@ impl Relay {
             None => return Ending::Cut,
         }
         self.watch.ending()
+    }
+
+    /// The event that ends the stream early, in its framing and without an end marker.
+    #[must_use]
+    pub fn fault(&self, fault: &Fault) -> Bytes {
+        let (dialect, endpoint) = self.watch.place();
+        let Cutter::List(list) = &self.cutter else { return fault::encode_event(fault, dialect, endpoint) };
+        let before: &[u8] = if list.has_begun() { b",\n" } else { b"[" };
+        [before, &fault::encode(fault, dialect)].concat().into()
     }
 
     /// What the stream has used so far, as the target says; none if it said nothing, or nothing that can be.
@@ -170,15 +204,15 @@ impl Relay {
     /// Completes the event that earlier chunks began, line by line, so that no byte behind it is copied.
     fn finish_held(&mut self, chunk: &mut Bytes, out: &mut impl FnMut(Bytes)) -> Result<(), BadStream> {
         while !self.held.is_empty() && !chunk.is_empty() {
-            let line = memchr2(b'\n', b'\r', chunk).map_or(chunk.len(), |end| end + 1);
-            self.held.extend_from_slice(chunk.get(..line).unwrap_or_default());
-            chunk.advance(line);
-            if self.lines.advance(&self.held)?.is_none() {
+            let step = self.cutter.step(&self.held, chunk);
+            self.held.extend_from_slice(chunk.get(..step).unwrap_or_default());
+            chunk.advance(step);
+            if self.cutter.advance(&self.held)?.is_none() {
                 continue;
             }
             let event = self.held.split().freeze();
-            let pass = self.see(&event);
-            if event.ends_with(b"\r") {
+            let pass = self.see(&event)?;
+            if self.ends_with_return(&event) {
                 self.after = After::Return(pass);
             }
             if pass == Pass::On {
@@ -206,17 +240,20 @@ impl Relay {
                 break;
             }
             let rest = chunk.get(at..).unwrap_or_default();
-            let length = match self.lines.advance(rest) {
-                Ok(Some(length)) => length,
+            let seen = self.cutter.advance(rest).and_then(|length| {
+                let event = length.and_then(|length| rest.get(..length));
+                event.map(|event| self.see(event).map(|pass| (event, pass))).transpose()
+            });
+            let (event, pass) = match seen {
+                Ok(Some(seen)) => seen,
                 Ok(None) => break,
                 Err(bad) => {
                     send(&chunk, run, at, out);
                     return Err(bad);
                 }
             };
-            let event = rest.get(..length).unwrap_or_default();
-            let pass = self.see(event);
-            if at + length == chunk.len() && event.ends_with(b"\r") {
+            let length = event.len();
+            if at + length == chunk.len() && self.ends_with_return(event) {
                 self.after = After::Return(pass);
             }
             if pass == Pass::Withheld {
@@ -230,12 +267,26 @@ impl Relay {
         Ok(())
     }
 
-    fn see(&mut self, event: &[u8]) -> Pass {
-        let draft = self.lines.take();
-        match draft.data(event, &mut self.scratch) {
-            Some(data) => self.watch.see(draft.name(event), data),
-            None => Pass::On,
-        }
+    fn see(&mut self, event: &[u8]) -> Result<Pass, BadStream> {
+        Ok(match &mut self.cutter {
+            Cutter::Events(lines) => {
+                let draft = lines.take();
+                match draft.data(event, &mut self.scratch) {
+                    Some(data) => self.watch.see(draft.name(event), data),
+                    None => Pass::On,
+                }
+            }
+            Cutter::Frames => self.watch.see_frame(&aws::read(event).map_err(bad)?),
+            Cutter::List(list) => match list.take() {
+                Some(item) => self.watch.see(b"", event.get(item).unwrap_or_default()),
+                None => self.watch.see_close(),
+            },
+        })
+    }
+
+    /// Of lines only: in a frame it is a byte like any other.
+    fn ends_with_return(&self, event: &[u8]) -> bool {
+        event.ends_with(b"\r") && matches!(self.cutter, Cutter::Events(_))
     }
 }
 

@@ -22,12 +22,17 @@ impl Refused {
         let value: Value = serde_json::from_slice(data).unwrap_or_default();
         let response = value.get("response").unwrap_or(&value);
         let error = response.get("error").filter(|error| error.is_object()).unwrap_or(response);
-        let words = [word(error, "code"), word(error, "type")];
+        let words = [word(error, "code"), word(error, "type"), word(error, "status")];
         let status = ["code", "status", "status_code"].iter().find_map(|key| number(error, key));
         let status =
             status.or_else(|| words.iter().flatten().find_map(|word| status_of(word))).unwrap_or(502);
         let code = words.into_iter().flatten().find(|word| word != "error");
         Self { status, code }
+    }
+
+    /// An error that its dialect tells by a name alone.
+    pub(crate) fn named(status: u16, name: &str) -> Self {
+        Self { status, code: plain(name).map(str::to_owned) }
     }
 }
 
@@ -39,9 +44,13 @@ fn number(error: &Value, key: &str) -> Option<u16> {
 }
 
 fn word(error: &Value, key: &str) -> Option<String> {
-    let text = error.get(key)?.as_str()?;
+    plain(error.get(key)?.as_str()?).map(str::to_owned)
+}
+
+/// A text that has the form of a code.
+fn plain(text: &str) -> Option<&str> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    (!text.is_empty() && text.len() <= CODE_LIMIT && text.bytes().all(plain)).then(|| text.to_owned())
+    (!text.is_empty() && text.len() <= CODE_LIMIT && text.bytes().all(plain)).then_some(text)
 }
 
 fn status_of(word: &str) -> Option<u16> {

@@ -73,8 +73,13 @@ fn strings(key: &Finder<'_>, data: &[u8]) -> u64 {
     values.map(|at| of_string(data.get(at..).unwrap_or_default())).sum()
 }
 
+/// Of an object, as it is written: arguments that are no text.
+pub(super) fn of_object(value: &[u8]) -> u64 {
+    if value.starts_with(b"{") { value.len() as u64 } else { 0 }
+}
+
 /// Of the string that these bytes begin with, if they do.
-fn of_string(value: &[u8]) -> u64 {
+pub(super) fn of_string(value: &[u8]) -> u64 {
     if !value.starts_with(b"\"") {
         return 0;
     }

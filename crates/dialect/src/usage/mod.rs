@@ -127,7 +127,8 @@ impl Usage {
     }
 
     /// Whether so many bytes of text can come of it: where models write, no prompt is empty, and text takes output.
-    pub(crate) fn accounts_for(&self, text_bytes: u64, endpoint: Endpoint) -> bool {
+    #[must_use]
+    pub fn accounts_for(&self, text_bytes: u64, endpoint: Endpoint) -> bool {
         let writes = matches!(
             endpoint,
             Endpoint::ChatCompletions | Endpoint::Completions | Endpoint::Responses | Endpoint::Messages

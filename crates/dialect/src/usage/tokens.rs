@@ -3,12 +3,16 @@
 use super::tier::by_name;
 use super::wire::{Count, HostedTools, Wire};
 use super::{OBJECT_LIMIT, Usage};
+use crate::{bedrock_converse, cohere_chat, gemini};
 use keyway_proto::snapshot::v1::{Dialect, Endpoint, Meter, ServiceTier};
 
 /// The latest counts of one reply, each as the provider sent it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tokens {
+    /// Of the dialects of OpenAI and Anthropic.
     wire: Wire,
+    /// Of the others, as their codecs read them. Boxed, since most streams have none and are moved with it.
+    own: Option<Box<Usage>>,
     seen: bool,
     absurd: bool,
     /// What stands beside the usage object.
@@ -32,6 +36,34 @@ impl Tokens {
             Err(_) => self.absurd = true,
         }
         self.seen = true;
+    }
+
+    /// Takes in the object in which a dialect tells what was used; true if it tells anything.
+    pub(crate) fn read_in(&mut self, dialect: Dialect, object: &[u8]) -> bool {
+        if !object.starts_with(b"{") {
+            return false;
+        }
+        let own: fn(&[u8]) -> Option<Usage> = match dialect {
+            Dialect::Gemini => gemini::usage,
+            Dialect::BedrockConverse => bedrock_converse::usage,
+            Dialect::CohereChat => cohere_chat::usage,
+            Dialect::Unspecified
+            | Dialect::OpenaiChat
+            | Dialect::OpenaiResponses
+            | Dialect::AnthropicMessages => {
+                self.read(object);
+                return true;
+            }
+        };
+        self.take(Some(object).filter(|object| object.len() <= OBJECT_LIMIT).and_then(own))
+    }
+
+    /// Takes in counts that have been read; true if there are any.
+    pub(crate) fn take(&mut self, usage: Option<Usage>) -> bool {
+        let told = usage.is_some();
+        self.own = usage.map(Box::new).or(self.own.take());
+        self.seen |= told;
+        told
     }
 
     /// Takes in the member `service_tier` that stands beside the usage, quotes and all; a later one replaces it.
@@ -69,6 +101,9 @@ impl Tokens {
     pub(crate) fn usage(&self, dialect: Dialect, endpoint: Endpoint) -> Option<Usage> {
         if !self.seen || self.absurd {
             return None;
+        }
+        if let Some(own) = &self.own {
+            return Some(Usage { tier: self.service_tier(), ..**own });
         }
         let wire = &self.wire;
         let input = wire.prompt_tokens.or(wire.input_tokens);

@@ -9,6 +9,8 @@ mod ground;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
+mod quirks;
+#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod specimens;

@@ -39,6 +39,9 @@ pub struct Settings {
     /// Seconds that secrets are used without word from the control plane; 0 = without limit.
     #[prost(uint64, tag = "6")]
     pub lease_seconds: u64,
+    /// True: a replica whose usage spool has no room for single requests refuses calls.
+    #[prost(bool, tag = "7")]
+    pub refuse_when_spool_full: bool,
 }
 /// Milliseconds; 0 or absent = the default of the data plane.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -81,6 +84,9 @@ pub struct Provider {
     /// Of keys that are charged otherwise than the provider's price says.
     #[prost(message, repeated, tag = "10")]
     pub key_prices: ::prost::alloc::vec::Vec<KeyPrice>,
+    /// What single models do differently: each whose pattern fits is laid over the surface's and the offer's, in order.
+    #[prost(message, repeated, tag = "11")]
+    pub model_quirks: ::prost::alloc::vec::Vec<ModelQuirks>,
 }
 /// What one key is charged, whichever its version.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -110,15 +116,122 @@ pub struct Surface {
     /// True: `stream_options` is unknown there and is never merged in.
     #[prost(bool, tag = "5")]
     pub no_stream_options: bool,
+    /// Instead of the provider's.
+    #[prost(message, optional, tag = "6")]
+    pub auth: ::core::option::Option<Auth>,
+    #[prost(message, optional, tag = "7")]
+    pub quirks: ::core::option::Option<Quirks>,
+    /// Which models it serves, `*` for any run of characters; empty = all of the provider's.
+    #[prost(string, repeated, tag = "8")]
+    pub models: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Where the model stands in the path: `anthropic_version` of the body, in place of `model`. Empty = the body is as usual.
+    #[prost(string, tag = "9")]
+    pub body_version: ::prost::alloc::string::String,
+}
+/// What a provider or one of its models does differently from its dialect. Used only where dialects are crossed. What is
+/// absent is not said: what is wider holds, and at last the dialect's own documents. For each field's meaning see
+/// crates/snapshot/src/quirk.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Quirks {
+    #[prost(uint64, optional, tag = "1")]
+    pub max_output_tokens: ::core::option::Option<u64>,
+    #[prost(bool, optional, tag = "2")]
+    pub old_max_tokens: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "3")]
+    pub no_developer_role: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "4")]
+    pub tool_choice_any: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "5")]
+    pub no_tool_choice: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "6")]
+    pub no_parallel_calls: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "7")]
+    pub no_strict: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "8")]
+    pub no_json_schema: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "9")]
+    pub no_sampling: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "10")]
+    pub no_penalties: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "11")]
+    pub no_stop: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "12")]
+    pub no_logprobs: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "13")]
+    pub no_logit_bias: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "14")]
+    pub no_choices: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "15")]
+    pub random_seed: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "16")]
+    pub no_user: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "17")]
+    pub no_extras: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "18")]
+    pub short_call_ids: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "19")]
+    pub no_thinking: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "20")]
+    pub thinking_switch: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "21")]
+    pub adaptive_thinking: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "22")]
+    pub thinking_budget: ::core::option::Option<bool>,
+    /// Empty = not said.
+    #[prost(enumeration = "Effort", repeated, tag = "23")]
+    pub efforts: ::prost::alloc::vec::Vec<i32>,
+    #[prost(enumeration = "ReasoningField", tag = "24")]
+    pub reasoning_field: i32,
+    #[prost(bool, optional, tag = "25")]
+    pub signed_calls: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "26")]
+    pub late_system: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "27")]
+    pub no_prefill: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "28")]
+    pub no_image_url: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "29")]
+    pub no_result_media: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "30")]
+    pub no_model_fields: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "31")]
+    pub no_cache_points: ::core::option::Option<bool>,
+    #[prost(enumeration = "CacheMarks", tag = "32")]
+    pub cache_marks: i32,
+    #[prost(bool, optional, tag = "33")]
+    pub no_forced_calls: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "34")]
+    pub thinking_always: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "35")]
+    pub needs_thoughts: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "36")]
+    pub no_cache_key: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "37")]
+    pub no_call_ids: ::core::option::Option<bool>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ModelQuirks {
+    /// The provider's own name of a model; `*` stands for any characters.
+    #[prost(string, tag = "1")]
+    pub models: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub quirks: ::core::option::Option<Quirks>,
+    /// Unspecified = every surface.
+    #[prost(enumeration = "Dialect", tag = "3")]
+    pub dialect: i32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EndpointPath {
     #[prost(enumeration = "Endpoint", tag = "1")]
     pub endpoint: i32,
+    /// May hold `{model}`, which is filled in per request.
     #[prost(string, tag = "2")]
     pub path: ::prost::alloc::string::String,
+    /// True: of streamed calls alone. Without one they go where the others go.
+    #[prost(bool, tag = "3")]
+    pub stream: bool,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Auth {
     #[prost(enumeration = "AuthScheme", tag = "1")]
     pub scheme: i32,
@@ -126,6 +239,20 @@ pub struct Auth {
     pub name: ::prost::alloc::string::String,
     #[prost(string, tag = "3")]
     pub prefix: ::prost::alloc::string::String,
+    /// SigV4: what is signed for.
+    #[prost(string, tag = "4")]
+    pub service: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub region: ::prost::alloc::string::String,
+    /// OAuth: where tokens are had if the account does not say. Empty = by a flow that no data plane knows.
+    #[prost(string, tag = "6")]
+    pub token_url: ::prost::alloc::string::String,
+    /// OAuth: what the tokens are for.
+    #[prost(string, tag = "7")]
+    pub scope: ::prost::alloc::string::String,
+    /// How a credential of another form is presented: one API key in place of a pair or an account.
+    #[prost(message, optional, boxed, tag = "8")]
+    pub plain: ::core::option::Option<::prost::alloc::boxed::Box<Auth>>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Header {
@@ -142,6 +269,15 @@ pub struct Offer {
     /// Absent = unknown, which is not the same as free.
     #[prost(message, optional, tag = "2")]
     pub price: ::core::option::Option<Price>,
+    /// What its row tells of it: laid over the surface's.
+    #[prost(message, optional, tag = "3")]
+    pub quirks: ::core::option::Option<Quirks>,
+    /// Tokens of prompt and answer together, as lists of models show it; 0 = not known.
+    #[prost(uint64, tag = "4")]
+    pub context_window: u64,
+    /// The kind of call that the model serves, as lists of models show it; unspecified = not known.
+    #[prost(enumeration = "Endpoint", tag = "5")]
+    pub serves: i32,
 }
 /// What requests to one model cost. Which rates hold: a scheduled price whose day has come stands in for everything else;
 /// then the service tier that the reply names; then the hours of the day; else `rates` and `tiers`.
@@ -270,7 +406,7 @@ pub struct Target {
     pub priority: u32,
 }
 /// Who calls the gateway.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Client {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
@@ -289,6 +425,19 @@ pub struct Client {
     /// Seconds since 1970 after which its tokens are refused; 0 = never.
     #[prost(uint64, tag = "7")]
     pub expires_at: u64,
+    /// For callers that sign with AWS Signature Version 4.
+    #[prost(message, repeated, tag = "8")]
+    pub sigv4: ::prost::alloc::vec::Vec<KeyPair>,
+}
+/// The secret is in clear, since a signature can be checked with nothing less.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct KeyPair {
+    /// Names the pair; no two are the same.
+    #[prost(string, tag = "1")]
+    pub access_key_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub secret_access_key: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -445,6 +594,122 @@ impl Endpoint {
         }
     }
 }
+/// How hard a model tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Effort {
+    Unspecified = 0,
+    None = 1,
+    Minimal = 2,
+    Low = 3,
+    Medium = 4,
+    High = 5,
+    Xhigh = 6,
+    Max = 7,
+}
+impl Effort {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "EFFORT_UNSPECIFIED",
+            Self::None => "EFFORT_NONE",
+            Self::Minimal => "EFFORT_MINIMAL",
+            Self::Low => "EFFORT_LOW",
+            Self::Medium => "EFFORT_MEDIUM",
+            Self::High => "EFFORT_HIGH",
+            Self::Xhigh => "EFFORT_XHIGH",
+            Self::Max => "EFFORT_MAX",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "EFFORT_UNSPECIFIED" => Some(Self::Unspecified),
+            "EFFORT_NONE" => Some(Self::None),
+            "EFFORT_MINIMAL" => Some(Self::Minimal),
+            "EFFORT_LOW" => Some(Self::Low),
+            "EFFORT_MEDIUM" => Some(Self::Medium),
+            "EFFORT_HIGH" => Some(Self::High),
+            "EFFORT_XHIGH" => Some(Self::Xhigh),
+            "EFFORT_MAX" => Some(Self::Max),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ReasoningField {
+    /// Not said.
+    Unspecified = 0,
+    /// Thoughts are not sent back.
+    None = 1,
+    ReasoningContent = 2,
+    Reasoning = 3,
+    ReasoningDetails = 4,
+}
+impl ReasoningField {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "REASONING_FIELD_UNSPECIFIED",
+            Self::None => "REASONING_FIELD_NONE",
+            Self::ReasoningContent => "REASONING_FIELD_REASONING_CONTENT",
+            Self::Reasoning => "REASONING_FIELD_REASONING",
+            Self::ReasoningDetails => "REASONING_FIELD_REASONING_DETAILS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "REASONING_FIELD_UNSPECIFIED" => Some(Self::Unspecified),
+            "REASONING_FIELD_NONE" => Some(Self::None),
+            "REASONING_FIELD_REASONING_CONTENT" => Some(Self::ReasoningContent),
+            "REASONING_FIELD_REASONING" => Some(Self::Reasoning),
+            "REASONING_FIELD_REASONING_DETAILS" => Some(Self::ReasoningDetails),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CacheMarks {
+    /// Not said.
+    Unspecified = 0,
+    /// None are sent.
+    None = 1,
+    Breakpoint = 2,
+    Control = 3,
+}
+impl CacheMarks {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CACHE_MARKS_UNSPECIFIED",
+            Self::None => "CACHE_MARKS_NONE",
+            Self::Breakpoint => "CACHE_MARKS_BREAKPOINT",
+            Self::Control => "CACHE_MARKS_CONTROL",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CACHE_MARKS_UNSPECIFIED" => Some(Self::Unspecified),
+            "CACHE_MARKS_NONE" => Some(Self::None),
+            "CACHE_MARKS_BREAKPOINT" => Some(Self::Breakpoint),
+            "CACHE_MARKS_CONTROL" => Some(Self::Control),
+            _ => None,
+        }
+    }
+}
 /// How a complete stream ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -488,8 +753,9 @@ pub enum AuthScheme {
     Header = 2,
     /// The credential stands in the query as `name=secret`.
     Query = 3,
-    /// Schemes that no data plane signs yet; a target with one is refused by name.
+    /// The credential is `ACCESS_KEY_ID:SECRET_ACCESS_KEY\[:SESSION_TOKEN\]` and signs each request (AWS Signature Version 4).
     Sigv4 = 4,
+    /// The credential is a service account, which a token is fetched with; the token goes out like a `HEADER`.
     Oauth = 5,
 }
 impl AuthScheme {

@@ -290,6 +290,7 @@ fn a_key_may_be_charged_otherwise() {
             origin: origin.into(),
             ..wire::Price::default()
         }),
+        ..wire::Offer::default()
     };
     let key = |key: &str, offers: Vec<wire::Offer>, discount| wire::KeyPrice {
         key: key.to_owned(),

@@ -142,7 +142,7 @@ impl Order {
     pub fn of(seen: &Seen) -> Option<(Kind, Self)> {
         let kind = Kind::of(seen.path())?;
         let body = seen.json();
-        let prompt = body.pointer(kind.prompt())?.as_str()?;
+        let prompt = words(body.pointer(kind.prompt())?)?;
         Some((kind, serde_json::from_str(prompt).ok()?))
     }
 
@@ -151,5 +151,15 @@ impl Order {
     pub fn sent(&self) -> &[String] {
         let count = self.leave_after.or(self.break_after).unwrap_or(self.words.len());
         self.words.get(..count).unwrap_or(&self.words)
+    }
+}
+
+/// The text of a prompt in whichever form its dialect allows: itself, or the first of a list of messages or parts.
+fn words(prompt: &Value) -> Option<&str> {
+    match prompt {
+        Value::String(text) => Some(text),
+        Value::Array(list) => words(list.first()?),
+        Value::Object(one) => words(one.get("content").or_else(|| one.get("text"))?),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
 }

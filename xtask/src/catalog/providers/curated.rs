@@ -1,6 +1,6 @@
 //! What the facts leave to judgement, as tables: whose an environment variable is, and how a key is tried.
 
-use crate::catalog::facts::Provider;
+use crate::catalog::{facts::Provider, text::quoted};
 
 /// Goes in another header than the API key.
 pub(super) const ANTHROPIC_BEARER_ENV: &str = "ANTHROPIC_AUTH_TOKEN";
@@ -59,6 +59,9 @@ const PROBES: &[(&str, &str)] = &[
     ("openrouter", "/key"),
 ];
 
+/// Rows whose chat API is the one that OpenAI documents, not a relative of it.
+const OPENAI: [&str; 2] = ["azure-openai", "openai"];
+
 /// A provider's environment variables by what they are.
 #[derive(Default)]
 pub(super) struct Env {
@@ -89,4 +92,16 @@ impl Env {
 
 pub(super) fn probe(id: &str) -> Option<&'static str> {
     PROBES.iter().find(|(row, _)| *row == id).map(|(_, probe)| *probe)
+}
+
+/// What a relative of OpenAI's chat is told: the words that all of them know, until rules by hand say more. The field of
+/// thoughts is a fact's, where that is no sentence; of two the first.
+pub(super) fn relative(fact: &Provider) -> Vec<(&'static str, String)> {
+    let words = ["old_max_tokens", "no_developer_role", "no_extras", "no_cache_key"]
+        .map(|name| (name, "true".to_owned()));
+    let mut quirks = if OPENAI.contains(&fact.id.as_str()) { Vec::new() } else { words.to_vec() };
+    let field = fact.reasoning_field.as_deref().and_then(|field| field.split([' ', '/']).next());
+    let field = field.filter(|field| field.starts_with("reasoning"));
+    quirks.extend(field.map(|field| ("reasoning_field", quoted(field))));
+    quirks
 }

@@ -36,8 +36,7 @@ pub(crate) fn row(fact: &facts::Provider) -> Option<String> {
     table.map("base_url_vars", &surfaces::vars(fact, &surfaces));
     table.number("default_port", fact.default_port);
     table.list("endpoints", &fact.endpoints);
-    table.optional("reasoning_field", reasoning_field(fact).as_ref());
-    table.list("quirks", &quirks(fact));
+    table.list("notes", &notes(fact));
     table.optional("probe", curated::probe(&fact.id).map(str::to_owned).as_ref());
     table.optional("doc", fact.doc.as_ref());
     if fact.confidence != "high" {
@@ -87,14 +86,8 @@ fn headers(fact: &facts::Provider) -> BTreeMap<String, String> {
     fixed.map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect()
 }
 
-/// A field's name, where the fact is no sentence; of two the first.
-fn reasoning_field(fact: &facts::Provider) -> Option<String> {
-    let first = fact.reasoning_field.as_deref()?.split([' ', '/']).next()?;
-    first.starts_with("reasoning").then(|| first.to_owned())
-}
-
-/// What is said in words, but for what `reasoning_field` says already.
-fn quirks(fact: &facts::Provider) -> Vec<String> {
+/// What is said in words, but for what the surfaces' quirks say already.
+fn notes(fact: &facts::Provider) -> Vec<String> {
     let repeated = "thinking models return/expect reasoning in `";
     let said = fact.quirks.iter().filter(|quirk| !quirk.starts_with(repeated));
     let said = said.map(|quirk| quirk.replace("off_peak_prices in models.json", "by_time of its models"));

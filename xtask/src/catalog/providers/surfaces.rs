@@ -1,5 +1,6 @@
 //! A provider's wire formats that are among our dialects, each with base URL and the paths that are not its own.
 
+use super::curated;
 use crate::catalog::{
     facts::{OtherDialect, Provider},
     text::{Table, inline, quoted},
@@ -90,6 +91,7 @@ pub(super) struct Surface {
     base_url: String,
     paths: BTreeMap<String, String>,
     no_stream_options: bool,
+    quirks: Vec<(&'static str, String)>,
     auth: Option<&'static str>,
 }
 
@@ -112,6 +114,9 @@ pub(super) fn of(fact: &Provider) -> Vec<Surface> {
     // OpenAI-style rows name further wire formats by their endpoints.
     if matches!(fact.dialect.as_str(), "openai-chat" | "openai-responses" | "azure-openai") {
         add_listed(fact, &base, &mut all);
+    }
+    for surface in all.iter_mut().filter(|surface| surface.dialect == "openai-chat") {
+        surface.quirks = curated::relative(fact);
     }
     all
 }
@@ -229,6 +234,7 @@ impl Surface {
             base_url: base.trim_end_matches('/').to_owned(),
             paths: BTreeMap::new(),
             no_stream_options: false,
+            quirks: Vec::new(),
             auth: None,
         };
         let path = path.map(|path| with_model(&path));
@@ -264,6 +270,9 @@ impl Surface {
             table.raw("paths", inline(self.paths.iter().map(|(name, path)| (name.as_str(), quoted(path)))));
         }
         table.flag("no_stream_options", self.no_stream_options);
+        if !self.quirks.is_empty() {
+            table.raw("quirks", inline(self.quirks.clone()));
+        }
         if let Some(auth) = self.auth {
             table.raw("auth", auth);
         }

@@ -42,7 +42,18 @@ pub(super) async fn model(server: &Server, name: &str) -> Result<Value, Failure>
         }
         other => other?,
     };
-    Ok(priced(&row, configured.as_ref()))
+    let mut model = priced(&row, configured.as_ref());
+    // What a configured provider says of its models wins over the catalogue.
+    if configured.is_some()
+        && let Some(fields) = model.as_object_mut()
+    {
+        let path = format!("/providers/{}/quirks?model={}", segment(&provider), segment(&id));
+        match server.get(&path).await {
+            Err(failure) if is_not_found(&failure) => {}
+            quirks => drop(fields.insert("quirks".into(), quirks?)),
+        }
+    }
+    Ok(model)
 }
 
 /// `PROVIDER/MODEL` as it stands; a bare name where exactly one configured provider offers it.

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::client::done;
+use super::provider::quirk_table;
 use crate::args::Output;
 use crate::failure::Failure;
 use crate::print::{self, Table, cell};
@@ -115,8 +116,12 @@ async fn show(server: &Server, output: Output, name: &str) -> Result<(), Failure
         return Ok(());
     }
     let mut rest = answer.clone();
-    let targets = rest.as_object_mut().and_then(|fields| fields.shift_remove("targets"));
+    let mut take = |field| rest.as_object_mut().and_then(|fields| fields.shift_remove(field));
+    let (targets, quirks) = (take("targets"), take("quirks"));
     print::line(&print::fields(&rest).fitted());
+    if let Some(Value::Object(quirks)) = quirks {
+        quirk_table(&quirks);
+    }
     if let Some(targets) = targets {
         print::line("");
         print::line(&target_table(&targets).fitted());

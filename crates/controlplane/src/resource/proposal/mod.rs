@@ -2,11 +2,13 @@
 //! one state and knows which versions it read.
 
 mod keys;
+mod pairs;
 
 pub use keys::How;
 
 use super::{
-    Author, Begin, Body, Document, KeyDocument, Kind, Made, Refusal, State, TokenText, Verb, digest,
+    Author, Begin, Body, Document, KeyDocument, Kind, Made, MadePair, Refusal, State, TokenText, Verb,
+    digest,
     key::{Merging, Unmerged, merge},
 };
 use crate::{
@@ -76,6 +78,8 @@ pub struct Proposal<'a> {
     pub warnings: Vec<Problem>,
     /// Tokens that were made.
     pub tokens: Vec<Shown>,
+    /// The key pair that was made.
+    pub pair: Option<MadePair>,
     /// As [`Author::trace`].
     pub trace: String,
     /// Providers that are known.
@@ -122,6 +126,7 @@ impl<'a> Proposal<'a> {
             erase: Vec::new(),
             warnings: Vec::new(),
             tokens: Vec::new(),
+            pair: None,
             catalog,
             trace: author.trace.clone(),
             vault,
@@ -216,7 +221,7 @@ impl<'a> Proposal<'a> {
     /// gets a made one.
     ///
     /// # Errors
-    /// When the system gives no randomness.
+    /// When the system gives no randomness, or half a key pair is named.
     pub fn client(&mut self, name: &str, mut spec: Client) -> Result<(), Refusal> {
         let digests =
             match (spec.token.take(), self.state.get(Kind::Client, name).map(|held| &held.document.body)) {
@@ -224,11 +229,8 @@ impl<'a> Proposal<'a> {
                 (None, Some(Body::Client { digests, .. })) => digests.clone(),
                 (None, _) => vec![self.make_token(name)?],
             };
-        if let Some(pair) = &mut spec.sigv4 {
-            // Not enforced yet, and nothing secret stands in a document.
-            pair.secret_access_key = None;
-        }
-        self.put(Kind::Client, name, Body::Client { spec: Box::new(spec), digests })
+        let pair = self.pair_of(name, &mut spec)?;
+        self.put(Kind::Client, name, Body::Client { spec: Box::new(spec), digests, pair })
     }
 
     /// Gives a client a new token; the old one is refused from then on.
@@ -237,11 +239,11 @@ impl<'a> Proposal<'a> {
     /// When there is no such client, or the system gives no randomness.
     pub fn rotate_client(&mut self, name: &str) -> Result<(), Refusal> {
         let held = self.state.get(Kind::Client, name).ok_or_else(|| self.not_found(Kind::Client, name))?;
-        let Body::Client { spec, .. } = &held.document.body else {
+        let Body::Client { spec, pair, .. } = &held.document.body else {
             return Err(Refusal::Internal("a client's document holds something else"));
         };
         let digests = vec![self.make_token(name)?];
-        self.put(Kind::Client, name, Body::Client { spec: spec.clone(), digests })
+        self.put(Kind::Client, name, Body::Client { spec: spec.clone(), digests, pair: pair.clone() })
     }
 
     /// Deletes a document, with all keys of a provider.
@@ -253,10 +255,10 @@ impl<'a> Proposal<'a> {
         if kind == Kind::Team {
             super::operator::unbound(self.state, name)?;
         }
-        if let Body::Provider { keys, .. } = &held.document.body {
-            for key in keys {
-                self.drop_key(name, key);
-            }
+        match &held.document.body {
+            Body::Provider { keys, .. } => keys.iter().for_each(|key| self.drop_key(name, key)),
+            Body::Client { pair: Some(pair), .. } => self.erase.push(pair.secret_id(name)),
+            _ => {}
         }
         self.touches.insert(kind.key(name), Touch { expected: held.version, document: None });
         Ok(())

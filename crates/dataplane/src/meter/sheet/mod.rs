@@ -29,11 +29,12 @@ pub(crate) struct Tray {
     bell: Arc<Bell>,
 }
 
-/// Wakes the spool's thread.
+/// Wakes the spool's thread, if it does not look by itself.
 #[derive(Debug, Default)]
 pub(crate) struct Bell {
     thread: OnceLock<Thread>,
     rung: AtomicBool,
+    is_watched: AtomicBool,
 }
 
 /// What has ended since the last swap.
@@ -128,7 +129,16 @@ impl Bell {
     /// Something has ended.
     pub(crate) fn ring(&self) {
         self.rung.store(true, SeqCst);
-        self.wake();
+        // To wake a thread costs more than all that metering does to a request.
+        if !self.is_watched.load(SeqCst) {
+            self.wake();
+        }
+    }
+
+    /// Whether its thread looks soon without being woken. After `false` it looks once more before it sleeps: what rang
+    /// until then woke nobody.
+    pub(crate) fn watch(&self, is_watched: bool) {
+        self.is_watched.store(is_watched, SeqCst);
     }
 
     /// There is something else to do.
@@ -138,7 +148,12 @@ impl Bell {
         }
     }
 
-    /// Whether it rang since it was last asked.
+    /// Whether it rang and was not heard yet.
+    pub(crate) fn rings(&self) -> bool {
+        self.rung.load(SeqCst)
+    }
+
+    /// Whether it rang since this was last asked.
     pub(crate) fn has_rung(&self) -> bool {
         self.rung.swap(false, SeqCst)
     }

@@ -18,10 +18,7 @@ pub(crate) use counts::SpoolCounts;
 pub(crate) use thread::{Ends, Spooling};
 
 use folding::{Folding, LEVELS, Plan, plan, split};
-use keyway_proto::{
-    BATCH_LIMIT,
-    fleet::v1::{Batch, Frame, Record, Sum},
-};
+use keyway_proto::fleet::v1::{Batch, Frame, Record, Sum};
 use prost::Message;
 use std::{
     fs, io,
@@ -37,6 +34,9 @@ pub(crate) const DISK_LIMIT: u64 = 256 << 20;
 const MEMORY_LIMIT: u64 = 32 << 20;
 /// A segment is this part of what the spool may hold: a segment that was offered is not folded.
 const SEGMENTS: u64 = 32;
+/// Bytes of frames that are offered or read at once, but for a frame that is larger. The control plane would take more;
+/// what a batch is made of is held several times over while it goes out.
+pub(crate) const BATCH: usize = 256 << 10;
 /// In the state directory.
 const USAGE: &str = "usage";
 
@@ -172,7 +172,7 @@ impl Spool {
     /// The oldest frames that are not in the books. Until they are, every batch begins with them.
     pub(crate) fn batch(&mut self, replica: &str) -> Option<Batch> {
         // What was offered is not folded: of a small spool it is a small part.
-        let limit = usize::try_from(self.segment_limit()).map_or(BATCH_LIMIT, |limit| limit.min(BATCH_LIMIT));
+        let limit = usize::try_from(self.segment_limit()).map_or(BATCH, |limit| limit.min(BATCH));
         loop {
             let is_last = self.volumes.len() == 1;
             let volume = self.volumes.first_mut()?;
@@ -210,6 +210,7 @@ impl Spool {
     /// Goes on to make room, if there is none; whether there is more to do.
     pub(crate) fn make_room(&mut self) -> bool {
         self.counts.holds(self.bytes(false), self.bytes(true));
+        self.counts.full(self.is_full());
         let Some(mut work) = self.work.take().or_else(|| self.begin_fold()) else { return false };
         match self.go_on(&mut work) {
             Ok(true) => self.work = Some(work),
@@ -225,6 +226,14 @@ impl Spool {
             }
         }
         true
+    }
+
+    /// Whether the last segment's worth of room is reached, which is left for requests under way, or something had to be
+    /// folded that is not in the books yet.
+    fn is_full(&self) -> bool {
+        let places = [(false, self.disk_limit), (true, self.memory_limit)];
+        places.into_iter().any(|(in_memory, limit)| self.bytes(in_memory) > limit - limit / SEGMENTS)
+            || self.volumes.iter().flat_map(|volume| &volume.segments).any(|segment| segment.level > 0)
     }
 
     fn bytes(&self, in_memory: bool) -> u64 {
@@ -265,7 +274,7 @@ impl Spool {
         let Some(segment) = volume.segments.iter_mut().find(|segment| segment.from == name) else {
             return Ok(false);
         };
-        let window = segment.read(from, BATCH_LIMIT + entry::HEAD)?;
+        let window = segment.window(from)?;
         let mut rest = &*window;
         while let Some(entry) = entry::read(rest) {
             work.folding.add(&entry);

@@ -4,6 +4,11 @@
 //! Its name says what it is: `00000003-00000003.spool`, or `.sent` once any of it may have been offered to the control
 //! plane. One that was made of others names the whole range, so that after a crash those that it replaced are known.
 
+use super::{
+    BATCH,
+    entry::{self, HEAD},
+};
+use keyway_proto::BATCH_LIMIT;
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
@@ -110,11 +115,17 @@ impl Segment {
         Ok(())
     }
 
-    /// Bytes from a place on, at most so many.
+    /// Some of the entries from a place on, at least one, where it is whole.
     ///
     /// # Errors
     /// The system refused it.
-    pub(super) fn read(&self, from: u64, most: usize) -> io::Result<Vec<u8>> {
+    pub(super) fn window(&self, from: u64) -> io::Result<Vec<u8>> {
+        let window = self.read(from, BATCH + HEAD)?;
+        let is_too_small = window.len() == BATCH + HEAD && entry::read(&window).is_none();
+        if is_too_small { self.read(from, BATCH_LIMIT + HEAD) } else { Ok(window) }
+    }
+
+    fn read(&self, from: u64, most: usize) -> io::Result<Vec<u8>> {
         let left = usize::try_from(self.length.saturating_sub(from)).unwrap_or(usize::MAX).min(most);
         match &self.store {
             Store::File(_, file) => {

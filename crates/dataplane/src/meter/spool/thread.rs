@@ -1,5 +1,5 @@
 //! The spool's thread: woken by the first request that ends, it waits for those that end with it, writes them as one
-//! frame, and gives the control plane's stream what it asks for.
+//! frame, looks again by itself while more come, and gives the control plane's stream what it asks for.
 
 use super::{Spool, SpoolCounts, Syncer};
 use crate::meter::{
@@ -18,8 +18,10 @@ use std::{
 };
 use tokio::sync::{oneshot, watch};
 
-/// How long the first request that ended waits for others. Within twice this it stands in the spool.
-const GATHER: Duration = Duration::from_millis(5);
+/// How long a request that ended waits for others; within 10 ms it stands in the spool.
+const GATHER: Duration = Duration::from_millis(8);
+/// Looks that find nothing before the thread sleeps until it is woken.
+const IDLE_LOOKS: u32 = 4;
 /// From a frame that was written to the disk's word for it, at most.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// After the disk refused a frame.
@@ -63,8 +65,9 @@ struct Writer {
     spare: Sheet,
     refilled: Instant,
     rest: Duration,
+    idle_looks: u32,
     /// When each is due, where it is.
-    write_at: Option<Instant>,
+    look_at: Option<Instant>,
     sync_at: Option<Instant>,
     again_at: Option<Instant>,
 }
@@ -94,7 +97,8 @@ impl Spooling {
             spare: Sheet::default(),
             refilled: Instant::now(),
             rest: Duration::ZERO,
-            write_at: None,
+            idle_looks: 0,
+            look_at: None,
             sync_at: None,
             again_at: None,
         };
@@ -152,8 +156,8 @@ impl Writer {
     fn run(&mut self) {
         self.ends.bell.answer();
         loop {
-            if self.ends.bell.has_rung() {
-                self.write_at.get_or_insert_with(|| Instant::now() + GATHER);
+            if self.look_at.is_none() && self.ends.bell.rings() {
+                self.watch(Instant::now());
             }
             if self.obey() {
                 return;
@@ -164,7 +168,7 @@ impl Writer {
                 let now = self.spool.has_unread();
                 std::mem::replace(unread, now) != now
             });
-            let next = [self.write_at, self.sync_at, self.again_at].into_iter().flatten().min();
+            let next = [self.look_at, self.sync_at, self.again_at].into_iter().flatten().min();
             match next {
                 _ if is_busy => {}
                 Some(at) => thread::park_timeout(at.saturating_duration_since(Instant::now())),
@@ -201,8 +205,8 @@ impl Writer {
 
     fn due(&mut self, now: Instant) {
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        if is_due(self.write_at) {
-            self.write();
+        if is_due(self.look_at) {
+            self.look(now);
         }
         if is_due(self.sync_at) {
             self.sync_at = None;
@@ -219,9 +223,32 @@ impl Writer {
         self.again_at = self.spool.is_held_up().then(|| self.again_at.unwrap_or(now + TRY_AGAIN));
     }
 
+    /// Looks again after a while, and need not be woken until then.
+    fn watch(&mut self, now: Instant) {
+        self.ends.bell.watch(true);
+        self.look_at = Some(now + GATHER);
+    }
+
+    /// Writes what has ended, and watches on while there is something now and then.
+    fn look(&mut self, now: Instant) {
+        let has_rung = self.ends.bell.has_rung();
+        if has_rung {
+            self.write();
+        }
+        self.idle_looks = if has_rung { 0 } else { self.idle_looks + 1 };
+        if self.idle_looks < IDLE_LOOKS {
+            return self.watch(now);
+        }
+        (self.idle_looks, self.look_at) = (0, None);
+        self.ends.bell.watch(false);
+        // What rang before that woke nobody.
+        if self.ends.bell.rings() {
+            self.watch(now);
+        }
+    }
+
     /// Takes what has ended and writes it.
     fn write(&mut self) {
-        self.write_at = None;
         let now = Instant::now();
         self.rest = self.ends.budget.refill(now - self.refilled + self.rest);
         self.refilled = now;

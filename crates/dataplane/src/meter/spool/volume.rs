@@ -1,11 +1,11 @@
 //! The segments of one process, oldest first: this one's, which takes what ends now, or what one before it left.
 
 use super::{
+    BATCH,
     entry::{self, HEAD},
     folding::Sight,
     segment::{Segment, sync_dir},
 };
-use keyway_proto::BATCH_LIMIT;
 use std::{
     collections::VecDeque,
     fs::{self, DirBuilder, File},
@@ -194,7 +194,7 @@ impl Volume {
         let mut from = self.read;
         self.given.clear();
         for segment in &mut self.segments {
-            let window = segment.read(std::mem::take(&mut from), BATCH_LIMIT + HEAD)?;
+            let window = segment.window(std::mem::take(&mut from))?;
             let mut rest = &*window;
             while let Some(entry) = entry::read(rest) {
                 bytes += entry.frame.len();
@@ -210,7 +210,7 @@ impl Volume {
                 rest = rest.get(entry.size()..).unwrap_or_default();
             }
             if !rest.is_empty() {
-                if window.len() == BATCH_LIMIT + HEAD && !frames.is_empty() {
+                if window.len() >= BATCH + HEAD && !frames.is_empty() {
                     // The window ends within an entry.
                     return Ok((frames, is_new));
                 }

@@ -51,7 +51,7 @@ pub(crate) fn choose(
         })
     };
     let mut coolest: Option<(u64, usize, &Arc<Key>, Take)> = None;
-    for (at, step) in steps.iter().enumerate() {
+    for (at, step) in steps.iter().enumerate().filter(|(_, step)| !step.barred) {
         let keys = keyring.of(&step.target.provider.name);
         if let [key] = keys
             && key.is_active()
@@ -94,7 +94,7 @@ pub(crate) fn choose(
 /// A key that is being retired serves a request whose active versions at that provider were all refused: to this
 /// request, or so lately that they rest.
 fn standby(steps: &[Step], tried: &[Tried], keyring: &Keyring, now: u64) -> Option<Chosen> {
-    steps.iter().enumerate().find_map(|(at, step)| {
+    steps.iter().enumerate().filter(|(_, step)| !step.barred).find_map(|(at, step)| {
         let keys = keyring.of(&step.target.provider.name);
         let was = |key: &Arc<Key>| tried.iter().find(|one| one.key.number == key.number);
         let benched = |key: &Arc<Key>| key.health.due(&step.target.model, now) == Due::Benched;

@@ -26,6 +26,7 @@ fn provider(name: &str) -> Resource {
         scheme: wire::AuthScheme::Header as i32,
         name: "authorization".to_owned(),
         prefix: "Bearer ".to_owned(),
+        ..wire::Auth::default()
     };
     let body = wire::Provider {
         name: name.to_owned(),
@@ -189,4 +190,13 @@ fn cooling_orders_and_benches_refuse() {
     assert_eq!(play(&steps, &ring, &[], 1), ["a/a1/1"], "benched ones are out");
     find("a", "a/a1/1").health.bench(0);
     assert!(play(&steps, &ring, &[], 1).is_empty());
+}
+
+#[test]
+fn a_target_that_cannot_be_told_what_is_asked_is_passed_over() {
+    let (mut steps, keyring) = plan(&[("a1", ACTIVE), ("a2", RETIRING)]);
+    steps[0].barred = true;
+    assert_eq!(play(&steps, &keyring, &[], 9), ["b/b1/1"]);
+    steps[1].barred = true;
+    assert!(choose(&steps, &[], &keyring, 0, 0).is_none());
 }

@@ -3,13 +3,10 @@
 
 use super::dial::{LinkSettings, connect, opened, request};
 use crate::{
-    meter::{SpoolCounts, Spooling},
+    meter::{BATCH, SpoolCounts, Spooling},
     random::Random,
 };
-use keyway_proto::{
-    BATCH_LIMIT,
-    fleet::v1::{Accepted, Batch},
-};
+use keyway_proto::fleet::v1::{Accepted, Batch};
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 use tokio::{
     sync::mpsc,
@@ -24,7 +21,7 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(15);
 /// From one batch to the next under load: many small ones would cost requests their core, and nobody sees the
 /// difference.
-const SEND_EVERY: Duration = Duration::from_millis(100);
+const SEND_EVERY: Duration = Duration::from_millis(250);
 /// Batches that leave at once after a rest.
 const AT_ONCE: u32 = 10;
 /// After the spool said that it has something and gave nothing: what was accepted is not taken off it yet, or the disk cannot
@@ -146,7 +143,7 @@ impl Pace {
 
 /// Whether more than this waits, most likely.
 fn is_full(batch: &Batch) -> bool {
-    batch.frames.iter().map(Vec::len).sum::<usize>() > BATCH_LIMIT / 4
+    batch.frames.iter().map(Vec::len).sum::<usize>() > BATCH / 2
 }
 
 /// The number up to which this process's frames are in the books.

@@ -62,7 +62,7 @@ fn tools(
     json.key("tools").open_list();
     request.tools.iter().try_for_each(|one| tool(json, one, target, losses))?;
     json.close_list();
-    tool_choice(json, request, losses)
+    tool_choice(json, request, target, losses)
 }
 
 fn tool(
@@ -96,9 +96,22 @@ fn tool(
     Ok(())
 }
 
-fn tool_choice(json: &mut Json<'_>, request: &Request, losses: &mut Losses) -> Result<(), Unsupported> {
+fn tool_choice(
+    json: &mut Json<'_>,
+    request: &Request,
+    target: &Target<'_>,
+    losses: &mut Losses,
+) -> Result<(), Unsupported> {
+    let forced = match &request.tool_choice {
+        Some(ToolChoice::Required) => Some(Thing::ToolRequired),
+        Some(ToolChoice::Named(_)) => Some(Thing::ToolNamed),
+        _ => None,
+    };
+    let forced = forced.filter(|_| target.quirks.no_forced_calls && !losses.is_same());
+    forced.map_or(Ok(()), |thing| losses.report(thing, Spot::Request))?;
+    let choice = request.tool_choice.as_ref().filter(|_| forced.is_none());
     let alone = request.parallel_calls.map(|parallel| !parallel);
-    let (kind, name) = match &request.tool_choice {
+    let (kind, name) = match choice {
         None if alone == Some(true) => ("auto", None),
         None => return Ok(()),
         Some(ToolChoice::Auto) => ("auto", None),

@@ -127,7 +127,7 @@ fn fitted(request: &Request, target: &Target<'_>, max_tokens: u64) -> Option<Thi
     if unasked || off || target.quirks.no_thinking || forced || lacks_thoughts(request, target) {
         return None;
     }
-    let effort = asked.effort.map(|effort| effort.max(Effort::Low));
+    let effort = asked.effort.map(|effort| target.quirks.efforts.nearest(effort.max(Effort::Low)));
     if target.quirks.adaptive_thinking {
         return Some(Thinking { mode: Some(ThinkingMode::Adaptive), effort, shown: None, sealed: false });
     }

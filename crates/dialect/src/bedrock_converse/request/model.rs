@@ -73,17 +73,20 @@ pub(super) fn plan(request: &Request, target: &Target<'_>, losses: &mut Losses) 
     }
     let plan = match (asked.mode, asked.effort) {
         (None, None) => return Ok(Plan::default()),
-        (Some(ThinkingMode::Off), _) | (None, Some(Effort::None)) if quirks.adaptive_thinking => {
+        (Some(ThinkingMode::Off), _) | (None, Some(Effort::None))
+            if quirks.adaptive_thinking && !quirks.thinking_always =>
+        {
             Some(Plan { mode: Some(ThinkingMode::Off), effort: None })
         }
-        // Others do not think unless they are told to.
+        // Others do not think unless they are told to, or always.
         (Some(ThinkingMode::Off), _) | (None, Some(Effort::None)) => Some(Plan::default()),
         (mode, effort) if quirks.adaptive_thinking => {
             let of_budget = |mode| match mode {
                 ThinkingMode::Budget(tokens) => Some(effort_of(tokens)),
                 ThinkingMode::Off | ThinkingMode::Adaptive => None,
             };
-            let effort = effort.or(mode.and_then(of_budget)).map(|effort| effort.max(Effort::Low));
+            let effort = effort.or(mode.and_then(of_budget));
+            let effort = effort.map(|effort| quirks.efforts.nearest(effort.max(Effort::Low)));
             Some(Plan { mode: Some(ThinkingMode::Adaptive), effort })
         }
         (mode, effort) => budget(mode, effort, request, target),
@@ -171,7 +174,7 @@ pub(super) fn write(
             losses.report_if(top_k.is_some(), Thing::TopK, Spot::Request)?;
         }
         thinking(json, request, plan, losses)?;
-        parallel(json, request, known && !target.quirks.no_parallel_calls, losses)?;
+        parallel(json, request, target, losses)?;
         losses.nested(&request.extra, FIELDS, json);
         Ok(())
     })
@@ -205,7 +208,7 @@ fn thinking(
 fn parallel(
     json: &mut Json<'_>,
     request: &Request,
-    known: bool,
+    target: &Target<'_>,
     losses: &mut Losses,
 ) -> Result<(), Unsupported> {
     let Some(parallel) = request.parallel_calls.filter(|parallel| losses.is_same() || !*parallel) else {
@@ -215,9 +218,11 @@ fn parallel(
     if !same && (request.tools.is_empty() || request.tool_choice == Some(ToolChoice::None)) {
         return Ok(());
     }
+    let known = (same || !target.quirks.no_model_fields) && !target.quirks.no_parallel_calls;
     losses.report_if(!known, Thing::ParallelOff, Spot::Request)?;
     json.key("tool_choice").open_object();
-    match &request.tool_choice {
+    let choice = request.tool_choice.as_ref().filter(|_| same || !target.quirks.no_forced_calls);
+    match choice {
         Some(ToolChoice::Named(name)) => json.member("type", "tool").member("name", name),
         Some(ToolChoice::Required | ToolChoice::Subset { required: true, .. }) => json.member("type", "any"),
         _ => json.member("type", "auto"),

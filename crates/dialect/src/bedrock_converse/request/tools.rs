@@ -112,9 +112,10 @@ fn tool_choice(
     target: &Target<'_>,
     losses: &mut Losses,
 ) -> Result<(), Unsupported> {
-    let missing = target.quirks.no_tool_choice;
+    let silent = target.quirks.no_tool_choice;
+    let missing = silent || target.quirks.no_forced_calls;
     match choice {
-        ToolChoice::Auto if !missing => kind(json, "auto"),
+        ToolChoice::Auto if !silent => kind(json, "auto"),
         ToolChoice::Required if missing => return losses.report(Thing::ToolRequired, Spot::Request),
         ToolChoice::Subset { required: true, .. } if missing => {
             return losses.report(Thing::ToolSubset, Spot::Request);

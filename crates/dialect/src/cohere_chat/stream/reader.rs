@@ -184,7 +184,7 @@ impl State {
         let delta = fields.with("delta", Value::fields)?;
         let Some(mut delta) = delta else { return Err(Malformed::missing("delta").into()) };
         let reason = delta.text("finish_reason")?.unwrap_or_default();
-        if matches!(reason.as_str(), "ERROR" | "TIMEOUT") {
+        if error::failed_status(&reason).is_some() {
             let fault = error::decode_event(&reason, delta.text("error")?);
             out.push(Event::Fault(Box::new(fault)));
             return Ok(());

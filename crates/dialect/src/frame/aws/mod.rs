@@ -13,7 +13,7 @@ pub(crate) const HEADERS_LIMIT: usize = 128 * 1024;
 /// Bytes of the buffer that stay with a stream after a large message.
 const KEPT: usize = 16 * 1024;
 /// Total length, length of the headers, CRC of both.
-const PRELUDE: usize = 12;
+pub(crate) const PRELUDE: usize = 12;
 /// The CRC at the end.
 const TRAILER: usize = 4;
 /// The type of a header that is text.
@@ -59,13 +59,13 @@ impl Frames {
         each: &mut dyn FnMut(Message<'_>) -> Result<(), Broken>,
     ) -> Result<(), Broken> {
         if self.held.is_empty() {
-            let rest = read(bytes, each)?;
+            let rest = read_all(bytes, each)?;
             self.held.extend_from_slice(rest);
             return Ok(());
         }
         let mut held = std::mem::take(&mut self.held);
         held.extend_from_slice(bytes);
-        let left = read(&held, each)?.len();
+        let left = read_all(&held, each)?.len();
         held.drain(..held.len() - left);
         held.shrink_to(KEPT);
         self.held = held;
@@ -74,7 +74,7 @@ impl Frames {
 }
 
 /// Reads whole messages off the front; what is left of the bytes.
-fn read<'a>(
+fn read_all<'a>(
     mut bytes: &'a [u8],
     each: &mut dyn FnMut(Message<'_>) -> Result<(), Broken>,
 ) -> Result<&'a [u8], Broken> {
@@ -87,6 +87,12 @@ fn read<'a>(
 
 /// The message at the front and what follows it; none if it is not whole yet.
 fn whole(bytes: &[u8]) -> Result<Option<(Message<'_>, &[u8])>, Broken> {
+    let whole = length(bytes)?.and_then(|length| bytes.split_at_checked(length));
+    whole.map(|(message, rest)| Ok((read(message)?, rest))).transpose()
+}
+
+/// Bytes of the message at the front; none if its lengths are not whole yet.
+pub(crate) fn length(bytes: &[u8]) -> Result<Option<usize>, Broken> {
     let Some((prelude, _)) = bytes.split_at_checked(PRELUDE) else { return Ok(None) };
     let mut fields = prelude;
     let (total, headers) = (number(&mut fields)?, number(&mut fields)?);
@@ -100,14 +106,20 @@ fn whole(bytes: &[u8]) -> Result<Option<(Message<'_>, &[u8])>, Broken> {
     if headers > HEADERS_LIMIT || total < PRELUDE + TRAILER + headers {
         return Err(bad("has lengths that do not fit"));
     }
-    let Some((message, rest)) = bytes.split_at_checked(total) else { return Ok(None) };
-    let Some((body, mut trailer)) = message.split_at_checked(total - TRAILER) else { return Ok(None) };
+    Ok(Some(total))
+}
+
+/// One message of the length that it tells itself.
+pub(crate) fn read(message: &[u8]) -> Result<Message<'_>, Broken> {
+    let (body, mut trailer) =
+        message.split_at_checked(message.len().saturating_sub(TRAILER)).ok_or_else(short)?;
     if number(&mut trailer)? != crc32fast::hash(body) {
         return Err(bad("has a wrong checksum"));
     }
-    let body = body.get(PRELUDE..).unwrap_or_default();
-    let (headers, payload) = body.split_at_checked(headers).ok_or_else(short)?;
-    Ok(Some((message_of(headers, payload)?, rest)))
+    let (mut prelude, body) = body.split_at_checked(PRELUDE).ok_or_else(short)?;
+    take(&mut prelude, 4)?;
+    let (headers, payload) = body.split_at_checked(number(&mut prelude)? as usize).ok_or_else(short)?;
+    message_of(headers, payload)
 }
 
 fn message_of<'a>(mut headers: &'a [u8], payload: &'a [u8]) -> Result<Message<'a>, Broken> {

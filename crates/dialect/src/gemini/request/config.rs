@@ -143,8 +143,15 @@ fn sampling(
         json.maybe_number("temperature", drawn.temperature).maybe_number("topP", drawn.top_p);
         json.maybe_number("topK", drawn.top_k);
     }
-    json.maybe_number("seed", drawn.seed).maybe_number("presencePenalty", drawn.presence_penalty);
-    json.maybe_number("frequencyPenalty", drawn.frequency_penalty);
+    json.maybe_number("seed", drawn.seed);
+    if target.quirks.no_penalties {
+        let matters = |penalty: Option<f64>| penalty.is_some_and(|penalty| penalty != 0.0);
+        losses.report_if(matters(drawn.presence_penalty), Thing::PresencePenalty, Spot::Request)?;
+        losses.report_if(matters(drawn.frequency_penalty), Thing::FrequencyPenalty, Spot::Request)?;
+    } else {
+        json.maybe_number("presencePenalty", drawn.presence_penalty);
+        json.maybe_number("frequencyPenalty", drawn.frequency_penalty);
+    }
     losses.report_if(drawn.logit_bias.is_some(), Thing::LogitBias, Spot::Request)
 }
 
@@ -182,7 +189,15 @@ fn write_thinking(
     if target.quirks.no_thinking {
         return losses.report_if(asked, Thing::Thinking, Spot::Request);
     }
-    let (budget, level) = amount(thinking, losses.is_same(), target.quirks.thinking_budget);
+    let (mut budget, mut level) = amount(thinking, losses.is_same(), target.quirks.thinking_budget);
+    let efforts = target.quirks.efforts;
+    if !losses.is_same() {
+        // A model that always thinks can be told to think the least, where it knows levels.
+        if budget == Some(0) && target.quirks.thinking_always {
+            (budget, level) = (None, (!efforts.is_empty()).then_some(Effort::None));
+        }
+        level = level.map(|level| efforts.nearest(level));
+    }
     let bounded = matches!(thinking.mode, Some(ThinkingMode::Off | ThinkingMode::Budget(_)));
     let unsaid = bounded && level.is_none() && thinking.effort.is_some_and(|effort| effort > Effort::None);
     losses.report_if(unsaid, Thing::Thinking, Spot::Request)?;

@@ -160,7 +160,7 @@ impl Pen<'_, '_, '_> {
                 let custom = call.kind == crate::canon::CallKind::Custom;
                 self.losses.report_if(custom, Thing::CustomCall, spot)?;
                 self.json.open_object().key("functionCall").open_object();
-                self.json.member("id", &call.id).member("name", &call.name);
+                self.json.maybe("id", self.call_id(&call.id)).member("name", &call.name);
                 response::write_args(self.json, &call.arguments);
                 self.losses.nested(&block.extra, "functionCall", self.json);
                 self.json.close_object();
@@ -225,10 +225,16 @@ impl Pen<'_, '_, '_> {
         self.end(block, spot)
     }
 
+    /// A call's id, where the target knows them: others join calls and results by name and order.
+    fn call_id<'i>(&self, id: &'i str) -> Option<&'i str> {
+        (!self.target.quirks.no_call_ids || self.losses.is_same()).then_some(id)
+    }
+
     fn result(&mut self, result: &ToolResult, block: &Block, spot: Spot) -> Result<(), Unsupported> {
         let called = || self.names.get_or_init(|| self.request.called()).get(result.call.as_str()).copied();
         let name = result.name.as_deref().or_else(called);
-        self.json.open_object().key("functionResponse").open_object().member("id", &result.call);
+        self.json.open_object().key("functionResponse").open_object();
+        self.json.maybe("id", self.call_id(&result.call));
         // A result of a call that is nowhere is the caller's fault; the provider says so.
         self.json.member("name", name.unwrap_or(&result.call)).key("response");
         let is_text = |block: &&Block| matches!(block.part, Part::Text { .. });

@@ -1,15 +1,11 @@
 //! A request for a target, and what of it this dialect cannot say.
 
 use super::super::wire::DIALECT;
-use super::messages;
-use crate::canon::{Effort, Format, Request, ThinkingMode, Tool, ToolBody, ToolChoice};
+use super::{messages, settings};
+use crate::canon::{Format, Request, Tool, ToolBody, ToolChoice};
 use crate::codec::{Encoded, Target};
 use crate::json::Json;
 use crate::losses::{Losses, Spot, Thing, Unsupported};
-
-/// Budgets of thinking up to which an effort is named, in tokens; more is high.
-const LOW_BUDGET: u64 = 2048;
-const MEDIUM_BUDGET: u64 = 8192;
 
 pub(crate) fn encode(request: &Request, target: &Target<'_>) -> Result<Encoded, Unsupported> {
     let mut losses = Losses::new(request.origin, DIALECT);
@@ -18,16 +14,15 @@ pub(crate) fn encode(request: &Request, target: &Target<'_>) -> Result<Encoded, 
     json.open_object().member("model", target.model);
     messages::write(json, request, target, &mut losses)?;
     tools(json, request, target, &mut losses)?;
-    limits(json, request, target, &mut losses)?;
+    settings::limits(json, request, target, &mut losses)?;
     format(json, request, target, &mut losses)?;
-    thinking(json, request, target, &mut losses)?;
+    settings::thinking(json, request, target, &mut losses)?;
     if let Some(sound) = &request.sound {
         losses.report_if(!losses.is_same(), Thing::Sound, Spot::Request)?;
         json.key("modalities").open_list().text("text").text("audio").close_list().key("audio").raw(sound);
     }
-    json.maybe("service_tier", tier(request, &mut losses)?).maybe("user", request.user.as_deref());
-    json.maybe_raw("metadata", request.metadata.as_ref()).maybe_flag("store", request.store);
-    json.maybe("prompt_cache_key", request.cache_key.as_deref());
+    json.maybe("service_tier", tier(request, &mut losses)?);
+    settings::kept(json, request, target, &mut losses)?;
     losses.report_if(request.cache.is_some(), Thing::Cache, Spot::Request)?;
     stream(json, request, target, &losses);
     losses.extras(&request.extra, Spot::Request, json)?;
@@ -48,56 +43,12 @@ fn stream(json: &mut Json<'_>, request: &Request, target: &Target<'_>, losses: &
     }
 }
 
-fn limits(
-    json: &mut Json<'_>,
-    request: &Request,
-    target: &Target<'_>,
-    losses: &mut Losses,
-) -> Result<(), Unsupported> {
-    let quirks = target.quirks;
-    let name = if quirks.old_max_tokens { "max_tokens" } else { "max_completion_tokens" };
-    json.maybe_number(name, request.max_tokens);
-    match request.stop.as_slice() {
-        [] => {}
-        [one] => {
-            json.member("stop", one);
-        }
-        several => {
-            json.key("stop").open_list();
-            several.iter().for_each(|text| {
-                json.text(text);
-            });
-            json.close_list();
-        }
-    }
-    let drawn = &request.sampling;
-    if quirks.no_sampling {
-        losses.report_if(drawn.temperature.is_some(), Thing::Temperature, Spot::Request)?;
-        losses.report_if(drawn.top_p.is_some(), Thing::TopP, Spot::Request)?;
-    } else {
-        json.maybe_number("temperature", drawn.temperature).maybe_number("top_p", drawn.top_p);
-    }
-    if losses.is_same() {
-        json.maybe_number("top_k", drawn.top_k);
-    } else {
-        losses.report_if(drawn.top_k.is_some(), Thing::TopK, Spot::Request)?;
-    }
-    json.maybe_number("seed", drawn.seed).maybe_number("presence_penalty", drawn.presence_penalty);
-    json.maybe_number("frequency_penalty", drawn.frequency_penalty);
-    json.maybe_raw("logit_bias", drawn.logit_bias.as_ref()).maybe_number("n", request.choices);
-    if let Some(logprobs) = request.logprobs {
-        json.key("logprobs").flag(true).key("top_logprobs").count(logprobs.top.into());
-    }
-    Ok(())
-}
-
 fn format(
     json: &mut Json<'_>,
     request: &Request,
     target: &Target<'_>,
     losses: &mut Losses,
 ) -> Result<(), Unsupported> {
-    json.maybe("verbosity", request.verbosity.as_deref());
     let (name, description, schema, strict) = match &request.format {
         Format::Text => return Ok(()),
         Format::Object => {
@@ -123,35 +74,6 @@ fn format(
     losses.nested(&request.extra, "response_format", json);
     json.close_object();
     Ok(())
-}
-
-/// A budget is said as the effort that comes nearest.
-fn thinking(
-    json: &mut Json<'_>,
-    request: &Request,
-    target: &Target<'_>,
-    losses: &mut Losses,
-) -> Result<(), Unsupported> {
-    let thinking = &request.thinking;
-    let effort = thinking.effort.or_else(|| {
-        thinking.mode.and_then(|mode| match mode {
-            ThinkingMode::Off => Some(Effort::None),
-            ThinkingMode::Adaptive => None,
-            ThinkingMode::Budget(..=LOW_BUDGET) => Some(Effort::Low),
-            ThinkingMode::Budget(..=MEDIUM_BUDGET) => Some(Effort::Medium),
-            ThinkingMode::Budget(_) => Some(Effort::High),
-        })
-    });
-    losses.report_if(thinking.shown.is_some(), Thing::ThinkingShown, Spot::Request)?;
-    match effort {
-        Some(_) if target.quirks.no_thinking => losses.report(Thing::Thinking, Spot::Request),
-        // That a model without settings for it does not think needs no saying.
-        Some(Effort::None) if !losses.is_same() => Ok(()),
-        effort => {
-            json.maybe("reasoning_effort", effort.map(Effort::as_str));
-            Ok(())
-        }
-    }
 }
 
 /// Tiers are the provider's own words: another dialect's mean something else.
@@ -231,6 +153,16 @@ fn tool_choice(
             ToolChoice::Subset { .. } => losses.report(Thing::ToolSubset, Spot::Request),
             ToolChoice::Other(..) => losses.report(Thing::OtherChoice, Spot::Request),
         };
+    }
+    if target.quirks.no_forced_calls {
+        match choice {
+            ToolChoice::Required => return losses.report(Thing::ToolRequired, Spot::Request),
+            ToolChoice::Named(_) => return losses.report(Thing::ToolNamed, Spot::Request),
+            ToolChoice::Subset { required: true, .. } => {
+                return losses.report(Thing::ToolSubset, Spot::Request);
+            }
+            _ => {}
+        }
     }
     if matches!(choice, ToolChoice::Other(..)) {
         losses.report_if(!losses.is_same(), Thing::OtherChoice, Spot::Request)?;

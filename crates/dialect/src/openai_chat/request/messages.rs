@@ -1,11 +1,14 @@
 //! Turns as messages: results of tools become messages of their own, thoughts go back to their maker only.
 
-use super::super::wire::{CACHE_LIVES, DIALECT, reasoning_field, write_detail};
-use crate::canon::{Block, CacheMark, Call, CallKind, Part, Reasoning, Request, Role, ToolResult, Turn};
+use super::super::wire::{CACHE_LIVES, DIALECT, write_detail};
+use crate::canon::{
+    Block, CacheMark, Call, CallKind, Part, Reasoning, Request, Role, ToolResult, Turn, short_id,
+};
 use crate::codec::Target;
 use crate::json::Json;
 use crate::losses::{Losses, Spot, Thing, Unsupported};
 use crate::quirk::{CacheMarks, ReasoningField};
+use std::borrow::Cow;
 
 /// What writing a part needs.
 pub(super) struct Pen<'w, 'b, 't> {
@@ -214,7 +217,8 @@ impl Pen<'_, '_, '_> {
             }
         }
         self.begin("tool");
-        self.json.member("tool_call_id", &result.call).key("content");
+        let id = call_id(&result.call, self.target);
+        self.json.member("tool_call_id", &id).key("content");
         if texts.is_empty() {
             self.json.text(if others.is_empty() { "" } else { "See the next message." });
         } else {
@@ -274,7 +278,8 @@ impl Pen<'_, '_, '_> {
             CallKind::Custom => ("custom", "input"),
         };
         self.losses.report_if(block.cache.is_some(), Thing::BlockCache, spot)?;
-        self.json.open_object().member("id", &call.id).member("type", kind).key(kind).open_object();
+        let id = call_id(&call.id, self.target);
+        self.json.open_object().member("id", &id).member("type", kind).key(kind).open_object();
         // No arguments are an empty object.
         let empty = call.arguments.is_empty() && call.kind == CallKind::Function && !self.losses.is_same();
         self.json.member("name", &call.name).member(field, if empty { "{}" } else { &call.arguments });
@@ -306,11 +311,13 @@ impl Pen<'_, '_, '_> {
         let field = self.target.quirks.reasoning_field;
         let field = field.or(same.then_some(ReasoningField::ReasoningContent));
         let Some(field) = field.filter(|_| !own.is_empty()) else {
+            if self.target.quirks.needs_thoughts && !same {
+                self.json.member(field.unwrap_or(ReasoningField::ReasoningContent).as_str(), " ");
+            }
             return self.losses.report_if(!own.is_empty(), Thing::Reasoning, Spot::Turn(turn.at));
         };
-        let sealed = |thought: &Reasoning| {
-            thought.id.is_some() || thought.seal.as_ref().is_some_and(|seal| !seal.value.is_empty())
-        };
+        // An id alone may be one that the caller's dialect made.
+        let sealed = |thought: &Reasoning| thought.seal.as_ref().is_some_and(|seal| !seal.value.is_empty());
         if field == ReasoningField::Details || own.iter().any(|(thought, _)| sealed(thought)) {
             self.json.key("reasoning_details").open_list();
             for ((thought, call), index) in own.iter().zip(0..) {
@@ -319,10 +326,15 @@ impl Pen<'_, '_, '_> {
             self.json.close_list();
         } else {
             let all: String = own.iter().map(|(thought, _)| thought.text.as_str()).collect();
-            self.json.member(reasoning_field(field), &all);
+            self.json.member(field.as_str(), &all);
         }
         Ok(())
     }
+}
+
+/// The id of a call as the target takes it.
+fn call_id<'r>(id: &'r str, target: &Target<'_>) -> Cow<'r, str> {
+    if target.quirks.short_call_ids { short_id(id) } else { Cow::Borrowed(id) }
 }
 
 /// Parts of an assistant's message that have a field of their own.

@@ -5,6 +5,7 @@ mod encode;
 mod media;
 mod messages;
 mod parts;
+mod settings;
 
 pub(super) use decode::decode;
 pub(super) use encode::encode;

@@ -18,7 +18,7 @@ pub(crate) fn encode(request: &Request, target: &Target<'_>) -> Result<Encoded, 
     limits(json, request, target, &mut losses)?;
     text(json, request, target, &mut losses)?;
     thinking(json, request, target, &mut losses)?;
-    include(json, request, &losses);
+    include(json, request, target, &losses);
     losses.report_if(request.sound.is_some(), Thing::Sound, Spot::Request)?;
     json.maybe("service_tier", tier(request, &mut losses)?).maybe("user", request.user.as_deref());
     json.maybe_raw("metadata", request.metadata.as_ref());
@@ -58,7 +58,7 @@ fn extras(json: &mut Json<'_>, request: &Request, losses: &mut Losses) -> Result
 
 /// Thoughts come back sealed if the caller wants them so; to another dialect's caller they are the only form in which
 /// they can go back to their maker, which keeps nothing.
-fn include(json: &mut Json<'_>, request: &Request, losses: &Losses) {
+fn include(json: &mut Json<'_>, request: &Request, target: &Target<'_>, losses: &Losses) {
     let thoughts = request.turns.iter().flat_map(|turn| &turn.blocks).any(|block| match &block.part {
         Part::Reasoning(thought) => thought.seal.as_ref().is_some_and(|seal| seal.dialect == DIALECT),
         _ => false,
@@ -67,14 +67,15 @@ fn include(json: &mut Json<'_>, request: &Request, losses: &Losses) {
     let sealed = request.thinking.sealed || (!losses.is_same() && (thoughts || thinks));
     let own = request.extra.iter().find(|extra| extra.name == "include" && extra.within.is_empty());
     let own = own.filter(|_| losses.is_same()).map(|extra| items(&extra.raw)).unwrap_or_default();
-    if !sealed && request.logprobs.is_none() && own.is_empty() {
+    let logprobs = request.logprobs.is_some() && !target.quirks.no_logprobs;
+    if !sealed && !logprobs && own.is_empty() {
         return;
     }
     json.key("include").open_list();
     if sealed {
         json.text(INCLUDE_SEALED);
     }
-    if request.logprobs.is_some() {
+    if logprobs {
         json.text(INCLUDE_LOGPROBS);
     }
     for word in &own {
@@ -115,6 +116,9 @@ fn limits(
         (request.choices.is_some_and(|count| count > 1), Thing::Choices),
     ];
     unknown.into_iter().try_for_each(|(there, thing)| losses.report_if(there, thing, Spot::Request))?;
+    if target.quirks.no_logprobs {
+        return losses.report_if(request.logprobs.is_some(), Thing::Logprobs, Spot::Request);
+    }
     if let Some(top) = request.logprobs.map(|logprobs| logprobs.top).filter(|top| *top > 0) {
         json.key("top_logprobs").count(top.into());
     }
@@ -167,8 +171,11 @@ fn thinking(
     losses: &mut Losses,
 ) -> Result<(), Unsupported> {
     let same = losses.is_same();
+    let efforts = target.quirks.efforts;
     // That a model without settings for it does not think needs no saying.
-    let effort = effort(&request.thinking).filter(|effort| same || *effort != Effort::None);
+    let said = |effort: &Effort| same || *effort != Effort::None || !efforts.is_empty();
+    let effort = effort(&request.thinking).filter(said);
+    let effort = effort.map(|effort| if same { effort } else { efforts.nearest(effort) });
     let summary = if same { request.thinking.shown.as_deref() } else { summary(&request.thinking) };
     if target.quirks.no_thinking {
         losses.report_if(effort.is_some(), Thing::Thinking, Spot::Request)?;

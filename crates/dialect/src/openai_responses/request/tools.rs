@@ -82,6 +82,16 @@ fn tool_choice(
             ToolChoice::Other(..) => losses.report(Thing::OtherChoice, Spot::Request),
         };
     }
+    if target.quirks.no_forced_calls {
+        match choice {
+            ToolChoice::Required => return losses.report(Thing::ToolRequired, Spot::Request),
+            ToolChoice::Named(_) => return losses.report(Thing::ToolNamed, Spot::Request),
+            ToolChoice::Subset { required: true, .. } => {
+                return losses.report(Thing::ToolSubset, Spot::Request);
+            }
+            _ => {}
+        }
+    }
     if matches!(choice, ToolChoice::Other(..)) {
         losses.report_if(!losses.is_same(), Thing::OtherChoice, Spot::Request)?;
     }

@@ -1,3 +1,5 @@
+mod families;
+
 use super::{BadStream, EVENT_LIMIT, Ending, First, JUNK_LIMIT, Relay};
 use bytes::Bytes;
 use keyway_proto::snapshot::v1::{Dialect, Endpoint, ServiceTier, StreamEnd};

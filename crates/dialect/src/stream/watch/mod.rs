@@ -1,11 +1,16 @@
 //! Looks at events as they pass: first event, usage, end. Most events are only searched for a few words; JSON is walked
 //! where one of them is found.
 
+mod bedrock;
+mod cohere;
+mod gemini;
+
 use super::refused::Refused;
 use super::text;
 use super::{Ending, First};
 use crate::scan::{Members, member, skip_blank};
 use crate::usage::{Tokens, Usage};
+use gemini::Candidates;
 use keyway_proto::snapshot::v1::{Dialect, Endpoint, ServiceTier, StreamEnd};
 use memchr::memmem::Finder;
 use std::sync::LazyLock;
@@ -29,6 +34,11 @@ enum Family {
     Media,
     Responses,
     Anthropic,
+    Gemini,
+    Converse,
+    /// Chunks in the words of Bedrock's models.
+    Invoked,
+    Cohere,
 }
 
 #[derive(Debug)]
@@ -43,6 +53,7 @@ pub(super) struct Watch {
     /// The counts are those of the whole answer.
     told: bool,
     text_bytes: u64,
+    candidates: Candidates,
     state: State,
     /// An error event of the target's has passed.
     erred: bool,
@@ -72,6 +83,7 @@ impl Watch {
             tokens: Tokens::default(),
             told: false,
             text_bytes: 0,
+            candidates: Candidates::default(),
             state: State::Running,
             erred: false,
         }
@@ -86,6 +98,10 @@ impl Watch {
             Family::Chat | Family::Media => self.see_chat(name, data),
             Family::Responses => self.see_response(name, data),
             Family::Anthropic => self.see_anthropic(name, data),
+            Family::Gemini => self.see_gemini(data),
+            Family::Converse => self.see_converse(name, data),
+            Family::Invoked => self.see_invoked(name, data),
+            Family::Cohere => self.see_cohere(name, data),
         }
     }
 
@@ -96,6 +112,10 @@ impl Watch {
         }
         let pass = self.see(name, data);
         (self.ending() == Ending::Complete).then_some(pass)
+    }
+
+    pub(super) fn place(&self) -> (Dialect, Endpoint) {
+        (self.dialect, self.endpoint)
     }
 
     pub(super) fn first(&self) -> &First {
@@ -153,7 +173,7 @@ impl Watch {
         self.began();
         self.text_bytes += match self.family {
             Family::Media => text::of_response_delta(data),
-            Family::Chat | Family::Responses | Family::Anthropic => text::of_chunk(data),
+            _ => text::of_chunk(data),
         };
         if self.end == StreamEnd::FinishReason && has_value(&FINISH_REASON, data, b'"') {
             self.complete();
@@ -248,10 +268,7 @@ impl Watch {
     }
 
     fn read_usage(&mut self, usage: &[u8]) {
-        if usage.starts_with(b"{") {
-            self.tokens.read(usage);
-            self.told = true;
-        }
+        self.told |= self.tokens.read_in(self.dialect, usage);
     }
 
     fn read_response(&mut self, response: &[u8]) {
@@ -283,31 +300,26 @@ impl Watch {
 }
 
 fn family(dialect: Dialect, endpoint: Endpoint) -> Family {
-    match endpoint {
-        Endpoint::ImagesGenerations
-        | Endpoint::ImagesEdits
-        | Endpoint::ImagesVariations
-        | Endpoint::AudioSpeech
-        | Endpoint::AudioTranscriptions
-        | Endpoint::AudioTranslations => Family::Media,
-        Endpoint::Responses => Family::Responses,
-        Endpoint::Messages | Endpoint::CountTokens => Family::Anthropic,
-        Endpoint::ChatCompletions | Endpoint::Completions => Family::Chat,
-        Endpoint::Unspecified
-        | Endpoint::Embeddings
-        | Endpoint::EmbeddingsBatch
-        | Endpoint::Rerank
-        | Endpoint::Invoke
-        | Endpoint::Moderations
-        | Endpoint::Models => match dialect {
-            Dialect::AnthropicMessages => Family::Anthropic,
-            Dialect::OpenaiResponses => Family::Responses,
-            Dialect::Unspecified
-            | Dialect::OpenaiChat
-            | Dialect::Gemini
-            | Dialect::BedrockConverse
-            | Dialect::CohereChat => Family::Chat,
-        },
+    match (dialect, endpoint) {
+        (Dialect::Gemini, _) => Family::Gemini,
+        (Dialect::BedrockConverse, Endpoint::Invoke) => Family::Invoked,
+        (Dialect::BedrockConverse, _) => Family::Converse,
+        (Dialect::CohereChat, _) => Family::Cohere,
+        (
+            _,
+            Endpoint::ImagesGenerations
+            | Endpoint::ImagesEdits
+            | Endpoint::ImagesVariations
+            | Endpoint::AudioSpeech
+            | Endpoint::AudioTranscriptions
+            | Endpoint::AudioTranslations,
+        ) => Family::Media,
+        (_, Endpoint::ChatCompletions | Endpoint::Completions) => Family::Chat,
+        (_, Endpoint::Responses) | (Dialect::OpenaiResponses, _) => Family::Responses,
+        (_, Endpoint::Messages | Endpoint::CountTokens) | (Dialect::AnthropicMessages, _) => {
+            Family::Anthropic
+        }
+        (Dialect::OpenaiChat | Dialect::Unspecified, _) => Family::Chat,
     }
 }
 
