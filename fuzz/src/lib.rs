@@ -32,8 +32,11 @@ const DIALECTS: [Dialect; 6] = [
 ];
 const ENVELOPE: Envelope<'_> = Envelope { model: "asked", stream: true };
 
+/// What is done with an input.
+pub type Run = fn(&[u8]);
+
 /// The kinds of inputs, by name.
-pub const TARGETS: [(&str, fn(&[u8])); 6] = [
+pub const TARGETS: [(&str, Run); 6] = [
     ("request", request),
     ("response", response),
     ("stream", stream),

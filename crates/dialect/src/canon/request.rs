@@ -3,6 +3,7 @@
 use super::{Block, CacheMark, Extra, Raw, Tool, ToolChoice};
 use keyway_proto::snapshot::v1::Dialect;
 use keyway_snapshot::Effort;
+use std::collections::HashMap;
 
 /// A request for an answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -190,13 +191,16 @@ impl Request {
         }
     }
 
-    /// The name of the tool that the call `id` went to, for dialects whose results must say it.
+    /// The names of the tools that calls went to, by the calls' ids, for dialects whose results must say them.
     #[must_use]
-    pub fn called(&self, id: &str) -> Option<&str> {
-        self.turns.iter().flat_map(|turn| &turn.blocks).find_map(|block| match &block.part {
-            super::Part::Call(call) if call.id == id => Some(call.name.as_str()),
-            _ => None,
-        })
+    pub fn called(&self) -> HashMap<&str, &str> {
+        let mut names = HashMap::new();
+        for block in self.turns.iter().flat_map(|turn| &turn.blocks) {
+            if let super::Part::Call(call) = &block.part {
+                names.entry(call.id.as_str()).or_insert(call.name.as_str());
+            }
+        }
+        names
     }
 }
 

@@ -55,7 +55,7 @@ mod tests {
     ];
 
     fn number(name: &str) -> Option<u64> {
-        std::env::var(name).ok()?.parse().ok()
+        std::env::var_os(name)?.to_str()?.parse().ok()
     }
 
     fn changed(dice: &mut Dice, input: &mut Vec<u8>, other: &[u8]) {

@@ -100,6 +100,6 @@ fn name(pen: &mut Pen<'_, '_, '_>, title: Option<&str>) -> String {
     if name.is_empty() || pen.names.contains(&name) {
         name = format!("doc-{}", pen.names.len() + 1);
     }
-    pen.names.push(name.clone());
+    pen.names.insert(name.clone());
     name
 }

@@ -11,6 +11,7 @@ use crate::codec::Target;
 use crate::json::Json;
 use crate::losses::{Losses, Spot, Thing, Unsupported};
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 /// Asks in words for what the dialect has no field for.
 const JSON_IN_WORDS: &str =
@@ -22,7 +23,7 @@ pub(super) struct Pen<'w, 'b, 't> {
     pub(super) losses: &'w mut Losses,
     pub(super) target: &'w Target<'t>,
     /// Names of documents that were written: each may come once.
-    pub(super) names: Vec<String>,
+    pub(super) names: HashSet<String>,
 }
 
 /// A message to be written: the turns of one role that follow each other.
@@ -46,7 +47,7 @@ pub(super) fn write(
 ) -> Result<(), Unsupported> {
     let leading = request.turns.iter().take_while(|turn| is_leading(turn, losses.is_same())).count();
     let (system, turns) = request.turns.split_at_checked(leading).unwrap_or_default();
-    let mut pen = Pen { json, losses, target, names: Vec::new() };
+    let mut pen = Pen { json, losses, target, names: HashSet::new() };
     pen.json.key("messages").open_list();
     let mut messages = pen.messages(turns)?;
     pen.prefill(messages.last())?;

@@ -6,6 +6,7 @@ use crate::canon::{Part, Request, Tool, ToolBody, ToolChoice};
 use crate::codec::Target;
 use crate::json::Json;
 use crate::losses::{Losses, Spot, Thing, Unsupported};
+use std::collections::HashSet;
 
 /// The schema of a tool without arguments: the dialect wants one, of an object.
 const NOTHING: &str = "{\"type\":\"object\",\"properties\":{}}";
@@ -49,10 +50,10 @@ pub(super) fn write(
 
 /// Names of the tools that the conversation has called, each once.
 fn called(request: &Request) -> Vec<&str> {
-    let mut names = Vec::new();
+    let (mut names, mut seen) = (Vec::new(), HashSet::new());
     for block in request.turns.iter().flat_map(|turn| &turn.blocks) {
         if let Part::Call(call) = &block.part
-            && !names.contains(&call.name.as_str())
+            && seen.insert(call.name.as_str())
         {
             names.push(call.name.as_str());
         }

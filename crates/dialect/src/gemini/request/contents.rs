@@ -7,6 +7,8 @@ use crate::canon::{Block, Document, Media, Part, Reasoning, Request, Role, Sourc
 use crate::codec::Target;
 use crate::json::{Json, Value};
 use crate::losses::{Losses, Spot, Thing, Unsupported};
+use std::cell::OnceCell;
+use std::collections::HashMap;
 
 /// What the provider's guide gives for calls that it has not signed: its check is skipped.
 const UNCHECKED: &str = "skip_thought_signature_validator";
@@ -16,6 +18,8 @@ struct Pen<'w, 'b, 'r> {
     json: &'w mut Json<'b>,
     losses: &'w mut Losses,
     request: &'r Request,
+    /// Names of tools by ids of calls, once a result asks for one.
+    names: OnceCell<HashMap<&'r str, &'r str>>,
     target: &'r Target<'r>,
     /// The role of the content that is open.
     open: Option<Role>,
@@ -36,7 +40,16 @@ pub(super) fn write(
     // A conversation of nothing but system text would be empty: it is said by the user then.
     let leading = if leading == request.turns.len() && !losses.is_same() { 0 } else { leading };
     let (system, turns) = request.turns.split_at_checked(leading).unwrap_or_default();
-    let mut pen = Pen { json, losses, request, target, open: None, signature: None, called: false };
+    let mut pen = Pen {
+        json,
+        losses,
+        request,
+        names: OnceCell::new(),
+        target,
+        open: None,
+        signature: None,
+        called: false,
+    };
     if !system.is_empty() {
         pen.json.key("systemInstruction").open_object().key("parts").open_list();
         system.iter().try_for_each(|turn| pen.system(turn))?;
@@ -218,7 +231,8 @@ impl Pen<'_, '_, '_> {
     }
 
     fn result(&mut self, result: &ToolResult, block: &Block, spot: Spot) -> Result<(), Unsupported> {
-        let name = result.name.as_deref().or_else(|| self.request.called(&result.call));
+        let called = || self.names.get_or_init(|| self.request.called()).get(result.call.as_str()).copied();
+        let name = result.name.as_deref().or_else(called);
         self.json.open_object().key("functionResponse").open_object();
         self.json.maybe("id", self.call_id(&result.call));
         // A result of a call that is nowhere is the caller's fault; the provider says so.

@@ -8,6 +8,7 @@ use crate::codec::Target;
 use crate::json::Json;
 use crate::losses::{Losses, Spot, Thing, Unsupported};
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 pub(super) fn write(
     json: &mut Json<'_>,
@@ -65,7 +66,7 @@ fn is_prefill(turn: &Turn) -> bool {
 }
 
 /// Ids of the calls with free text, whose results are another kind of item.
-fn custom_calls(request: &Request) -> Vec<&str> {
+fn custom_calls(request: &Request) -> HashSet<&str> {
     let blocks = request.turns.iter().flat_map(|turn| &turn.blocks);
     let custom = blocks.filter_map(|block| match &block.part {
         Part::Call(call) if call.kind == CallKind::Custom => Some(call.id.as_str()),
@@ -77,7 +78,7 @@ fn custom_calls(request: &Request) -> Vec<&str> {
 // === impl Pen ===
 
 impl Pen<'_, '_, '_> {
-    fn turn(&mut self, turn: &Turn, custom: &[&str]) -> Result<(), Unsupported> {
+    fn turn(&mut self, turn: &Turn, custom: &HashSet<&str>) -> Result<(), Unsupported> {
         self.losses.report_if(turn.name.is_some(), Thing::Name, Spot::Turn(turn.at))?;
         let mut blocks = turn.blocks.as_slice();
         // The turn's own members go with its message.
@@ -118,13 +119,13 @@ impl Pen<'_, '_, '_> {
         Ok(())
     }
 
-    fn item(&mut self, turn: &Turn, block: &Block, custom: &[&str]) -> Result<(), Unsupported> {
+    fn item(&mut self, turn: &Turn, block: &Block, custom: &HashSet<&str>) -> Result<(), Unsupported> {
         let spot = Spot::Block(turn.at, block.at);
         self.losses.report_if(block.cache.is_some(), Thing::BlockCache, spot)?;
         match &block.part {
             Part::Reasoning(thought) => self.reasoning(thought, block, spot),
             Part::Call(call) => self.call(call, block, spot),
-            Part::Result(result) => self.result(turn, result, block, custom.contains(&result.call.as_str())),
+            Part::Result(result) => self.result(turn, result, block, custom.contains(result.call.as_str())),
             Part::Other { raw, .. } => {
                 self.losses.report_if(!self.losses.is_same(), Thing::OtherPart, spot)?;
                 self.json.raw(raw);
