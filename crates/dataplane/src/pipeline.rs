@@ -96,7 +96,7 @@ async fn stages(
     tally.story.client = claim.is_none().then(|| Arc::clone(&client));
     tally.story.snapshot = state.snapshot.version;
     let called = match ingress::endpoint(&head.method, head.uri.path())? {
-        Asked::Call(called) => called,
+        Asked::Call(called) => room(worker, &state, tally).map(|()| called)?,
         Asked::Models(id) => {
             tally.story.endpoint = Endpoint::Models;
             if let Some(claim) = &claim {
@@ -105,7 +105,6 @@ async fn stages(
             return models::list(&state.snapshot, &client, &head, id.as_deref()).map(Served::Own);
         }
     };
-    room(worker, &state, tally)?;
     (tally.story.endpoint, tally.story.dialect) = (called.endpoint, called.dialect);
     tally.story.tags = tags(&head.headers)?;
     // Whole and bounded, since the model may stand last and an attempt may have to be made again.
