@@ -96,7 +96,7 @@ async fn stages(
     tally.story.client = claim.is_none().then(|| Arc::clone(&client));
     tally.story.snapshot = state.snapshot.version;
     let called = match ingress::endpoint(&head.method, head.uri.path())? {
-        Asked::Call(called) => called,
+        Asked::Call(called) => room(worker, &state, tally).map(|()| called)?,
         Asked::Models(id) => {
             tally.story.endpoint = Endpoint::Models;
             if let Some(claim) = &claim {
@@ -105,15 +105,10 @@ async fn stages(
             return models::list(&state.snapshot, &client, &head, id.as_deref()).map(Served::Own);
         }
     };
-    let settings = &state.snapshot.settings;
-    if settings.refuse_when_spool_full && worker.usage.is_full.load(Relaxed) {
-        // It used nothing, and there is no room to say so.
-        tally.story.client = None;
-        return Err(Refusal::overloaded(SPOOL_FULL));
-    }
     (tally.story.endpoint, tally.story.dialect) = (called.endpoint, called.dialect);
     tally.story.tags = tags(&head.headers)?;
     // Whole and bounded, since the model may stand last and an attempt may have to be made again.
+    let settings = &state.snapshot.settings;
     let mut held = worker.budget.open(settings.bodies_in_flight_limit);
     let body = ingress::read(&head.headers, body, settings.body_limit, &mut held).await?;
     tally.unread = false;
@@ -156,6 +151,16 @@ async fn stages(
     attempts(worker, &call, retries.unwrap_or(RETRIES), tally)
         .await
         .map(|parts| Served::Answer(Box::new(parts)))
+}
+
+/// Strict billing: a call is not served while its usage could not be kept by itself.
+fn room(worker: &Worker, state: &State, tally: &mut Tally) -> Result<(), Refusal> {
+    if state.snapshot.settings.refuse_when_spool_full && worker.usage.is_full.load(Relaxed) {
+        // It used nothing, and there is no room to say so.
+        tally.story.client = None;
+        return Err(Refusal::overloaded(SPOOL_FULL));
+    }
+    Ok(())
 }
 
 /// A signature is over the body, so that who made it is known only with it.
