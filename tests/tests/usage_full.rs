@@ -5,15 +5,25 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use keyway_e2e::gateway::Outcome;
 use keyway_e2e::tmpfs::Tmpfs;
-use keyway_e2e::usage::{Calls, Gate, all_the_same, prices, settled, usage, yaml};
-use keyway_testkit::billing::Biller;
+use keyway_e2e::usage::{
+    Calls, Gate, Known, Wish, all_the_same, exchange, prices, settled, usage, wish, yaml,
+};
+use keyway_testkit::billing::{Biller, Kind, Order};
+use keyway_testkit::caller::Caller;
 use keyway_testkit::process::Planes;
 
 const DISK_MIB: u32 = 8;
 const CALLERS: usize = 16;
+/// Records that a spool of 1 MiB cannot hold.
+const MANY: u64 = 10_000;
+/// How long room may take to come back on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Time between two looks.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Fills the disk to its last byte.
 fn fill(ballast: &Path) -> Outcome {
@@ -21,6 +31,13 @@ fn fill(ballast: &Path) -> Outcome {
     let piece = vec![0; 64 << 10];
     while file.write_all(&piece).is_ok() {}
     Ok(())
+}
+
+/// A wish that is answered whole at once.
+fn is_plain(wish: &Wish) -> bool {
+    let Order { fails, leave_after, break_after, .. } = &wish.order;
+    let is_whole = fails.is_empty() && leave_after.is_none() && break_after.is_none();
+    wish.kind == Kind::Chat && wish.refused.is_none() && is_whole
 }
 
 /// What a replica says of its own usage: the value of this metric.
@@ -50,6 +67,53 @@ async fn d12_a_full_spool_loses_detail_and_no_count() -> Outcome {
         expected.assert_same(&usage(&planes, by)?, by)?;
     }
     println!("{:?}; {folded} frames folded, {bytes} bytes waited", expected.total());
+    Ok(())
+}
+
+/// Strict billing: calls are refused before a single request becomes part of a sum, and served once there is room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d12_a_full_spool_refuses_where_the_file_says_so() -> Outcome {
+    let biller = Biller::start(prices())?;
+    let yaml = yaml(&biller.provider.base_url()) + "usage: { when_spool_full: refuse }\n";
+    let mut planes = Planes::of(yaml).env("KEYWAY_USAGE_SPOOL", "1").start(1)?;
+    let address = planes.replicas.first().ok_or("no replica")?.address()?;
+    planes.control.kill()?;
+    let mut plain = (0..).map(wish).find(is_plain).ok_or("none")?;
+    // Large records fill it sooner.
+    plain.order.tags = (0..8).map(|tag| format!("note{tag}={}", "x".repeat(50))).collect();
+    let ask = async |number: u64| {
+        let order = Order { request: format!("{number}"), ..plain.order.clone() };
+        let answered = exchange(address, &plain, &order).await?;
+        Outcome::Ok(answered.answer.ok_or("left")?)
+    };
+    let mut served = 0;
+    let refused = loop {
+        let answer = ask(served).await?;
+        if answer.status != 200 {
+            break answer;
+        }
+        served += 1;
+        assert!(served < MANY, "it never refused");
+    };
+    println!("refused after {served}: {}", refused.text());
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    assert_eq!(refused.json()["error"]["reason"], "usage_spool_full");
+    let mut caller = Caller::connect(address).await?;
+    let list =
+        format!("GET /v1/models HTTP/1.1\r\nhost: k\r\nauthorization: Bearer {}\r\n\r\n", plain.client.token);
+    assert_eq!(caller.ask(list.as_bytes()).await?.status, 200);
+    assert_eq!(metric(&planes, "keyway_usage_spool_full ")?, 1);
+    assert_eq!(metric(&planes, "keyway_usage_frames_total{step=\"folded\"}")?, 0);
+    planes.start_control()?;
+    let end = Instant::now() + PATIENCE;
+    while ask(served).await?.status != 200 {
+        assert!(Instant::now() < end, "it never had room again");
+        tokio::time::sleep(LOOK).await;
+    }
+    let expected = settled(&planes, &biller, &Known::default()).await?;
+    assert_eq!(expected.total().requests, served + 1);
+    all_the_same(&planes, &expected)?;
+    assert_eq!(metric(&planes, "keyway_usage_requests_total{kept=\"sum\"}")?, 0);
     Ok(())
 }
 

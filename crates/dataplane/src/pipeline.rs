@@ -23,7 +23,14 @@ use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header, request
 use http_body::Body;
 use hyper::body::Incoming;
 use keyway_snapshot::{Client, Endpoint};
-use std::{borrow::Cow, cell::OnceCell, net::IpAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    cell::OnceCell,
+    net::IpAddr,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// Attempts of one request, whatever aliases and keys there are.
@@ -33,6 +40,8 @@ const RETRIES: u32 = 2;
 
 const ROUTE: HeaderName = HeaderName::from_static("x-keyway-route");
 const PATIENCE: HeaderName = HeaderName::from_static("x-keyway-timeout-ms");
+/// Of a call that is not served because its usage could not be kept by itself.
+const SPOOL_FULL: &str = "usage_spool_full";
 /// Gateways of this kind that a request may pass.
 const HOPS: usize = 3;
 
@@ -87,7 +96,7 @@ async fn stages(
     tally.story.client = claim.is_none().then(|| Arc::clone(&client));
     tally.story.snapshot = state.snapshot.version;
     let called = match ingress::endpoint(&head.method, head.uri.path())? {
-        Asked::Call(called) => called,
+        Asked::Call(called) => room(worker, &state, tally).map(|()| called)?,
         Asked::Models(id) => {
             tally.story.endpoint = Endpoint::Models;
             if let Some(claim) = &claim {
@@ -142,6 +151,16 @@ async fn stages(
     attempts(worker, &call, retries.unwrap_or(RETRIES), tally)
         .await
         .map(|parts| Served::Answer(Box::new(parts)))
+}
+
+/// Strict billing: a call is not served while its usage could not be kept by itself.
+fn room(worker: &Worker, state: &State, tally: &mut Tally) -> Result<(), Refusal> {
+    if state.snapshot.settings.refuse_when_spool_full && worker.usage.is_full.load(Relaxed) {
+        // It used nothing, and there is no room to say so.
+        tally.story.client = None;
+        return Err(Refusal::overloaded(SPOOL_FULL));
+    }
+    Ok(())
 }
 
 /// A signature is over the body, so that who made it is known only with it.

@@ -250,6 +250,7 @@ fn serving_thread(
     let faults = Arc::clone(shared.faults.get(number).ok_or_else(|| at("faults"))?);
     let tracer = shared.tracer.clone();
     let (held, budget, connector) = (Arc::clone(&shared.held), Arc::clone(&shared.budget), connector.clone());
+    let usage = Arc::clone(&shared.usage);
     let (draining, cutting) = (signals.drain.subscribe(), signals.cut.subscribe());
     let (end, epoch, connections) = (signals.end.subscribe(), shared.epoch, shared.connections);
     let alive = signals.alive.clone();
@@ -263,6 +264,7 @@ fn serving_thread(
             random: Random::new(),
             core,
             tray,
+            usage,
             faults,
             budget,
             tracer,

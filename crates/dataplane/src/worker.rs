@@ -2,7 +2,7 @@
 
 use crate::{
     ingress::BodyBudget,
-    meter::Tray,
+    meter::{SpoolCounts, Tray},
     observe::{Core, Faults, Tracer},
     open::{LAST_READ, Open},
     random::Random,
@@ -26,6 +26,7 @@ pub(crate) struct Worker {
     pub(crate) random: Random,
     pub(crate) core: Arc<Core>,
     pub(crate) tray: Arc<Tray>,
+    pub(crate) usage: Arc<SpoolCounts>,
     pub(crate) faults: Arc<Faults>,
     pub(crate) budget: Arc<BodyBudget>,
     pub(crate) tracer: Option<Tracer>,

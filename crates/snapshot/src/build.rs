@@ -84,6 +84,7 @@ fn settings(from: &wire::Settings) -> Result<Settings, Invalid> {
         timeouts: from.timeouts.map(Timeouts::from).unwrap_or_default(),
         cluster: from.cluster.as_str().into(),
         lease: (from.lease_seconds > 0).then(|| Duration::from_secs(from.lease_seconds)),
+        refuse_when_spool_full: from.refuse_when_spool_full,
     })
 }
 

@@ -58,6 +58,8 @@ pub struct Settings {
     pub cluster: Box<str>,
     /// How long secrets are used without word from the control plane; `None` = without limit.
     pub lease: Option<Duration>,
+    /// Calls are refused while the usage spool has no room for single requests.
+    pub refuse_when_spool_full: bool,
 }
 
 /// Waits; `None` leaves the next wider setting in force.

@@ -21,7 +21,7 @@ pub use price::{Price, Rates, Tokens};
 pub use provider::{Auth, Dialect, Key, NamedAuth, Network, Provider, Timeouts};
 pub use scalar::{Expiry, Percent, Size, Span, Usd};
 pub use secret::Secret;
-pub use usage::Usage;
+pub use usage::{Usage, WhenSpoolFull};
 
 pub(crate) use scalar::TEXT_OF_NUMBER;
 

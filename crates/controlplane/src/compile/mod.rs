@@ -51,6 +51,8 @@ pub struct DataPlane<'a> {
     pub cluster: &'a str,
     /// Seconds that secrets are used without word from the control plane.
     pub lease: u64,
+    /// Whether replicas refuse calls while their usage spool is full.
+    pub refuse_when_spool_full: bool,
 }
 
 /// Where a provider's secrets would be sent.
@@ -81,6 +83,7 @@ impl Compiler<'_> {
             timeouts: None,
             cluster: plane.cluster.to_owned(),
             lease_seconds: plane.lease,
+            refuse_when_spool_full: plane.refuse_when_spool_full,
         };
         let resource = secret_resource(Kind::Settings, "settings".to_owned(), &settings);
         settings.digest_key.zeroize();

@@ -319,8 +319,8 @@ fn every_row_that_needs_no_setting_makes_a_state() {
         let spec = Provider { region: Some("us-east-1".to_owned()), ..Provider::default() };
         let Ok(provider) = provider::provider(Catalog::embedded(), &row.id, &spec, true) else { continue };
         let compiler = Compiler { catalog: Catalog::embedded(), secrets: &|_, _| None };
-        let mut all: Vec<Resource> =
-            compiler.base(&DataPlane { digest_key: &[7; 32], cluster: "c", lease: 1 }).unwrap();
+        let plane = DataPlane { digest_key: &[7; 32], cluster: "c", lease: 1, refuse_when_spool_full: true };
+        let mut all: Vec<Resource> = compiler.base(&plane).unwrap();
         if row.id != SANDBOX {
             all.push(resource(Kind::Provider, row.id.clone(), &provider));
         }

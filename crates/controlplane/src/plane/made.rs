@@ -7,6 +7,7 @@ use crate::{
     vault::Vault,
 };
 use keyway_catalog::Catalog;
+use keyway_config::WhenSpoolFull;
 use keyway_proto::snapshot::v1::Resource;
 use keyway_snapshot::Snapshot;
 use std::{sync::Arc, time::Duration};
@@ -56,7 +57,8 @@ pub(super) fn base(
 ) -> Result<Vec<Resource>, Refusal> {
     let lease = lease(state).map_or(0, |lease| lease.as_secs());
     let compiler = Compiler { catalog, secrets: &|_, _| None };
-    compiler.base(&DataPlane { digest_key: vault.digest_key(), cluster, lease })
+    let refuse_when_spool_full = state.usage().when_spool_full == Some(WhenSpoolFull::Refuse);
+    compiler.base(&DataPlane { digest_key: vault.digest_key(), cluster, lease, refuse_when_spool_full })
 }
 
 pub(super) fn lease(state: &State) -> Option<Duration> {

@@ -182,7 +182,8 @@ impl Plane {
     /// What the built-in provider compiles to.
     pub(crate) fn sandbox(&self) -> Option<Resource> {
         let compiler = Compiler { catalog: self.catalog, secrets: &|_, _| None };
-        let base = compiler.base(&DataPlane { digest_key: &[0; 32], cluster: "", lease: 0 }).ok()?;
+        let plane = DataPlane { digest_key: &[0; 32], cluster: "", lease: 0, refuse_when_spool_full: false };
+        let base = compiler.base(&plane).ok()?;
         base.into_iter().find(|resource| resource.name == SANDBOX)
     }
 

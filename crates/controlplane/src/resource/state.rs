@@ -152,10 +152,16 @@ impl State {
     /// How long usage is kept.
     #[must_use]
     pub fn retention(&self) -> Retention {
+        self.usage().into()
+    }
+
+    /// The section `usage`.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
         let held = self.get(Kind::Section, "usage").map(|held| &held.document.body);
-        let Some(Body::Section(value)) = held else { return Retention::default() };
+        let Some(Body::Section(value)) = held else { return Usage::default() };
         // It was written from the same type.
-        serde_json::from_value::<Usage>(value.clone()).unwrap_or_default().into()
+        serde_json::from_value(value.clone()).unwrap_or_default()
     }
 
     /// A provider's configuration and keys.

@@ -39,6 +39,9 @@ pub struct Settings {
     /// Seconds that secrets are used without word from the control plane; 0 = without limit.
     #[prost(uint64, tag = "6")]
     pub lease_seconds: u64,
+    /// True: a replica whose usage spool has no room for single requests refuses calls.
+    #[prost(bool, tag = "7")]
+    pub refuse_when_spool_full: bool,
 }
 /// Milliseconds; 0 or absent = the default of the data plane.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -25,6 +25,8 @@ pub(crate) struct SpoolCounts {
     pub(crate) memory_bytes: AtomicU64,
     /// Streams to the control plane that were opened.
     pub(crate) streams: AtomicU64,
+    /// There is no room for single requests: more of them would cost detail, or have already.
+    pub(crate) is_full: AtomicBool,
     is_failing: AtomicBool,
 }
 
@@ -61,6 +63,15 @@ impl SpoolCounts {
     pub(super) fn holds(&self, disk: u64, memory: u64) {
         self.disk_bytes.store(disk, Relaxed);
         self.memory_bytes.store(memory, Relaxed);
+    }
+
+    pub(super) fn full(&self, is_full: bool) {
+        if self.is_full.swap(is_full, Relaxed) != is_full {
+            match is_full {
+                true => tracing::warn!("the spool of usage is full; what comes now costs detail"),
+                false => tracing::info!("the spool of usage has room again"),
+            }
+        }
     }
 
     pub(super) fn failed(&self, error: &io::Error, what: &'static str) {

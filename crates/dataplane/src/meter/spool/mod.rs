@@ -210,6 +210,7 @@ impl Spool {
     /// Goes on to make room, if there is none; whether there is more to do.
     pub(crate) fn make_room(&mut self) -> bool {
         self.counts.holds(self.bytes(false), self.bytes(true));
+        self.counts.full(self.is_full());
         let Some(mut work) = self.work.take().or_else(|| self.begin_fold()) else { return false };
         match self.go_on(&mut work) {
             Ok(true) => self.work = Some(work),
@@ -225,6 +226,14 @@ impl Spool {
             }
         }
         true
+    }
+
+    /// Whether the last segment's worth of room is reached, which is left for requests under way, or something had to be
+    /// folded that is not in the books yet.
+    fn is_full(&self) -> bool {
+        let places = [(false, self.disk_limit), (true, self.memory_limit)];
+        places.into_iter().any(|(in_memory, limit)| self.bytes(in_memory) > limit - limit / SEGMENTS)
+            || self.volumes.iter().flat_map(|volume| &volume.segments).any(|segment| segment.level > 0)
     }
 
     fn bytes(&self, in_memory: bool) -> u64 {

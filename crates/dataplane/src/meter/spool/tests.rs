@@ -173,6 +173,37 @@ fn a_full_spool_loses_detail_and_no_count_and_leaves_what_was_offered() {
 }
 
 #[test]
+fn full_begins_before_detail_goes_and_ends_once_it_is_all_in_the_books() {
+    for root in [None, Some(TempDir::new().unwrap())] {
+        let mut spool = spool(root.as_ref().map(TempDir::path), "a", 32 * 1000);
+        let (mut books, counts) = (Books::default(), Arc::clone(&spool.counts));
+        let is_full = || counts.is_full.load(Relaxed);
+        let write = |spool: &mut Spool, number: u64| {
+            spool.write(vec![record("c", number, MINUTE + number)], Vec::new());
+            while spool.make_room() {}
+        };
+        let mut number = 0;
+        while !is_full() {
+            write(&mut spool, number);
+            number += 1;
+        }
+        let left = spool.disk_limit - spool.bytes(root.is_none());
+        assert!(number > 50 && (500..1000).contains(&left), "{number} records, {left} bytes");
+        assert_eq!(counts.folded.load(Relaxed), 0);
+        settle(&mut spool, &mut books);
+        while spool.make_room() {}
+        assert!(!is_full());
+        assert_eq!(books.booked.iter().map(|frame| frame.records.len() as u64).sum::<u64>(), number);
+        // Requests that were under way overflow it: folding makes room, yet detail has gone.
+        (0..2 * number).for_each(|number| write(&mut spool, number));
+        assert!(is_full() && counts.folded.load(Relaxed) > 0);
+        settle(&mut spool, &mut books);
+        while spool.make_room() {}
+        assert!(!is_full());
+    }
+}
+
+#[test]
 fn without_a_directory_it_is_the_same_in_memory() {
     let mut spool = spool(None, "a", 32 * 1000);
     let mut books = Books::default();

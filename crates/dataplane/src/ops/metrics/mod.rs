@@ -254,6 +254,8 @@ fn spool(out: &mut String, ops: &Ops) {
     {
         let _ = writeln!(out, "keyway_usage_spool_bytes{{place=\"{place}\"}} {bytes}");
     }
+    let help = "1 while the spool has no room for single requests, or holds some that became sums.";
+    one(out, "keyway_usage_spool_full", "gauge", help, u8::from(ops.usage.is_full.load(Relaxed)));
     let help = "Times that the disk did not take or give usage.";
     one(out, "keyway_usage_spool_errors_total", "counter", help, of(|usage| &usage.errors));
     let help = "Bytes in the spool that were no usage, as a crash leaves them.";
