@@ -20,11 +20,14 @@ pub(crate) struct Backup {
     /// Replace a file that is there
     #[arg(long)]
     force: bool,
+    /// Leave out what was used and what it cost, which can be large
+    #[arg(long)]
+    without_usage: bool,
 }
 
 pub(crate) async fn run(server: &Server, output: Output, verb: Backup) -> Result<(), Failure> {
     if verb.file == Path::new("-") {
-        return to_stdout(server).await;
+        return to_stdout(server, &verb).await;
     }
     free(&verb)?;
     let bytes = to_file(server, &verb).await?;
@@ -37,13 +40,17 @@ pub(crate) async fn run(server: &Server, output: Output, verb: Backup) -> Result
     Ok(())
 }
 
-async fn to_stdout(server: &Server) -> Result<(), Failure> {
+fn path_of(verb: &Backup) -> &'static str {
+    if verb.without_usage { "/backup?usage=false" } else { "/backup" }
+}
+
+async fn to_stdout(server: &Server, verb: &Backup) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     if stdout.is_terminal() {
         return Err(Failure::Usage("a backup is no text for a terminal; name a file, or pipe it on".into()));
     }
     let failed = |error| Failure::write("stdout", error);
-    server.download("/backup", |piece| stdout.write_all(piece).map_err(failed)).await?;
+    server.download(path_of(verb), |piece| stdout.write_all(piece).map_err(failed)).await?;
     stdout.flush().map_err(failed)
 }
 
@@ -56,7 +63,7 @@ async fn to_file(server: &Server, verb: &Backup) -> Result<u64, Failure> {
     let written = async {
         let mut file =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside).map_err(failed)?;
-        let bytes = server.download("/backup", |piece| file.write_all(piece).map_err(failed)).await?;
+        let bytes = server.download(path_of(verb), |piece| file.write_all(piece).map_err(failed)).await?;
         file.sync_all().map_err(failed)?;
         free(verb)?;
         fs::rename(&beside, path).map_err(failed)?;

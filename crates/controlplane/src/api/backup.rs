@@ -23,6 +23,11 @@ type Piece = Result<Bytes, StoreError>;
 struct Pipe(mpsc::Sender<Piece>);
 
 pub(super) async fn stream(call: Call) -> Result<Answer, Fault> {
+    let with_usage = match call.query.get("usage").map(String::as_str) {
+        None | Some("true") => true,
+        Some("false") => false,
+        Some(_) => return Err(Refusal::field("usage", "is true or false").into()),
+    };
     call.record("").await?;
     let (pipe, mut pieces) = mpsc::channel(PIECES);
     let backup = std::sync::Arc::clone(&call.api.backup);
@@ -30,7 +35,7 @@ pub(super) async fn stream(call: Call) -> Result<Answer, Fault> {
         let mut out = BufWriter::with_capacity(PIECE, Pipe(pipe.clone()));
         let flushed =
             |out: &mut BufWriter<Pipe>| out.flush().map_err(|error| StoreError::Failed(error.to_string()));
-        if let Err(error) = backup.write(&mut out).and_then(|()| flushed(&mut out)) {
+        if let Err(error) = backup.write(&mut out, with_usage).and_then(|()| flushed(&mut out)) {
             // Whoever waited for it is gone or is told.
             let _ = pipe.blocking_send(Err(error));
         }

@@ -250,5 +250,5 @@ pub(super) static ROUTES: &[Route] = &[
     route!(Get "/audit", AuditRead, Everyone, nothing => audit::Page, audit::list, "Who did what, oldest first").with_query(&["after", "limit", "subject", "actor"]),
     route!(Post "/audit/verify", AuditRead, Everyone, nothing => audit::Sound, audit::verify, "Read the whole log and check that nothing in it was changed"),
 
-    route!(Get "/backup", BackupCreate, Everyone, nothing => Json, backup::stream, "A copy of everything, secrets sealed").giving(BYTES).audited("backup"),
+    route!(Get "/backup", BackupCreate, Everyone, nothing => Json, backup::stream, "A copy of everything, secrets sealed; `usage=false` leaves out what was used").with_query(&["usage"]).giving(BYTES).audited("backup"),
 ];

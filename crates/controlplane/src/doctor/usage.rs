@@ -2,6 +2,7 @@
 
 use super::{Finding, or_ok};
 use crate::usage::{Condition, Retention};
+use keyway_config::Expiry;
 
 const USAGE: &str = "usage";
 
@@ -17,8 +18,22 @@ pub(crate) fn usage(condition: &Condition, retention: &Retention) -> Vec<Finding
             "sums begin anew after it; look at the disk, and delete the file when it is of no use";
         found.push(Finding::warn(USAGE, what, what_to_do));
     }
+    let left_out = condition.left_out.unwrap_or_default();
+    if left_out.frames > 0 {
+        let since = Expiry::from_unix(left_out.after / 1000);
+        let what = format!(
+            "{} frames that were booked after {since} did not come back after a restore",
+            left_out.frames
+        );
+        let what_to_do =
+            "what a replica has no more is only in the books that the restore put aside, if there were any";
+        found.push(Finding::warn(USAGE, what, what_to_do));
+    }
     let counted = [
-        (condition.lost, "frames never came: what replicas counted in them is missing"),
+        (
+            condition.lost.saturating_sub(left_out.frames),
+            "frames never came: what replicas counted in them is missing",
+        ),
         (
             condition.overlapped,
             "frames overlapped what is booked and were passed over, so that nothing counts twice",

@@ -63,7 +63,7 @@ async fn run(books: Arc<Books>, mut from: Streaming<Batch>, mut stopping: watch:
 fn status(error: &UsageError) -> Status {
     match error {
         UsageError::Malformed(_) => Status::invalid_argument(error.to_string()),
-        UsageError::Full => Status::resource_exhausted(error.to_string()),
+        UsageError::Full | UsageError::NoRoom { .. } => Status::resource_exhausted(error.to_string()),
         UsageError::Newer { .. }
         | UsageError::Damaged(_)
         | UsageError::Failed(_)

@@ -38,7 +38,6 @@ fn open_here(storage: Storage) -> Result<Opened, ServeError> {
     let Storage { home, root_key_file, credentials, index_check } = storage;
     private_dir(&home)?;
     let store = Arc::new(Durable::open(&home.join(STORE), index_check)?);
-    let backup = Arc::new(Whole { store: Arc::clone(&store), vault: home.join(VAULT) });
     for repair in store.condition().repairs {
         tracing::warn!("the store: {repair}");
     }
@@ -53,5 +52,7 @@ fn open_here(storage: Storage) -> Result<Opened, ServeError> {
         vault::Opened::Sealed(why) => return Ok(Opened::Sealed { why }),
     };
     let books = Arc::new(Books::open(&home, unix_millis())?);
+    let backup = Whole { store: Arc::clone(&store), vault: home.join(VAULT), books: Arc::clone(&books) };
+    let backup = Arc::new(backup);
     Ok(Opened::Ready { store, vault, books, backup })
 }

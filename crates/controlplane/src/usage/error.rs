@@ -22,6 +22,16 @@ pub enum UsageError {
     /// No room: nothing was booked, replicas keep what they have.
     #[error("the disk of usage.db is full")]
     Full,
+    /// A copy for a backup does not fit.
+    #[error(
+        "a copy of usage.db takes {needed} bytes in the data directory, where {free} are free: make room, or leave it out"
+    )]
+    NoRoom {
+        /// Bytes of the copy.
+        needed: u64,
+        /// Bytes that the disk has.
+        free: u64,
+    },
     /// What is in the file is not what was written.
     #[error("usage.db is damaged: {0}")]
     Damaged(Arc<str>),

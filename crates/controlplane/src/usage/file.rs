@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
-const NAME: &str = "usage.db";
+pub(crate) const NAME: &str = "usage.db";
+/// A copy on its way into a backup.
+const COPY: &str = "usage.db.copy";
 /// What was put aside is called so, with the time.
 const ASIDE: &str = "usage.db.damaged-";
 /// The format that this program writes, as `user_version`.
@@ -46,6 +48,10 @@ CREATE INDEX records_notable ON records (id, spender, status, outcome, unpriced)
     WHERE status >= 400 OR outcome <> 1 OR unpriced = 1;
 ";
 
+/// Came after the first files of format 1, which are read as before: from when on a restore has left out what was not handed in
+/// again, and how many frames were lost before it.
+const RESTORES: &str = "CREATE TABLE IF NOT EXISTS restores (after INTEGER NOT NULL, lost INTEGER NOT NULL)";
+
 /// Where the books are and what lies beside them.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
@@ -61,6 +67,15 @@ impl Place {
 
     pub(super) fn path(&self) -> PathBuf {
         self.home.join(NAME)
+    }
+
+    pub(super) fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// Where a copy is made.
+    pub(super) fn copy(&self) -> PathBuf {
+        self.home.join(COPY)
     }
 
     /// The connection that writes. A damaged file is put aside and a new one begun.
@@ -113,7 +128,11 @@ impl Place {
         Ok(db)
     }
 
-    fn writer(&self) -> Result<Connection, UsageError> {
+    /// The connection that writes, to the file as it is.
+    ///
+    /// # Errors
+    /// When it is damaged or of a newer format, or the disk does not allow it.
+    pub(super) fn writer(&self) -> Result<Connection, UsageError> {
         // Made by hand, so that it is nobody else's from its first byte on; its journal takes the same mode.
         OpenOptions::new().append(true).create(true).mode(0o600).open(self.path())?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -136,13 +155,15 @@ fn bring_up(db: &Connection) -> Result<(), UsageError> {
     let found: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     match found {
         0 => {
-            let made = format!("BEGIN IMMEDIATE; {FORMAT_1} PRAGMA user_version = {FORMAT}; COMMIT");
+            let made =
+                format!("BEGIN IMMEDIATE; {FORMAT_1} {RESTORES}; PRAGMA user_version = {FORMAT}; COMMIT");
             Ok(db.execute_batch(&made)?)
         }
         FORMAT => {
             // A file whose schema cannot be read is found now, not at the first question.
             db.query_row("SELECT count(*) FROM horizons", [], |_| Ok(()))?;
-            Ok(db.query_row("SELECT max(number) FROM records", [], |_| Ok(()))?)
+            db.query_row("SELECT max(number) FROM records", [], |_| Ok(()))?;
+            Ok(db.execute_batch(RESTORES)?)
         }
         _ => Err(UsageError::Newer { found, known: FORMAT }),
     }

@@ -2,6 +2,7 @@
 //! few connections read. Nothing outside this room knows the database.
 
 mod booking;
+mod copy;
 mod counted;
 mod error;
 mod file;
@@ -19,8 +20,11 @@ mod tail;
 mod tests;
 mod writer;
 
+pub use copy::Brought;
+pub(crate) use copy::{LeftOut, choose};
 pub(crate) use counted::{Counted, meter};
 pub use error::UsageError;
+pub(crate) use file::NAME;
 pub(crate) use filter::{Filter, model, split as split_tag};
 pub(crate) use level::Level;
 pub(crate) use plan::NotKept;
@@ -34,6 +38,7 @@ use file::Place;
 use keyway_proto::fleet::v1::Batch;
 use parking_lot::Mutex;
 use reader::Readers;
+use rusqlite::Connection;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -54,6 +59,8 @@ pub struct Books {
     tail: Arc<Tail>,
     condition: Arc<Mutex<Condition>>,
     place: Place,
+    /// One copy at a time: each takes as much of the disk as the books.
+    copying: Mutex<()>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -69,6 +76,8 @@ pub(crate) struct Condition {
     /// Numbers of frames that never came, and frames that overlapped what was booked.
     pub(crate) lost: u64,
     pub(crate) overlapped: u64,
+    /// What is missing since the books came from a backup.
+    pub(crate) left_out: Option<LeftOut>,
     /// Bytes that hold something.
     pub(crate) bytes: u64,
     /// Damaged files that were put aside.
@@ -104,7 +113,7 @@ impl Books {
         let (jobs, waiting) = mpsc::channel(JOBS);
         let thread = std::thread::Builder::new().name("keyway-usage".to_owned());
         let thread = Mutex::new(Some(thread.spawn(move || writer.run(waiting))?));
-        Ok(Self { jobs, readers, tail, condition, place, thread })
+        Ok(Self { jobs, readers, tail, condition, place, copying: Mutex::default(), thread })
     }
 
     /// Books a batch; the number up to which its process stands in the books, for good.
@@ -145,10 +154,21 @@ impl Books {
 
     /// How they are.
     pub(crate) async fn condition(&self) -> Result<Condition, UsageError> {
-        let counted = self.readers.read(|db, _| records::lost(db)).await?;
+        let read = |db: &Connection, _| Ok((records::lost(db)?, copy::left_out(db)?));
+        let ((lost, overlapped), left_out) = self.readers.read(read).await?;
         let aside = self.place.aside()?;
         let known = self.condition.lock().clone();
-        Ok(Condition { lost: counted.0, overlapped: counted.1, aside, ..known })
+        Ok(Condition { lost, overlapped, left_out, aside, ..known })
+    }
+
+    /// One moment of them as a file of its own, which has no name and is gone once it is closed. Takes as long as reading and
+    /// writing all of them: called on a thread that may wait.
+    ///
+    /// # Errors
+    /// When the disk has no room for it, or they cannot be read.
+    pub fn copy(&self) -> Result<std::fs::File, UsageError> {
+        let _alone = self.copying.lock();
+        copy::copy(&self.place)
     }
 
     /// Followers see the end of their stream.

@@ -150,7 +150,7 @@ async fn what_cannot_be_written_down_is_not_done() {
 struct Breaks;
 
 impl Backup for Breaks {
-    fn write(&self, out: &mut dyn std::io::Write) -> Result<(), StoreError> {
+    fn write(&self, out: &mut dyn std::io::Write, _: bool) -> Result<(), StoreError> {
         out.write_all(&vec![7; 1 << 20]).map_err(|error| StoreError::Failed(error.to_string()))?;
         Err(StoreError::Failed("EIO".to_owned()))
     }

@@ -29,7 +29,7 @@ const FLEET: &str = "the-fleet-token-of-this-test";
 struct OneWord;
 
 impl Backup for OneWord {
-    fn write(&self, out: &mut dyn std::io::Write) -> Result<(), StoreError> {
+    fn write(&self, out: &mut dyn std::io::Write, _: bool) -> Result<(), StoreError> {
         out.write_all(b"everything").map_err(|error| StoreError::Failed(error.to_string()))
     }
 }

@@ -52,6 +52,7 @@ impl From<UsageError> for Fault {
             UsageError::TooLong => (StatusCode::UNPROCESSABLE_ENTITY, "too_much"),
             UsageError::Ended => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
             UsageError::Full
+            | UsageError::NoRoom { .. }
             | UsageError::Newer { .. }
             | UsageError::Malformed(_)
             | UsageError::Damaged(_)

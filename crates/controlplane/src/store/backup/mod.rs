@@ -1,4 +1,4 @@
-//! A store in one file, to keep elsewhere. Holds journal and vault, never the key that opens the vault; is checked whole
+//! A store in one file, to keep elsewhere. Holds journal, vault and the books of usage, never the key that opens the vault; is checked whole
 //! before anything is made of it.
 
 mod file;
@@ -9,6 +9,7 @@ mod tests;
 
 pub(crate) use self::restore::refuse_half_restored;
 pub use self::restore::{Restored, restore};
+use crate::usage::NAME as USAGE;
 
 use self::file::{Packer, Unpacker};
 use super::{
@@ -52,10 +53,11 @@ pub struct BackedUp {
     pub bytes: u64,
 }
 
-/// Writes one of a store that may be in use.
+/// Writes one of a store that may be in use, with the folders beside it and a copy of the books.
 pub(crate) fn write(
     reach: &Reach,
     extra: &[(String, PathBuf)],
+    usage: Option<File>,
     out: impl Write,
 ) -> Result<BackedUp, StoreError> {
     if let Some((name, _)) = extra.iter().find(|(name, _)| name != VAULT) {
@@ -77,6 +79,10 @@ pub(crate) fn write(
         };
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         packer.add(&format!("{JOURNAL}/{name}"), length, file)?;
+    }
+    if let Some(file) = usage {
+        let length = file.metadata().map_err(|error| StoreError::unusable(Path::new(USAGE), &error))?.len();
+        packer.add(USAGE, length, file)?;
     }
     let genesis = scan::scan(folder, Some(0))?;
     let (files, bytes) = packer.end()?;
@@ -130,7 +136,7 @@ pub fn verify_backup(from: impl Read) -> Result<BackedUp, StoreError> {
 
 fn refuse_foreign(path: &str) -> Result<(), StoreError> {
     let known = [JOURNAL, VAULT].iter().any(|folder| path.starts_with(&format!("{folder}/")));
-    if known && path.split('/').all(|part| part != NEVER) {
+    if (known || path == USAGE) && path.split('/').all(|part| part != NEVER) {
         return Ok(());
     }
     Err(StoreError::BadBackup(format!("{path} belongs into no backup")))

@@ -2,7 +2,7 @@
 //! is put aside, never deleted. The epoch rises, so that replicas take what is older by count.
 
 use super::{
-    JOURNAL, VAULT,
+    JOURNAL, USAGE, VAULT,
     file::{Contents, Unpacker},
     refuse_foreign,
 };
@@ -20,6 +20,7 @@ use crate::{
         },
         place,
     },
+    usage::{self, Brought},
 };
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::{
@@ -44,6 +45,8 @@ pub struct Restored {
     pub revision: u64,
     /// Where the store and the vault that were there are now; absent = there were none.
     pub put_aside: Option<PathBuf>,
+    /// Whose books of usage go on.
+    pub usage: Brought,
 }
 
 /// Puts a backup in the place of what that home holds. No other process may have it open. The new epoch is one above
@@ -58,8 +61,11 @@ pub fn restore(from: impl Read, into: &Path, epoch: Option<u64>) -> Result<Resto
     let _old_lock = if old.exists() { Some(durable::lock(&old)?) } else { None };
     let stage = begin_stage(into).map_err(unusable)?;
     let _stage_lock = durable::lock(&stage.join(STORE))?;
-    let prepared = prepare(from, &stage, epoch_of(&old), epoch);
-    let (cluster, epoch, revision) = match prepared {
+    let prepared = prepare(from, &stage, epoch_of(&old), epoch).and_then(|prepared| {
+        let usage = usage::choose(into, &stage);
+        Ok((prepared, usage.map_err(|error| StoreError::BadBackup(error.to_string()))?))
+    });
+    let ((cluster, epoch, revision), usage) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
             // Nothing but what was unpacked just now stands there.
@@ -68,7 +74,7 @@ pub fn restore(from: impl Read, into: &Path, epoch: Option<u64>) -> Result<Resto
         }
     };
     let put_aside = exchange(into, &stage).map_err(unusable)?;
-    Ok(Restored { cluster, epoch, revision, put_aside })
+    Ok(Restored { cluster, epoch, revision, put_aside, usage })
 }
 
 /// A store that is gone while a restore was under way is not a new store.
@@ -181,12 +187,23 @@ fn epoch_of(store: &Path) -> u64 {
     highest
 }
 
-/// Swaps vault and store with the staged ones; the old ones end in a folder that says when. A backup without a vault
-/// leaves none: secrets of another life do not fit.
+/// Swaps vault and store with the staged ones, and the books if there are any; the old ones end in a folder that says when. A
+/// backup without a vault leaves none: secrets of another life do not fit.
 fn exchange(home: &Path, stage: &Path) -> io::Result<Option<PathBuf>> {
-    let had = [STORE, VAULT].iter().any(|name| home.join(name).exists());
+    let brings_usage = stage.join(USAGE).exists();
+    let had = [STORE, VAULT].iter().any(|name| home.join(name).exists())
+        || brings_usage && home.join(USAGE).exists();
     for name in [VAULT, STORE] {
         swap(&home.join(name), &stage.join(name))?;
+    }
+    if brings_usage {
+        // A log belongs to its file: beside another it would be read into it.
+        for log in ["-wal", "-shm"].map(|end| format!("{USAGE}{end}")) {
+            if home.join(&log).exists() {
+                fs::rename(home.join(&log), stage.join(&log))?;
+            }
+        }
+        swap(&home.join(USAGE), &stage.join(USAGE))?;
     }
     place::sync_folder(home)?;
     if !had {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::store::{Batch, Durable, Entry, Key, Listing, Store, Write as Change};
+use crate::usage::Brought;
 use bytes::Bytes;
 use std::os::unix::fs::PermissionsExt;
 use tempfile::{TempDir, tempdir};
@@ -27,7 +28,7 @@ async fn home() -> (TempDir, Listing, Vec<u8>) {
         put(&store, name, 0).await;
     }
     let mut out = Vec::new();
-    let made = store.backup(&[("vault".to_owned(), vault)], &mut out).unwrap();
+    let made = store.backup(&[("vault".to_owned(), vault)], None, &mut out).unwrap();
     assert_eq!((made.files, made.revision, made.epoch), (2, 3, 1));
     assert_eq!(verify_backup(out.as_slice()).unwrap(), made);
     let listing = store.list("").await.unwrap();
@@ -83,6 +84,44 @@ async fn what_was_there_is_put_aside_and_its_epoch_exceeded() {
     assert!(matches!(low, StoreError::BadBackup(_)), "{low}");
     assert_eq!(restore(backup.as_slice(), home.path(), Some(9)).unwrap().epoch, 9);
     assert_eq!(open(home.path()).identity().epoch, 9);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_books_come_along_and_those_that_were_there_are_put_aside() {
+    let (home, ..) = home().await;
+    let of = |at: &Path| crate::usage::Books::open(at, 1).unwrap();
+    let books = of(home.path());
+    let frame = keyway_proto::fleet::v1::Frame { first: 1, last: 1, ..Default::default() };
+    let frames = vec![prost::Message::encode_to_vec(&frame)];
+    let batch = |process: &str| keyway_proto::fleet::v1::Batch {
+        replica: "r".to_owned(),
+        incarnation: process.to_owned(),
+        frames: frames.clone(),
+    };
+    books.book(batch("one"), 5_000).await.unwrap();
+    let mut out = Vec::new();
+    let made = open(home.path()).backup(&[], Some(books.copy().unwrap()), &mut out).unwrap();
+    assert_eq!(verify_backup(out.as_slice()).unwrap(), made);
+    drop(books);
+    // Here they hold all of it.
+    assert_eq!(restore(out.as_slice(), home.path(), None).unwrap().usage, Brought::Kept);
+    assert!(home.path().join("usage.db").exists());
+    // There they are another's, whose process was killed: the log lies there still.
+    let (others, host) = (tempdir().unwrap(), tempdir().unwrap());
+    let running = of(others.path());
+    running.book(batch("two"), 6_000).await.unwrap();
+    for file in ["usage.db", "usage.db-wal"] {
+        fs::copy(others.path().join(file), host.path().join(file)).unwrap();
+    }
+    let restored = restore(out.as_slice(), host.path(), None).unwrap();
+    assert_eq!(restored.usage, Brought::Until { booked: 5_000 });
+    let aside = restored.put_aside.unwrap();
+    assert_eq!(of(host.path()).book(batch("one"), 7_000).await.unwrap(), 1, "known");
+    for (place, process) in [(host.path(), "one"), (&aside, "two")] {
+        let db = rusqlite::Connection::open(place.join("usage.db")).unwrap();
+        let found: String = db.query_row("SELECT incarnation FROM marks", [], |row| row.get(0)).unwrap();
+        assert_eq!(found, process, "{}", place.display());
+    }
 }
 
 #[tokio::test]
@@ -195,7 +234,7 @@ async fn a_backup_while_changes_go_on_is_one_moment() {
     });
     for _ in 0..10 {
         let mut out = Vec::new();
-        let made = store.backup(&[], &mut out).unwrap();
+        let made = store.backup(&[], None, &mut out).unwrap();
         assert_eq!(verify_backup(out.as_slice()).unwrap(), made);
         let target = tempdir().unwrap();
         restore(out.as_slice(), target.path(), None).unwrap();

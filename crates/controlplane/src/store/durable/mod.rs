@@ -14,6 +14,7 @@ use super::{
     Store, StoreError, Verified, Versioned, backup,
 };
 use std::{
+    fs::File,
     io::Write,
     path::{Path, PathBuf},
     sync::Arc,
@@ -50,13 +51,18 @@ impl Durable {
         self.shared.list("/").revision > 0
     }
 
-    /// Writes a backup of the journal and, as `("vault", its directory)`, of the vault. May run at any time: writes go on
+    /// Writes a backup of the journal, as `("vault", its directory)` of the vault, and of a copy of the books. May run at any time: writes go on
     /// meanwhile, and the backup holds what was committed when it began. Waits for disks and for `out`.
     ///
     /// # Errors
     /// When something cannot be read, or `out` does not take it.
-    pub fn backup(&self, extra: &[(String, PathBuf)], out: impl Write) -> Result<BackedUp, StoreError> {
-        backup::write(&self.shared.reach(None)?, extra, out)
+    pub fn backup(
+        &self,
+        extra: &[(String, PathBuf)],
+        usage: Option<File>,
+        out: impl Write,
+    ) -> Result<BackedUp, StoreError> {
+        backup::write(&self.shared.reach(None)?, extra, usage, out)
     }
 }
 

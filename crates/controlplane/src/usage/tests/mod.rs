@@ -1,5 +1,6 @@
 //! Whatever arrives twice, late, in pieces or not at all: the books hold every frame once.
 
+mod copied;
 mod ingest;
 mod kept;
 mod large;
