@@ -17,8 +17,9 @@ const COPY: &str = "usage.db.copy";
 const ASIDE: &str = "usage.db.damaged-";
 /// The format that this program writes, as `user_version`.
 const FORMAT: i64 = 1;
-/// Pages that a connection keeps in memory, in KiB.
-const CACHE_KIB: i64 = 32 << 10;
+/// Pages that a connection keeps in memory, in KiB: what a commit of many batches changes fits, and it is all that the books
+/// take for good. More answers no question faster, since the system keeps pages of the file too.
+const CACHE_KIB: i64 = 8 << 10;
 /// Readers and the writer wait so long for each other's short locks.
 const BUSY: Duration = Duration::from_secs(5);
 /// Bytes that the write-ahead log keeps of its file once it was written back.

@@ -69,8 +69,10 @@ impl Readers {
         (idle.connections.pop(), idle.file)
     }
 
-    /// One that failed is not used again.
+    /// One that failed is not used again. What it keeps of the file is given up: questions are seldom, and what they read is
+    /// large.
     fn put_back(&self, db: Connection, file: u64, works: bool) {
+        let works = works && db.execute_batch("PRAGMA shrink_memory").is_ok();
         let mut idle = self.idle.lock();
         if works && file == idle.file {
             idle.connections.push(db);
