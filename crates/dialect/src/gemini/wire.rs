@@ -136,7 +136,9 @@ pub(super) fn whole(value: Value<'_>) -> Result<i64, Malformed> {
 
 /// As `whole`, of 0 or more.
 pub(super) fn count(value: Value<'_>) -> Result<u64, Malformed> {
-    u64::try_from(whole(value)?).map_err(|_| Malformed::new("must be 0 or more"))
+    let within = |whole| u64::try_from(whole).map_err(|_| Malformed::new("must be 0 or more"));
+    // Any count that another dialect takes is one here.
+    value.count().or_else(|_| whole(value).and_then(within))
 }
 
 /// As `count`, within 32 bits.

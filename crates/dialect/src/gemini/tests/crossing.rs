@@ -361,6 +361,15 @@ fn what_is_wrong_is_named_by_its_path() {
 }
 
 #[test]
+fn counts_go_as_far_as_in_other_dialects() {
+    for (written, read) in [(json!(u64::MAX), u64::MAX), (json!("7"), 7), (json!(7.0), 7)] {
+        let body = json!({"contents": [], "generationConfig": {"maxOutputTokens": written}});
+        let request = Gemini.decode_request(body.to_string().as_bytes(), &ENVELOPE).unwrap();
+        assert_eq!(request.max_tokens, Some(read));
+    }
+}
+
+#[test]
 fn a_body_of_count_tokens_is_read_as_the_request_that_it_holds() {
     let whole =
         json!({"contents": [{"parts": [{"text": "Hi"}]}], "generationConfig": {"maxOutputTokens": 5}});
