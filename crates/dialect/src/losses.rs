@@ -1,7 +1,7 @@
 //! What a target cannot express. Harmless things are dropped and named; anything else refuses the request, naming the
 //! field in the caller's words. losses.toml lists every crossing, and a test holds the codecs to it.
 
-use crate::canon::Extra;
+use crate::canon::{Extra, ToolChoice};
 use crate::codec::codec;
 use crate::json::Json;
 use keyway_proto::snapshot::v1::Dialect;
@@ -257,6 +257,22 @@ impl Losses {
     pub fn report(&mut self, thing: Thing, spot: Spot) -> Result<(), Unsupported> {
         let field = codec(self.origin).map_or(thing.as_str(), |caller| caller.spelling(thing));
         self.report_at(thing, spot, field)
+    }
+
+    /// The target cannot be told whether to call. As it likes is what it does anyway.
+    ///
+    /// # Errors
+    /// As `report`.
+    pub(crate) fn untold(&mut self, choice: &ToolChoice) -> Result<(), Unsupported> {
+        let thing = match choice {
+            ToolChoice::Auto => return Ok(()),
+            ToolChoice::None => Thing::ToolNone,
+            ToolChoice::Required => Thing::ToolRequired,
+            ToolChoice::Named(_) => Thing::ToolNamed,
+            ToolChoice::Subset { .. } => Thing::ToolSubset,
+            ToolChoice::Other(..) => Thing::OtherChoice,
+        };
+        self.report(thing, Spot::Request)
     }
 
     /// `thing` cannot be expressed, if it is there at all.

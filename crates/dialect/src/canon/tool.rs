@@ -67,6 +67,15 @@ pub enum ToolChoice {
     Other(Dialect, Raw),
 }
 
+// === impl ToolChoice ===
+
+impl ToolChoice {
+    /// True if the model has no choice but to call.
+    pub(crate) fn is_forced(&self) -> bool {
+        matches!(self, Self::Required | Self::Named(_) | Self::Subset { required: true, .. })
+    }
+}
+
 /// A call of a tool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {

@@ -113,15 +113,12 @@ fn tool_choice(
     losses: &mut Losses,
 ) -> Result<(), Unsupported> {
     let silent = target.quirks.no_tool_choice;
-    let missing = silent || target.quirks.no_forced_calls;
+    if choice.is_forced() && (silent || target.quirks.no_forced_calls) {
+        return losses.untold(choice);
+    }
     match choice {
         ToolChoice::Auto if !silent => kind(json, "auto"),
-        ToolChoice::Required if missing => return losses.report(Thing::ToolRequired, Spot::Request),
-        ToolChoice::Subset { required: true, .. } if missing => {
-            return losses.report(Thing::ToolSubset, Spot::Request);
-        }
         ToolChoice::Required | ToolChoice::Subset { required: true, .. } => kind(json, "any"),
-        ToolChoice::Named(_) if missing => return losses.report(Thing::ToolNamed, Spot::Request),
         ToolChoice::Named(name) => {
             json.key("toolChoice").open_object().key("tool").open_object().member("name", name);
             json.close_object().close_object();

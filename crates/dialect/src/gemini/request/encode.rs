@@ -97,7 +97,7 @@ fn tool_config(
         return Ok(());
     }
     if let Some(choice) = choice.filter(|_| target.quirks.no_tool_choice) {
-        return unchosen(choice, losses);
+        return losses.untold(choice);
     }
     json.key("toolConfig").open_object().key("functionCallingConfig");
     match choice {
@@ -116,19 +116,6 @@ fn tool_config(
     losses.nested(&request.extra, "toolConfig", json);
     json.close_object();
     Ok(())
-}
-
-/// Whether to call, for a target that cannot be told.
-fn unchosen(choice: &ToolChoice, losses: &mut Losses) -> Result<(), Unsupported> {
-    let thing = match choice {
-        ToolChoice::Auto => return Ok(()),
-        ToolChoice::None => Thing::ToolNone,
-        ToolChoice::Required => Thing::ToolRequired,
-        ToolChoice::Named(_) => Thing::ToolNamed,
-        ToolChoice::Subset { .. } => Thing::ToolSubset,
-        ToolChoice::Other(..) => Thing::OtherChoice,
-    };
-    losses.report(thing, Spot::Request)
 }
 
 /// Names may be given only where a call must come or where arguments are held to their schemas.

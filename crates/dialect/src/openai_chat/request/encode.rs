@@ -144,25 +144,8 @@ fn tool_choice(
     target: &Target<'_>,
     losses: &mut Losses,
 ) -> Result<(), Unsupported> {
-    if target.quirks.no_tool_choice {
-        return match choice {
-            ToolChoice::Auto => Ok(()),
-            ToolChoice::None => losses.report(Thing::ToolNone, Spot::Request),
-            ToolChoice::Required => losses.report(Thing::ToolRequired, Spot::Request),
-            ToolChoice::Named(_) => losses.report(Thing::ToolNamed, Spot::Request),
-            ToolChoice::Subset { .. } => losses.report(Thing::ToolSubset, Spot::Request),
-            ToolChoice::Other(..) => losses.report(Thing::OtherChoice, Spot::Request),
-        };
-    }
-    if target.quirks.no_forced_calls {
-        match choice {
-            ToolChoice::Required => return losses.report(Thing::ToolRequired, Spot::Request),
-            ToolChoice::Named(_) => return losses.report(Thing::ToolNamed, Spot::Request),
-            ToolChoice::Subset { required: true, .. } => {
-                return losses.report(Thing::ToolSubset, Spot::Request);
-            }
-            _ => {}
-        }
+    if target.quirks.no_tool_choice || target.quirks.no_forced_calls && choice.is_forced() {
+        return losses.untold(choice);
     }
     if matches!(choice, ToolChoice::Other(..)) {
         losses.report_if(!losses.is_same(), Thing::OtherChoice, Spot::Request)?;
