@@ -6,7 +6,7 @@ use crate::{
     ops::{self, Ops},
     probe::probe,
     run::{Settings, Shared, Signals},
-    sync::{Ends, Keeper, Link, LinkSettings, UsageLink},
+    sync::{Ends, Keeper, Link, LinkSettings, Trust, UsageLink},
     upstream::Connector,
 };
 use std::{
@@ -40,6 +40,7 @@ const LAST_USAGE: Duration = Duration::from_secs(1);
 pub(crate) struct Hands {
     pub(crate) connector: Connector,
     pub(crate) keeper: Option<Keeper>,
+    pub(crate) trust: Trust,
     pub(crate) spooling: Spooling,
     pub(crate) incarnation: String,
 }
@@ -59,7 +60,7 @@ pub(crate) fn thread(
             return;
         };
         runtime.block_on(async move {
-            let Hands { connector, keeper, spooling, incarnation } = hands;
+            let Hands { connector, keeper, trust, spooling, incarnation } = hands;
             let gauges = Arc::new(Gauges::new(shared.cores));
             let link_settings = LinkSettings {
                 url: settings.fleet_url,
@@ -81,7 +82,7 @@ pub(crate) fn thread(
                 keeper,
             };
             let usage = UsageLink::new(link_settings.clone(), spooling);
-            let link = Link::new(link_settings, ends, asked);
+            let link = Link::new(link_settings, ends, trust, asked);
             let ops = Ops {
                 id: settings.id,
                 held: shared.held,

@@ -1,12 +1,14 @@
 //! The fleet: one gRPC stream per replica for states, one for usage. Decisions are in `push::Session` and `registry`; here are sockets and waits.
 
 mod codec;
+mod counts;
 mod probe;
 mod registry;
 mod report;
 mod service;
 mod stream;
 
+pub use counts::{Counts, Pushed};
 pub use probe::{Asked, ProbeFailed, Probed};
 pub use registry::{Refused, Replica, ReplicaState};
 pub use service::serve;
@@ -42,6 +44,7 @@ pub struct Fleet {
     members: watch::Sender<u64>,
     stopping: watch::Sender<bool>,
     probes: AtomicU64,
+    counts: Counts,
 }
 
 /// What a stream task is told to send, beyond states.
@@ -66,6 +69,7 @@ impl Fleet {
             changed: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
             probes: AtomicU64::new(0),
+            counts: Counts::default(),
         }
     }
 
@@ -75,10 +79,21 @@ impl Fleet {
         self.touch();
     }
 
+    /// The newest state.
+    pub(crate) fn newest(&self) -> Arc<Push> {
+        Arc::clone(&self.newest.borrow())
+    }
+
     /// The newest version.
     #[must_use]
     pub fn version(&self) -> Version {
         self.newest.borrow().version
+    }
+
+    /// What was sent to replicas since the start.
+    #[must_use]
+    pub fn pushed(&self) -> Pushed {
+        self.counts.read()
     }
 
     /// Every replica that is known, by id.

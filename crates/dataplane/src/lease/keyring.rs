@@ -37,7 +37,7 @@ impl Keyring {
     pub(crate) fn build(snapshot: &Snapshot, before: &Keyring) -> (Self, Changes) {
         let mut ring = Self { lapsed: before.lapsed, ..Self::default() };
         let mut changes = Changes::default();
-        for (name, provider) in &snapshot.providers {
+        for (name, provider) in snapshot.providers.iter() {
             let mut keys = Vec::new();
             for credential in snapshot.credentials.get(name).into_iter().flatten() {
                 if credential.state == CredentialState::Revoked {

@@ -10,6 +10,7 @@ mod report;
 mod sealed;
 mod session;
 mod status;
+mod trust;
 mod usage;
 
 pub(crate) use dial::LinkSettings;
@@ -19,4 +20,5 @@ pub(crate) use held::{Held, State};
 pub(crate) use keeper::Keeper;
 pub(crate) use link::{Ends, Link};
 pub(crate) use status::{LinkStatus, Source};
+pub(crate) use trust::Trust;
 pub(crate) use usage::UsageLink;
