@@ -36,37 +36,45 @@ pub(super) async fn upgrade(
     host: &str,
     timeout: u64,
 ) -> Result<(), Failure> {
-    let before = server.get(&path(host)).await?;
-    let is = |host: &Value, field: &str| host.get(field).and_then(Value::as_bool) == Some(true);
-    let mut answer = server.post(&format!("{}/upgrade", path(host)), &json!({})).await?;
+    let was_newer = is(&server.get(&path(host)).await?, "newer_program");
+    let answer = server.post(&format!("{}/upgrade", path(host)), &json!({})).await?;
     let name = text(&answer, "name").to_owned();
-    let began = Instant::now();
-    let mut was_seen = is(&answer, "upgrading");
-    while timeout > 0 {
-        let fault = text(&answer, "fault");
-        was_seen |= is(&answer, "upgrading");
-        // What it said of an earlier upgrade is not about this one.
-        if !fault.is_empty() && (was_seen || began.elapsed() > HEARD_WITHIN) {
-            return Err(Failure::Other(format!(
-                "the upgrade of {name} stopped: {fault}; the replicas that ran before still do"
-            )));
-        }
-        if !is(&answer, "upgrading") && (was_seen || began.elapsed() > HEARD_WITHIN) {
-            break;
-        }
-        if began.elapsed() > Duration::from_secs(timeout) {
-            return Err(Failure::TimedOut(format!("host {name} is still being upgraded; it goes on")));
-        }
-        sleep(LOOK).await;
-        answer = server.get(&path(&name)).await?;
+    if timeout == 0 {
+        done(output, &answer, &format!("Host {name} is being upgraded."));
+        return Ok(());
     }
-    let note = match (timeout, was_seen || is(&before, "newer_program")) {
-        (0, _) => format!("Host {name} is being upgraded."),
-        (_, true) => format!("Every replica of {name} runs the program that is on its disk."),
-        (_, false) => format!("The program on the disk of {name} is the one that runs; nothing to do."),
+    let (answer, was_seen) = follow(server, answer, Duration::from_secs(timeout)).await?;
+    let note = if was_seen || was_newer {
+        format!("Every replica of {name} runs the program that is on its disk.")
+    } else {
+        format!("The program on the disk of {name} is the one that runs; nothing to do.")
     };
     done(output, &answer, &note);
     Ok(())
+}
+
+/// Gives how the host is at the end, and whether an upgrade was seen.
+async fn follow(server: &Server, mut host: Value, within: Duration) -> Result<(Value, bool), Failure> {
+    let name = text(&host, "name").to_owned();
+    let began = Instant::now();
+    let mut was_seen = false;
+    loop {
+        was_seen |= is(&host, "upgrading");
+        // What it says at first may be of before the order.
+        if !is(&host, "upgrading") && (was_seen || began.elapsed() > HEARD_WITHIN) {
+            return match text(&host, "fault") {
+                "" => Ok((host, was_seen)),
+                fault => Err(Failure::Other(format!(
+                    "the upgrade of {name} stopped: {fault}; what ran before still runs"
+                ))),
+            };
+        }
+        if began.elapsed() > within {
+            return Err(Failure::TimedOut(format!("host {name} is still being upgraded; it goes on")));
+        }
+        sleep(LOOK).await;
+        host = server.get(&path(&name)).await?;
+    }
 }
 
 pub(super) fn table(hosts: &Value) -> Table {
@@ -90,11 +98,14 @@ pub(super) fn table(hosts: &Value) -> Table {
     table
 }
 
+fn is(host: &Value, field: &str) -> bool {
+    host.get(field).and_then(Value::as_bool) == Some(true)
+}
+
 fn note(host: &Value) -> String {
-    let is = |field: &str| host.get(field).and_then(Value::as_bool) == Some(true);
     match text(host, "fault") {
-        "" if is("upgrading") => "being upgraded".to_owned(),
-        "" if is("newer_program") => "a newer program is on its disk".to_owned(),
+        "" if is(host, "upgrading") => "being upgraded".to_owned(),
+        "" if is(host, "newer_program") => "a newer program is on its disk".to_owned(),
         fault => fault.to_owned(),
     }
 }
