@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use keyway_e2e::admin::Admin;
-use keyway_e2e::fleet::{PATIENCE, admin, settled};
+use keyway_e2e::fleet::{PATIENCE, admin, settled, text};
 use keyway_e2e::gateway::{MAIN_KEY, Outcome, TOKEN};
 use keyway_e2e::rotation::{secret, state};
 use keyway_e2e::traffic::Traffic;
@@ -41,8 +41,8 @@ async fn until_state(admin: &Admin, version: u64, wanted: &str) -> Outcome<Value
 
 async fn until_said(admin: &Admin, outcome: &str, words: &str) -> Outcome<Value> {
     let said = |key: &Value| {
-        let last = key.pointer("/source/last")?;
-        let fits = last["outcome"] == outcome && last["words"].as_str()?.contains(words);
+        let fits =
+            text(key, "/source/last/outcome") == outcome && text(key, "/source/last/words").contains(words);
         fits.then(|| key.clone())
     };
     admin.until(PATIENCE, KEY, said).await
@@ -51,8 +51,12 @@ async fn until_said(admin: &Admin, outcome: &str, words: &str) -> Outcome<Value>
 /// What the doctor says of keys, in one text.
 async fn doctor(admin: &Admin) -> Outcome<String> {
     let all = admin.get("/doctor").await?;
-    let of_keys = all["findings"].as_array().into_iter().flatten().filter(|one| one["area"] == "keys");
-    Ok(of_keys.map(|one| format!("{}: {} {}\n", one["level"], one["what"], one["what_to_do"])).collect())
+    let findings = all.get("findings").and_then(Value::as_array).cloned().unwrap_or_default();
+    let of_keys = findings.iter().filter(|one| text(one, "/area") == "keys");
+    let line = |one: &Value| {
+        format!("{}: {} {}\n", text(one, "/level"), text(one, "/what"), text(one, "/what_to_do"))
+    };
+    Ok(of_keys.map(line).collect())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
