@@ -1,8 +1,8 @@
 //! Resources to a typed snapshot: all or nothing.
 
 use crate::{
-    Alias, Change, Clients, Credential, DigestKey, Invalid, Parts, Price, Provider, Resources, Secret, Settings,
-    Snapshot, Strategy, Target, Timeouts, Version, resolve::Named,
+    Alias, Change, Clients, Credential, DigestKey, Invalid, Parts, Price, Provider, Resources, Secret,
+    Settings, Snapshot, Strategy, Target, Timeouts, Version, resolve::Named,
 };
 use foldhash::{HashMap, HashMapExt};
 use keyway_proto::snapshot::v1::{self as wire, CredentialState, Kind, Resource};

@@ -1,7 +1,7 @@
 //! All callers, found by keyed digest of their whole token. They lie in shards: a change of one copies the few shards
 //! that it touches, and a state shares all others with the one before.
 
-use crate::{Client, ClientState, DigestKey, Invalid, ResourceName, Pair, Pattern, Secret, TokenDigest};
+use crate::{Client, ClientState, DigestKey, Invalid, Pair, Pattern, ResourceName, Secret, TokenDigest};
 use foldhash::fast::FixedState;
 use keyway_proto::snapshot::v1::{self as wire, Kind, Resource};
 use prost::Message;
@@ -75,8 +75,8 @@ impl Clients {
 
     fn add(&mut self, key: &DigestKey, resource: &Resource) -> Result<(), Invalid> {
         let bad = |field: &str, reason: &str| Invalid::new(Kind::Client, &resource.name, field, reason);
-        let mut from = wire::Client::decode(resource.body.clone())
-            .map_err(|_| bad("", "not a message of its kind"))?;
+        let mut from =
+            wire::Client::decode(resource.body.clone()).map_err(|_| bad("", "not a message of its kind"))?;
         let pairs = std::mem::take(&mut from.sigv4);
         if from.name != resource.name {
             return Err(bad("name", "is not the resource's"));
@@ -100,7 +100,8 @@ impl Clients {
             let digest = key.digest_pair(&access_key_id, secret.expose());
             digests.push(digest);
             let shard = self.by_access_key.edit(place_of(&access_key_id));
-            let before = shard.and_then(|shard| shard.insert(access_key_id.as_str().into(), Pair { digest, secret }));
+            let before =
+                shard.and_then(|shard| shard.insert(access_key_id.as_str().into(), Pair { digest, secret }));
             if before.is_some() {
                 return Err(bad("sigv4.access_key_id", "two clients hold the same access key"));
             }

@@ -82,7 +82,12 @@ mod tests {
     use super::*;
 
     fn resource(name: &str, body: &'static [u8]) -> Resource {
-        Resource { kind: 5, name: name.to_owned(), body: bytes::Bytes::from_static(body), ..Resource::default() }
+        Resource {
+            kind: 5,
+            name: name.to_owned(),
+            body: bytes::Bytes::from_static(body),
+            ..Resource::default()
+        }
     }
 
     #[test]

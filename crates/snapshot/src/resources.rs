@@ -69,8 +69,7 @@ impl Default for Resources {
     fn default() -> Self {
         let mut empty = Bucket::default();
         empty.sum_up();
-        let mut all =
-            Self { buckets: vec![Arc::new(empty); BUCKETS], roots: Roots::of(StateHash([0; 32])) };
+        let mut all = Self { buckets: vec![Arc::new(empty); BUCKETS], roots: Roots::of(StateHash([0; 32])) };
         all.sum_up();
         all
     }
@@ -90,11 +89,13 @@ impl Resources {
                 bucket.group(resource.kind).push(Arc::new(Entry::new(resource)));
             }
         }
-        for bucket in &mut buckets {
+        // Empty ones stay the one that all share.
+        for (mut bucket, place) in buckets.into_iter().zip(&mut all.buckets).filter(|(one, _)| one.len() > 0)
+        {
             bucket.sort()?;
             bucket.sum_up();
+            *place = Arc::new(bucket);
         }
-        all.buckets = buckets.into_iter().map(Arc::new).collect();
         all.sum_up();
         Ok(all)
     }
@@ -327,8 +328,7 @@ impl Bucket {
             bucket_hash(&mut leaves)
         };
         let Self { secrets, rules, clients, .. } = self;
-        self.hashes =
-            [leaves(&[secrets, rules, clients]), leaves(&[secrets]), leaves(&[rules, clients])];
+        self.hashes = [leaves(&[secrets, rules, clients]), leaves(&[secrets]), leaves(&[rules, clients])];
         self.bytes = self.all().map(|entry| entry.resource.encoded_len() as u64).sum();
         self.needs = self.all().flat_map(|entry| &entry.resource.needs).cloned().collect();
     }
@@ -342,7 +342,10 @@ impl Bucket {
                 found.is_none_or(|found| found.leaf != entry.leaf)
             }
         };
-        self.all().filter(other(newer)).chain(newer.all().filter(other(self))).map(|one| ResourceName::of(&one.resource))
+        self.all()
+            .filter(other(newer))
+            .chain(newer.all().filter(other(self)))
+            .map(|one| ResourceName::of(&one.resource))
     }
 }
 

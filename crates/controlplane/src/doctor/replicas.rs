@@ -43,8 +43,13 @@ fn state(replica: &Replica) -> Option<Finding> {
         }
         ReplicaState::Incompatible => {
             let lacks = replica.lacks.as_deref().unwrap_or_default();
-            let what = format!("{id} cannot read what is in force, by its build {}: {lacks}", replica.version);
-            Finding::fail(REPLICAS, what, "bring its program to this version; until then it serves what it has")
+            let what =
+                format!("{id} cannot read what is in force, by its build {}: {lacks}", replica.version);
+            Finding::fail(
+                REPLICAS,
+                what,
+                "bring its program to this version; until then it serves what it has",
+            )
         }
         ReplicaState::Ahead => {
             let what = format!("{id} holds a state that this control plane never made");

@@ -2,7 +2,7 @@
 //! alone, so a frozen one holds up nobody, itself included.
 
 use super::{
-    Fleet, Order,
+    Fleet, Order, hosts,
     registry::{Known, Turned},
 };
 use crate::{
@@ -62,6 +62,10 @@ pub(super) async fn run(fleet: Arc<Fleet>, mut from: Streaming<FromReplica>, out
         Ok(Err(_)) => return,
         Err(_) => return refuse(&out, Status::deadline_exceeded("no Hello")),
     };
+    if hello.is_supervisor {
+        let end = hosts::stream::run(fleet, hello, from, &out).await;
+        return refuse(&out, end);
+    }
     if let Err(status) = check(&hello, fleet.version(), fleet.cluster()) {
         return refuse(&out, status);
     }
@@ -89,7 +93,9 @@ pub(super) async fn run(fleet: Arc<Fleet>, mut from: Streaming<FromReplica>, out
     running.look_what_it_lacks();
     fleet.touch();
     let end = running.converse(known, Hears { from, orders, newest }, &out).await;
-    fleet.registry.lock().ended(&id, known.stream, Instant::now());
+    let supervisor = fleet.registry.lock().supervisor(&id);
+    let is_reaped = fleet.hosts.lock().is_connected(&supervisor);
+    fleet.registry.lock().ended(&id, known.stream, is_reaped, Instant::now());
     fleet.touch();
     tracing::info!(replica = id, why = %end.message(), "replica's stream ended");
     refuse(&out, end);
@@ -171,6 +177,7 @@ impl Link {
         self.fleet.registry.lock().heard(&self.id, now);
         let heard = match message.message.ok_or("an empty message")? {
             Message::Hello(_) => return Err("a second Hello"),
+            Message::Host(_) => return Err("the word of a supervisor on a replica's stream"),
             Message::Beat(beat) => {
                 self.session.serves(beat.version.map(Version::from), &beat.state_hash)?;
                 self.fleet.registry.lock().beat(&self.id, beat, now, unix_millis());
@@ -223,7 +230,11 @@ impl Link {
     fn look_what_it_lacks(&self) {
         let lacks = self.session.lacks();
         if let Some(feature) = &lacks {
-            tracing::warn!(replica = self.id, feature, "it cannot read the newest state and keeps what it serves");
+            tracing::warn!(
+                replica = self.id,
+                feature,
+                "it cannot read the newest state and keeps what it serves"
+            );
         }
         self.fleet.registry.lock().lacks(&self.id, lacks);
     }

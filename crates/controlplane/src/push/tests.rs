@@ -39,7 +39,8 @@ fn resource(kind: Kind, name: &str, body: Vec<u8>) -> Resource {
 /// A client whose team is so many bytes long.
 pub(crate) fn client(name: &str, bytes: usize) -> Resource {
     let state = wire::ClientState::Enabled.into();
-    let body = wire::Client { name: name.to_owned(), team: "t".repeat(bytes), state, ..wire::Client::default() };
+    let body =
+        wire::Client { name: name.to_owned(), team: "t".repeat(bytes), state, ..wire::Client::default() };
     resource(Kind::Client, name, body.encode_to_vec())
 }
 

@@ -94,10 +94,7 @@ async fn strangers_are_refused_and_who_reads_less_keeps_what_it_has() {
     let older = Hello { schema: 0, ..hello("r2") };
     let mut older = Replica::connect(&running, FLEET_TOKEN, older).await.unwrap();
     let shown = |id: &str| running.plane.fleet().list().into_iter().find(|one| one.id == id);
-    until("incompatible", || {
-        shown("r2").is_some_and(|one| one.state == ReplicaState::Incompatible)
-    })
-    .await;
+    until("incompatible", || shown("r2").is_some_and(|one| one.state == ReplicaState::Incompatible)).await;
     assert_eq!(shown("r2").unwrap().lacks.as_deref(), Some("schema 1"));
     until("ready", || shown("r1").is_some_and(|one| one.state == ReplicaState::Ready)).await;
     let sent = tokio::time::timeout(Duration::from_millis(1500), async {

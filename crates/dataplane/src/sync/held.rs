@@ -111,7 +111,8 @@ impl Held {
     /// state anew, so that one which only this list holds stays so.
     pub(crate) fn bury(&self) -> usize {
         let mut replaced = self.replaced.lock();
-        let (over, used) = std::mem::take(&mut *replaced).into_iter().partition(|one| Arc::strong_count(one) == 1);
+        let (over, used) =
+            std::mem::take(&mut *replaced).into_iter().partition(|one| Arc::strong_count(one) == 1);
         *replaced = used;
         let left = replaced.len();
         drop(replaced);

@@ -25,6 +25,8 @@ pub(super) fn hello(settings: &LinkSettings, held: &Held, kept: Option<Version>)
         state_hash: state.as_ref().map(|state| state.snapshot.hash.0.to_vec()).unwrap_or_default(),
         cluster: state.map(|state| state.snapshot.settings.cluster.to_string()).unwrap_or_default(),
         kept: kept.map(Version::into),
+        supervisor: settings.supervisor.clone(),
+        is_supervisor: false,
     };
     FromReplica { message: Some(from_replica::Message::Hello(hello)) }
 }

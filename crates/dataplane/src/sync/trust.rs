@@ -85,6 +85,9 @@ pub(crate) mod tests {
         let forged = Signature { signer: one.signer, bytes: two.bytes };
         assert_eq!(trust.verify(b"state", &forged), Err(Untrusted::Wrong));
         let trust = Trust::in_keys(vec![two.signer.clone()]);
-        assert!(trust.verify(b"state", &sign(2, b"state")).is_ok() && trust.verify(b"state", &sign(1, b"state")).is_err());
+        assert!(
+            trust.verify(b"state", &sign(2, b"state")).is_ok()
+                && trust.verify(b"state", &sign(1, b"state")).is_err()
+        );
     }
 }

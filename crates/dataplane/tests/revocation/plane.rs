@@ -161,7 +161,12 @@ impl Plane {
 }
 
 fn resource(kind: Kind, name: &str, body: &impl Message) -> Resource {
-    Resource { kind: kind as i32, name: name.to_owned(), body: Bytes::from(body.encode_to_vec()), ..Resource::default() }
+    Resource {
+        kind: kind as i32,
+        name: name.to_owned(),
+        body: Bytes::from(body.encode_to_vec()),
+        ..Resource::default()
+    }
 }
 
 impl State {

@@ -166,7 +166,12 @@ impl Plane {
 }
 
 fn resource(kind: Kind, name: &str, body: &impl Message) -> Resource {
-    Resource { kind: kind as i32, name: name.to_owned(), body: Bytes::from(body.encode_to_vec()), ..Resource::default() }
+    Resource {
+        kind: kind as i32,
+        name: name.to_owned(),
+        body: Bytes::from(body.encode_to_vec()),
+        ..Resource::default()
+    }
 }
 
 fn provider(name: &str, base_url: &str, built_in: bool) -> Resource {

@@ -3,8 +3,8 @@
 use super::{client, provider, resource, settings};
 use crate::{Change, ResourceName, Resources, Snapshot, TokenDigest, Version, state_hash};
 use keyway_proto::snapshot::v1::{self as wire, Kind, Resource};
-use prost::Message;
 use proptest::prelude::*;
+use prost::Message;
 use std::collections::BTreeMap;
 
 type All = BTreeMap<(i32, String), Resource>;
@@ -185,7 +185,8 @@ fn nothing_appears_twice_in_a_whole_state() {
 
 #[test]
 fn what_a_state_needs_is_the_sum_of_its_resources() {
-    let needing = |name: &str, feature: &str| Resource { needs: vec![feature.to_owned()], ..client(name, &[]) };
+    let needing =
+        |name: &str, feature: &str| Resource { needs: vec![feature.to_owned()], ..client(name, &[]) };
     let state = Resources::whole(&[settings(), needing("a", "one"), needing("b", "two")]).unwrap();
     assert_eq!(state.needs().into_iter().collect::<Vec<_>>(), ["one", "two"]);
     let gone = ResourceName::of(&client("b", &[]));

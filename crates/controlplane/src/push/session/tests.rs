@@ -52,6 +52,7 @@ fn sent(session: &mut Session, now: Instant) -> String {
             Message::Beat(beat) => format!("beat{}", counter(beat.version)),
             Message::Drain(_) => "drain".to_owned(),
             Message::Probe(_) => "probe".to_owned(),
+            Message::Host(_) => "host".to_owned(),
         });
     }
     assert_eq!(session.next_frame(now), None);
@@ -311,7 +312,7 @@ impl Replica {
                 assert_ne!(self.refused, Some(resources.roots().all), "a refused state came again");
                 self.whole = Some((commit.version.unwrap().into(), resources));
             }
-            Message::Beat(_) | Message::Drain(_) | Message::Probe(_) => {}
+            Message::Beat(_) | Message::Drain(_) | Message::Probe(_) | Message::Host(_) => {}
         }
     }
 

@@ -13,7 +13,12 @@ use prost::Message;
 use std::time::Duration;
 
 fn resource(kind: Kind, name: &str, body: &impl Message) -> Resource {
-    Resource { kind: kind as i32, name: name.to_owned(), body: Bytes::from(body.encode_to_vec()), ..Resource::default() }
+    Resource {
+        kind: kind as i32,
+        name: name.to_owned(),
+        body: Bytes::from(body.encode_to_vec()),
+        ..Resource::default()
+    }
 }
 
 fn provider(name: &str) -> Resource {

@@ -212,8 +212,7 @@ impl Disk {
     ) -> Result<(Loaded, Version), Unusable> {
         let begun = Played::begin(&self.key, &self.read(file)?)?;
         let first = begun.head.version;
-        let Played { head, resources } =
-            logs.iter().try_fold(begun, |played, log| played.play(log))?;
+        let Played { head, resources } = logs.iter().try_fold(begun, |played, log| played.play(log))?;
         if !newest.allows(head.version) {
             return Err(Unusable::Older(head.version));
         }

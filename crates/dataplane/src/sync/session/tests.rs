@@ -25,7 +25,8 @@ fn resource(kind: Kind, name: &str, body: &impl Message) -> Resource {
 
 fn client(number: u8, team: u8) -> Resource {
     let (name, state) = (format!("c{number}"), wire::ClientState::Enabled.into());
-    let body = wire::Client { name: name.clone(), state, team: format!("t{team}"), ..wire::Client::default() };
+    let body =
+        wire::Client { name: name.clone(), state, team: format!("t{team}"), ..wire::Client::default() };
     resource(Kind::Client, &name, &body)
 }
 
@@ -133,7 +134,8 @@ fn what_is_wrong_is_refused_whole_and_named() {
     }
     let twice = whole(1, vec![settings(1), settings(1)]);
     assert_eq!(send(&mut Session::new(None), twice), Err("settings: name".to_owned()));
-    let unknown = whole(1, vec![settings(1), Resource { kind: 77, name: "x".to_owned(), ..Resource::default() }]);
+    let unknown =
+        whole(1, vec![settings(1), Resource { kind: 77, name: "x".to_owned(), ..Resource::default() }]);
     assert_eq!(send(&mut Session::new(None), unknown), Err("x: kind".to_owned()), "never half applied");
     let mut needing = good(1);
     needing.chunk.resources[0].needs.push("telepathy".to_owned());
@@ -147,7 +149,8 @@ fn a_change_that_does_not_fit_asks_for_the_whole() {
     let mut session = Session::new(None);
     let trust = Trust::default();
     let one = take(&mut session, whole(1, vec![settings(1), client(1, 1)]), &trust).unwrap();
-    let two = one.changed(Version { epoch: 1, counter: 2 }, &Change { given: vec![client(2, 1)], taken: vec![] });
+    let two =
+        one.changed(Version { epoch: 1, counter: 2 }, &Change { given: vec![client(2, 1)], taken: vec![] });
     let two = two.unwrap();
     let other = change(&two, &two.changed(Version { epoch: 1, counter: 3 }, &Change::default()).unwrap());
     let mut twisted = change(&one, &two);

@@ -8,7 +8,11 @@ const CLIENTS: usize = 3000;
 fn client(number: usize, team: &str) -> Resource {
     let (name, state) = (format!("client-{number}"), wire::ClientState::Enabled as i32);
     let team = format!("{team}-{:0>80}", number);
-    resource(Kind::Client, &name, &wire::Client { name: name.clone(), state, team, ..wire::Client::default() })
+    resource(
+        Kind::Client,
+        &name,
+        &wire::Client { name: name.clone(), state, team, ..wire::Client::default() },
+    )
 }
 
 /// Much larger than a change.
@@ -56,7 +60,10 @@ fn what_changed_is_found_again_and_the_older_file_stands_in() {
     let mut disk = Disk::open(&at).unwrap();
     let (loaded, why) = disk.load(&Trust::default());
     let loaded = loaded.unwrap();
-    assert_eq!((loaded.snapshot.hash, loaded.snapshot.parts, why), (state.snapshot.hash, state.snapshot.parts, None));
+    assert_eq!(
+        (loaded.snapshot.hash, loaded.snapshot.parts, why),
+        (state.snapshot.hash, state.snapshot.parts, None)
+    );
     disk.confirm(1_800_000_777).unwrap();
     drop(disk);
     assert!(size(&at, CHANGES) < 4096, "an hour costs as little");
@@ -202,7 +209,11 @@ fn a_state_whose_signature_was_changed_or_is_of_nobody_known_is_not_served() {
         (loaded.map(|loaded| loaded.signature.signer), why.unwrap_or_default())
     };
     let signer = sign(1, &bytes).signer;
-    assert_eq!(found(&Trust::default()).0, Some(signer.clone()), "kept with the state, and counts from then on");
+    assert_eq!(
+        found(&Trust::default()).0,
+        Some(signer.clone()),
+        "kept with the state, and counts from then on"
+    );
     assert_eq!(found(&Trust::in_keys(vec![signer])).0, Some(sign(1, &bytes).signer));
     let other = found(&Trust::in_keys(vec![sign(2, &bytes).signer]));
     assert!(other.0.is_none() && other.1.contains("is of a key that is not known here"), "{}", other.1);
