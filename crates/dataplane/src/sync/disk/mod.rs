@@ -194,7 +194,9 @@ impl Disk {
                 Ok((loaded, begun)) => {
                     self.on_disk = Some(OnDisk::loaded(&loaded, file, &logs));
                     self.tidy(file, &logs, newest);
-                    self.tidy_logs(&logs, &[begun, loaded.snapshot.version]);
+                    if file == CURRENT {
+                        self.tidy_logs(&logs, &[begun, loaded.snapshot.version]);
+                    }
                     return (Some(loaded), (!reasons.is_empty()).then(|| reasons.join("; ")));
                 }
                 Err(why) => reasons.push(format!("{file}: {why}")),
