@@ -121,8 +121,8 @@ fn run(options: Options) -> Result<(), Fault> {
     keyway_harden::harden();
     let file = options.config.as_deref().map(load).transpose()?;
     let server = file.as_ref().and_then(|file| file.server.clone()).unwrap_or_default();
-    let home = home(options.data_dir)?;
     let shared = shared(&options)?;
+    let home = home(options.data_dir)?;
     let in_home = |given: Option<PathBuf>, name: &str| given.unwrap_or_else(|| home.join(name));
     let admin_token_file = in_home(options.admin_token_file, "admin.token");
     let fleet_token_file = in_home(options.fleet_token_file, "fleet.token");

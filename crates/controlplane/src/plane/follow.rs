@@ -17,7 +17,10 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{broadcast::error::{RecvError, TryRecvError}, watch},
+    sync::{
+        broadcast::error::{RecvError, TryRecvError},
+        watch,
+    },
     time::sleep,
 };
 
@@ -214,7 +217,8 @@ impl Plane {
             next.revision += 1;
             next.published = next.revision;
             let push = self.push(&next)?;
-            let mut entry = Author::system("lead", &format!("control-plane/{}", shared.me().name)).entry(unix_millis());
+            let mut entry =
+                Author::system("lead", &format!("control-plane/{}", shared.me().name)).entry(unix_millis());
             entry.state = hex(&push);
             if self.store.commit(Batch { writes: Vec::new(), entry }).await? != next.revision {
                 continue;

@@ -18,12 +18,12 @@ use crate::{
     vault::{SecretId, Vault},
 };
 use arc_swap::ArcSwap;
+use follow::Behind;
 use keyway_catalog::Catalog;
 use keyway_config::{File, Problem};
 use keyway_proto::snapshot::v1::Resource;
 use keyway_snapshot::{DigestKey, Secret, Snapshot, Version};
 use keyway_telemetry::Tracer;
-use follow::Behind;
 use made::{base, lease, moved, push, resources};
 use std::{
     collections::BTreeSet,
@@ -115,9 +115,9 @@ impl Plane {
         }
         let digests = DigestKey::new(*vault.digest_key());
         let first = Arc::new(push(&base(catalog, &vault, &identity.cluster, &state)?, &state)?);
-        let as_published = shared.as_ref().is_none_or(|read| {
-            read.published.as_ref().is_some_and(|(_, hash)| *hash == follow::hex(&first))
-        });
+        let as_published = shared
+            .as_ref()
+            .is_none_or(|read| read.published.as_ref().is_some_and(|(_, hash)| *hash == follow::hex(&first)));
         let fleet = Arc::new(Fleet::new(fleet_token, identity.cluster, first));
         fleet.set_lease(lease(&state));
         fleet.withhold(!as_published);
@@ -405,7 +405,8 @@ impl Plane {
             Err(error) => {
                 span.fail("store");
                 // What may have been committed may need its secrets; the next to lead sweeps.
-                if !matches!(error, Refusal::Store(StoreError::Unavailable(_) | StoreError::NotLeader { .. })) {
+                if !matches!(error, Refusal::Store(StoreError::Unavailable(_) | StoreError::NotLeader { .. }))
+                {
                     fresh.into_iter().for_each(|id| self.erase(id));
                 }
                 return Err(error);

@@ -212,7 +212,11 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
     let tls = settings.tls.as_ref().map(Tls::acceptor).transpose()?;
     let token = |secret: &Secret| Token::new(secret.expose()).map_err(io::Error::other);
     let (admin_token, fleet_token) = (token(&settings.admin_token)?, token(&settings.fleet_token)?);
-    let at = storage::At { admin: settings.admin.local_addr()?, fleet: settings.fleet.local_addr()?, tls: tls.is_some() };
+    let at = storage::At {
+        admin: settings.admin.local_addr()?,
+        fleet: settings.fleet.local_addr()?,
+        tls: tls.is_some(),
+    };
     let take_books = settings.storage.shared.as_ref().is_some_and(|shared| shared.take_books);
     let opened = storage::open(settings.storage, at).await?;
     let (store, vault, books, backup) = match opened {
@@ -235,7 +239,10 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
     let mut outcomes = Vec::with_capacity(settings.initial.len());
     for Initial { apply, by } in settings.initial {
         if !plane.leads() {
-            tracing::info!(origin = apply.origin, "not applied: another control plane leads, and holds what is in force");
+            tracing::info!(
+                origin = apply.origin,
+                "not applied: another control plane leads, and holds what is in force"
+            );
             continue;
         }
         let origin = apply.origin.clone();
@@ -304,7 +311,7 @@ fn may_wait(refusal: &Refusal) -> bool {
         }
         Refusal::Vault(error) => {
             matches!(error, VaultError::Full { .. } | VaultError::Io { .. } | VaultError::Store { .. })
-        },
+        }
         _ => false,
     }
 }

@@ -86,7 +86,9 @@ fn open_here(storage: Storage, at: At) -> Result<Opened, ServeError> {
 fn open_shared(home: &Path, sources: &Sources, shared: &SharedStore, at: At) -> Result<Opened, ServeError> {
     let name = shared.name.clone().map_or_else(|| name(home), Ok)?;
     if !is_name(&name) {
-        let why = format!("`{name}` is no name of a control plane: letters, digits, `-`, `_` and `.`, at most {NAME_LIMIT}");
+        let why = format!(
+            "`{name}` is no name of a control plane: letters, digits, `-`, `_` and `.`, at most {NAME_LIMIT}"
+        );
         return Err(StoreError::Unusable(why).into());
     }
     let scheme = if at.tls { "https" } else { "http" };
@@ -99,7 +101,8 @@ fn open_shared(home: &Path, sources: &Sources, shared: &SharedStore, at: At) -> 
     let store = Arc::new(Etcd::open(&shared.address, me)?);
     let identity = store.identity();
     let place = || -> Box<dyn vault::Place> { Box::new(store.sealed_files()) };
-    let vault = match vault::start_shared(place, sources, store.has_data(), &identity.cluster, unix_millis())? {
+    let vault = match vault::start_shared(place, sources, store.has_data(), &identity.cluster, unix_millis())?
+    {
         vault::Opened::Ready(vault) => vault,
         vault::Opened::Fresh(vault) => {
             tracing::info!(root_key = ?sources.places().first(), "made a root key and a keyring: every control plane needs that root key");
@@ -122,7 +125,8 @@ fn name(home: &Path) -> io::Result<String> {
     let mut random = [0; 3];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
     let host = rustix::system::uname().nodename().to_str().unwrap_or("host").to_owned();
-    let host: String = host.chars().filter(|one| one.is_ascii_alphanumeric() || *one == '-').take(32).collect();
+    let host: String =
+        host.chars().filter(|one| one.is_ascii_alphanumeric() || *one == '-').take(32).collect();
     let name = format!("{host}-{}", random.map(|byte| format!("{byte:02x}")).concat());
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
     file.write_all(name.as_bytes())?;

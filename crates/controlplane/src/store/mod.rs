@@ -22,10 +22,10 @@ pub use etcd::{Address, Etcd, Migrated, Place, migrate};
 pub use index::{IndexCheck, check_index};
 pub use memory::Memory;
 
+use crate::lead::{Member, Standing};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::{future::Future, io, path::Path, pin::Pin, sync::Arc};
-use crate::lead::{Member, Standing};
 use tokio::sync::{broadcast, watch};
 
 /// Revisions that a slow watcher may fall behind before it has to list again.

@@ -20,8 +20,8 @@ pub(crate) use files::{Over, Place};
 pub use root::{CREDENTIAL, RootKey, Sources, private_file};
 pub(crate) use seen::{short, shown};
 pub use sign::verify;
-pub use start::{Opened, start};
 pub(crate) use start::start_shared;
+pub use start::{Opened, start};
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 use envelope::Envelope;

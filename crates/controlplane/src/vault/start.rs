@@ -84,9 +84,7 @@ fn start_in(
             let root = RootKey::make(&sources.to_make())?;
             Vault::create_in(files, &root, cluster, now).map(Opened::Fresh)
         }
-        (Step::SealNoKeyring, _) => {
-            Ok(Opened::Sealed(Sealed::NoKeyring { path: keyring }.into()))
-        }
+        (Step::SealNoKeyring, _) => Ok(Opened::Sealed(Sealed::NoKeyring { path: keyring }.into())),
         (Step::SealNoRootKey | Step::Open | Step::MakeKeyring, _) => {
             Ok(Opened::Sealed(Sealed::NoRootKey { looked: sources.places() }.into()))
         }

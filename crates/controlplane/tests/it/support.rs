@@ -53,7 +53,8 @@ pub(crate) fn start_in(home: TempDir) -> Started {
             home: home.path().to_owned(),
             root_key_file: None,
             credentials: None,
-            index_check: None, shared: None
+            index_check: None,
+            shared: None,
         },
         initial: Vec::new(),
         tracer: keyway_telemetry::Tracer::default(),

@@ -82,7 +82,8 @@ fn the_control_plane_starts_with_every_key_that_can_be_found() {
         home: home.path().to_owned(),
         root_key_file: None,
         credentials: None,
-        index_check: None, shared: None
+        index_check: None,
+        shared: None,
     };
     let running = serve(Control {
         storage,

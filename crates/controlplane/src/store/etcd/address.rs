@@ -63,23 +63,19 @@ impl Address {
         let (hosts, prefix) = rest.split_once('/').unwrap_or((rest, PREFIX));
         let prefix = prefix.trim_matches('/');
         let nodes: Vec<String> = hosts.split(',').map(str::to_owned).collect();
-        let has_port = |node: &String| node.rsplit_once(':').is_some_and(|(host, port)| {
-            !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
-        });
+        let has_port = |node: &String| {
+            node.rsplit_once(':').is_some_and(|(host, port)| {
+                !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
+            })
+        };
         if nodes.len() > NODES || !nodes.iter().all(has_port) {
             return Err(bad("each node is HOST:PORT, and there are one to nine"));
         }
         if prefix.is_empty() || hosts.contains('@') {
             return Err(bad("the prefix is not empty, and a login stands in a file: ?login=FILE"));
         }
-        let mut address = Self {
-            nodes,
-            prefix: format!("{prefix}/"),
-            tls,
-            ca: None,
-            cert: None,
-            login: None,
-        };
+        let mut address =
+            Self { nodes, prefix: format!("{prefix}/"), tls, ca: None, cert: None, login: None };
         let (mut cert, mut key) = (None, None);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').ok_or_else(|| bad("its query is no name=value"))?;
@@ -179,8 +175,17 @@ mod tests {
         let tls = Address::parse("etcds://a:1/k?ca=/c.pem&cert=/x.pem&key=/x.key&login=/l").unwrap();
         assert!(tls.ca.is_some() && tls.cert.is_some() && tls.login.is_some());
         for bad in [
-            "a:1", "http://a:1", "etcd://", "etcd://a", "etcd://a:0", "etcd://a:1,b", "etcd://a:1//",
-            "etcd://u:p@a:1", "etcd://a:1?ca=/c", "etcds://a:1?cert=/c", "etcd://a:1?password=x",
+            "a:1",
+            "http://a:1",
+            "etcd://",
+            "etcd://a",
+            "etcd://a:0",
+            "etcd://a:1,b",
+            "etcd://a:1//",
+            "etcd://u:p@a:1",
+            "etcd://a:1?ca=/c",
+            "etcds://a:1?cert=/c",
+            "etcd://a:1?password=x",
         ] {
             assert!(Address::parse(bad).is_err(), "{bad}");
         }

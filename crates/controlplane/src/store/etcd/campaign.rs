@@ -56,10 +56,7 @@ async fn session(inner: &Inner, stop: &mut watch::Receiver<bool>) -> Result<(), 
     let lease = inner.wire.grant(LEASE_SECONDS).await?;
     let mut session = Session { lease, office: None, until: asked + ttl() };
     let myself = inner.keys.at(&format!("member/{}", inner.me.name));
-    let request = TxnRequest {
-        success: vec![put(myself, inner.myself()?, lease)],
-        ..TxnRequest::default()
-    };
+    let request = TxnRequest { success: vec![put(myself, inner.myself()?, lease)], ..TxnRequest::default() };
     inner.wire.txn(request).await?;
     let mut news = inner.news.subscribe();
     let mut beat = interval(KEEP_EVERY);

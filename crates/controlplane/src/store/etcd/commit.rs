@@ -9,7 +9,6 @@ use super::{
 };
 use crate::store::{
     Batch, Key, Revision, StoreError, Versioned, Write,
-
     journal::{
         payload,
         record::{Link, Sealed},
@@ -70,7 +69,9 @@ impl Inner {
                 self.catch_up().await.inspect_err(|_| writer.doubt = true)?;
                 if self.mirror.lock().head != before && !batch.writes.is_empty() {
                     // Whoever planned this did not know of that.
-                    return Err(StoreError::Unavailable("what was not known to be written was; look and repeat".to_owned()));
+                    return Err(StoreError::Unavailable(
+                        "what was not known to be written was; look and repeat".to_owned(),
+                    ));
                 }
             }
             self.spread(term).await?;
@@ -80,7 +81,9 @@ impl Inner {
                 Outcome::Done(_) => {
                     // A commit that is committed answers no error; what is left to do is done before the next.
                     let spread = self.spread(term).await;
-                    spread.unwrap_or_else(|error| tracing::warn!(%error, "documents are not all in their keys yet"));
+                    spread.unwrap_or_else(
+                        |error| tracing::warn!(%error, "documents are not all in their keys yet"),
+                    );
                     return Ok(seq);
                 }
                 Outcome::NotLeader => return Err(self.not_leader()),
@@ -137,15 +140,19 @@ impl Inner {
                 None => return Ok(Outcome::NotLeader),
             }
         };
-        let mut ops = vec![
-            put(self.keys.head(), ready.top.encode(), 0),
-            put(self.keys.log(seq), logged.encode(), 0),
-        ];
+        let mut ops =
+            vec![put(self.keys.head(), ready.top.encode(), 0), put(self.keys.log(seq), logged.encode(), 0)];
         for write in &ready.writes {
-            ops.push(self.document_op(&write.key, write.value.as_ref().map(|value| Versioned {
-                version: write.expected + 1,
-                value: value.clone(),
-            }), seq)?);
+            ops.push(
+                self.document_op(
+                    &write.key,
+                    write
+                        .value
+                        .as_ref()
+                        .map(|value| Versioned { version: write.expected + 1, value: value.clone() }),
+                    seq,
+                )?,
+            );
         }
         let outcome = match self.guarded(ops, term, Some(ready.written)).await {
             Ok(outcome) => outcome,
@@ -220,7 +227,7 @@ impl Inner {
             return Ok(Outcome::Done(answer.header.map_or(0, |header| header.revision)));
         }
         let leader = answer.responses.into_iter().find_map(|one| match one.response? {
-            super::proto::response_op::Response::ResponseRange(range) => range.kvs.into_iter().next(),
+            super::proto::response_op::Response::Range(range) => range.kvs.into_iter().next(),
             _ => None,
         });
         if leader.is_some_and(|leader| leader.create_revision == term) {
@@ -317,4 +324,3 @@ fn is_direct(frame: &[u8], writes: &[Write]) -> bool {
         .sum();
     writes.len() <= WRITES && frame.len() + values <= BYTES
 }
-

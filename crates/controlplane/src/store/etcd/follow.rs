@@ -18,7 +18,9 @@ pub(super) async fn run(inner: Arc<Inner>, mut stop: watch::Receiver<bool>) {
     loop {
         let following = async {
             match watch_on(&inner).await {
-                Err(error @ StoreError::Damaged(_)) => tracing::error!(%error, "etcd's log cannot be followed"),
+                Err(error @ StoreError::Damaged(_)) => {
+                    tracing::error!(%error, "etcd's log cannot be followed")
+                }
                 Err(error) => tracing::debug!(%error, "etcd's watch ended; it is begun again"),
                 Ok(()) => {}
             }
@@ -46,9 +48,10 @@ async fn watch_on(inner: &Inner) -> Result<(), StoreError> {
     };
     let mut answers = inner.wire.watch(create).await?;
     loop {
-        let answer = answers.message().await.map_err(|status| {
-            StoreError::Unavailable(format!("the watch: {}", status.message()))
-        })?;
+        let answer = answers
+            .message()
+            .await
+            .map_err(|status| StoreError::Unavailable(format!("the watch: {}", status.message())))?;
         let Some(answer) = answer else { return Ok(()) };
         if answer.canceled {
             return Err(StoreError::Unavailable(format!("the watch: {}", answer.cancel_reason)));

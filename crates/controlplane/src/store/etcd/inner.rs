@@ -63,7 +63,11 @@ impl Inner {
     }
 
     /// Records from that one on, up to and with another.
-    pub(super) async fn records_from(&self, first: Revision, until: Revision) -> Result<Vec<Sealed>, StoreError> {
+    pub(super) async fn records_from(
+        &self,
+        first: Revision,
+        until: Revision,
+    ) -> Result<Vec<Sealed>, StoreError> {
         let (mut found, mut next) = (Vec::new(), first);
         while next <= until {
             let last = until.min(next.saturating_add(RECORDS as u64 - 1));
@@ -107,8 +111,8 @@ impl Inner {
 
     /// The same record never stands for two states.
     pub(super) fn agrees(&self, mirror: &Mirror, top: &Top) -> Result<(), StoreError> {
-        let same = mirror.head.seq != top.head.seq
-            || (mirror.head.hash == top.head.hash && mirror.sum() == top.sum);
+        let same =
+            mirror.head.seq != top.head.seq || (mirror.head.hash == top.head.hash && mirror.sum() == top.sum);
         if same { Ok(()) } else { Err(unlike()) }
     }
 
@@ -276,7 +280,9 @@ pub(super) fn chained(before: Option<Head>, records: &[Sealed]) -> Result<Option
 }
 
 pub(super) fn unreadable() -> StoreError {
-    StoreError::Damaged("etcd holds under this prefix what Keyway did not write, or a newer one did".to_owned())
+    StoreError::Damaged(
+        "etcd holds under this prefix what Keyway did not write, or a newer one did".to_owned(),
+    )
 }
 
 pub(super) fn gone() -> StoreError {

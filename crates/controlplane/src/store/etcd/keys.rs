@@ -51,7 +51,10 @@ pub(super) enum Logged {
 pub(super) enum Kept {
     Here(Versioned),
     /// Too large for one key: it is in the record of that number.
-    InRecord { version: u64, seq: u64 },
+    InRecord {
+        version: u64,
+        seq: u64,
+    },
 }
 
 // === impl Keys ===
@@ -59,6 +62,11 @@ pub(super) enum Kept {
 impl Keys {
     pub(super) fn new(prefix: &str) -> Self {
         Self(prefix.to_owned())
+    }
+
+    /// A key in words for people.
+    pub(super) fn named(&self, folder: &str, name: &str) -> String {
+        format!("{}{folder}{name}", self.0)
     }
 
     pub(super) fn at(&self, name: &str) -> Vec<u8> {
@@ -124,9 +132,7 @@ impl Top {
     pub(super) fn encode(&self) -> Bytes {
         let mut bytes = vec![HEAD_FORMAT];
         let published = self.published.as_ref();
-        for number in
-            [self.head.seq, self.head.epoch, self.applied, published.map_or(0, |(seq, _)| *seq)]
-        {
+        for number in [self.head.seq, self.head.epoch, self.applied, published.map_or(0, |(seq, _)| *seq)] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         bytes.extend_from_slice(&self.head.hash);
@@ -213,19 +219,19 @@ impl Kept {
 /// One write of a transaction.
 pub(super) fn put(key: Vec<u8>, value: Bytes, lease: i64) -> RequestOp {
     let put = PutRequest { key: key.into(), value, lease };
-    RequestOp { request: Some(request_op::Request::RequestPut(put)) }
+    RequestOp { request: Some(request_op::Request::Put(put)) }
 }
 
 /// One deletion.
 pub(super) fn delete(key: Vec<u8>) -> RequestOp {
     let delete = DeleteRangeRequest { key, range_end: Vec::new() };
-    RequestOp { request: Some(request_op::Request::RequestDeleteRange(delete)) }
+    RequestOp { request: Some(request_op::Request::DeleteRange(delete)) }
 }
 
 /// One read.
 pub(super) fn get(key: Vec<u8>) -> RequestOp {
     let range = RangeRequest { key, ..RangeRequest::default() };
-    RequestOp { request: Some(request_op::Request::RequestRange(range)) }
+    RequestOp { request: Some(request_op::Request::Range(range)) }
 }
 
 /// The key is the one that was made then; 0 = there is none.

@@ -251,7 +251,8 @@ async fn to_etcd(address: &Address, moved: &Moved) -> Result<bool, StoreError> {
             return Err(not_empty(&address.to_string()));
         }
     }
-    let (rest, last) = (moved.records.split_last()).map(|(last, rest)| (rest, last)).ok_or_else(unreadable)?;
+    let (rest, last) =
+        (moved.records.split_last()).map(|(last, rest)| (rest, last)).ok_or_else(unreadable)?;
     let mut filling = Filling { wire: &wire, ops: Vec::new(), bytes: 0 };
     for record in rest {
         filling.record(&keys, record).await?;
@@ -268,8 +269,7 @@ async fn to_etcd(address: &Address, moved: &Moved) -> Result<bool, StoreError> {
         put(keys.log(last.link.seq), Logged::Here(frame(last)?).encode(), 0),
         put(keys.head(), top.encode(), 0),
     ];
-    let request =
-        TxnRequest { compare: vec![made_at(keys.head(), 0)], success: end, failure: Vec::new() };
+    let request = TxnRequest { compare: vec![made_at(keys.head(), 0)], success: end, failure: Vec::new() };
     // An outcome that is not known is seen when it is read back.
     match wire.txn(request).await {
         Ok(_) | Err(WireError::Unknown(_)) => Ok(false),

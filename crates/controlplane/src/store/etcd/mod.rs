@@ -18,8 +18,8 @@ mod wire;
 pub(crate) mod tests;
 
 pub use address::Address;
-pub use migrate::{Migrated, Place, migrate};
 pub(crate) use inner::Inner;
+pub use migrate::{Migrated, Place, migrate};
 pub(crate) use sealed::SealedFiles;
 
 use super::{
@@ -93,8 +93,10 @@ impl Etcd {
                 }
             });
         };
-        let thread = std::thread::Builder::new().name("keyway-etcd".to_owned()).spawn(work).map_err(system)?;
-        let began = started.recv().unwrap_or_else(|_| Err(StoreError::Unusable("its thread failed".to_owned())));
+        let thread =
+            std::thread::Builder::new().name("keyway-etcd".to_owned()).spawn(work).map_err(system)?;
+        let began =
+            started.recv().unwrap_or_else(|_| Err(StoreError::Unusable("its thread failed".to_owned())));
         let (inner, runtime) = began?;
         Ok(Self { inner, runtime, stop, thread: Some(thread) })
     }
@@ -235,7 +237,8 @@ async fn begin(wire: Wire, keys: Keys, me: Member) -> Result<Arc<Inner>, StoreEr
         }
         tokio::time::sleep(START_PAUSE).await;
     };
-    let standing = Standing { leader: mirror.leader.clone().map(|(leader, _)| leader), term: None, contact: true };
+    let standing =
+        Standing { leader: mirror.leader.clone().map(|(leader, _)| leader), term: None, contact: true };
     Ok(Arc::new(Inner {
         wire,
         keys,
@@ -262,15 +265,10 @@ async fn begin_once(wire: &Wire, keys: &Keys) -> Result<Option<(String, mirror::
     }
     let (frame, record) = genesis(&new_cluster()?, unix_millis()).ok_or_else(inner::unreadable)?;
     let top = Top { head: record.head(), applied: 0, sum: [0; 32], published: None };
-    let ops = vec![
-        put(keys.head(), top.encode(), 0),
-        put(keys.log(0), Logged::Here(frame.into()).encode(), 0),
-    ];
-    let request = proto::TxnRequest {
-        compare: vec![made_at(keys.head(), 0)],
-        success: ops,
-        failure: Vec::new(),
-    };
+    let ops =
+        vec![put(keys.head(), top.encode(), 0), put(keys.log(0), Logged::Here(frame.into()).encode(), 0)];
+    let request =
+        proto::TxnRequest { compare: vec![made_at(keys.head(), 0)], success: ops, failure: Vec::new() };
     // Whoever makes it first has made it: all read it then.
     wire.txn(request).await?;
     Ok(None)

@@ -47,14 +47,15 @@ impl SealedFiles {
             let _ = done.send(work.await);
         });
         let outcome = outcome.recv_timeout(WRITE_LIMIT);
-        let outcome = outcome.unwrap_or_else(|_| Err(StoreError::Unavailable("etcd does not answer".to_owned())));
+        let outcome =
+            outcome.unwrap_or_else(|_| Err(StoreError::Unavailable("etcd does not answer".to_owned())));
         outcome.map_err(|source| VaultError::Store { path: PathBuf::from(name), source })
     }
 }
 
 impl Place for SealedFiles {
     fn path(&self, name: &str) -> PathBuf {
-        Path::new("etcd").join(String::from_utf8_lossy(&self.inner.keys.sealed(name)).as_ref())
+        Path::new("etcd").join(self.inner.keys.named("vault/", name))
     }
 
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>, VaultError> {

@@ -190,8 +190,7 @@ impl Wire {
         let connected = node.connect().await;
         let channel = connected.map_err(|error| innermost(&error).to_string())?;
         let Some(login) = &self.login else { return Ok((channel, None)) };
-        let request =
-            AuthenticateRequest { name: login.name.clone(), password: login.password.to_string() };
+        let request = AuthenticateRequest { name: login.name.clone(), password: login.password.to_string() };
         let mut auth = AuthClient::new(channel.clone());
         let answer = timeout(CALL_LIMIT, auth.authenticate(request)).await;
         let answer = answer.map_err(|_| "no answer to the login".to_owned())?;
@@ -241,8 +240,12 @@ fn judge(status: &Status) -> WireError {
     let text = status.message().to_owned();
     match status.code() {
         Code::ResourceExhausted if text.contains("space") => WireError::Full,
-        Code::InvalidArgument | Code::FailedPrecondition | Code::PermissionDenied | Code::OutOfRange
-        | Code::NotFound | Code::Unimplemented => WireError::Refused(text),
+        Code::InvalidArgument
+        | Code::FailedPrecondition
+        | Code::PermissionDenied
+        | Code::OutOfRange
+        | Code::NotFound
+        | Code::Unimplemented => WireError::Refused(text),
         _ => WireError::Unknown(text),
     }
 }
