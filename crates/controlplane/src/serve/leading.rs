@@ -53,5 +53,6 @@ pub(super) async fn run(plane: Arc<Plane>, counts: Arc<Counts>, mut stop: watch:
 /// Everything that is done without being asked for, until `stop` says so.
 async fn background(plane: Arc<Plane>, counts: Arc<Counts>, stop: watch::Receiver<bool>) {
     let rotating = rotation::run(Arc::clone(&plane), counts, stop.clone());
-    tokio::join!(rotating, members::run(plane, stop));
+    let supplying = rotation::supply::run(Arc::clone(&plane), stop.clone());
+    tokio::join!(rotating, supplying, members::run(plane, stop));
 }

@@ -10,7 +10,7 @@ mod tls;
 pub use tls::{Tls, TlsError};
 
 use crate::{
-    Outcome, Plane, Token,
+    Lookup, Outcome, Plane, Token,
     api::{self, Api},
     fleet,
     resource::{Apply, Author, Refusal, Way, file_proposal},
@@ -57,6 +57,8 @@ pub struct Settings {
     pub initial: Vec<Initial>,
     /// Makes spans of changes; the default makes none.
     pub tracer: Tracer,
+    /// Gives keys whose source is a variable their secrets; absent: they have none.
+    pub environment: Option<Lookup>,
 }
 
 /// Where data lies, and what opens it.
@@ -231,7 +233,7 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
         }
     };
     let plane = Plane::open(store, vault, fleet_token).await?;
-    let plane = Arc::new(plane.traced(settings.tracer));
+    let plane = Arc::new(plane.traced(settings.tracer).with_environment(settings.environment));
     if let Some(shared) = plane.store().shared() {
         shared.keep_books(take_books).await?;
         begin(&plane, shared).await?;

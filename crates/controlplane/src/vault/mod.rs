@@ -16,7 +16,7 @@ mod start;
 mod tests;
 
 pub use fault::{Sealed, Unfit, VaultError};
-pub(crate) use files::{Over, Place};
+pub(crate) use files::{Over, Place, private};
 pub use root::{CREDENTIAL, RootKey, Sources, private_file};
 pub(crate) use seen::{short, shown};
 pub use sign::verify;

@@ -93,6 +93,7 @@ fn the_control_plane_starts_with_every_key_that_can_be_found() {
         fleet_token: Secret::new("f".repeat(24)),
         tls: None,
         tracer: keyway_telemetry::Tracer::default(),
+        environment: None,
         initial: vec![Initial { apply, by: Way::Hand }],
     });
     let running = running.expect("starts");
