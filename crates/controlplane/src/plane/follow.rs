@@ -1,7 +1,7 @@
 //! A plane whose store others write to as well: takes over what the leader committed, and begins to lead. What it makes of the same
 //! documents must be what the leader made, by its hash; otherwise no replica is sent it.
 
-use super::{Plane, lease, unix_millis};
+use super::{Plane, lease, unix_millis, wanted};
 use crate::{
     compile::Compiler,
     observe,
@@ -155,6 +155,7 @@ impl Plane {
             None => None,
         };
         self.fleet.set_lease(lease(&next));
+        self.fleet.want(wanted(&next));
         self.state.store(Arc::new(next));
         if let Some(push) = push {
             observe::publish(&self.tracer, &self.fleet, "", push);
@@ -195,10 +196,10 @@ impl Plane {
         }
         match body {
             Some(Body::Replica(replica)) if replica.evicted => {
-                self.fleet.remember(key.name(), &replica.host, true);
+                self.fleet.remember(key.name(), replica);
                 self.fleet.evict(key.name());
             }
-            Some(Body::Replica(replica)) => self.fleet.known(key.name(), &replica.host),
+            Some(Body::Replica(replica)) => self.fleet.known(key.name(), replica),
             _ => self.fleet.unknown(key.name()),
         }
     }
@@ -225,7 +226,7 @@ impl Plane {
             }
             for (name, held) in next.each(Kind::Replica) {
                 if let Body::Replica(replica) = &held.document.body {
-                    self.fleet.remember_anew(name, &replica.host, replica.evicted);
+                    self.fleet.remember_anew(name, replica);
                 }
             }
             self.state.store(Arc::new(next));
