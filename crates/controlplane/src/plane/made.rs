@@ -9,7 +9,7 @@ use crate::{
 use keyway_catalog::Catalog;
 use keyway_config::WhenSpoolFull;
 use keyway_proto::snapshot::v1::Resource;
-use keyway_snapshot::{ResourceName, Snapshot};
+use keyway_snapshot::{Change, ResourceName, Resources, Snapshot};
 use std::{sync::Arc, time::Duration};
 
 /// How long replicas use secrets without word from here, unless the file says otherwise.
@@ -77,22 +77,19 @@ pub(super) fn first(base: &[Resource], state: &State, vault: &Vault) -> Result<P
 }
 
 /// What follows from a state by a change, checked as a replica would.
-pub(super) fn next(
-    before: &Push,
-    change: &keyway_snapshot::Change,
-    state: &State,
-    vault: &Vault,
-) -> Result<Push, Refusal> {
+pub(super) fn next(before: &Push, change: &Change, state: &State, vault: &Vault) -> Result<Push, Refusal> {
     let snapshot = before.snapshot().changed(state.version(), change)?;
     Ok(before.next(snapshot, vault)?)
 }
 
+/// As `next`, where nobody knows what changed.
+pub(super) fn after(before: &Push, base: &[Resource], state: &State, vault: &Vault) -> Result<Push, Refusal> {
+    let now = Resources::whole(&resources(base, state))?;
+    next(before, &before.resources().change_to(&now), state, vault)
+}
+
 /// What of `now` is not the same in `before`, and what of `old` is no more.
-pub(super) fn differing(
-    before: &Push,
-    (old, now): (&[Resource], &[Resource]),
-    change: &mut keyway_snapshot::Change,
-) {
+pub(super) fn differing(before: &Push, (old, now): (&[Resource], &[Resource]), change: &mut Change) {
     let named = |one: &Resource, other: &Resource| one.kind == other.kind && one.name == other.name;
     let gone = old.iter().filter(|old| !now.iter().any(|now| named(old, now)));
     change.taken.extend(gone.map(ResourceName::of));
