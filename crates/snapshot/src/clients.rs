@@ -49,12 +49,12 @@ impl Clients {
         &self,
         key: &DigestKey,
         gone: impl Iterator<Item = &'a ResourceName>,
-        given: impl Iterator<Item = &'a Resource> + Clone,
+        mut given: impl Iterator<Item = &'a Resource> + Clone,
     ) -> Result<Self, Invalid> {
         let mut next = self.clone();
         gone.for_each(|named| next.remove(&named.name));
         given.clone().for_each(|resource| next.remove(&resource.name));
-        given.map(|resource| next.add(key, resource)).collect::<Result<(), _>>()?;
+        given.try_for_each(|resource| next.add(key, resource))?;
         Ok(next)
     }
 
@@ -182,7 +182,8 @@ impl fmt::Debug for Clients {
 
 impl<T: Default> Default for Shards<T> {
     fn default() -> Self {
-        Self(vec![Arc::default(); SHARDS])
+        let one = Arc::default();
+        Self((0..SHARDS).map(|_| Arc::clone(&one)).collect())
     }
 }
 

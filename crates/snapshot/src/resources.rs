@@ -69,7 +69,9 @@ impl Default for Resources {
     fn default() -> Self {
         let mut empty = Bucket::default();
         empty.sum_up();
-        let mut all = Self { buckets: vec![Arc::new(empty); BUCKETS], roots: Roots::of(StateHash([0; 32])) };
+        let empty = Arc::new(empty);
+        let buckets = (0..BUCKETS).map(|_| Arc::clone(&empty)).collect();
+        let mut all = Self { buckets, roots: Roots::of(StateHash([0; 32])) };
         all.sum_up();
         all
     }
