@@ -2,6 +2,7 @@
 
 use crate::{
     control,
+    identity::{Badge, Identity, IdentityError, JoinToken, Joining},
     ingress::BodyBudget,
     listen::{Accept, Strangers},
     meter::{Bell, Budget, DISK_LIMIT, Ends, Spool, SpoolCounts, Spooling, Totals, Tray},
@@ -12,7 +13,6 @@ use crate::{
     upstream::{Connector, Pool, SWEEP_EVERY, client_tls},
     worker::Worker,
 };
-use keyway_snapshot::Secret;
 use keyway_telemetry::{Exporting, Spans, Unusable};
 use parking_lot::Mutex;
 use std::{
@@ -45,10 +45,14 @@ pub struct Settings {
     pub listener: TcpListener,
     /// Health, metrics.
     pub ops: TcpListener,
-    /// `http://host:port` of the control plane's fleet port.
-    pub fleet_url: String,
-    /// What the fleet port asks for.
-    pub fleet_token: Secret,
+    /// `https://host:port` of the control plane's fleet port; `None` = as the join token or the identity says.
+    pub fleet_url: Option<String>,
+    /// Given by whoever started this replica, who also keeps it; `None` = it is in the state directory, or comes by the token.
+    pub identity: Option<Identity>,
+    /// With what to join, where there is no identity yet.
+    pub token: Option<JoinToken>,
+    /// The node's name to join as; `id` is this or this with `~N`.
+    pub node: String,
     /// Serving threads; `None` = one a core.
     pub threads: Option<usize>,
     /// TLS towards callers.
@@ -78,6 +82,9 @@ pub enum StartError {
     /// The last good state cannot be kept there.
     #[error("{0}")]
     StateDir(#[from] StateDirError),
+    /// Who this node is.
+    #[error("{0}")]
+    Identity(#[from] IdentityError),
 }
 
 /// A running replica.
@@ -116,6 +123,7 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
         alive,
     };
     let connector = connector(&settings)?;
+    let (badge, joining) = identity(&settings)?;
     let (listen, ops_address) = (settings.listener.local_addr()?, settings.ops.local_addr()?);
     settings.listener.set_nonblocking(true)?;
     settings.ops.set_nonblocking(true)?;
@@ -166,7 +174,7 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
     let (spooling, spool_thread) = Spooling::start(spool, ends)?;
     threads.push(spool_thread);
     let places = (listen, ops_address);
-    let hands = control::Hands { connector, keeper, spooling, incarnation };
+    let hands = control::Hands { connector, keeper, spooling, incarnation, badge, joining };
     threads.push(control::thread(settings, shared, hands, (signals, gone), places)?);
     if let Some(exporting) = exporting {
         threads = vec![last_spans(threads, exporting)?];
@@ -212,6 +220,22 @@ fn last_good(at: &StateDir, shared: &Shared) -> Result<Option<Disk>, StateDirErr
         shared.held.lapse(status.is_lapsed(lease, now));
     }
     Ok(Some(disk))
+}
+
+/// What this node shows, and how it comes by more.
+fn identity(settings: &Settings) -> Result<(Arc<Badge>, Joining), IdentityError> {
+    let kept = settings.state.as_ref().map(|at| at.identity_file.clone());
+    // One that was given is kept by who gave it.
+    let file = kept.filter(|_| settings.identity.is_none());
+    let found = file.as_deref().map(Identity::read).transpose()?.flatten();
+    let identity = settings.identity.clone().or(found);
+    let told = identity.as_ref().map(Identity::addresses).or(settings.token.as_ref().map(JoinToken::addresses));
+    let told = told.unwrap_or_default().iter().map(|address| format!("https://{address}"));
+    let urls = settings.fleet_url.clone().map_or_else(|| told.collect(), |url| vec![url]);
+    let badge = Arc::<Badge>::default();
+    identity.map_or(Ok(()), |identity| badge.show(identity))?;
+    let (token, node, host) = (settings.token.clone(), settings.node.clone(), settings.host.clone());
+    Ok((badge, Joining { token, node, host, urls, file }))
 }
 
 fn connector(settings: &Settings) -> Result<Connector, StartError> {

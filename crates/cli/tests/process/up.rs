@@ -16,7 +16,6 @@ fn a_second_start_keeps_its_tokens_and_everything_is_private() {
         ("", 0o700),
         ("client.token", 0o600),
         ("admin.token", 0o600),
-        ("fleet.token", 0o600),
         ("../ready.json", 0o600),
     ] {
         let found = up.home.join(name).metadata().expect("there").permissions().mode() & 0o777;

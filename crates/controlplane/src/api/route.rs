@@ -5,11 +5,13 @@ use super::{
     answer::{Answer, Fault},
     audit, backup,
     call::Call,
-    catalog, clients, configuration, doctor, events, explain, fleet, keys, openapi, operators, price, quirks,
+    catalog, clients, configuration, doctor, events, explain, fleet, keys, nodes, openapi, operators, price, quirks,
     resources, usage,
     view::{ClientView, Done, Json, ModelView, ProviderView, TeamView, Written},
 };
-use crate::{fleet::Replica, resource::Scope, rotation::RolloutView};
+use crate::{
+    authority::{AuthorityView, JoinView, NodeView},
+    fleet::Replica, resource::Scope, rotation::RolloutView};
 use axum::routing::MethodFilter;
 use keyway_config::{Client, File, Model, Provider, Team};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -238,6 +240,13 @@ pub(super) static ROUTES: &[Route] = &[
     route!(Get "/fleet/{id}", NodesRead, Everyone, nothing => Replica, fleet::show, "One replica"),
     route!(Post "/fleet/{id}/evict", NodesWrite, Everyone, nothing => fleet::Evicted, fleet::evict, "Close a replica's books and never let it in again under its name").audited("fleet.evict"),
     route!(Post "/fleet/{id}/drain", NodesWrite, Everyone, nothing => Option<Replica>, fleet::drain, "Tell a replica to end in order").audited("fleet.drain"),
+
+    route!(Get "/nodes", NodesRead, Everyone, nothing => Vec<NodeView>, nodes::list, "Nodes that have joined"),
+    route!(Get "/join-tokens", NodesRead, Everyone, nothing => Vec<JoinView>, nodes::list_tokens, "Tokens with which nodes join"),
+    route!(Post "/join-tokens", NodesWrite, Everyone, (nodes::NewToken) => nodes::MadeToken, nodes::create_token, "Make a token with which a node joins; it is in this answer only").audited("join-token.create"),
+    route!(Delete "/join-tokens/{name}", NodesWrite, Everyone, nothing => Done, nodes::revoke_token, "Refuse a token from now on; who joined with it stays").audited("join-token.revoke"),
+    route!(Get "/ca", NodesRead, Everyone, nothing => AuthorityView, nodes::authority_view, "The roots of nodes' certificates, and who is on which"),
+    route!(Post "/ca/rotate", NodesWrite, Everyone, nothing => AuthorityView, nodes::rotate, "Bring another root into use; the one before is trusted until no node needs it").audited("ca.rotate"),
 
     route!(Get "/operators", OperatorsRead, Everyone, nothing => Vec<operators::OperatorView>, operators::list, "Operators").for_teams(),
     route!(Post "/operators", OperatorsWrite, Everyone, (operators::NewOperator) => operators::MadeOperator, operators::create, "Make an operator that may no more than its maker; its token is in this answer only").for_teams().audited("operator.create"),

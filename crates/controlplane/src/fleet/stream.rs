@@ -4,6 +4,7 @@
 use super::{
     Fleet, Order,
     registry::{Known, Turned},
+    tls::Peer,
 };
 use crate::{
     plane::unix_millis,
@@ -55,14 +56,14 @@ struct Hears {
 }
 
 /// Serves one stream to its end.
-pub(super) async fn run(fleet: Arc<Fleet>, mut from: Streaming<FromReplica>, out: Out) {
+pub(super) async fn run(fleet: Arc<Fleet>, peer: Peer, mut from: Streaming<FromReplica>, out: Out) {
     let hello = match timeout(HELLO_DEADLINE, from.message()).await {
         Ok(Ok(Some(FromReplica { message: Some(from_replica::Message::Hello(hello)) }))) => hello,
         Ok(Ok(_)) => return refuse(&out, Status::invalid_argument("the first message must be Hello")),
         Ok(Err(_)) => return,
         Err(_) => return refuse(&out, Status::deadline_exceeded("no Hello")),
     };
-    if let Err(status) = check(&hello, fleet.version(), fleet.cluster()) {
+    if let Err(status) = check(&hello, &peer.name, fleet.version(), fleet.cluster()) {
         return refuse(&out, status);
     }
     let (link, orders) = Fleet::link_pair();
@@ -94,9 +95,13 @@ pub(super) async fn run(fleet: Arc<Fleet>, mut from: Streaming<FromReplica>, out
     refuse(&out, end);
 }
 
-fn check(hello: &Hello, newest: Version, cluster: &str) -> Result<(), Status> {
+fn check(hello: &Hello, node: &str, newest: Version, cluster: &str) -> Result<(), Status> {
     if hello.id.is_empty() {
         return Err(Status::invalid_argument("Hello without id"));
+    }
+    if !is_of(&hello.id, node) {
+        let text = format!("a replica of the node `{node}` is called `{node}` or `{node}~N`, and this one is not");
+        return Err(Status::failed_precondition(text));
     }
     if hello.schema != keyway_proto::SCHEMA {
         let ours = keyway_proto::SCHEMA;
@@ -112,6 +117,12 @@ fn check(hello: &Hello, newest: Version, cluster: &str) -> Result<(), Status> {
         return Err(Status::failed_precondition("the replica serves a state of a later epoch"));
     }
     Ok(())
+}
+
+/// Whether a replica of that id runs on that node: a certificate speaks for no other's.
+pub(super) fn is_of(id: &str, node: &str) -> bool {
+    let rest = id.strip_prefix(node);
+    rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix('~').is_some_and(|number| !number.is_empty()))
 }
 
 /// Best effort: a replica whose queue is full learns it from the stream's end.
@@ -144,6 +155,9 @@ impl Link {
                 },
                 order = orders.recv() => match order {
                     Some(order) => self.order(order),
+                    None if self.fleet.registry.lock().is_evicted(&self.id) => {
+                        return Status::failed_precondition("evicted: start it under another name");
+                    }
                     None => return Status::aborted("the same replica opened another stream"),
                 },
                 room = out.reserve(), if self.session.has_frame() => match room {

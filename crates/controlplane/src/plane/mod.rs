@@ -13,7 +13,6 @@ use crate::{
         Touch, Way, add_to_file, file_proposal,
     },
     store::{Batch, Key, Store, Write},
-    token::Token,
     vault::{SecretId, Vault},
 };
 use arc_swap::ArcSwap;
@@ -75,7 +74,7 @@ impl Plane {
     ///
     /// # Errors
     /// When the store cannot be read, or holds what this build cannot compile.
-    pub async fn open(store: Arc<dyn Store>, vault: Vault, fleet_token: Token) -> Result<Self, Refusal> {
+    pub async fn open(store: Arc<dyn Store>, vault: Vault) -> Result<Self, Refusal> {
         let (catalog, identity) = (Catalog::embedded(), store.identity());
         let open = |id: &SecretId, origins: &BTreeSet<String>| vault.open(id, origins);
         let secrets = |id: &SecretId, origins: &BTreeSet<String>| -> Option<Secret> {
@@ -103,7 +102,7 @@ impl Plane {
         state.published = state.revision;
         let digests = DigestKey::new(*vault.digest_key());
         let first = Arc::new(push(&base(catalog, &vault, &identity.cluster, &state)?, &state)?);
-        let fleet = Arc::new(Fleet::new(fleet_token, identity.cluster, first));
+        let fleet = Arc::new(Fleet::new(identity.cluster, first));
         fleet.set_lease(lease(&state));
         for (name, held) in state.each(Kind::Replica) {
             if let Body::Replica(replica) = &held.document.body {

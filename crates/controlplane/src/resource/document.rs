@@ -1,7 +1,7 @@
 //! What the store holds: one document per provider, model, team, client and open section. No secret is in a document;
 //! of keys and tokens it holds versions, digests and what may be shown.
 
-use super::{KeyDocument, Operator, PairDocument};
+use super::{AuthorityDocument, JoinDocument, KeyDocument, NodeDocument, Operator, PairDocument};
 use crate::store::Key;
 use bytes::Bytes;
 use keyway_config::{Client, Model, Provider, Team};
@@ -27,6 +27,12 @@ pub enum Kind {
     Operator,
     /// A replica that may hold secrets.
     Replica,
+    /// A host or process that joined.
+    Node,
+    /// A token with which nodes join.
+    Join,
+    /// The roots of certificates.
+    Authority,
 }
 
 /// Where a document came from. Set when it is made and never changed: `--prune` deletes only what a file made.
@@ -90,6 +96,12 @@ pub enum Body {
     Operator(Operator),
     /// A replica that was sent a state and is not proven ended.
     Replica(ReplicaDocument),
+    /// A node.
+    Node(NodeDocument),
+    /// A join token.
+    Join(JoinDocument),
+    /// The roots of certificates.
+    Authority(AuthorityDocument),
 }
 
 /// A replica that may hold secrets: the reason why a restart of the control plane does not forget it.
@@ -105,6 +117,11 @@ pub struct ReplicaDocument {
 // === impl Kind ===
 
 impl Kind {
+    /// Whether somebody configured it: it may stand in a file, or is an operator. What is not comes about by itself.
+    pub(crate) fn is_configuration(self) -> bool {
+        !matches!(self, Self::Replica | Self::Node | Self::Join | Self::Authority)
+    }
+
     /// Whether replicas are sent it.
     pub(crate) fn is_sent(self) -> bool {
         matches!(self, Self::Provider | Self::Model | Self::Client)
@@ -121,6 +138,9 @@ impl Kind {
             Self::Section => "section",
             Self::Operator => "operator",
             Self::Replica => "replica",
+            Self::Node => "node",
+            Self::Join => "join",
+            Self::Authority => "authority",
         }
     }
 
@@ -135,6 +155,9 @@ impl Kind {
             Self::Section,
             Self::Operator,
             Self::Replica,
+            Self::Node,
+            Self::Join,
+            Self::Authority,
         ];
         all.into_iter().find(|kind| kind.word() == key.kind())
     }
@@ -155,7 +178,7 @@ impl Kind {
             Self::Client => format!("clients.{name}"),
             Self::Section => name.to_owned(),
             Self::Operator => format!("operators.{name}"),
-            Self::Replica => format!("replica {name}"),
+            Self::Replica | Self::Node | Self::Join | Self::Authority => format!("{} {name}", self.word()),
         }
     }
 }

@@ -1,12 +1,17 @@
 //! The program `keyway-dataplane`: one replica of the stateless proxy.
 
 use clap::Parser;
-use keyway_dataplane::{Running, Settings, StateDir, start, tls_config};
+use keyway_dataplane::{
+    Running, Settings, StateDir,
+    identity::{BadToken, IdentityError, JoinToken},
+    start, tls_config,
+};
 use keyway_harden::harden;
+use keyway_snapshot::Secret;
 use keyway_telemetry::Otlp;
 use mimalloc::MiMalloc;
 use std::{
-    io::Write,
+    io::{Read, Write},
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -19,6 +24,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
+/// Bytes of a join token's file.
+const TOKEN_LIMIT: u64 = 8 << 10;
+/// The join token's name among systemd's credentials.
+const CREDENTIAL: &str = "keyway-join-token";
+
 /// Keyway's data plane: proxies API traffic with what its control plane tells it
 #[derive(Debug, Parser)]
 #[command(version)]
@@ -29,12 +39,18 @@ struct Args {
     /// Where health, metrics and the snapshot's version are shown
     #[arg(long, env = "KEYWAY_OPS_LISTEN", default_value = "127.0.0.1:8586", value_name = "HOST:PORT")]
     ops_listen: SocketAddr,
-    /// The control plane's fleet port
-    #[arg(long, env = "KEYWAY_FLEET_URL", default_value = "http://127.0.0.1:8601", value_name = "URL")]
-    fleet_url: String,
-    /// File that holds the fleet token; the control plane makes it
-    #[arg(long, env = "KEYWAY_FLEET_TOKEN_FILE", value_name = "FILE")]
-    fleet_token_file: Option<PathBuf>,
+    /// The control plane's fleet port, https://HOST:PORT; the join token says it by default
+    #[arg(long, env = "KEYWAY_FLEET_URL", value_name = "URL")]
+    fleet_url: Option<String>,
+    /// File with a token of `keyway join-token create`, `-` reads stdin [default: the systemd credential keyway-join-token]; needed once, as what it gives is kept
+    #[arg(long, env = "KEYWAY_JOIN_TOKEN_FILE", value_name = "FILE")]
+    join_token_file: Option<PathBuf>,
+    /// Where systemd puts credentials
+    #[arg(long, env = "CREDENTIALS_DIRECTORY", hide = true)]
+    credentials: Option<PathBuf>,
+    /// The name to join as; unique in the fleet, made from the replica's by default
+    #[arg(long, env = "KEYWAY_NODE", value_name = "NAME")]
+    node: Option<String>,
     /// Where files are kept
     #[arg(long, env = "KEYWAY_HOME", value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -91,9 +107,6 @@ fn main() -> ExitCode {
 
 fn settings(args: Args) -> Result<Settings, String> {
     let home = args.data_dir.or_else(|| std::env::home_dir().map(|home| home.join(".keyway")));
-    let token_file = args.fleet_token_file.or_else(|| home.as_ref().map(|home| home.join("fleet.token")));
-    let token_file =
-        token_file.ok_or("no home directory; say where the fleet token is with --fleet-token-file")?;
     let tls = match (&args.tls_cert, &args.tls_key) {
         (Some(certificate), Some(key)) => {
             Some(tls_config(certificate, key).map_err(|error| error.to_string())?)
@@ -110,13 +123,21 @@ fn settings(args: Args) -> Result<Settings, String> {
     let replicas = home.map(|home| home.join("replicas").join(file_name(&id)));
     let state = args.state_dir.or(replicas).filter(|_| !args.no_state).map(StateDir::at);
     let state = state.map(|state| StateDir { usage_limit: args.usage_spool << 20, ..state });
+    let token = join_token(args.join_token_file, args.credentials)?;
+    let kept = state.as_ref().is_some_and(|state| state.identity_file.exists());
+    if token.is_none() && !kept {
+        return Err(IdentityError::NotJoined.to_string());
+    }
+    let node = args.node.unwrap_or_else(|| id.split('~').next().unwrap_or_default().to_owned());
     Ok(Settings {
         id,
         host,
         listener: bind(args.listen, "--listen")?,
         ops: bind(args.ops_listen, "--ops-listen")?,
         fleet_url: args.fleet_url,
-        fleet_token: fleet_token(&token_file)?,
+        identity: None,
+        token,
+        node,
         threads: args.threads,
         tls,
         upstream_ca: args.upstream_ca,
@@ -150,11 +171,26 @@ fn bind(address: SocketAddr, option: &str) -> Result<TcpListener, String> {
     })
 }
 
-fn fleet_token(file: &Path) -> Result<keyway_snapshot::Secret, String> {
-    let text = std::fs::read(file).map_err(|error| {
-        format!("cannot read the fleet token from {}: {error}; start the control plane first, or give --fleet-token-file", file.display())
-    })?;
-    Ok(keyway_snapshot::Secret::new(text.trim_ascii().to_vec()))
+/// The join token, wherever it is; a file that is gone is no fault, as the token is needed only once.
+fn join_token(given: Option<PathBuf>, credentials: Option<PathBuf>) -> Result<Option<JoinToken>, String> {
+    let credential = || credentials.map(|dir| dir.join(CREDENTIAL)).filter(|path| path.exists());
+    let Some(path) = given.or_else(credential) else { return Ok(None) };
+    let fault = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let read = if path == Path::new("-") {
+        let mut text = Vec::new();
+        std::io::stdin().take(TOKEN_LIMIT).read_to_end(&mut text).map(|_| text)
+    } else {
+        std::fs::read(&path)
+    };
+    let text = match read {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        read => Secret::new(read.map_err(|error| fault(&error))?),
+    };
+    let text = std::str::from_utf8(text.expose()).map_err(|_| fault(&BadToken))?;
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    JoinToken::parse(text).map(Some).map_err(|error| fault(&error))
 }
 
 /// Until the replica ends by itself or by signals: the first drains, the second ends at once.

@@ -4,7 +4,6 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use keyway_dataplane::{Running, Settings, StateDir, start, tls_config};
-use keyway_snapshot::Secret;
 
 use super::replica::pass::Orders;
 use crate::failure::Failure;
@@ -22,15 +21,17 @@ pub(crate) struct DataPlane {
 impl DataPlane {
     /// Starts it on sockets that are bound already.
     pub(crate) fn start(listener: TcpListener, ops: TcpListener, orders: Orders) -> Result<Self, Failure> {
-        let Orders { fleet_url, fleet_token, id, state_dir, serving } = orders;
+        let Orders { fleet_url, identity, id, state_dir, serving } = orders;
         let tls = serving.tls.as_ref().map(|files| tls_config(&files.cert, &files.key)).transpose();
         let settings = Settings {
+            node: id.clone(),
             id,
             host: host(),
             listener,
             ops,
-            fleet_url,
-            fleet_token: Secret::new(fleet_token.expose().as_bytes().to_vec()),
+            fleet_url: Some(fleet_url),
+            identity: super::identity::read(&identity),
+            token: None,
             threads: serving.threads,
             tls: tls.map_err(|error| Failure::Other(error.to_string()))?,
             upstream_ca: serving.upstream_ca,

@@ -6,6 +6,7 @@ mod announce;
 mod args;
 mod data_plane;
 mod first;
+mod identity;
 mod found;
 mod logging;
 mod ports;
@@ -23,6 +24,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use keyway_controlplane::{
+    Certificates,
     observe::SERVICE,
     serve::{Storage, Tls},
     store::IndexCheck,
@@ -60,13 +62,14 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
     let Ports { api, ops, admin, fleet } = ports;
     let bound = |error| Failure::Other(format!("a socket has no address: {error}"));
     let (api_at, ops_at) = (api.local_addr().map_err(bound)?, ops.local_addr().map_err(bound)?);
+    let fleet_at = fleet.local_addr().map_err(bound)?;
     warn_in_clear(&settings, api_at);
     let exporting = traces(global)?;
     let control = keyway_controlplane::serve(keyway_controlplane::Settings {
         admin,
         fleet,
         admin_token: tokens.admin.clone(),
-        fleet_token: tokens.fleet.clone(),
+        certificates: Certificates::at(settings.fleet_names(&fleet_at)),
         tls: settings
             .serving
             .tls
@@ -91,7 +94,6 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
     let planes = Planes {
         api,
         ops,
-        fleet_token: tokens.fleet,
         control,
         replicas: settings.replicas,
         serving: settings.serving,

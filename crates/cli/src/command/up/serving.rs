@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyway_config::Secret;
 use keyway_controlplane::Running;
 use tokio::time::timeout;
 
 use super::aggregate;
 use super::data_plane::DataPlane;
+use super::identity;
+use super::reachable;
 use super::replica::children::{Children, Common};
 use super::replica::pass::Orders;
 use super::settings::Serving;
@@ -28,7 +29,6 @@ const READY_LIMIT: Duration = Duration::from_secs(30);
 pub(super) struct Planes {
     pub(super) api: TcpListener,
     pub(super) ops: TcpListener,
-    pub(super) fleet_token: Secret,
     pub(super) control: Running,
     pub(super) replicas: Option<u32>,
     pub(super) serving: Serving,
@@ -47,17 +47,19 @@ enum Started {
 impl Planes {
     /// Calls `ready` once all data planes serve; returns when everything has ended.
     pub(super) fn run(self, ready: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
-        let Self { api, ops, fleet_token, control, replicas, serving, states } = self;
-        let fleet_url = format!("http://{}", control.fleet);
+        let Self { api, ops, control, replicas, serving, states } = self;
+        let fleet_url = format!("https://{}", reachable(control.fleet));
         let Some(count) = replicas else {
             let (id, state_dir) = (INSIDE.to_owned(), states.join(INSIDE));
-            let orders = Orders { fleet_url, fleet_token, id, state_dir, serving };
+            let identity = identity::make(control.issuing().as_ref(), &id)?;
+            let orders = Orders { fleet_url, identity, id, state_dir, serving };
             let started = Started::Inside(Box::new(DataPlane::start(api, ops, orders)?));
             return block_on(serve(started, 1, control, std::future::pending(), ready));
         };
         let fleet = control.plane.as_ref().map(|plane| Arc::clone(plane.fleet()));
         fleet.iter().for_each(|fleet| fleet.supervise());
-        let common = Common { fleet: fleet.clone(), fleet_url, fleet_token, serving, states };
+        let issuing = control.issuing();
+        let common = Common { fleet: fleet.clone(), fleet_url, issuing, serving, states };
         block_on(async {
             let started = Started::Outside(Children::start(count, &api, common)?);
             // Whoever keeps a replica keeps a copy, for the next life and not beyond the end of serving.

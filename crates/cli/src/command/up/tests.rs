@@ -9,7 +9,7 @@ use std::path::Path;
 use keyway_catalog::Catalog;
 use keyway_config::{File, Secret, Server, load};
 use keyway_controlplane::resource::{Apply, Way};
-use keyway_controlplane::{Initial, Settings as Control, serve};
+use keyway_controlplane::{Certificates, Initial, Settings as Control, serve};
 
 use super::announce::{Announcement, SANDBOX_MODEL, model};
 use super::args::Up;
@@ -89,7 +89,7 @@ fn the_control_plane_starts_with_every_key_that_can_be_found() {
         admin: bind(),
         fleet: bind(),
         admin_token: Secret::new("a".repeat(24)),
-        fleet_token: Secret::new("f".repeat(24)),
+        certificates: Certificates::at(Vec::new()),
         tls: None,
         tracer: keyway_telemetry::Tracer::default(),
         initial: vec![Initial { apply, by: Way::Hand }],
@@ -204,15 +204,15 @@ fn orders_and_listening_socket_reach_the_other_end() {
     let serving = Settings::new(&Up::default(), any_port()).expect("settings").serving;
     let orders = Orders {
         state_dir: "/nowhere".into(),
-        fleet_url: "http://127.0.0.1:1".into(),
-        fleet_token: Secret::new("t".repeat(10_000)),
+        fleet_url: "https://127.0.0.1:1".into(),
+        identity: Secret::new("t".repeat(10_000)),
         id: "1-1-1".into(),
         serving,
     };
     send(&ours, &orders, &listener).expect("sent");
     drop(listener);
     let (got, socket) = receive(&theirs).expect("received");
-    assert_eq!((got.id.as_str(), got.fleet_token.expose().len()), ("1-1-1", 10_000));
+    assert_eq!((got.id.as_str(), got.identity.expose().len()), ("1-1-1", 10_000));
     let mut caller = TcpStream::connect(address).expect("somebody still listens");
     caller.write_all(b"x").expect("written");
     let mut byte = [0];

@@ -9,15 +9,14 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyway_config::Secret;
-use keyway_controlplane::fleet::Fleet;
+use keyway_controlplane::{Issuing, fleet::Fleet};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{VERB, pass};
-use crate::command::up::settings::Serving;
+use crate::command::up::{identity, settings::Serving};
 use crate::failure::Failure;
 use crate::print;
 
@@ -35,7 +34,8 @@ pub(crate) struct Common {
     /// Absent while the vault is sealed.
     pub(crate) fleet: Option<Arc<Fleet>>,
     pub(crate) fleet_url: String,
-    pub(crate) fleet_token: Secret,
+    /// Absent likewise.
+    pub(crate) issuing: Option<Issuing>,
     pub(crate) serving: Serving,
     /// Below it each replica keeps its last good state.
     pub(crate) states: PathBuf,
@@ -129,11 +129,12 @@ impl Replica {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
-        let (fleet_url, fleet_token) = (common.fleet_url.clone(), common.fleet_token.clone());
+        let identity = identity::make(common.issuing.as_ref(), &id).map_err(io::Error::other)?;
+        let fleet_url = common.fleet_url.clone();
         let state_dir = common.states.join(&id);
         let orders = pass::Orders {
             fleet_url,
-            fleet_token,
+            identity,
             id: id.clone(),
             state_dir,
             serving: common.serving.clone(),

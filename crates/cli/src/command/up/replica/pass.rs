@@ -26,11 +26,11 @@ const LINE_LIMIT: usize = 64 * 1024;
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Orders {
-    /// Of the fleet stream, `http://HOST:PORT`.
+    /// Of the fleet stream, `https://HOST:PORT`.
     pub(crate) fleet_url: String,
-    /// Opens it.
+    /// What it shows there, as text; empty = nothing: it serves what it keeps.
     #[serde(serialize_with = "exposed")]
-    pub(crate) fleet_token: Secret,
+    pub(crate) identity: Secret,
     /// Unique among all replicas that ever were.
     pub(crate) id: String,
     /// Where it keeps its last good state; its own.
