@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use keyway_telemetry::Otlp;
 
 use crate::command::{
-    apply, audit, backup, ca, client, doctor, explain, fleet, join_token, key, login, logs, model, operator, provider,
-    restore, team, up, usage, why,
+    apply, audit, backup, ca, client, doctor, explain, fleet, join_token, key, login, logs, model, operator,
+    provider, restore, team, up, usage, why,
 };
 
 /// A hidden verb.

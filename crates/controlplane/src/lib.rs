@@ -19,8 +19,8 @@ mod token_file;
 pub mod usage;
 pub mod vault;
 
-pub use plane::{Outcome, Plane};
 pub use authority::Certificates;
+pub use plane::{Outcome, Plane};
 pub use serve::{Initial, Issuing, Running, ServeError, Settings, serve};
 pub use token::Token;
 pub use token_file::{private_dir, token_file};

@@ -229,7 +229,8 @@ fn identity(settings: &Settings) -> Result<(Arc<Badge>, Joining), IdentityError>
     let file = kept.filter(|_| settings.identity.is_none());
     let found = file.as_deref().map(Identity::read).transpose()?.flatten();
     let identity = settings.identity.clone().or(found);
-    let told = identity.as_ref().map(Identity::addresses).or(settings.token.as_ref().map(JoinToken::addresses));
+    let told =
+        identity.as_ref().map(Identity::addresses).or(settings.token.as_ref().map(JoinToken::addresses));
     let told = told.unwrap_or_default().iter().map(|address| format!("https://{address}"));
     let urls = settings.fleet_url.clone().map_or_else(|| told.collect(), |url| vec![url]);
     let badge = Arc::<Badge>::default();

@@ -206,11 +206,7 @@ const EXCUSED_APART: &[Excused] = &[
     Excused { place: "folder/keyway.yaml", marker: "file/*", reason: "the operator's own file" },
     Excused { place: "folder/home/admin.token", marker: "made/admin", reason: "0600" },
     Excused { place: "folder/*.join", marker: "made/join-*", reason: "was asked for; 0600" },
-    Excused {
-        place: "folder/*.identity",
-        marker: "made/identity-*",
-        reason: "who a node is; 0600",
-    },
+    Excused { place: "folder/*.identity", marker: "made/identity-*", reason: "who a node is; 0600" },
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

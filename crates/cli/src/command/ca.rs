@@ -38,7 +38,9 @@ fn table(authority: &Value) -> Table {
     let headings = &["ROOT", "STATE", "MADE", "EXPIRES", "TRUSTED UNTIL", "NODES"];
     let mut table = Table::new(headings, "there is no root");
     for one in authority.get("roots").map(print::list).into_iter().flatten() {
-        table.row(["generation", "state", "made", "expires", "drop_at", "nodes"].map(|field| cell(one, field)));
+        table.row(
+            ["generation", "state", "made", "expires", "drop_at", "nodes"].map(|field| cell(one, field)),
+        );
     }
     table
 }

@@ -5,13 +5,16 @@ use super::{
     answer::{Answer, Fault},
     audit, backup,
     call::Call,
-    catalog, clients, configuration, doctor, events, explain, fleet, keys, nodes, openapi, operators, price, quirks,
-    resources, usage,
+    catalog, clients, configuration, doctor, events, explain, fleet, keys, nodes, openapi, operators, price,
+    quirks, resources, usage,
     view::{ClientView, Done, Json, ModelView, ProviderView, TeamView, Written},
 };
 use crate::{
     authority::{AuthorityView, JoinView, NodeView},
-    fleet::Replica, resource::Scope, rotation::RolloutView};
+    fleet::Replica,
+    resource::Scope,
+    rotation::RolloutView,
+};
 use axum::routing::MethodFilter;
 use keyway_config::{Client, File, Model, Provider, Team};
 use schemars::{JsonSchema, Schema, SchemaGenerator};

@@ -3,7 +3,9 @@
 use super::{answer::Note, quirks};
 use crate::{
     Outcome, Plane,
-    resource::{Body, Change, Held, KeyDocument, KeyState, KeyVersion, Made, MadePair, Proof, Shown, TokenText},
+    resource::{
+        Body, Change, Held, KeyDocument, KeyState, KeyVersion, Made, MadePair, Proof, Shown, TokenText,
+    },
     vault::short,
 };
 use keyway_config::{Client, Model, Percent, Price, Provider, Team};

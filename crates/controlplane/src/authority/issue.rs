@@ -5,8 +5,8 @@ use crate::resource::RootDocument;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use keyway_snapshot::Secret;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use time::OffsetDateTime;
@@ -89,7 +89,13 @@ impl Root {
     ///
     /// # Errors
     /// Without randomness.
-    pub(crate) fn node(&self, name: &str, key: &PublicKey, now: u64, life: u64) -> Result<Vec<u8>, NotIssued> {
+    pub(crate) fn node(
+        &self,
+        name: &str,
+        key: &PublicKey,
+        now: u64,
+        life: u64,
+    ) -> Result<Vec<u8>, NotIssued> {
         let mut params = leaf_params(name, now, life)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         Ok(params.signed_by(key, &self.issuer).map_err(failed)?.der().to_vec())

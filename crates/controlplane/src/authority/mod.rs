@@ -238,4 +238,3 @@ impl From<NotIssued> for Refusal {
         Self::Internal("a certificate could not be made")
     }
 }
-

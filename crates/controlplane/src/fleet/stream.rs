@@ -100,7 +100,8 @@ fn check(hello: &Hello, node: &str, newest: Version, cluster: &str) -> Result<()
         return Err(Status::invalid_argument("Hello without id"));
     }
     if !is_of(&hello.id, node) {
-        let text = format!("a replica of the node `{node}` is called `{node}` or `{node}~N`, and this one is not");
+        let text =
+            format!("a replica of the node `{node}` is called `{node}` or `{node}~N`, and this one is not");
         return Err(Status::failed_precondition(text));
     }
     if hello.schema != keyway_proto::SCHEMA {
@@ -122,7 +123,9 @@ fn check(hello: &Hello, node: &str, newest: Version, cluster: &str) -> Result<()
 /// Whether a replica of that id runs on that node: a certificate speaks for no other's.
 pub(super) fn is_of(id: &str, node: &str) -> bool {
     let rest = id.strip_prefix(node);
-    rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix('~').is_some_and(|number| !number.is_empty()))
+    rest.is_some_and(|rest| {
+        rest.is_empty() || rest.strip_prefix('~').is_some_and(|number| !number.is_empty())
+    })
 }
 
 /// Best effort: a replica whose queue is full learns it from the stream's end.

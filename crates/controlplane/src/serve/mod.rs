@@ -2,6 +2,7 @@
 //! caller, so that a taken port is its own error line.
 
 mod accept;
+mod files;
 mod storage;
 mod tls;
 
@@ -145,6 +146,7 @@ pub fn serve(settings: Settings) -> Result<Running, ServeError> {
     if settings.tls.is_none() && !admin.ip().is_loopback() {
         return Err(ServeError::InClear { address: admin });
     }
+    files::raise_limit();
     let (stop, stopped) = watch::channel(false);
     let (ready, started) = mpsc::sync_channel(1);
     let thread = std::thread::Builder::new().name("keyway-control".to_owned()).spawn(move || {

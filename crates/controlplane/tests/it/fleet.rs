@@ -3,7 +3,9 @@
 use crate::node::{Node, strange};
 use crate::support::{Replica, apply, author, hello, start, stop, until};
 use keyway_controlplane::fleet::{Asked, ReplicaState};
-use keyway_proto::fleet::v1::{Beat, Hello, ProbeResult, fleet_client::FleetClient, from_replica, to_replica};
+use keyway_proto::fleet::v1::{
+    Beat, Hello, ProbeResult, fleet_client::FleetClient, from_replica, to_replica,
+};
 use keyway_snapshot::Dialect;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -94,8 +96,7 @@ async fn strangers_and_other_schemas_are_refused() {
         let code = refused.end().await.code();
         assert!(matches!(code, Code::FailedPrecondition | Code::InvalidArgument), "{other}");
     }
-    let mut newer =
-        Replica::connect(&running, Hello { schema: 99, ..hello("r1") }).await.unwrap();
+    let mut newer = Replica::connect(&running, Hello { schema: 99, ..hello("r1") }).await.unwrap();
     assert_eq!(newer.end().await.code(), Code::FailedPrecondition);
     assert!(running.plane.fleet().list().is_empty());
     stop(running).await;

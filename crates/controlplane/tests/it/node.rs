@@ -22,7 +22,6 @@ use tower::service_fn;
 /// A node that has joined.
 #[derive(Clone)]
 pub(crate) struct Node {
-    pub(crate) name: String,
     tls: Arc<ClientConfig>,
 }
 
@@ -35,7 +34,7 @@ impl Node {
     pub(crate) fn of(running: &Running, name: &str) -> Self {
         let (key, csr) = request();
         let enrolled = running.issuing().unwrap().enroll(name, &csr).unwrap();
-        Self::new(name, &key, &enrolled)
+        Self::new(&key, &enrolled)
     }
 
     /// One that joins with a token.
@@ -46,15 +45,15 @@ impl Node {
         let (node, host) = (name.to_owned(), "host-a".to_owned());
         let mut client = EnrollClient::new(connect(fleet, stranger()).await);
         let enrolled = client.enroll(EnrollRequest { secret, node, csr, host }).await?.into_inner();
-        Ok(Self::new(name, &key, &enrolled))
+        Ok(Self::new(&key, &enrolled))
     }
 
-    fn new(name: &str, key: &KeyPair, enrolled: &Enrolled) -> Self {
+    fn new(key: &KeyPair, enrolled: &Enrolled) -> Self {
         let chain = enrolled.chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let mut tls = builder().with_client_auth_cert(chain, key).unwrap();
         tls.alpn_protocols = vec![b"h2".to_vec()];
-        Self { name: name.to_owned(), tls: Arc::new(tls) }
+        Self { tls: Arc::new(tls) }
     }
 
     /// A connection that shows its certificate.

@@ -1,7 +1,7 @@
 //! A control plane in this process on ports that the system chose, and a replica made of a gRPC client alone.
 
-use keyway_config::{File, Secret};
 use crate::node::Node;
+use keyway_config::{File, Secret};
 use keyway_controlplane::{Certificates, Plane, Running, Settings, resource::Apply, serve, serve::Storage};
 use keyway_proto::{
     fleet::v1::{

@@ -15,7 +15,9 @@ pub enum IdentityError {
     #[error("cannot keep this node's identity in {0}: {1}; give another --state-dir")]
     File(PathBuf, io::Error),
     /// Others may read it, or it is damaged.
-    #[error("{0} is not a whole identity in a file of this user with mode 0600; correct it, or remove it and join again with a new token")]
+    #[error(
+        "{0} is not a whole identity in a file of this user with mode 0600; correct it, or remove it and join again with a new token"
+    )]
     Unusable(PathBuf),
     /// No randomness, most likely.
     #[error("the system gave no key for this node")]
@@ -48,6 +50,8 @@ impl Identity {
         let failed = |error| IdentityError::File(path.to_owned(), error);
         private_dir(path.parent().unwrap_or(path)).map_err(|error| failed(io::Error::other(error)))?;
         let coming = path.with_extension("coming");
-        write_private(&coming, self.encode().expose()).and_then(|()| fs::rename(&coming, path)).map_err(failed)
+        write_private(&coming, self.encode().expose())
+            .and_then(|()| fs::rename(&coming, path))
+            .map_err(failed)
     }
 }

@@ -6,15 +6,15 @@ mod due;
 mod enroll;
 mod file;
 mod keep;
-mod tls;
 #[cfg(test)]
 #[path = "../../tests/peer/mod.rs"]
 pub(crate) mod peer;
+mod tls;
 mod token;
 
 pub(crate) use badge::Badge;
-pub(crate) use keep::{Joining, keep};
 pub use file::IdentityError;
+pub(crate) use keep::{Joining, keep};
 pub use token::{BadToken, JoinToken};
 
 use base64::{Engine, engine::general_purpose::STANDARD};

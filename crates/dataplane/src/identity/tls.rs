@@ -101,7 +101,8 @@ impl Verifier {
             Trust::Roots { roots, .. } => roots.iter().collect(),
             Trust::Pin(pin) => shown.iter().filter(|one| sha256(one) == *pin).collect(),
         };
-        let anchors: Vec<_> = roots.into_iter().filter_map(|root| anchor_from_trusted_cert(root).ok()).collect();
+        let anchors: Vec<_> =
+            roots.into_iter().filter_map(|root| anchor_from_trusted_cert(root).ok()).collect();
         let certificate = EndEntityCert::try_from(end_entity).map_err(fault)?;
         let usage = KeyUsage::server_auth();
         certificate

@@ -1,7 +1,7 @@
 //! A control plane that pushes what the test says and reads what the replica reports.
 
-use bytes::Bytes;
 use crate::peer::Peer;
+use bytes::Bytes;
 use keyway_dataplane::identity::Identity;
 use keyway_proto::{
     SCHEMA,

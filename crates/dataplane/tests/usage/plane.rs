@@ -1,9 +1,9 @@
 //! A control plane that pushes one state to whoever comes, and keeps books while it is told to.
 
-use bytes::Bytes;
-use keyway_metering::{Fold, add};
 use crate::peer::Peer;
+use bytes::Bytes;
 use keyway_dataplane::identity::Identity;
+use keyway_metering::{Fold, add};
 use keyway_proto::{
     SCHEMA,
     fleet::v1::{

@@ -25,10 +25,7 @@ pub(crate) struct Tokens {
 impl Tokens {
     /// Reads those that are there and makes the others.
     pub(super) fn keep(home: &Home) -> Result<Self, Failure> {
-        Ok(Self {
-            admin: keep(home, ADMIN_TOKEN_FILE)?,
-            client: keep(home, CLIENT_TOKEN_FILE)?,
-        })
+        Ok(Self { admin: keep(home, ADMIN_TOKEN_FILE)?, client: keep(home, CLIENT_TOKEN_FILE)? })
     }
 }
 

@@ -9,8 +9,8 @@ mod files;
 
 use super::sealed::{Head, KEY_LEN, Newest, NodeKey};
 use crate::meter::DISK_LIMIT;
-pub(crate) use files::{private_dir, private_file, write as write_private};
 use files::{Unusable, locked, node_key, nonce, write};
+pub(crate) use files::{private_dir, private_file, write as write_private};
 use keyway_proto::{STATE_LIMIT, fleet::v1::Chunk};
 use keyway_snapshot::{CredentialState, Snapshot, Version};
 use std::{

@@ -132,13 +132,8 @@ impl Replica {
         let identity = identity::make(common.issuing.as_ref(), &id).map_err(io::Error::other)?;
         let fleet_url = common.fleet_url.clone();
         let state_dir = common.states.join(&id);
-        let orders = pass::Orders {
-            fleet_url,
-            identity,
-            id: id.clone(),
-            state_dir,
-            serving: common.serving.clone(),
-        };
+        let orders =
+            pass::Orders { fleet_url, identity, id: id.clone(), state_dir, serving: common.serving.clone() };
         pass::send(&ours, &orders, listener)?;
         Ok(Self { id, child, pipe: Some(ours), since: Instant::now() })
     }
