@@ -129,8 +129,13 @@ impl Planes {
         let id = format!("replica-{}", self.replicas.len() + 1);
         let token = self.folder().join(format!("{id}.join"));
         self.join_token(&token, &[])?;
+        self.add_with(id, &token)
+    }
+
+    /// Starts one more data plane of that name with that join token, and waits until it listens.
+    pub fn add_with(&mut self, id: String, token: &Path) -> Result<&mut Replica, StartError> {
         let folder = self.place.folder.path();
-        let fleet = (self.facts.fleet_addr.as_str(), token.as_path());
+        let fleet = (self.facts.fleet_addr.as_str(), token);
         let replica = Replica::start(folder, id, fleet, self.place.env.clone())?;
         Ok(self.replicas.push_mut(replica))
     }
