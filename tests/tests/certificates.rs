@@ -63,7 +63,8 @@ async fn r7_a_root_is_changed_under_load_and_no_node_is_refused() -> Outcome {
     let away = planes.replicas.last_mut().ok_or("no replica")?;
     away.start_again()?;
     away.until_ready()?;
-    until("it took the new root", PATIENCE, || Ok((root_of(&planes, "replica-3")? == 2).then_some(()))).await?;
+    until("it took the new root", PATIENCE, || Ok((root_of(&planes, "replica-3")? == 2).then_some(())))
+        .await?;
     let away = planes.replicas.last().ok_or("no replica")?;
     until("it is connected", PATIENCE, || {
         let (_, ready) = readyz(away)?;

@@ -199,6 +199,7 @@ pub(super) static ROUTES: &[Route] = &[
     route!(Get "/keys/{provider}/{key}", KeysRead, Everyone, nothing => keys::KeyDetail, keys::show, "One key"),
     route!(Post "/keys/{provider}/{key}", SecretsWrite, Everyone, (keys::NewSecret) => RolloutView, keys::add, "Make a key; its provider too, if the catalogue knows it").audited("key.add"),
     route!(Post "/keys/{provider}/{key}/rotate", SecretsWrite, Everyone, (keys::NewSecret) => RolloutView, keys::rotate, "Bring a new secret into use; answers once it is, and goes on until the old one is retired").audited("key.rotate"),
+    route!(Post "/keys/{provider}/{key}/fetch", KeysWrite, Everyone, nothing => RolloutView, keys::fetch, "Ask the key's source for a new secret at once, and bring it into use as `rotate` does").audited("key.fetch"),
     route!(Post "/keys/{provider}/{key}/promote", KeysWrite, Everyone, (keys::Which) => RolloutView, keys::promote, "Bring a version into use that is there").audited("key.promote"),
     route!(Post "/keys/{provider}/{key}/rollback", KeysWrite, Everyone, (keys::Which) => RolloutView, keys::rollback, "Bring the version before back into use").audited("key.rollback"),
     route!(Post "/keys/{provider}/{key}/revoke", KeysWrite, Everyone, (keys::Which) => RolloutView, keys::revoke, "Take versions out of use at once").audited("key.revoke"),

@@ -163,6 +163,8 @@ fn key(versions: Vec<KeyVersion>) -> KeyDocument {
         discount: None,
         versions,
         rollout: None,
+        rotation: None,
+        supply: crate::resource::Supply::default(),
     }
 }
 
@@ -221,7 +223,7 @@ fn keys_are_whole_wanted_and_young() {
         let name = ("openai".to_owned(), "main".to_owned());
         let rollout = RolloutView::new(&name, &key, &[], &Counts::default(), NOW);
         let refused = BTreeMap::from([(1, refused)]);
-        let facts = KeyFacts { provider: "openai", key: &key, origins, closed, refused, rollout };
+        let facts = KeyFacts { provider: "openai", key: &key, origins, closed, refused, rollout, due: None };
         found(what, &keys(&[facts], NOW), expected);
     }
     found("none", &keys(&[], NOW), &[(Level::Ok, "none")]);

@@ -12,6 +12,7 @@ use crate::{
         Apply, Author, Body, Change, Document, Held, Kind, MadePair, Means, Proposal, Refusal, Shown, State,
         Touch, Way, add_to_file, file_proposal,
     },
+    source::{Lookup, Sources},
     store::{Batch, Key, Store, Write},
     vault::{SecretId, Vault},
 };
@@ -42,6 +43,7 @@ pub struct Plane {
     /// Counts changes of keys: rotation looks again.
     keys: watch::Sender<u64>,
     tracer: Tracer,
+    sources: Sources,
     started: Instant,
 }
 
@@ -119,6 +121,7 @@ impl Plane {
             writing: Mutex::new(()),
             keys: watch::Sender::new(0),
             tracer: Tracer::default(),
+            sources: Sources::default(),
             started: Instant::now(),
         };
         plane.sweep();
@@ -129,6 +132,17 @@ impl Plane {
     #[must_use]
     pub fn traced(self, tracer: Tracer) -> Self {
         Self { tracer, ..self }
+    }
+
+    /// Keys may have their secrets from variables of the environment.
+    #[must_use]
+    pub fn with_environment(self, environment: Option<Lookup>) -> Self {
+        Self { sources: Sources { environment }, ..self }
+    }
+
+    /// What keys' sources are asked with.
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     /// Makes spans.
@@ -301,7 +315,10 @@ impl Plane {
 
     /// A file by itself; what it refers to is looked at with the state that it would make.
     pub(crate) fn check(&self, file: &File) -> Result<Vec<Problem>, Refusal> {
-        let problems = keyway_config::check(file);
+        let mut problems = keyway_config::check(file);
+        if self.sources.environment.is_none() {
+            problems.extend(from_environment(file));
+        }
         if problems.is_empty() { Ok(keyway_config::warnings(file)) } else { Err(Refusal::Invalid(problems)) }
     }
 
@@ -414,6 +431,19 @@ impl Plane {
             tracing::error!(%error, "secrets that no key names could not be erased");
         }
     }
+}
+
+/// Sources that a process without an environment of its owner cannot have.
+fn from_environment(file: &File) -> impl Iterator<Item = Problem> {
+    let keys = file.providers.iter().flat_map(|(name, provider)| {
+        provider.keys.iter().enumerate().map(move |(place, key)| (name, place, key))
+    });
+    let theirs = keys.filter(|(_, _, key)| key.rotation.as_ref().is_some_and(|one| one.source.env.is_some()));
+    theirs.map(|(name, place, _)| {
+        let field = format!("{}.keys[{place}].rotation.source.env", Kind::Provider.path(name));
+        let reason = "this control plane takes no secrets from its environment; use `file` or `command`";
+        Problem::new(field, reason)
+    })
 }
 
 /// Milliseconds since 1970; 0 on a clock before that.

@@ -213,13 +213,14 @@ pub(crate) fn add(file: &mut File, name: &str, body: &Body) {
     let name = name.to_owned();
     match body {
         Body::Provider { spec, keys } => {
-            let shown = keys.iter().filter(|key| key.active().is_some());
+            let shown = keys.iter().filter(|key| key.active().is_some() || key.rotation.is_some());
             let keys = shown.map(|key| FileKey {
                 name: key.name.clone(),
                 secret: None,
                 weight: key.weight,
                 prices: key.prices.clone(),
                 discount: key.discount,
+                rotation: key.rotation.clone(),
             });
             let provider = Provider { keys: keys.collect(), ..Provider::clone(spec) };
             file.providers.insert(name, provider);

@@ -9,7 +9,7 @@ mod tls;
 pub use tls::{Tls, TlsError};
 
 use crate::{
-    Outcome, Plane, Token,
+    Lookup, Outcome, Plane, Token,
     api::{self, Api},
     authority::{self, Authority, Certificates},
     fleet::{self, Fort},
@@ -56,6 +56,8 @@ pub struct Settings {
     pub initial: Vec<Initial>,
     /// Makes spans of changes; the default makes none.
     pub tracer: Tracer,
+    /// Gives keys whose source is a variable their secrets; absent: they have none.
+    pub environment: Option<Lookup>,
 }
 
 /// Where data lies, and what opens it.
@@ -200,7 +202,8 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
             return Ok((None, None, Vec::new(), Box::pin(admin)));
         }
     };
-    let plane = Arc::new(Plane::open(store, vault).await?.traced(settings.tracer));
+    let plane = Plane::open(store, vault).await?;
+    let plane = Arc::new(plane.traced(settings.tracer).with_environment(settings.environment));
     let authority = Arc::new(Authority::open(&plane, settings.certificates).await?);
     let mut outcomes = Vec::with_capacity(settings.initial.len());
     for Initial { apply, by } in settings.initial {
@@ -228,6 +231,7 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
     let api = api.backing_up(backup).issuing(Arc::clone(&authority));
     let router = api::router(api);
     let rotating = tokio::spawn(rotation::run(Arc::clone(&plane), counts, stopped.clone()));
+    let supplying = tokio::spawn(rotation::supply::run(Arc::clone(&plane), stopped.clone()));
     let keeping = tokio::spawn(members::run(Arc::clone(&plane), stopped.clone()));
     let tidying = tokio::spawn(usage::run(Arc::clone(&books), Arc::clone(&plane), stopped.clone()));
     let admin = accept::serve(settings.admin, tls, router, wait(stopped.clone()))?;
@@ -236,7 +240,7 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
         Fort { plane: Arc::clone(&plane), authority: Arc::clone(&authority), books: Arc::clone(&books) };
     let fleet = fleet::serve(fort, settings.fleet, wait(stopped));
     let serving = Box::pin(async move {
-        let (admin, fleet, ..) = tokio::join!(admin, fleet, rotating, keeping, tidying, renewing);
+        let (admin, fleet, ..) = tokio::join!(admin, fleet, rotating, supplying, keeping, tidying, renewing);
         // Last: whoever could report is gone.
         let closed = tokio::task::spawn_blocking(move || books.close()).await.map_err(io::Error::other);
         admin.and(fleet).and(closed)

@@ -78,6 +78,7 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
         storage: storage(&home, &settings)?,
         initial,
         tracer: exporting.as_ref().map(Exporting::tracer).unwrap_or_default(),
+        environment: Some(crate::environment::variable),
     });
     let control = control.map_err(|error| first.explain(error))?;
     first.report(&control.initial);

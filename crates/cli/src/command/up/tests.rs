@@ -92,6 +92,7 @@ fn the_control_plane_starts_with_every_key_that_can_be_found() {
         certificates: Certificates::at(Vec::new()),
         tls: None,
         tracer: keyway_telemetry::Tracer::default(),
+        environment: None,
         initial: vec![Initial { apply, by: Way::Hand }],
     });
     let running = running.expect("starts");
