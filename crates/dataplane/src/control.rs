@@ -70,6 +70,7 @@ pub(crate) fn thread(
                 badge: Arc::clone(&badge),
                 id: settings.id.clone(),
                 host: settings.host,
+                supervisor: settings.supervisor,
                 listen: listen.to_string(),
                 ops_listen: ops_listen.to_string(),
                 incarnation,

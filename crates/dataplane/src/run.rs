@@ -2,7 +2,7 @@
 
 use crate::{
     control,
-    identity::{Badge, Identity, IdentityError, JoinToken, Joining},
+    identity::{Badge, Identity, IdentityError, JoinToken, Joining, prepare},
     ingress::BodyBudget,
     listen::{Accept, Strangers},
     meter::{Bell, Budget, DISK_LIMIT, Ends, Spool, SpoolCounts, Spooling, Totals, Tray},
@@ -41,6 +41,8 @@ pub struct Settings {
     pub id: String,
     /// The machine's name.
     pub host: String,
+    /// Who started it and reaps it; empty = nobody.
+    pub supervisor: String,
     /// API traffic; bound already, perhaps shared with other replicas.
     pub listener: TcpListener,
     /// Health, metrics.
@@ -224,19 +226,9 @@ fn last_good(at: &StateDir, shared: &Shared) -> Result<Option<Disk>, StateDirErr
 
 /// What this node shows, and how it comes by more.
 fn identity(settings: &Settings) -> Result<(Arc<Badge>, Joining), IdentityError> {
-    let kept = settings.state.as_ref().map(|at| at.identity_file.clone());
-    // One that was given is kept by who gave it.
-    let file = kept.filter(|_| settings.identity.is_none());
-    let found = file.as_deref().map(Identity::read).transpose()?.flatten();
-    let identity = settings.identity.clone().or(found);
-    let told =
-        identity.as_ref().map(Identity::addresses).or(settings.token.as_ref().map(JoinToken::addresses));
-    let told = told.unwrap_or_default().iter().map(|address| format!("https://{address}"));
-    let urls = settings.fleet_url.clone().map_or_else(|| told.collect(), |url| vec![url]);
-    let badge = Arc::<Badge>::default();
-    identity.map_or(Ok(()), |identity| badge.show(identity))?;
-    let (token, node, host) = (settings.token.clone(), settings.node.clone(), settings.host.clone());
-    Ok((badge, Joining { token, node, host, urls, file }))
+    let file = settings.state.as_ref().map(|at| at.identity_file.clone());
+    let way = (settings.token.clone(), settings.fleet_url.clone());
+    prepare(settings.identity.clone(), file, way, (settings.node.clone(), settings.host.clone()))
 }
 
 fn connector(settings: &Settings) -> Result<Connector, StartError> {

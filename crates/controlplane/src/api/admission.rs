@@ -128,6 +128,7 @@ impl Identity {
             | Kind::Model
             | Kind::Section
             | Kind::Replica
+            | Kind::Host
             | Kind::Node
             | Kind::Join
             | Kind::Authority => false,

@@ -85,25 +85,26 @@ pub(super) async fn evict(call: Call) -> Result<Answer, Fault> {
     let of_node = format!("{id}~");
     let is_meant =
         |replica: &Replica| replica.id == id || (node.is_some() && replica.id.starts_with(&of_node));
-    let mut replicas: Vec<(String, String)> = match &node {
+    let mut replicas: Vec<(String, ReplicaDocument)> = match &node {
         None => Vec::from([one(&call)?]),
         Some(_) => call.plane().fleet().list().into_iter().filter(is_meant).collect(),
     }
     .into_iter()
-    .map(|replica| (replica.id, replica.host))
+    .map(|Replica { id, host, supervisor, .. }| {
+        (id, ReplicaDocument { host, supervisor: supervisor.unwrap_or_default(), evicted: true })
+    })
     .collect();
     if let Some(node) = node.as_ref().filter(|_| replicas.is_empty()) {
-        replicas.push((id.clone(), node.host.clone()));
+        let (host, supervisor) = (node.host.clone(), String::new());
+        replicas.push((id.clone(), ReplicaDocument { host, supervisor, evicted: true }));
     }
     let author = call.author(&format!("{}/{id}", if node.is_some() { "node" } else { "replica" }));
     let evicted = |proposal: &mut crate::resource::Proposal<'_>| {
         if let Some(node) = proposal.state.node(&id).cloned() {
             proposal.put(Kind::Node, &id, Body::Node(NodeDocument { evicted: true, ..node }))?;
         }
-        replicas.iter().try_for_each(|(id, host)| {
-            let document = ReplicaDocument { host: host.clone(), evicted: true };
-            proposal.put(Kind::Replica, id, Body::Replica(document))
-        })
+        let mut each = replicas.iter();
+        each.try_for_each(|(id, out)| proposal.put(Kind::Replica, id, Body::Replica(out.clone())))
     };
     call.plane().change(&author, evicted).await?;
     for (id, _) in &replicas {

@@ -5,13 +5,13 @@ use super::{
     answer::{Answer, Fault},
     audit, backup,
     call::Call,
-    catalog, clients, configuration, doctor, events, explain, fleet, keys, nodes, openapi, operators, price,
-    quirks, resources, usage,
+    catalog, clients, configuration, doctor, events, explain, fleet, hosts, keys, nodes, openapi, operators,
+    price, quirks, resources, usage,
     view::{ClientView, Done, Json, ModelView, ProviderView, TeamView, Written},
 };
 use crate::{
     authority::{AuthorityView, JoinView, NodeView},
-    fleet::Replica,
+    fleet::{Host, Replica},
     resource::Scope,
     rotation::RolloutView,
 };
@@ -245,6 +245,10 @@ pub(super) static ROUTES: &[Route] = &[
     route!(Post "/fleet/{id}/evict", NodesWrite, Everyone, nothing => fleet::Evicted, fleet::evict, "Close a replica's books and never let it in again under its name").audited("fleet.evict"),
     route!(Post "/fleet/{id}/drain", NodesWrite, Everyone, nothing => Option<Replica>, fleet::drain, "Tell a replica to end in order").audited("fleet.drain"),
 
+    route!(Get "/hosts", NodesRead, Everyone, nothing => Vec<Host>, hosts::list, "Hosts whose replicas a supervisor runs"),
+    route!(Get "/hosts/{name}", NodesRead, Everyone, nothing => Host, hosts::show, "One host, by its supervisor's name or its machine's"),
+    route!(Post "/hosts/{name}/scale", NodesWrite, Everyone, (hosts::Scale) => Host, hosts::scale, "Run so many replicas there; it stands until it is changed").audited("fleet.scale"),
+    route!(Post "/hosts/{name}/upgrade", NodesWrite, Everyone, nothing => Host, hosts::upgrade, "Replace its replicas one by one, and then its supervisor, by the program that is on its disk").audited("fleet.upgrade"),
     route!(Get "/nodes", NodesRead, Everyone, nothing => Vec<NodeView>, nodes::list, "Nodes that have joined"),
     route!(Get "/join-tokens", NodesRead, Everyone, nothing => Vec<JoinView>, nodes::list_tokens, "Tokens with which nodes join"),
     route!(Post "/join-tokens", NodesWrite, Everyone, (nodes::NewToken) => nodes::MadeToken, nodes::create_token, "Make a token with which a node joins; it is in this answer only").audited("join-token.create"),

@@ -165,7 +165,7 @@ impl Authority {
     /// # Errors
     /// Why not.
     pub(crate) fn welcome(&self, plane: &Plane, name: &str, key: &PublicKey) -> Result<(), Turned> {
-        if self.own.lock().get(name) == Some(key) {
+        if self.is_own(name, key) {
             return Ok(());
         }
         let state = plane.state();
@@ -175,6 +175,11 @@ impl Authority {
             () if enroll::key_of(node) != Some(*key) => Err(Turned::Unknown),
             () => Ok(()),
         }
+    }
+
+    /// Whether that node is of this very process.
+    pub(crate) fn is_own(&self, name: &str, key: &PublicKey) -> bool {
+        self.own.lock().get(name) == Some(key)
     }
 
     fn name(&self, of: &str) -> String {

@@ -123,6 +123,7 @@ impl Compiler<'_> {
             | Body::Section(_)
             | Body::Operator(_)
             | Body::Replica(_)
+            | Body::Host(_)
             | Body::Node(_)
             | Body::Join(_)
             | Body::Authority(_) => Vec::new(),

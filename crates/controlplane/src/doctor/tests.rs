@@ -79,6 +79,7 @@ fn replica(state: ReplicaState) -> Replica {
     Replica {
         id: "a".into(),
         host: "h".into(),
+        supervisor: None,
         pid: 1,
         state,
         snapshot: Some("1.9".into()),

@@ -58,8 +58,11 @@ async fn run(
             },
         };
         let incarnation = batch.incarnation.clone();
-        let answer = match welcome.check().and_then(|()| welcome.speaks_for(&batch.replica)) {
+        let answer = match welcome.check() {
             Err(status) => Err(status),
+            Ok(()) if !welcome.speaks_for(&batch.replica) => {
+                Err(Status::permission_denied("this certificate speaks for no replica of that id"))
+            }
             Ok(()) => {
                 let booked = books.book(batch, unix_millis()).await;
                 booked.map(|last| Accepted { incarnation, last }).map_err(|error| status(&error))

@@ -7,7 +7,7 @@ use super::{
     codec::Frames,
     enroll::{Desk, told},
     report::Report,
-    stream::{self, is_of},
+    stream,
     tls::{self, Peer},
 };
 use crate::{Plane, authority::Authority, serve::STOP_GRACE, usage::Books};
@@ -115,12 +115,12 @@ struct Door(Fort);
 
 struct Sync {
     fleet: Arc<Fleet>,
-    peer: Peer,
+    welcome: Welcome,
 }
 
 /// A stream's right to go on.
 #[derive(Debug, Clone)]
-pub(super) struct Welcome {
+pub(in crate::fleet) struct Welcome {
     fort: Fort,
     peer: Peer,
 }
@@ -156,7 +156,7 @@ impl tower::Service<http::Request<Body>> for Door {
             Ok(match path.as_str() {
                 SYNC => {
                     let mut grpc = Grpc::new(Frames).apply_max_message_size_config(Some(MESSAGE_LIMIT), None);
-                    grpc.streaming(Sync { fleet, peer: welcome.peer }, request).await
+                    grpc.streaming(Sync { fleet, welcome }, request).await
                 }
                 REPORT => {
                     let codec = ProstCodec::<Accepted, Batch>::default();
@@ -171,23 +171,42 @@ impl tower::Service<http::Request<Body>> for Door {
     }
 }
 
+/// A certificate speaks for the replicas of its own node and for no other's.
+fn is_of(id: &str, node: &str) -> bool {
+    let rest = id.strip_prefix(node);
+    rest.is_some_and(|rest| {
+        rest.is_empty() || rest.strip_prefix('~').is_some_and(|number| !number.is_empty())
+    })
+}
+
 // === impl Welcome ===
 
 impl Welcome {
     /// # Errors
     /// The node was evicted, or joined again with another key.
-    pub(super) fn check(&self) -> Result<(), Status> {
+    pub(in crate::fleet) fn check(&self) -> Result<(), Status> {
         let Self { fort: Fort { plane, authority, .. }, peer: Peer { name, key } } = self;
         authority.welcome(plane, name, key).map_err(|turned| told(name, &turned))
     }
 
-    /// # Errors
-    /// The replica of that id is another node's.
-    pub(super) fn speaks_for(&self, replica: &str) -> Result<(), Status> {
-        match is_of(replica, &self.peer.name) {
-            true => Ok(()),
-            false => Err(Status::permission_denied("this certificate speaks for no replica of that id")),
-        }
+    /// The node's name.
+    pub(super) fn node(&self) -> &str {
+        &self.peer.name
+    }
+
+    /// Whether a replica of that id runs on that node. What runs in this very program may call itself as it likes.
+    pub(super) fn speaks_for(&self, replica: &str) -> bool {
+        is_of(replica, &self.peer.name) || self.is_own()
+    }
+
+    /// Whether a supervisor of that name, if any, is that node's.
+    pub(super) fn is_under(&self, supervisor: &str) -> bool {
+        supervisor.is_empty() || supervisor == self.node() || self.is_own()
+    }
+
+    fn is_own(&self) -> bool {
+        let Peer { name, key } = &self.peer;
+        self.fort.authority.is_own(name, key)
     }
 }
 
@@ -200,7 +219,7 @@ impl StreamingService<FromReplica> for Sync {
 
     fn call(&mut self, request: Request<Streaming<FromReplica>>) -> Self::Future {
         let (out, frames) = mpsc::channel(FRAME_QUEUE);
-        tokio::spawn(stream::run(Arc::clone(&self.fleet), self.peer.clone(), request.into_inner(), out));
+        tokio::spawn(stream::run(Arc::clone(&self.fleet), self.welcome.clone(), request.into_inner(), out));
         Box::pin(async { Ok(Response::new(ReceiverStream::new(frames))) })
     }
 }

@@ -2,9 +2,9 @@
 //! alone, so a frozen one holds up nobody, itself included.
 
 use super::{
-    Fleet, Order,
+    Fleet, Order, hosts,
     registry::{Known, Turned},
-    tls::Peer,
+    service::Welcome,
 };
 use crate::{
     plane::unix_millis,
@@ -56,14 +56,24 @@ struct Hears {
 }
 
 /// Serves one stream to its end.
-pub(super) async fn run(fleet: Arc<Fleet>, peer: Peer, mut from: Streaming<FromReplica>, out: Out) {
+pub(super) async fn run(fleet: Arc<Fleet>, welcome: Welcome, mut from: Streaming<FromReplica>, out: Out) {
     let hello = match timeout(HELLO_DEADLINE, from.message()).await {
         Ok(Ok(Some(FromReplica { message: Some(from_replica::Message::Hello(hello)) }))) => hello,
         Ok(Ok(_)) => return refuse(&out, Status::invalid_argument("the first message must be Hello")),
         Ok(Err(_)) => return,
         Err(_) => return refuse(&out, Status::deadline_exceeded("no Hello")),
     };
-    if let Err(status) = check(&hello, &peer.name, fleet.version(), fleet.cluster()) {
+    if !welcome.speaks_for(&hello.id) || !welcome.is_under(&hello.supervisor) {
+        let node = welcome.node();
+        let text =
+            format!("a replica of the node `{node}` is called `{node}` or `{node}~N`, and this one is not");
+        return refuse(&out, Status::failed_precondition(text));
+    }
+    if hello.is_supervisor {
+        let end = hosts::stream::run(fleet, welcome, hello, from, &out).await;
+        return refuse(&out, end);
+    }
+    if let Err(status) = check(&hello, fleet.version(), fleet.cluster()) {
         return refuse(&out, status);
     }
     let (link, orders) = Fleet::link_pair();
@@ -89,20 +99,17 @@ pub(super) async fn run(fleet: Arc<Fleet>, peer: Peer, mut from: Streaming<FromR
     let mut running = Link { fleet: Arc::clone(&fleet), id: id.clone(), session, probes: HashMap::new() };
     fleet.touch();
     let end = running.converse(known, Hears { from, orders, newest }, &out).await;
-    fleet.registry.lock().ended(&id, known.stream, Instant::now());
+    let supervisor = fleet.registry.lock().supervisor(&id);
+    let is_reaped = fleet.hosts.lock().is_connected(&supervisor);
+    fleet.registry.lock().ended(&id, known.stream, is_reaped, Instant::now());
     fleet.touch();
     tracing::info!(replica = id, why = %end.message(), "replica's stream ended");
     refuse(&out, end);
 }
 
-fn check(hello: &Hello, node: &str, newest: Version, cluster: &str) -> Result<(), Status> {
+fn check(hello: &Hello, newest: Version, cluster: &str) -> Result<(), Status> {
     if hello.id.is_empty() {
         return Err(Status::invalid_argument("Hello without id"));
-    }
-    if !is_of(&hello.id, node) {
-        let text =
-            format!("a replica of the node `{node}` is called `{node}` or `{node}~N`, and this one is not");
-        return Err(Status::failed_precondition(text));
     }
     if hello.schema != keyway_proto::SCHEMA {
         let ours = keyway_proto::SCHEMA;
@@ -118,14 +125,6 @@ fn check(hello: &Hello, node: &str, newest: Version, cluster: &str) -> Result<()
         return Err(Status::failed_precondition("the replica serves a state of a later epoch"));
     }
     Ok(())
-}
-
-/// Whether a replica of that id runs on that node: a certificate speaks for no other's.
-pub(super) fn is_of(id: &str, node: &str) -> bool {
-    let rest = id.strip_prefix(node);
-    rest.is_some_and(|rest| {
-        rest.is_empty() || rest.strip_prefix('~').is_some_and(|number| !number.is_empty())
-    })
 }
 
 /// Best effort: a replica whose queue is full learns it from the stream's end.
@@ -188,6 +187,7 @@ impl Link {
         self.fleet.registry.lock().heard(&self.id, now);
         let heard = match message.message.ok_or("an empty message")? {
             Message::Hello(_) => return Err("a second Hello"),
+            Message::Host(_) => return Err("the word of a supervisor on a replica's stream"),
             Message::Beat(beat) => {
                 self.fleet.registry.lock().beat(&self.id, beat, now, unix_millis());
                 self.fleet.touch();

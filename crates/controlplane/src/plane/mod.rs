@@ -24,7 +24,7 @@ use keyway_snapshot::{DigestKey, Secret, Snapshot, Version};
 use keyway_telemetry::Tracer;
 use made::{base, lease, moved, push, resources};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -106,9 +106,10 @@ impl Plane {
         let first = Arc::new(push(&base(catalog, &vault, &identity.cluster, &state)?, &state)?);
         let fleet = Arc::new(Fleet::new(identity.cluster, first));
         fleet.set_lease(lease(&state));
+        fleet.want(wanted(&state));
         for (name, held) in state.each(Kind::Replica) {
             if let Body::Replica(replica) = &held.document.body {
-                fleet.remember(name, &replica.host, replica.evicted);
+                fleet.remember(name, replica);
             }
         }
         let plane = Self {
@@ -408,6 +409,7 @@ impl Plane {
             }
         }
         self.fleet.set_lease(lease(&state));
+        self.fleet.want(wanted(&state));
         self.state.store(Arc::new(state));
         if let Some(push) = push {
             observe::publish(&self.tracer, &self.fleet, &proposal.trace, push);
@@ -431,6 +433,15 @@ impl Plane {
             tracing::error!(%error, "secrets that no key names could not be erased");
         }
     }
+}
+
+/// How many replicas an operator wants on which host.
+fn wanted(state: &State) -> BTreeMap<String, u32> {
+    let of = |(name, held): (&str, &Arc<Held>)| match &held.document.body {
+        Body::Host(host) => Some((name.to_owned(), host.replicas)),
+        _ => None,
+    };
+    state.each(Kind::Host).filter_map(of).collect()
 }
 
 /// Sources that a process without an environment of its owner cannot have.

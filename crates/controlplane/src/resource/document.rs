@@ -33,6 +33,8 @@ pub enum Kind {
     Join,
     /// The roots of certificates.
     Authority,
+    /// How many replicas a host runs; in no file.
+    Host,
 }
 
 /// Where a document came from. Set when it is made and never changed: `--prune` deletes only what a file made.
@@ -102,6 +104,15 @@ pub enum Body {
     Join(JoinDocument),
     /// The roots of certificates.
     Authority(AuthorityDocument),
+    /// What an operator wants of a host.
+    Host(HostDocument),
+}
+
+/// What an operator wants of a host with a supervisor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostDocument {
+    /// Replicas that run there.
+    pub replicas: u32,
 }
 
 /// A replica that may hold secrets: the reason why a restart of the control plane does not forget it.
@@ -109,6 +120,9 @@ pub enum Body {
 pub struct ReplicaDocument {
     /// Where it runs.
     pub host: String,
+    /// Who started it and reaps it; empty = nobody.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub supervisor: String,
     /// It may not come back under this name.
     #[serde(default)]
     pub evicted: bool,
@@ -119,7 +133,7 @@ pub struct ReplicaDocument {
 impl Kind {
     /// Whether somebody configured it: it may stand in a file, or is an operator. What is not comes about by itself.
     pub(crate) fn is_configuration(self) -> bool {
-        !matches!(self, Self::Replica | Self::Node | Self::Join | Self::Authority)
+        !matches!(self, Self::Replica | Self::Host | Self::Node | Self::Join | Self::Authority)
     }
 
     /// Whether replicas are sent it.
@@ -141,6 +155,7 @@ impl Kind {
             Self::Node => "node",
             Self::Join => "join",
             Self::Authority => "authority",
+            Self::Host => "host",
         }
     }
 
@@ -158,6 +173,7 @@ impl Kind {
             Self::Node,
             Self::Join,
             Self::Authority,
+            Self::Host,
         ];
         all.into_iter().find(|kind| kind.word() == key.kind())
     }
@@ -178,7 +194,9 @@ impl Kind {
             Self::Client => format!("clients.{name}"),
             Self::Section => name.to_owned(),
             Self::Operator => format!("operators.{name}"),
-            Self::Replica | Self::Node | Self::Join | Self::Authority => format!("{} {name}", self.word()),
+            Self::Replica | Self::Host | Self::Node | Self::Join | Self::Authority => {
+                format!("{} {name}", self.word())
+            }
         }
     }
 }

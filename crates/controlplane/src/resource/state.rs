@@ -180,6 +180,7 @@ impl State {
             | Body::Section(_)
             | Body::Operator(_)
             | Body::Replica(_)
+            | Body::Host(_)
             | Body::Node(_)
             | Body::Join(_)
             | Body::Authority(_) => None,
@@ -229,7 +230,12 @@ pub(crate) fn add(file: &mut File, name: &str, body: &Body) {
         Body::Team(team) => drop::<Option<Team>>(file.teams.insert(name, team.clone())),
         Body::Client { spec, .. } => drop::<Option<Client>>(file.clients.insert(name, Client::clone(spec))),
         Body::Section(value) => section(file, &name, value),
-        Body::Operator(_) | Body::Replica(_) | Body::Node(_) | Body::Join(_) | Body::Authority(_) => {}
+        Body::Operator(_)
+        | Body::Replica(_)
+        | Body::Host(_)
+        | Body::Node(_)
+        | Body::Join(_)
+        | Body::Authority(_) => {}
     }
 }
 

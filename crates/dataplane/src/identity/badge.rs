@@ -4,7 +4,7 @@ use super::{Identity, IdentityError, tls};
 use parking_lot::Mutex;
 use rustls::ClientConfig;
 use std::sync::Arc;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// Shared by whoever connects and by whoever renews.
 #[derive(Default)]
@@ -12,6 +12,8 @@ pub(crate) struct Badge {
     shown: Mutex<Option<Shown>>,
     /// The control plane did not take the certificate.
     doubted: Notify,
+    /// There is one to show.
+    has_one: watch::Sender<bool>,
 }
 
 #[derive(Clone)]
@@ -30,6 +32,7 @@ impl Badge {
     pub(crate) fn show(&self, identity: Identity) -> Result<(), IdentityError> {
         let tls = Arc::new(tls::with_certificate(&identity)?);
         *self.shown.lock() = Some(Shown { identity: Arc::new(identity), tls });
+        self.has_one.send_replace(true);
         Ok(())
     }
 
@@ -41,6 +44,12 @@ impl Badge {
     /// For a connection that shows the certificate.
     pub(crate) fn tls(&self) -> Option<Arc<ClientConfig>> {
         self.shown.lock().as_ref().map(|shown| Arc::clone(&shown.tls))
+    }
+
+    /// Until there is one to show: nobody tries without, so that the first connection comes at once.
+    pub(crate) async fn joined(&self) {
+        // Whoever could say so being gone, nobody waits any more.
+        let _ = self.has_one.subscribe().wait_for(|has_one| *has_one).await;
     }
 
     /// The certificate was not taken: it is renewed before its time.

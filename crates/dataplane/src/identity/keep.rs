@@ -2,7 +2,7 @@
 //! and shown: requests go on from what is held.
 
 use super::{
-    Badge, Identity, JoinToken,
+    Badge, Identity, IdentityError, JoinToken,
     due::due,
     enroll::{Joiner, join, renew},
 };
@@ -27,6 +27,27 @@ pub(crate) struct Joining {
     pub(crate) urls: Vec<String>,
     /// `None` = nowhere: in memory, or somebody else keeps it.
     pub(crate) file: Option<PathBuf>,
+}
+
+/// What a node shows, and how it comes by more: given by who started it, who keeps it too, or in this file.
+///
+/// # Errors
+/// When there is one that cannot be used.
+pub(crate) fn prepare(
+    given: Option<Identity>,
+    file: Option<PathBuf>,
+    (token, fleet_url): (Option<JoinToken>, Option<String>),
+    (node, host): (String, String),
+) -> Result<(Arc<Badge>, Joining), IdentityError> {
+    let file = file.filter(|_| given.is_none());
+    let found = file.as_deref().map(Identity::read).transpose()?.flatten();
+    let identity = given.or(found);
+    let told = identity.as_ref().map(Identity::addresses).or(token.as_ref().map(JoinToken::addresses));
+    let told = told.unwrap_or_default().iter().map(|address| format!("https://{address}"));
+    let urls = fleet_url.map_or_else(|| told.collect(), |url| vec![url]);
+    let badge = Arc::<Badge>::default();
+    identity.map_or(Ok(()), |identity| badge.show(identity))?;
+    Ok((badge, Joining { token, node, host, urls, file }))
 }
 
 /// Until dropped.

@@ -14,7 +14,7 @@ mod token;
 
 pub(crate) use badge::Badge;
 pub use file::IdentityError;
-pub(crate) use keep::{Joining, keep};
+pub(crate) use keep::{Joining, keep, prepare};
 pub use token::{BadToken, JoinToken};
 
 use base64::{Engine, engine::general_purpose::STANDARD};

@@ -29,6 +29,8 @@ pub(crate) struct LinkSettings {
     pub(crate) badge: Arc<Badge>,
     pub(crate) id: String,
     pub(crate) host: String,
+    /// Who started and reaps it; empty = nobody.
+    pub(crate) supervisor: String,
     pub(crate) listen: String,
     pub(crate) ops_listen: String,
     /// Of this process alone.
@@ -41,7 +43,7 @@ pub(crate) struct LinkSettings {
 ///
 /// # Errors
 /// Why there is none.
-pub(super) async fn dial(
+pub(crate) async fn dial(
     settings: &LinkSettings,
     hello: FromReplica,
     (outbox, outgoing): (&mpsc::Sender<FromReplica>, mpsc::Receiver<FromReplica>),

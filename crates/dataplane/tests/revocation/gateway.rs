@@ -24,6 +24,7 @@ impl Gateway {
         let settings = Settings {
             id: "r".to_owned(),
             host: "h".to_owned(),
+            supervisor: String::new(),
             listener: bind(),
             ops: bind(),
             fleet_url: Some(plane.url.clone()),

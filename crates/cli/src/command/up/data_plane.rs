@@ -1,15 +1,29 @@
 //! One data plane in this process, on threads of its own.
 
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use keyway_dataplane::identity::Identity;
+use keyway_dataplane::supervise::Serving;
 use keyway_dataplane::{Running, Settings, StateDir, start, tls_config};
 
-use super::replica::pass::Orders;
 use crate::failure::Failure;
 
 /// A replica of an earlier run may still finish what it does: its state is its own until then.
 const LOCK_WAIT: Duration = Duration::from_secs(25);
+
+/// What a data plane in this process is told.
+pub(crate) struct Orders {
+    /// Of the fleet stream, `https://HOST:PORT`.
+    pub(crate) fleet_url: String,
+    /// What it shows there; `None` = nothing: it serves what it keeps.
+    pub(crate) identity: Option<Identity>,
+    pub(crate) id: String,
+    /// Where it keeps its last good state.
+    pub(crate) state_dir: PathBuf,
+    pub(crate) serving: Serving,
+}
 
 /// A running data plane.
 pub(crate) struct DataPlane {
@@ -27,10 +41,11 @@ impl DataPlane {
             node: id.clone(),
             id,
             host: host(),
+            supervisor: String::new(),
             listener,
             ops,
             fleet_url: Some(fleet_url),
-            identity: super::identity::read(&identity),
+            identity,
             token: None,
             threads: serving.threads,
             tls: tls.map_err(|error| Failure::Other(error.to_string()))?,

@@ -1,7 +1,6 @@
 //! `keyway up`: a whole Keyway by one command. Order: check everything that can fail, bind all ports, start the control
 //! plane with its first state, start data planes, wait until all of them serve it, and only then say so.
 
-mod aggregate;
 mod announce;
 mod args;
 mod data_plane;
@@ -9,10 +8,9 @@ mod first;
 mod found;
 mod identity;
 mod logging;
+mod outside;
 mod ports;
-mod prometheus;
 mod ready;
-mod replica;
 mod serving;
 mod settings;
 mod signals;
@@ -21,7 +19,7 @@ mod tests;
 mod tokens;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use keyway_controlplane::{
     Certificates,
@@ -30,9 +28,6 @@ use keyway_controlplane::{
     store::IndexCheck,
 };
 use keyway_telemetry::Exporting;
-
-pub(crate) use args::Up;
-pub(crate) use replica::run as replica;
 
 use self::announce::Announcement;
 use self::first::First;
@@ -46,6 +41,7 @@ use crate::connection::{ADMIN_TOKEN_FILE, ADMIN_URL_FILE};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::print;
+pub(crate) use args::Up;
 
 /// Runs until a signal ends it.
 pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
@@ -99,6 +95,7 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
         replicas: settings.replicas,
         serving: settings.serving,
         states: home.path(REPLICAS),
+        program: own_file()?,
     };
     let ended = planes.run(|| {
         let announcement = Announcement {
@@ -137,14 +134,23 @@ pub(crate) fn check_index(store: &Path) -> Result<(), Failure> {
 }
 
 fn storage(home: &Home, settings: &Settings) -> Result<Storage, Failure> {
-    let program = std::env::current_exe()
-        .map_err(|error| Failure::Other(format!("this program's own file is not known: {error}")))?;
+    let program = own_file()?;
     Ok(Storage {
         home: home.directory().to_owned(),
         root_key_file: settings.root_key_file.clone(),
         credentials: settings.credentials.clone(),
         index_check: Some(IndexCheck { program, args: vec![CHECK_INDEX.into()] }),
     })
+}
+
+fn own_file() -> Result<PathBuf, Failure> {
+    std::env::current_exe()
+        .map_err(|error| Failure::Other(format!("this program's own file is not known: {error}")))
+}
+
+/// What the hidden verb that starts a replica does.
+pub(crate) fn replica() -> Result<(), Failure> {
+    keyway_dataplane::supervise::replica().map_err(|error| Failure::Other(error.to_string()))
 }
 
 /// The way of the control plane's spans; the data planes have their own.

@@ -90,7 +90,11 @@ where
     /// Runs until told to end.
     pub(crate) async fn run(&self) {
         let random = Random::new();
-        let mut wait = RETRY_FIRST;
+        let (mut wait, mut ending) = (RETRY_FIRST, self.ending.subscribe());
+        tokio::select! {
+            () = self.settings.badge.joined() => {}
+            _ = ending.wait_for(|ending| *ending) => return,
+        }
         while !*self.ending.borrow() {
             let mut was_heard = false;
             let ended = self.stream(&mut was_heard).await;
@@ -235,7 +239,8 @@ where
                 talk.outbox.send(FromReplica { message: Some(taken) }).await.ok()?;
                 talk.probes.spawn((self.probe)(probe));
             }
-            to_replica::Message::Probe(_) => {}
+            // The second is a supervisor's.
+            to_replica::Message::Probe(_) | to_replica::Message::Host(_) => {}
             to_replica::Message::Beat(beat) => {
                 let serving = self.ends.held.pin().map(|state| state.snapshot.version);
                 if serving.is_some() && beat.version.map(Version::from) == serving {

@@ -76,6 +76,7 @@ fn replica((url, badge): (String, Arc<Badge>), disk: Option<Disk>) -> Replica {
         badge,
         id: "r".to_owned(),
         host: "h".to_owned(),
+        supervisor: String::new(),
         listen: String::new(),
         ops_listen: String::new(),
         incarnation: "one".to_owned(),

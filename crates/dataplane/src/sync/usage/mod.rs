@@ -47,6 +47,7 @@ impl UsageLink {
     pub(crate) async fn run(&self) {
         let random = Random::new();
         let mut wait = RETRY_FIRST;
+        self.settings.badge.joined().await;
         let mut unread = self.spooling.unread();
         // An error says that the spool is gone, and with it all there is to send.
         while unread.wait_for(|unread| *unread).await.is_ok() {

@@ -65,6 +65,7 @@ fn link((url, badge): (String, Arc<Badge>), spool: Spool) -> Rc<UsageLink> {
         badge,
         id: "r".to_owned(),
         host: "h".to_owned(),
+        supervisor: String::new(),
         listen: String::new(),
         ops_listen: String::new(),
         incarnation: "two".to_owned(),
