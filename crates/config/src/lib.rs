@@ -17,8 +17,8 @@ mod yaml;
 pub use check::{check, check_name, references, warnings};
 pub use file::{
     Auth, Budget, Cache, Client, Dialect, Expiry, File, Key, Limits, Model, NamedAuth, Network, Open,
-    Percent, Period, Price, Provider, Rates, Rotation, Secret, Server, SigV4, Size, Span, Strategy, Target,
-    Team, Timeouts, Tokens, Usage, Usd, WhenSpoolFull,
+    Percent, Period, Price, Provider, Rates, Rotation, RotationStrategy, Secret, Server, SigV4, Size, Span,
+    Strategy, Target, Team, Timeouts, Tokens, Usage, Usd, WhenSpoolFull,
 };
 pub use keyway_catalog::Quirks;
 pub use load::{Loaded, Places, load, read_json};

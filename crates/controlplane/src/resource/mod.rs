@@ -17,8 +17,8 @@ pub use apply::{Apply, file_proposal};
 pub use author::Author;
 pub use document::{Body, Document, Kind, Made, ReplicaDocument, Way};
 pub use key::{
-    Barred, Begin, Figures, KeyDocument, KeyState, KeyVersion, Leaving, Probing, Proof, Rollout, Step, Verb,
-    Verdict,
+    Barred, Begin, Closed, Figures, KeyDocument, KeyState, KeyVersion, Leaving, NextStage, Probing, Proof,
+    Rollout, Stage, StageEnd, Step, Trial, Trials, Verb, Verdict,
 };
 pub use operator::{Operator, Rights};
 pub use pair::PairDocument;
