@@ -201,7 +201,7 @@ async fn killed_at_each_step_a_good_key_comes_and_a_bad_one_goes() -> Outcome {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_frozen_replica_hands_its_trial_on_and_is_named() -> Outcome {
-    let (_provider, planes, admin, traffic) = started(3).await?;
+    let (_provider, _planes, admin, traffic) = started(3).await?;
     traffic.stop().await;
     let begun = begin(&admin, &secret(1), "2s").await?;
     let chosen = text(&begun, "/trial/replicas/0").to_owned();
