@@ -15,10 +15,10 @@ mod tokens;
 
 pub use apply::{Apply, file_proposal};
 pub use author::Author;
-pub use document::{Body, Document, Kind, Made, ReplicaDocument, Way};
+pub use document::{Body, Document, HostDocument, Kind, Made, ReplicaDocument, Way};
 pub use key::{
-    Barred, Begin, Closed, Figures, KeyDocument, KeyState, KeyVersion, Leaving, NextStage, Probing, Proof,
-    Rollout, Stage, StageEnd, Step, Trial, Trials, Verb, Verdict,
+    Barred, Begin, Closed, Figures, KeyDocument, KeyState, KeyVersion, Leaving, Minting, NextStage, Probing,
+    Proof, Rollout, Stage, StageEnd, Step, Supplied, Supply, SupplyOutcome, Trial, Trials, Verb, Verdict,
 };
 pub use operator::{Operator, Rights};
 pub use pair::PairDocument;

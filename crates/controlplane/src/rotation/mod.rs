@@ -4,7 +4,9 @@
 mod live;
 mod next;
 mod refused;
+pub(crate) mod schedule;
 mod stages;
+pub(crate) mod supply;
 #[cfg(test)]
 mod tests;
 mod view;
