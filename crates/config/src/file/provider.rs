@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use super::{Percent, Price, Secret, Span};
+use super::{KeyRotation, Percent, Price, Secret, Span};
 
 /// The name of the key that `api_key` sets.
 const DEFAULT_KEY: &str = "default";
@@ -83,6 +83,9 @@ pub struct Key {
     /// Off every cost of this key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discount: Option<Percent>,
+    /// How it is replaced by itself; left out: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<KeyRotation>,
 }
 
 /// A wire format.
@@ -170,6 +173,7 @@ impl Provider {
             weight: None,
             prices: BTreeMap::new(),
             discount: None,
+            rotation: None,
         });
         short.chain(self.keys.iter().cloned())
     }

@@ -9,7 +9,7 @@ use crate::{
     doctor::{Finding, KeyFacts, clocks, configuration, keys, replicas, seal, store, usage},
     plane::unix_millis,
     resource::{Body, Kind},
-    rotation::RolloutView,
+    rotation::{RolloutView, schedule},
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -66,7 +66,8 @@ fn of_keys(call: &Call, now: u64) -> Vec<Finding> {
             let name = (provider, key.name.as_str());
             let closed = closed(call, provider, key);
             let (refused, used) = counted(call, name);
-            all.push(KeyFacts { provider, key, origins, closed, refused, used, rollout });
+            let due = schedule::at(&(provider.to_owned(), key.name.clone()), key, &state.rotation());
+            all.push(KeyFacts { provider, key, origins, closed, refused, used, rollout, due });
         }
     }
     keys(&all, now)

@@ -81,6 +81,7 @@ fn replica(state: ReplicaState) -> Replica {
     Replica {
         id: "a".into(),
         host: "h".into(),
+        supervisor: None,
         pid: 1,
         state,
         snapshot: Some("1.9".into()),
@@ -165,6 +166,8 @@ fn key(versions: Vec<KeyVersion>) -> KeyDocument {
         discount: None,
         versions,
         rollout: None,
+        rotation: None,
+        supply: crate::resource::Supply::default(),
     }
 }
 
@@ -235,6 +238,7 @@ fn keys_are_whole_wanted_and_young() {
             refused,
             used: BTreeSet::from([USED]),
             rollout,
+            due: None,
         };
         found(what, &keys(&[facts], NOW), expected);
     }

@@ -30,6 +30,7 @@ fn sent(session: &mut Session, now: Instant) -> String {
             Message::Beat(beat) => format!("beat{}", counter(beat.version)),
             Message::Drain(_) => "drain".to_owned(),
             Message::Probe(_) => "probe".to_owned(),
+            Message::Host(_) => "host".to_owned(),
         });
     }
     assert_eq!(session.next_frame(now), None);
@@ -181,7 +182,7 @@ impl Peer {
                 assert!(!self.refused.contains(&commit.state_hash), "a refused state came again");
                 self.whole = Some((commit.version.unwrap().into(), commit.state_hash));
             }
-            Message::Beat(_) | Message::Drain(_) | Message::Probe(_) => {}
+            Message::Beat(_) | Message::Drain(_) | Message::Probe(_) | Message::Host(_) => {}
         }
     }
 
