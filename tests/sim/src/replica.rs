@@ -30,14 +30,12 @@ pub struct Place {
     pub fleet: String,
     /// What the fleet port asks for.
     pub token: String,
-    /// The replica refuses every state.
-    pub refuses: bool,
 }
 
 /// Runs the replica of that name until its task is dropped.
 pub async fn run(place: Place, name: String) {
     let incarnation = format!("{name}-{:016x}", getrandom::u64().unwrap_or_default());
-    let mut taken = Taken::new(place.refuses);
+    let mut taken = Taken::default();
     let mut wait = RETRY_FIRST;
     loop {
         let mut was_heard = false;

@@ -18,9 +18,6 @@ struct Options {
     /// How many
     #[arg(long)]
     replicas: usize,
-    /// They refuse every state
-    #[arg(long)]
-    refuse: bool,
 }
 
 #[tokio::main(worker_threads = 2)]
@@ -29,7 +26,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
     let token = std::fs::read_to_string(&options.token_file)?.trim().to_owned();
-    let place = Place { fleet: options.fleet, token, refuses: options.refuse };
+    let place = Place { fleet: options.fleet, token };
     let mut herd = JoinSet::new();
     for number in 0..options.replicas {
         herd.spawn(run(place.clone(), format!("sim-{number}")));
