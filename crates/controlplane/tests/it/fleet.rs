@@ -1,8 +1,11 @@
 //! A replica made of a gRPC client sees what a file brings about.
 
-use crate::support::{ADMIN_TOKEN, FLEET_TOKEN, Replica, apply, author, hello, start, stop, until};
+use crate::node::{Node, strange};
+use crate::support::{Replica, apply, author, hello, start, stop, until};
 use keyway_controlplane::fleet::{Asked, ReplicaState};
-use keyway_proto::fleet::v1::{Beat, Hello, ProbeResult, from_replica, to_replica};
+use keyway_proto::fleet::v1::{
+    Beat, Hello, ProbeResult, fleet_client::FleetClient, from_replica, to_replica,
+};
 use keyway_snapshot::Dialect;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -20,7 +23,7 @@ clients:
 ";
 
 async fn connect(running: &keyway_controlplane::Running, id: &str) -> Replica {
-    Replica::connect(running, FLEET_TOKEN, hello(id)).await.unwrap()
+    Replica::connect(running, hello(id)).await.unwrap()
 }
 
 #[tokio::test]
@@ -83,16 +86,22 @@ async fn a_refused_state_is_shown_and_not_sent_again() {
 #[tokio::test]
 async fn strangers_are_refused_and_who_reads_less_keeps_what_it_has() {
     let running = start();
-    for token in ["wrong", "", ADMIN_TOKEN] {
-        let refused = Replica::connect(&running, token, hello("r1")).await.err().unwrap();
-        assert_eq!(refused.code(), Code::Unauthenticated);
+    let fleet = running.fleet.to_string();
+    let unasked = FleetClient::new(strange(&fleet).await).sync(tokio_stream::empty()).await.err().unwrap();
+    assert_eq!(unasked.code(), Code::Unauthenticated);
+    // A certificate speaks for its own node's replicas alone.
+    let node = Node::of(&running, "r1");
+    for other in ["r2", "r11", "r1~", ""] {
+        let mut refused = Replica::connect_to(&fleet, &node, hello(other)).await.unwrap();
+        let code = refused.end().await.code();
+        assert!(matches!(code, Code::FailedPrecondition | Code::InvalidArgument), "{other}");
     }
     assert!(running.plane.fleet().list().is_empty());
     let newer = Hello { schema: 99, ..hello("r1") };
-    let mut newer = Replica::connect(&running, FLEET_TOKEN, newer).await.unwrap();
+    let mut newer = Replica::connect(&running, newer).await.unwrap();
     newer.take().await;
     let older = Hello { schema: 0, ..hello("r2") };
-    let mut older = Replica::connect(&running, FLEET_TOKEN, older).await.unwrap();
+    let mut older = Replica::connect(&running, older).await.unwrap();
     let shown = |id: &str| running.plane.fleet().list().into_iter().find(|one| one.id == id);
     until("incompatible", || shown("r2").is_some_and(|one| one.state == ReplicaState::Incompatible)).await;
     assert_eq!(shown("r2").unwrap().lacks.as_deref(), Some("schema 1"));

@@ -1,5 +1,5 @@
-//! Whose signature under a state counts. Where no key is known yet, the key of the first signed state that comes over
-//! the authenticated stream is kept, and no other counts from then on.
+//! Whose signature under a state counts: the keys that a node was told when it joined. Where it was told none, the key of
+//! the first signed state that comes over the authenticated stream is kept, and no other counts from then on.
 
 use aws_lc_rs::signature::{ED25519, ParsedPublicKey};
 
@@ -30,7 +30,7 @@ pub(crate) enum Untrusted {
 // === impl Trust ===
 
 impl Trust {
-    #[cfg(test)]
+    /// These keys count, and no other; of none, the first that comes.
     pub(crate) fn in_keys(keys: Vec<Vec<u8>>) -> Self {
         Self(keys)
     }

@@ -34,6 +34,7 @@ fn credential(version: u32, secret: &str) -> Resource {
         state: wire::CredentialState::Active as i32,
         weight: 1,
         secret: secret.as_bytes().to_vec(),
+        ..wire::Credential::default()
     };
     resource(Kind::Credential, &format!("p/main/{version}"), &body)
 }

@@ -96,7 +96,11 @@ where
     /// Runs until told to end.
     pub(crate) async fn run(&self) {
         let random = Random::new();
-        let mut wait = RETRY_FIRST;
+        let (mut wait, mut ending) = (RETRY_FIRST, self.ending.subscribe());
+        tokio::select! {
+            () = self.settings.badge.joined() => {}
+            _ = ending.wait_for(|ending| *ending) => return,
+        }
         while !*self.ending.borrow() {
             let mut was_heard = false;
             let ended = self.stream(&mut was_heard).await;
@@ -227,7 +231,7 @@ where
             }
             to_replica::Message::Chunk(chunk) => talk.session.chunk(chunk),
             to_replica::Message::Commit(commit) => {
-                let build = talk.session.commit(commit, &self.trust.lock());
+                let build = talk.session.commit(commit, &self.trusted());
                 if let Err(nack) = build.and_then(|build| self.building.begin(build)) {
                     self.answer(talk, Err(nack)).await?;
                 }
@@ -284,6 +288,13 @@ where
             // An error says that the stream is gone: the control plane learns of the end by its silence.
             let _ = outbox.send(FromReplica { message }).await;
         }
+    }
+
+    /// What the node was told when it joined or renewed last, else what is kept.
+    fn trusted(&self) -> Trust {
+        let identity = self.settings.badge.identity();
+        let told = identity.filter(|one| !one.signing_keys().is_empty());
+        told.map_or_else(|| self.trust.lock().clone(), |one| Trust::in_keys(one.signing_keys().to_vec()))
     }
 
     /// A state came to its end: it is served from now on, or refused. `None` once the stream is gone.
