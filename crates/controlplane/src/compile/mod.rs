@@ -160,6 +160,7 @@ impl Compiler<'_> {
                     state: state.into(),
                     weight,
                     secret: secret.expose().to_vec(),
+                    quota: key.quota.clone().unwrap_or_default(),
                 };
                 let name = format!("{}/{}/{}", provider.name, key.name, version.version);
                 all.push(secret_resource(Kind::Credential, name, &credential));

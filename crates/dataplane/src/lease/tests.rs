@@ -60,6 +60,7 @@ pub(crate) fn resources(versions: &[(u32, State)]) -> Vec<Resource> {
             state: *state as i32,
             weight: 1,
             secret: secret.into_bytes(),
+            quota: String::new(),
         };
         all.push(resource(Kind::Credential, &format!("p/main/{version}"), &body));
     }

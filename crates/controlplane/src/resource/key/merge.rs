@@ -153,14 +153,16 @@ impl KeyDocument {
             weight,
             prices: BTreeMap::new(),
             discount: None,
+            quota: None,
             versions: Vec::new(),
             rollout: None,
         }
     }
 
-    /// What it costs is what was offered, and nothing else.
+    /// What it costs, and which limit it shares, is what was offered, and nothing else.
     fn charge(&mut self, offered: &Key) {
         self.prices.clone_from(&offered.prices);
         self.discount = offered.discount;
+        self.quota.clone_from(&offered.quota);
     }
 }

@@ -1,5 +1,7 @@
 //! Prometheus text. Names, units and labels stand in docs/metrics.md; a test compares the two.
 
+mod quota;
+
 use super::Ops;
 use crate::meter::SpoolCounts;
 use crate::observe::{BOUNDS_MS, Durations, Endings, Tried};
@@ -34,6 +36,7 @@ pub(super) fn text(ops: &Ops) -> String {
     models(&mut out, ops);
     spool(&mut out, ops);
     keys(&mut out, ops);
+    quota::text(&mut out, ops);
     cuts(&mut out, ops);
     spans(&mut out, ops);
     out

@@ -68,6 +68,8 @@ fn replica(url: String, disk: Option<Disk>) -> Replica {
         gauges: Arc::new(Gauges::new(vec![Arc::new(Core::default())])),
         status: Arc::clone(&status),
         drain: watch::channel(false).0,
+        news: Arc::default(),
+        epoch: std::time::Instant::now(),
         keeper: disk.map(|disk| Keeper::start(disk, Arc::clone(&status)).unwrap().0),
     };
     let settings = LinkSettings {
