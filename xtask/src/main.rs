@@ -25,7 +25,7 @@ enum Verb {
     /// Rewrite catalog/ from a folder that holds providers.json and models.json
     Catalog(catalog::Args),
     /// Measure speed against a bare proxy and nginx, and print ratios
-    Bench(bench::Args),
+    Bench(Box<bench::Args>),
 }
 
 #[expect(clippy::print_stderr, reason = "where a command says why it failed")]

@@ -7,6 +7,7 @@
 mod body;
 mod case;
 mod figures;
+mod fleet;
 mod footprint;
 mod load;
 mod machine;
@@ -30,7 +31,10 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 const OTHERS: &str = "\n## Between dialects";
 
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// Turns that every subject gets in every case; medians are shown
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -75,7 +79,17 @@ pub(crate) struct Args {
     upstream: Option<SocketAddr>,
 }
 
+/// What is measured apart from the data plane's speed.
+#[derive(clap::Subcommand)]
+enum Part {
+    /// How fast and how safely changes reach many replicas, against the fleet's goals
+    Fleet(fleet::Args),
+}
+
 pub(crate) fn run(args: &Args) -> Outcome<()> {
+    if let Some(Part::Fleet(args)) = &args.part {
+        return fleet::run(args);
+    }
     let (rounds, seconds) = if args.quick { (1, 1.0) } else { (args.rounds.max(1), args.seconds) };
     let cases = case::chosen(&args.cases)?;
     let kinds = kinds(args);

@@ -91,7 +91,7 @@ pub(super) fn free_address() -> Outcome<SocketAddr> {
 }
 
 /// The folder that cargo builds into: two levels above this program (`target/debug/xtask`).
-fn target_folder() -> Outcome<PathBuf> {
+pub(super) fn target_folder() -> Outcome<PathBuf> {
     let program = std::env::current_exe()?;
     let folder = program.parent().and_then(Path::parent).ok_or("this program lies in no target folder")?;
     Ok(folder.to_owned())

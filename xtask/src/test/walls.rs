@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::step::{self, cargo};
 
 /// What each crate of the workspace may name of the others.
-const MAY: [(&str, &[&str]); 15] = [
+const MAY: [(&str, &[&str]); 16] = [
     ("keyway-proto", &[]),
     ("keyway-snapshot", &["keyway-proto"]),
     ("keyway-dialect", &["keyway-proto", "keyway-snapshot"]),
@@ -55,6 +55,7 @@ const MAY: [(&str, &[&str]); 15] = [
     ),
     ("keyway-testkit", &[]),
     ("keyway-e2e", &["keyway-testkit"]),
+    ("keyway-sim", &["keyway-proto", "keyway-snapshot"]),
     ("keyway-bench", &["keyway-testkit"]),
     ("xtask", &["keyway-bench", "keyway-catalog", "keyway-testkit"]),
 ];

@@ -2,6 +2,7 @@
 //! caller, so that a taken port is its own error line.
 
 mod accept;
+mod files;
 mod storage;
 mod tls;
 
@@ -152,6 +153,7 @@ pub fn serve(settings: Settings) -> Result<Running, ServeError> {
     if !fleet.ip().is_loopback() {
         return Err(ServeError::FleetNotLoopback { address: fleet });
     }
+    files::raise_limit();
     let (stop, stopped) = watch::channel(false);
     let (ready, started) = mpsc::sync_channel(1);
     let thread = std::thread::Builder::new().name("keyway-control".to_owned()).spawn(move || {

@@ -2,17 +2,27 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::StartError;
 
 /// Names the folder with `keyway`, `keyway-controlplane` and `keyway-dataplane`.
 pub const BIN_DIR: &str = "KEYWAY_BIN_DIR";
 
+/// Set once, by [`use_folder`].
+static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+
+/// From now on programs are taken from this folder, whatever the environment says. Only the first call counts.
+pub fn use_folder(folder: PathBuf) {
+    // Whoever calls again has the same folder in mind: this is for a program's main function.
+    let _ = FOLDER.set(folder);
+}
+
 /// The program `name`: in the folder that `KEYWAY_BIN_DIR` names, else in the profile's folder that the running
 /// test was built into (`target/debug`).
 pub fn binary(name: &str) -> Result<PathBuf, StartError> {
-    let folder = match std::env::var_os(BIN_DIR) {
-        Some(folder) => PathBuf::from(folder),
+    let folder = match FOLDER.get().cloned().or_else(|| std::env::var_os(BIN_DIR).map(PathBuf::from)) {
+        Some(folder) => folder,
         None => beside_this_test().unwrap_or_else(|| root().join("target/debug")),
     };
     let path = folder.join(name);

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use rustix::process::{Pid, Signal};
 
 pub(crate) use self::binary::search_path;
-pub use self::binary::{BIN_DIR, binary, root};
+pub use self::binary::{BIN_DIR, binary, root, use_folder};
 pub use self::keyway::{Keyway, Ran, Up};
 pub use self::planes::{Planes, Port, Replica, Setup};
 

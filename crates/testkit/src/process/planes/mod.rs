@@ -167,6 +167,12 @@ impl Planes {
         &self.facts.fleet_addr
     }
 
+    /// What a replica shows at the fleet stream lies in this file.
+    #[must_use]
+    pub fn fleet_token_file(&self) -> &Path {
+        &self.facts.fleet_token_file
+    }
+
     /// The admin token, read from its file.
     pub fn admin_token(&self) -> std::io::Result<String> {
         Ok(std::fs::read_to_string(&self.facts.admin_token_file)?.trim().to_owned())

@@ -1,0 +1,7 @@
+//! Replicas that serve nobody: each takes states over a stream of its own as a data plane does, checks and builds them, and
+//! answers. A thousand of them fit into one process, which a thousand data planes would not.
+
+mod replica;
+mod taken;
+
+pub use replica::{Place, run};
