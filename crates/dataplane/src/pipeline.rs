@@ -129,7 +129,6 @@ async fn stages(
     let (route, retries) = route::steps(&state.snapshot, &resolved, &worker.random);
     tally.story.route = route;
     tally.story.asked = AskedModel::resolved(resolved, &model);
-    let hops = hops(&head.headers)?;
     let call = Call {
         started: tally.started,
         dialect: called.dialect,
@@ -137,7 +136,7 @@ async fn stages(
         stream: tally.story.stream,
         named: called.model,
         patience: patience(&head.headers)?,
-        hops,
+        hops: hops(&head.headers)?,
         query: head.uri.query().map(Into::into),
         ask: Ask::new(&client.name, body.len(), state.snapshot.clients.len()),
         headers: head.headers,

@@ -184,7 +184,7 @@ fn a_fleet_stays_within_a_bucket_without_a_429() {
         tokens = (tokens + LIMIT / 60_000.0).min(LIMIT);
         for (at, replica) in replicas.iter().enumerate() {
             // 25 a second each, 75 in all, against 10.
-            if (now + at as u64 * 13) % 40 != 0 {
+            if !(now + at as u64 * 13).is_multiple_of(40) {
                 continue;
             }
             if !matches!(replica.room(MODEL, &ask("c"), now), Room::Left(_)) {
@@ -203,7 +203,7 @@ fn a_fleet_stays_within_a_bucket_without_a_429() {
                 Duration::ZERO
             });
         }
-        if now % 200 == 0 {
+        if now.is_multiple_of(200) {
             let news: Vec<_> = replicas.iter().flat_map(|replica| replica.news(now)).collect();
             for quota in news {
                 let quota = keyway_proto::fleet::v1::Quota { sharers: 3, ..quota };

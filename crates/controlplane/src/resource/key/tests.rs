@@ -52,7 +52,14 @@ fn put_with(
     let secret = secret.map(|text| keyway_config::Secret::new(text.to_owned()));
     merge::merge(
         keys,
-        &Key { name: "main".to_owned(), secret, weight: None, prices: BTreeMap::new(), discount: None },
+        &Key {
+            name: "main".to_owned(),
+            secret,
+            weight: None,
+            prices: BTreeMap::new(),
+            discount: None,
+            quota: None,
+        },
         &with,
     )
 }
