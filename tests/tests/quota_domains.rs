@@ -68,12 +68,6 @@ async fn overload(knows: bool) -> Outcome<(Counts, u64, u64)> {
     tokio::time::sleep(Duration::from_secs(15)).await;
     let counts = running.stop().await;
     let (asked, throttled) = sums(&provider);
-    eprintln!(
-        "quota {}: callers ok {}, failed {:?}; provider asked {asked}, answered 429 {throttled}",
-        if knows { "known" } else { "unknown" },
-        counts.ok,
-        counts.failed
-    );
     if knows {
         shown(&gateway).await?;
     }
@@ -105,9 +99,14 @@ async fn shown(gateway: &Gateway) -> Outcome {
 
 #[tokio::test]
 async fn keys_are_switched_before_the_429() -> Outcome {
-    let (_, _, throttled) = overload(false).await?;
+    let (counts, asked, throttled) = overload(false).await?;
+    println!(
+        "not told: callers {} ok, {:?}; {throttled} of {asked} attempts were 429",
+        counts.ok, counts.failed
+    );
     assert!(throttled > 0, "the load is no test");
-    let (counts, _, throttled) = overload(true).await?;
+    let (counts, asked, throttled) = overload(true).await?;
+    println!("told: callers {} ok, {:?}; {throttled} of {asked} attempts were 429", counts.ok, counts.failed);
     assert_eq!(counts.failures(), 0, "{:?}", counts.failed);
     assert_eq!(throttled, 0, "429s that the provider answered");
     Ok(())
@@ -139,7 +138,7 @@ async fn near_the_limit_a_noisy_client_gives_way_to_a_quiet_one() -> Outcome {
     tokio::time::sleep(Duration::from_secs(15)).await;
     let (noisy, quiet) = (noisy.stop().await, quiet.stop().await);
     let (_, throttled) = sums(&provider);
-    eprintln!(
+    println!(
         "noisy: ok {}, refused {:?}; quiet: ok {}, refused {:?}; provider's 429s {throttled}",
         noisy.ok, noisy.failed, quiet.ok, quiet.failed
     );

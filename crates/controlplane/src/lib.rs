@@ -13,6 +13,7 @@ mod quota;
 pub mod resource;
 pub mod rotation;
 pub mod serve;
+mod source;
 pub mod store;
 mod token;
 mod token_file;
@@ -21,5 +22,6 @@ pub mod vault;
 
 pub use plane::{Outcome, Plane};
 pub use serve::{Initial, Running, ServeError, Settings, serve};
+pub use source::Lookup;
 pub use token::Token;
 pub use token_file::{private_dir, token_file};

@@ -3,6 +3,7 @@
 
 use crate::{
     Plane,
+    fleet::Member,
     resource::{Author, Body, Kind, Refusal, ReplicaDocument},
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -41,19 +42,20 @@ async fn settle(plane: &Plane) -> Result<(), Refusal> {
         Some(Body::Replica(replica)) => !replica.evicted,
         _ => false,
     };
-    let ids: BTreeSet<&str> = members.iter().map(|(id, ..)| id.as_str()).collect();
+    let ids: BTreeSet<&str> = members.iter().map(|member| member.id.as_str()).collect();
     let gone: Vec<String> = state
         .each(Kind::Replica)
         .map(|(name, _)| name.to_owned())
         .filter(|name| known(name) && !ids.contains(name.as_str()))
         .collect();
-    let fresh: Vec<&(String, String, bool)> = members.iter().filter(|(id, ..)| !known(id)).collect();
+    let fresh: Vec<&Member> = members.iter().filter(|member| !known(&member.id)).collect();
     if !gone.is_empty() || !fresh.is_empty() {
         let author = Author::system("fleet.members", "fleet");
         plane
             .change(&author, |proposal| {
-                for (id, host, _) in &fresh {
-                    let replica = ReplicaDocument { host: host.clone(), evicted: false };
+                for Member { id, host, supervisor, .. } in &fresh {
+                    let (host, supervisor) = (host.clone(), supervisor.clone());
+                    let replica = ReplicaDocument { host, supervisor, evicted: false };
                     proposal.put(Kind::Replica, id, Body::Replica(replica))?;
                 }
                 gone.iter().try_for_each(|id| match proposal.state.get(Kind::Replica, id) {
@@ -64,7 +66,7 @@ async fn settle(plane: &Plane) -> Result<(), Refusal> {
             .await?;
     }
     let unrecorded: Vec<String> =
-        members.iter().filter(|(.., recorded)| !recorded).map(|(id, ..)| id.clone()).collect();
+        members.iter().filter(|member| !member.recorded).map(|member| member.id.clone()).collect();
     if !unrecorded.is_empty() {
         plane.fleet().recorded(&unrecorded);
     }

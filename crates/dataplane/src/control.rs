@@ -66,6 +66,7 @@ pub(crate) fn thread(
                 token: settings.fleet_token,
                 id: settings.id.clone(),
                 host: settings.host,
+                supervisor: settings.supervisor,
                 listen: listen.to_string(),
                 ops_listen: ops_listen.to_string(),
                 incarnation,

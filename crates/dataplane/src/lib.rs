@@ -28,6 +28,7 @@ mod route;
 mod run;
 mod sandbox;
 mod sigv4;
+pub mod supervise;
 mod sync;
 mod translate;
 mod turn;

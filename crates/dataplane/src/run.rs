@@ -41,6 +41,8 @@ pub struct Settings {
     pub id: String,
     /// The machine's name.
     pub host: String,
+    /// Who started it and reaps it; empty = nobody.
+    pub supervisor: String,
     /// API traffic; bound already, perhaps shared with other replicas.
     pub listener: TcpListener,
     /// Health, metrics.

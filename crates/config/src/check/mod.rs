@@ -7,10 +7,12 @@ mod plain;
 mod price;
 mod provider;
 mod references;
+mod source;
 mod unenforced;
 mod usage;
 
 pub use names::name as check_name;
+pub use provider::credential as check_secret;
 pub use references::references;
 pub use unenforced::warnings;
 

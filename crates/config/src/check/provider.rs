@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use keyway_catalog::Quirks;
 
 use super::price::prices;
-use super::{At, names};
+use super::{At, names, source};
 use crate::file::{Auth, Provider, Secret, Timeouts};
 use crate::nearest::hint;
 use crate::secrets::looks_like_secret;
@@ -102,7 +102,7 @@ fn complete(at: &mut At<'_>, name: &str, provider: &Provider) {
 }
 
 /// `http` or `https`, a host, no credentials, no query.
-fn base_url(url: &str) -> Result<(), String> {
+pub(super) fn base_url(url: &str) -> Result<(), String> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let Some(rest) = rest else { return Err("must begin with https:// or http://".into()) };
     let (authority, path) = rest.split_once('/').map_or((rest, ""), |(authority, path)| (authority, path));
@@ -163,10 +163,17 @@ fn keys(at: &mut At<'_>, provider: &Provider) {
             at.report_field("quota", names::name(quota));
         }
         prices(&mut at.field("prices"), &key.prices);
+        if let Some(rotation) = &key.rotation {
+            source::check(&mut at.field("rotation"), rotation);
+        }
     }
 }
 
-fn credential(secret: &Secret) -> Result<(), String> {
+/// Of a secret that a provider is shown.
+///
+/// # Errors
+/// What is wrong with it, without the secret.
+pub fn credential(secret: &Secret) -> Result<(), String> {
     let text = secret.expose();
     if text.trim().is_empty() {
         return Err("is empty".into());

@@ -10,15 +10,20 @@ pub fn warnings(file: &File) -> Vec<Problem> {
         ("cache", file.cache.is_some()),
         ("limits", file.limits.is_some()),
         ("policies", file.policies.is_some()),
-        ("rotation.every", file.rotation.as_ref().is_some_and(|rotation| rotation.every.is_some())),
-        ("rotation.source", file.rotation.as_ref().is_some_and(|rotation| rotation.source.is_some())),
         ("telemetry", file.telemetry.is_some()),
     ];
     let sections = sections
         .into_iter()
         .filter(|(_, given)| *given)
         .map(|(name, _)| Problem::new(name, "accepted, but not enforced yet"));
-    sections.chain(of_models(file)).chain(of_teams(file)).chain(of_clients(file)).collect()
+    let source = file.rotation.as_ref().is_some_and(|rotation| rotation.source.is_some());
+    let source = source.then(|| {
+        Problem::new(
+            "rotation.source",
+            "has no effect: each key has a source of its own, providers.NAME.keys[].rotation.source",
+        )
+    });
+    sections.chain(source).chain(of_models(file)).chain(of_teams(file)).chain(of_clients(file)).collect()
 }
 
 fn of_models(file: &File) -> Option<Problem> {

@@ -8,6 +8,7 @@ mod price;
 mod provider;
 mod scalar;
 mod secret;
+mod source;
 mod usage;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,9 @@ pub use price::{Price, Rates, Tokens};
 pub use provider::{Auth, Dialect, Key, NamedAuth, Network, Provider, Timeouts};
 pub use scalar::{Expiry, Percent, Size, Span, Usd};
 pub use secret::Secret;
+pub use source::{
+    AwsIam, KeyRotation, Source, SourcePlace, VaultAppRole, VaultAuth, VaultKubernetes, VaultSource,
+};
 pub use usage::{Usage, WhenSpoolFull};
 
 pub(crate) use scalar::TEXT_OF_NUMBER;
@@ -130,10 +134,10 @@ pub struct Rotation {
     /// How long replicas use secrets without word from the control plane; 7d if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease: Option<Span>,
-    /// How often keys are replaced by themselves. Not enforced yet.
+    /// How long the secret of a key that has a source is used, where the key does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub every: Option<Span>,
-    /// Where new secrets come from. Not enforced yet.
+    /// Has no effect here: each key has a source of its own, `providers.X.keys[].rotation.source`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<serde_json::Value>,
 }

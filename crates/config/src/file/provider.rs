@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use super::{Percent, Price, Secret, Span};
+use super::{KeyRotation, Percent, Price, Secret, Span};
 
 /// The name of the key that `api_key` sets.
 const DEFAULT_KEY: &str = "default";
@@ -87,6 +87,9 @@ pub struct Key {
     /// if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota: Option<String>,
+    /// How it is replaced by itself; left out: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<KeyRotation>,
 }
 
 /// A wire format.
@@ -175,6 +178,7 @@ impl Provider {
             prices: BTreeMap::new(),
             discount: None,
             quota: None,
+            rotation: None,
         });
         short.chain(self.keys.iter().cloned())
     }

@@ -53,6 +53,25 @@ const CASES: &[(&str, &str)] = &[
         "keyway.yaml:3: models.fast.targets[0].weight: must be from 1 to 1000000",
     ),
     (
+        "providers:\n  openai:\n    keys:\n      - name: a\n        rotation: { every: 10ms, source: { file: a, command: [/b] } }\n",
+        "keyway.yaml:5: providers.openai.keys[0].rotation.every: must be at least 1s\n\
+         keyway.yaml:5: providers.openai.keys[0].rotation.source: must name exactly one of `env`, `file`, `command`, \
+         `vault` and `aws_iam`",
+    ),
+    (
+        "providers:\n  openai:\n    keys:\n      - name: a\n        rotation:\n          source:\n            file: key\n\
+         \x20     - name: b\n        rotation:\n          source:\n            vault:\n              address: http://vault\n\
+         \x20             path: ../a\n              auth: {}\n",
+        "keyway.yaml:7: providers.openai.keys[0].rotation.source.file: must begin with an absolute path: the control \
+         plane's working directory is its own affair\n\
+         keyway.yaml:12: providers.openai.keys[1].rotation.source.vault.address: must begin with https:// unless it is on \
+         this machine\n\
+         keyway.yaml:13: providers.openai.keys[1].rotation.source.vault.path: must be a path of letters, digits and \
+         '-_.+=@/' that does not begin or end with '/'\n\
+         keyway.yaml:14: providers.openai.keys[1].rotation.source.vault.auth: must name exactly one of `token_file`, \
+         `kubernetes` and `approle`",
+    ),
+    (
         "usage:\n  hours: 5d\n  days: 4d\n  max_size: 3MiB\n",
         "keyway.yaml:2: usage.hours: are kept at least as long as `minutes`\n\
          keyway.yaml:3: usage.days: are kept at least as long as `hours`\n\

@@ -9,7 +9,7 @@ use crate::{
     doctor::{Finding, KeyFacts, clocks, configuration, keys, replicas, seal, store, usage},
     plane::unix_millis,
     resource::{Body, Kind},
-    rotation::RolloutView,
+    rotation::{RolloutView, schedule},
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -65,7 +65,8 @@ fn of_keys(call: &Call, now: u64) -> Vec<Finding> {
             let rollout = RolloutView::of(call.plane(), &call.api.counts, provider, &key.name);
             let name = (provider, key.name.as_str());
             let (closed, refused) = (closed(call, provider, key), refused(call, name));
-            all.push(KeyFacts { provider, key, origins, closed, refused, rollout });
+            let due = schedule::at(&(provider.to_owned(), key.name.clone()), key, &state.rotation());
+            all.push(KeyFacts { provider, key, origins, closed, refused, rollout, due });
         }
     }
     keys(&all, now)

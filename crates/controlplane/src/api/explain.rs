@@ -191,7 +191,8 @@ fn patterns<'a>(state: &'a State, client: &str) -> Option<&'a [String]> {
         | Body::Team(_)
         | Body::Section(_)
         | Body::Operator(_)
-        | Body::Replica(_) => None,
+        | Body::Replica(_)
+        | Body::Host(_) => None,
     }
 }
 

@@ -79,10 +79,11 @@ pub(super) struct Evicted {
 }
 
 pub(super) async fn evict(call: Call) -> Result<Answer, Fault> {
-    let Replica { id, host, .. } = one(&call)?;
+    let Replica { id, host, supervisor, .. } = one(&call)?;
     let author = call.author(&format!("replica/{id}"));
     let evicted = |proposal: &mut crate::resource::Proposal<'_>| {
-        proposal.put(Kind::Replica, &id, Body::Replica(ReplicaDocument { host, evicted: true }))
+        let document = ReplicaDocument { host, supervisor: supervisor.unwrap_or_default(), evicted: true };
+        proposal.put(Kind::Replica, &id, Body::Replica(document))
     };
     call.plane().change(&author, evicted).await?;
     call.plane().fleet().evict(&id);
@@ -134,7 +135,7 @@ pub(super) async fn test_provider(call: Call) -> Result<Answer, Fault> {
 
 /// Operators and replicas are kept like the configuration and are none.
 fn stands_in_a_file(key: &Key) -> bool {
-    !matches!(Kind::of(key), Some(Kind::Operator | Kind::Replica))
+    !matches!(Kind::of(key), Some(Kind::Operator | Kind::Replica | Kind::Host))
 }
 
 fn is_keyless(held: &Held) -> bool {

@@ -15,6 +15,7 @@ mod doctor;
 mod events;
 mod explain;
 mod fleet;
+mod hosts;
 mod idempotency;
 mod keys;
 mod openapi;

@@ -5,11 +5,15 @@ use super::{
     answer::{Answer, Fault},
     audit, backup,
     call::Call,
-    catalog, clients, configuration, doctor, events, explain, fleet, keys, openapi, operators, price, quirks,
-    resources, usage,
+    catalog, clients, configuration, doctor, events, explain, fleet, hosts, keys, openapi, operators, price,
+    quirks, resources, usage,
     view::{ClientView, Done, Json, ModelView, ProviderView, TeamView, Written},
 };
-use crate::{fleet::Replica, resource::Scope, rotation::RolloutView};
+use crate::{
+    fleet::{Host, Replica},
+    resource::Scope,
+    rotation::RolloutView,
+};
 use axum::routing::MethodFilter;
 use keyway_config::{Client, File, Model, Provider, Team};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -194,6 +198,7 @@ pub(super) static ROUTES: &[Route] = &[
     route!(Get "/keys/{provider}/{key}", KeysRead, Everyone, nothing => keys::KeyDetail, keys::show, "One key"),
     route!(Post "/keys/{provider}/{key}", SecretsWrite, Everyone, (keys::NewSecret) => RolloutView, keys::add, "Make a key; its provider too, if the catalogue knows it").audited("key.add"),
     route!(Post "/keys/{provider}/{key}/rotate", SecretsWrite, Everyone, (keys::NewSecret) => RolloutView, keys::rotate, "Bring a new secret into use; answers once it is, and goes on until the old one is retired").audited("key.rotate"),
+    route!(Post "/keys/{provider}/{key}/fetch", KeysWrite, Everyone, nothing => RolloutView, keys::fetch, "Ask the key's source for a new secret at once, and bring it into use as `rotate` does").audited("key.fetch"),
     route!(Post "/keys/{provider}/{key}/promote", KeysWrite, Everyone, (keys::Which) => RolloutView, keys::promote, "Bring a version into use that is there").audited("key.promote"),
     route!(Post "/keys/{provider}/{key}/rollback", KeysWrite, Everyone, (keys::Which) => RolloutView, keys::rollback, "Bring the version before back into use").audited("key.rollback"),
     route!(Post "/keys/{provider}/{key}/revoke", KeysWrite, Everyone, (keys::Which) => RolloutView, keys::revoke, "Take versions out of use at once").audited("key.revoke"),
@@ -238,6 +243,11 @@ pub(super) static ROUTES: &[Route] = &[
     route!(Get "/fleet/{id}", NodesRead, Everyone, nothing => Replica, fleet::show, "One replica"),
     route!(Post "/fleet/{id}/evict", NodesWrite, Everyone, nothing => fleet::Evicted, fleet::evict, "Close a replica's books and never let it in again under its name").audited("fleet.evict"),
     route!(Post "/fleet/{id}/drain", NodesWrite, Everyone, nothing => Option<Replica>, fleet::drain, "Tell a replica to end in order").audited("fleet.drain"),
+
+    route!(Get "/hosts", NodesRead, Everyone, nothing => Vec<Host>, hosts::list, "Hosts whose replicas a supervisor runs"),
+    route!(Get "/hosts/{name}", NodesRead, Everyone, nothing => Host, hosts::show, "One host, by its supervisor's name or its machine's"),
+    route!(Post "/hosts/{name}/scale", NodesWrite, Everyone, (hosts::Scale) => Host, hosts::scale, "Run so many replicas there; it stands until it is changed").audited("fleet.scale"),
+    route!(Post "/hosts/{name}/upgrade", NodesWrite, Everyone, nothing => Host, hosts::upgrade, "Replace its replicas one by one, and then its supervisor, by the program that is on its disk").audited("fleet.upgrade"),
 
     route!(Get "/operators", OperatorsRead, Everyone, nothing => Vec<operators::OperatorView>, operators::list, "Operators").for_teams(),
     route!(Post "/operators", OperatorsWrite, Everyone, (operators::NewOperator) => operators::MadeOperator, operators::create, "Make an operator that may no more than its maker; its token is in this answer only").for_teams().audited("operator.create"),

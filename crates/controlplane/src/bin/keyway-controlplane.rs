@@ -122,6 +122,7 @@ fn run(options: Options) -> Result<(), Fault> {
         storage: storage(home.clone(), options.root_key_file, options.credentials)?,
         initial: initial(file, options.config.as_deref()),
         tracer: exporting.as_ref().map(Exporting::tracer).unwrap_or_default(),
+        environment: None,
     };
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
     let running = serve(settings).map_err(|error| error.to_string())?;

@@ -188,6 +188,8 @@ fn only_active_versions_travel_and_a_missing_secret_is_withheld() {
         quota: None,
         versions,
         rollout: None,
+        rotation: None,
+        supply: crate::resource::Supply::default(),
     };
     let body = Body::Provider { spec: Box::new(spec("openai", "{}")), keys: vec![key] };
     let held = |id: &SecretId, _: &BTreeSet<String>| (id.version == 2).then(|| Secret::new(b"two".to_vec()));

@@ -2,7 +2,7 @@
 
 use super::{Finding, or_ok};
 use crate::{
-    resource::{KeyDocument, KeyState, KeyVersion, Step},
+    resource::{KeyDocument, KeyState, KeyVersion, Step, SupplyOutcome},
     rotation::RolloutView,
 };
 use keyway_config::Span;
@@ -26,6 +26,8 @@ pub(crate) struct KeyFacts<'a> {
     /// Answers 401 and 403 that replicas counted, by version.
     pub(crate) refused: BTreeMap<u32, u64>,
     pub(crate) rollout: Option<RolloutView>,
+    /// When its source is to replace it, milliseconds since 1970; absent = at no set time.
+    pub(crate) due: Option<u64>,
 }
 
 /// `now`: milliseconds since 1970.
@@ -47,6 +49,7 @@ fn one(facts: &KeyFacts<'_>, now: u64) -> Vec<Finding> {
         found.push(Finding::warn(KEYS, format!("{name} has no version in use"), what_to_do));
     }
     found.extend(stuck(facts, now));
+    found.extend(dry(facts, now));
     found
 }
 
@@ -99,6 +102,35 @@ fn stuck(facts: &KeyFacts<'_>, now: u64) -> Option<Finding> {
     let what = format!("{verb} of {name} is under way for {since}, at {}", view.step.word());
     (takes > own)
         .then(|| Finding::warn(KEYS, what, format!("keyway key show {name}; keyway key rollback {name}")))
+}
+
+/// Its source gives nothing new though it should.
+fn dry(facts: &KeyFacts<'_>, now: u64) -> Option<Finding> {
+    let (name, supply) = (facts.name(), &facts.key.supply);
+    let place = facts.key.rotation.as_ref()?.source.place()?;
+    let what_to_do = format!("put the source right, then: keyway key rotate {name} --from-source");
+    let overdue = facts.due.and_then(|due| now.checked_sub(due)).filter(|late| *late > SLACK);
+    let late = overdue
+        .map(|late| format!(", and its rotation is overdue for {}", Span::from_millis(late / 1000 * 1000)));
+    let words = supply.last.as_ref().map(|last| last.words.as_str()).unwrap_or_default();
+    if supply.failures > 0 {
+        let times = supply.failures;
+        let what = format!(
+            "the source of {name} ({place}) failed {times} times: {words}{}",
+            late.as_deref().unwrap_or_default()
+        );
+        let finding = if overdue.is_some() { Finding::fail } else { Finding::warn };
+        return Some(finding(KEYS, what, what_to_do));
+    }
+    if let Some(late) = late {
+        let what = format!("the source of {name} ({place}) has no new secret{late}");
+        return Some(Finding::warn(KEYS, what, what_to_do));
+    }
+    let old = supply.last.as_ref().is_some_and(|last| last.outcome == SupplyOutcome::Unchanged);
+    let stale = old && words.contains("had before");
+    stale.then(|| {
+        Finding::warn(KEYS, format!("the source of {name} ({place}) has an old secret: {words}"), what_to_do)
+    })
 }
 
 // === impl KeyFacts ===

@@ -79,6 +79,7 @@ fn replica(state: ReplicaState) -> Replica {
     Replica {
         id: "a".into(),
         host: "h".into(),
+        supervisor: None,
         pid: 1,
         state,
         snapshot: Some("1.9".into()),
@@ -164,6 +165,8 @@ fn key(versions: Vec<KeyVersion>) -> KeyDocument {
         quota: None,
         versions,
         rollout: None,
+        rotation: None,
+        supply: crate::resource::Supply::default(),
     }
 }
 
@@ -222,7 +225,7 @@ fn keys_are_whole_wanted_and_young() {
         let name = ("openai".to_owned(), "main".to_owned());
         let rollout = RolloutView::new(&name, &key, &[], &Counts::default(), NOW);
         let refused = BTreeMap::from([(1, refused)]);
-        let facts = KeyFacts { provider: "openai", key: &key, origins, closed, refused, rollout };
+        let facts = KeyFacts { provider: "openai", key: &key, origins, closed, refused, rollout, due: None };
         found(what, &keys(&[facts], NOW), expected);
     }
     found("none", &keys(&[], NOW), &[(Level::Ok, "none")]);

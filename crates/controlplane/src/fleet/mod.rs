@@ -1,12 +1,14 @@
 //! The fleet: one gRPC stream per replica for states, one for usage. Decisions are in `push::Session` and `registry`; here are sockets and waits.
 
 mod codec;
+mod hosts;
 mod probe;
 mod registry;
 mod report;
 mod service;
 mod stream;
 
+pub use hosts::{Host, HostReplica, HostReplicaState, HostState};
 pub use probe::{Asked, ProbeFailed, Probed};
 pub use registry::{Refused, Replica, ReplicaState};
 pub use service::serve;
@@ -15,15 +17,18 @@ use crate::{
     observe::Answers,
     push::{Push, frame},
     quota::{QuotaView, Table},
+    resource::ReplicaDocument,
     token::Token,
 };
 use bytes::Bytes;
-use keyway_proto::fleet::v1::{Probe, ProbeResult, Quotas, to_replica};
+use keyway_proto::fleet::v1::{HostOrder, Probe, ProbeResult, Quotas, to_replica};
 use keyway_snapshot::{StateHash, Version};
 use parking_lot::Mutex;
 pub(crate) use registry::Evidence;
+pub(crate) use registry::Member;
 use registry::Registry;
 use std::{
+    collections::BTreeMap,
     sync::{Arc, atomic::AtomicU64},
     time::{Duration, Instant},
 };
@@ -42,6 +47,8 @@ pub struct Fleet {
     token: Token,
     cluster: String,
     registry: Mutex<Registry>,
+    /// Taken before `registry` where both are wanted.
+    hosts: Mutex<hosts::Hosts>,
     newest: watch::Sender<Arc<Push>>,
     changed: watch::Sender<u64>,
     /// Counts replicas that came or whose books were closed.
@@ -72,6 +79,7 @@ impl Fleet {
             cluster,
             members: watch::Sender::new(0),
             registry: Mutex::default(),
+            hosts: Mutex::default(),
             newest: watch::Sender::new(first),
             changed: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
@@ -116,16 +124,30 @@ impl Fleet {
         Ok(())
     }
 
-    /// The caller starts and reaps every replica: a drained one stays in the list until [`Self::forget`].
-    pub fn supervise(&self) {
-        self.registry.lock().supervise();
+    /// Every host with a supervisor that is known, by name.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<Host> {
+        self.hosts.lock().list(Instant::now())
     }
 
-    /// Takes a replica whose process has ended and been reaped off the list.
-    pub fn forget(&self, id: &str) -> bool {
-        let known = self.registry.lock().forget(id);
-        self.touch_members();
-        known
+    /// How many replicas an operator wants on which host.
+    pub(crate) fn want(&self, wanted: BTreeMap<String, u32>) {
+        self.hosts.lock().want(wanted);
+        self.touch();
+    }
+
+    /// Says a host's number once more; what is not there hears it when it comes.
+    pub(crate) fn scale(&self, host: &str, replicas: u32) {
+        self.hosts.lock().order(host, HostOrder { replicas, upgrade: false });
+    }
+
+    /// Tells a host to replace its replicas, and then its supervisor, by the program that is on its disk.
+    ///
+    /// # Errors
+    /// When there is no such connected host, or it takes no orders.
+    pub fn upgrade(&self, host: &str) -> Result<(), NotConnected> {
+        let order = HostOrder { replicas: 0, upgrade: true };
+        if self.hosts.lock().order(host, order) { Ok(()) } else { Err(NotConnected) }
     }
 
     /// Closes a replica's books by an operator's word and never lets it in again under its name. `false`: not known.
@@ -164,8 +186,8 @@ impl Fleet {
     }
 
     /// A replica that the store remembers.
-    pub(crate) fn remember(&self, id: &str, host: &str, evicted: bool) {
-        self.registry.lock().remember(id, host, evicted, Instant::now());
+    pub(crate) fn remember(&self, id: &str, document: &ReplicaDocument) {
+        self.registry.lock().remember(id, document, Instant::now());
     }
 
     /// How long secrets are used without word from here; absent = without limit.
@@ -178,12 +200,11 @@ impl Fleet {
         self.members.subscribe()
     }
 
-    /// Every replica whose books are open, with its host, and whether the store knows it.
-    pub(crate) fn members(&self) -> Vec<(String, String, bool)> {
+    /// Every replica whose books are open.
+    pub(crate) fn members(&self) -> Vec<Member> {
         let mut registry = self.registry.lock();
         registry.close_books(Instant::now());
-        let own = |(id, host, recorded): (&str, &str, bool)| (id.to_owned(), host.to_owned(), recorded);
-        registry.members().map(own).collect()
+        registry.members().collect()
     }
 
     /// The store knows these now.
@@ -197,9 +218,7 @@ impl Fleet {
         let mut members = self.membership();
         self.touch_members();
         let known = async {
-            let is_recorded =
-                || self.registry.lock().members().any(|(one, _, recorded)| one == id && recorded);
-            while !is_recorded() {
+            while !self.registry.lock().is_recorded(id) {
                 if members.changed().await.is_err() {
                     return;
                 }

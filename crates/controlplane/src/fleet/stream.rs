@@ -2,7 +2,7 @@
 //! alone, so a frozen one holds up nobody, itself included.
 
 use super::{
-    Fleet, Order,
+    Fleet, Order, hosts,
     registry::{Known, Turned},
 };
 use crate::{
@@ -63,6 +63,10 @@ pub(super) async fn run(fleet: Arc<Fleet>, mut from: Streaming<FromReplica>, out
         Ok(Err(_)) => return,
         Err(_) => return refuse(&out, Status::deadline_exceeded("no Hello")),
     };
+    if hello.is_supervisor {
+        let end = hosts::stream::run(fleet, hello, from, &out).await;
+        return refuse(&out, end);
+    }
     if let Err(status) = check(&hello, fleet.version(), fleet.cluster()) {
         return refuse(&out, status);
     }
@@ -92,7 +96,9 @@ pub(super) async fn run(fleet: Arc<Fleet>, mut from: Streaming<FromReplica>, out
     let mut running = Link { fleet: Arc::clone(&fleet), id: id.clone(), session, probes: HashMap::new() };
     fleet.touch();
     let end = running.converse(known, Hears { from, orders, newest, word }, &out).await;
-    fleet.registry.lock().ended(&id, known.stream, Instant::now());
+    let supervisor = fleet.registry.lock().supervisor(&id);
+    let is_reaped = fleet.hosts.lock().is_connected(&supervisor);
+    fleet.registry.lock().ended(&id, known.stream, is_reaped, Instant::now());
     fleet.touch();
     tracing::info!(replica = id, why = %end.message(), "replica's stream ended");
     refuse(&out, end);
@@ -180,6 +186,7 @@ impl Link {
         self.fleet.registry.lock().heard(&self.id, now);
         let heard = match message.message.ok_or("an empty message")? {
             Message::Hello(_) => return Err("a second Hello"),
+            Message::Host(_) => return Err("the word of a supervisor on a replica's stream"),
             Message::Beat(beat) => {
                 self.fleet.registry.lock().beat(&self.id, beat, now, unix_millis());
                 self.fleet.touch();

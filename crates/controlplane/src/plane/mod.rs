@@ -12,6 +12,7 @@ use crate::{
         Apply, Author, Body, Change, Document, Held, Kind, MadePair, Means, Proposal, Refusal, Shown, State,
         Touch, Way, add_to_file, file_proposal,
     },
+    source::{Lookup, Sources},
     store::{Batch, Key, Store, Write},
     token::Token,
     vault::{SecretId, Vault},
@@ -24,7 +25,7 @@ use keyway_snapshot::{DigestKey, Secret, Snapshot, Version};
 use keyway_telemetry::Tracer;
 use made::{base, lease, moved, push, resources};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -43,6 +44,7 @@ pub struct Plane {
     /// Counts changes of keys: rotation looks again.
     keys: watch::Sender<u64>,
     tracer: Tracer,
+    sources: Sources,
     started: Instant,
 }
 
@@ -105,9 +107,10 @@ impl Plane {
         let first = Arc::new(push(&base(catalog, &vault, &identity.cluster, &state)?, &state)?);
         let fleet = Arc::new(Fleet::new(fleet_token, identity.cluster, first));
         fleet.set_lease(lease(&state));
+        fleet.want(wanted(&state));
         for (name, held) in state.each(Kind::Replica) {
             if let Body::Replica(replica) = &held.document.body {
-                fleet.remember(name, &replica.host, replica.evicted);
+                fleet.remember(name, replica);
             }
         }
         let plane = Self {
@@ -120,6 +123,7 @@ impl Plane {
             writing: Mutex::new(()),
             keys: watch::Sender::new(0),
             tracer: Tracer::default(),
+            sources: Sources::default(),
             started: Instant::now(),
         };
         plane.sweep();
@@ -130,6 +134,17 @@ impl Plane {
     #[must_use]
     pub fn traced(self, tracer: Tracer) -> Self {
         Self { tracer, ..self }
+    }
+
+    /// Keys may have their secrets from variables of the environment.
+    #[must_use]
+    pub fn with_environment(self, environment: Option<Lookup>) -> Self {
+        Self { sources: Sources { environment }, ..self }
+    }
+
+    /// What keys' sources are asked with.
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     /// Makes spans.
@@ -302,7 +317,10 @@ impl Plane {
 
     /// A file by itself; what it refers to is looked at with the state that it would make.
     pub(crate) fn check(&self, file: &File) -> Result<Vec<Problem>, Refusal> {
-        let problems = keyway_config::check(file);
+        let mut problems = keyway_config::check(file);
+        if self.sources.environment.is_none() {
+            problems.extend(from_environment(file));
+        }
         if problems.is_empty() { Ok(keyway_config::warnings(file)) } else { Err(Refusal::Invalid(problems)) }
     }
 
@@ -392,6 +410,7 @@ impl Plane {
             }
         }
         self.fleet.set_lease(lease(&state));
+        self.fleet.want(wanted(&state));
         self.state.store(Arc::new(state));
         if let Some(push) = push {
             observe::publish(&self.tracer, &self.fleet, &proposal.trace, push);
@@ -415,6 +434,28 @@ impl Plane {
             tracing::error!(%error, "secrets that no key names could not be erased");
         }
     }
+}
+
+/// How many replicas an operator wants on which host.
+fn wanted(state: &State) -> BTreeMap<String, u32> {
+    let of = |(name, held): (&str, &Arc<Held>)| match &held.document.body {
+        Body::Host(host) => Some((name.to_owned(), host.replicas)),
+        _ => None,
+    };
+    state.each(Kind::Host).filter_map(of).collect()
+}
+
+/// Sources that a process without an environment of its owner cannot have.
+fn from_environment(file: &File) -> impl Iterator<Item = Problem> {
+    let keys = file.providers.iter().flat_map(|(name, provider)| {
+        provider.keys.iter().enumerate().map(move |(place, key)| (name, place, key))
+    });
+    let theirs = keys.filter(|(_, _, key)| key.rotation.as_ref().is_some_and(|one| one.source.env.is_some()));
+    theirs.map(|(name, place, _)| {
+        let field = format!("{}.keys[{place}].rotation.source.env", Kind::Provider.path(name));
+        let reason = "this control plane takes no secrets from its environment; use `file` or `command`";
+        Problem::new(field, reason)
+    })
 }
 
 /// Milliseconds since 1970; 0 on a clock before that.

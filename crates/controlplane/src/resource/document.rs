@@ -27,6 +27,8 @@ pub enum Kind {
     Operator,
     /// A replica that may hold secrets.
     Replica,
+    /// How many replicas a host runs; in no file.
+    Host,
 }
 
 /// Where a document came from. Set when it is made and never changed: `--prune` deletes only what a file made.
@@ -90,6 +92,15 @@ pub enum Body {
     Operator(Operator),
     /// A replica that was sent a state and is not proven ended.
     Replica(ReplicaDocument),
+    /// What an operator wants of a host.
+    Host(HostDocument),
+}
+
+/// What an operator wants of a host with a supervisor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostDocument {
+    /// Replicas that run there.
+    pub replicas: u32,
 }
 
 /// A replica that may hold secrets: the reason why a restart of the control plane does not forget it.
@@ -97,6 +108,9 @@ pub enum Body {
 pub struct ReplicaDocument {
     /// Where it runs.
     pub host: String,
+    /// Who started it and reaps it; empty = nobody.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub supervisor: String,
     /// It may not come back under this name.
     #[serde(default)]
     pub evicted: bool,
@@ -121,6 +135,7 @@ impl Kind {
             Self::Section => "section",
             Self::Operator => "operator",
             Self::Replica => "replica",
+            Self::Host => "host",
         }
     }
 
@@ -135,6 +150,7 @@ impl Kind {
             Self::Section,
             Self::Operator,
             Self::Replica,
+            Self::Host,
         ];
         all.into_iter().find(|kind| kind.word() == key.kind())
     }
@@ -156,6 +172,7 @@ impl Kind {
             Self::Section => name.to_owned(),
             Self::Operator => format!("operators.{name}"),
             Self::Replica => format!("replica {name}"),
+            Self::Host => format!("host {name}"),
         }
     }
 }

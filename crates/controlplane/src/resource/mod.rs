@@ -15,10 +15,10 @@ mod tokens;
 
 pub use apply::{Apply, file_proposal};
 pub use author::Author;
-pub use document::{Body, Document, Kind, Made, ReplicaDocument, Way};
+pub use document::{Body, Document, HostDocument, Kind, Made, ReplicaDocument, Way};
 pub use key::{
-    Barred, Begin, Figures, KeyDocument, KeyState, KeyVersion, Leaving, Probing, Proof, Rollout, Step, Verb,
-    Verdict,
+    Barred, Begin, Figures, KeyDocument, KeyState, KeyVersion, Leaving, Minting, Probing, Proof, Rollout,
+    Step, Supplied, Supply, SupplyOutcome, Verb, Verdict,
 };
 pub use operator::{Operator, Rights};
 pub use pair::PairDocument;

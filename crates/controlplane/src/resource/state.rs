@@ -110,7 +110,9 @@ impl State {
 
     /// Whether anything was ever configured.
     pub(crate) fn has_settings(&self) -> bool {
-        self.documents.keys().any(|key| Kind::of(key).is_some_and(|kind| kind != Kind::Replica))
+        self.documents
+            .keys()
+            .any(|key| Kind::of(key).is_some_and(|kind| !matches!(kind, Kind::Replica | Kind::Host)))
     }
 
     /// Whether there is no document.
@@ -174,7 +176,8 @@ impl State {
             | Body::Client { .. }
             | Body::Section(_)
             | Body::Operator(_)
-            | Body::Replica(_) => None,
+            | Body::Replica(_)
+            | Body::Host(_) => None,
         }
     }
 
@@ -205,7 +208,7 @@ pub(crate) fn add(file: &mut File, name: &str, body: &Body) {
     let name = name.to_owned();
     match body {
         Body::Provider { spec, keys } => {
-            let shown = keys.iter().filter(|key| key.active().is_some());
+            let shown = keys.iter().filter(|key| key.active().is_some() || key.rotation.is_some());
             let keys = shown.map(|key| FileKey {
                 name: key.name.clone(),
                 secret: None,
@@ -213,6 +216,7 @@ pub(crate) fn add(file: &mut File, name: &str, body: &Body) {
                 prices: key.prices.clone(),
                 discount: key.discount,
                 quota: key.quota.clone(),
+                rotation: key.rotation.clone(),
             });
             let provider = Provider { keys: keys.collect(), ..Provider::clone(spec) };
             file.providers.insert(name, provider);
@@ -221,7 +225,7 @@ pub(crate) fn add(file: &mut File, name: &str, body: &Body) {
         Body::Team(team) => drop::<Option<Team>>(file.teams.insert(name, team.clone())),
         Body::Client { spec, .. } => drop::<Option<Client>>(file.clients.insert(name, Client::clone(spec))),
         Body::Section(value) => section(file, &name, value),
-        Body::Operator(_) | Body::Replica(_) => {}
+        Body::Operator(_) | Body::Replica(_) | Body::Host(_) => {}
     }
 }
 

@@ -4,6 +4,8 @@
 mod live;
 mod next;
 mod refused;
+pub(crate) mod schedule;
+pub(crate) mod supply;
 #[cfg(test)]
 mod tests;
 mod view;

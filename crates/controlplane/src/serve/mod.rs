@@ -9,7 +9,7 @@ mod tls;
 pub use tls::{Tls, TlsError};
 
 use crate::{
-    Outcome, Plane, Token,
+    Lookup, Outcome, Plane, Token,
     api::{self, Api},
     fleet, members,
     resource::{Apply, Author, Refusal, Way, file_proposal},
@@ -53,6 +53,8 @@ pub struct Settings {
     pub initial: Vec<Initial>,
     /// Makes spans of changes; the default makes none.
     pub tracer: Tracer,
+    /// Gives keys whose source is a variable their secrets; absent: they have none.
+    pub environment: Option<Lookup>,
 }
 
 /// Where data lies, and what opens it.
@@ -204,7 +206,7 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
         }
     };
     let plane = Plane::open(store, vault, fleet_token).await?;
-    let plane = Arc::new(plane.traced(settings.tracer));
+    let plane = Arc::new(plane.traced(settings.tracer).with_environment(settings.environment));
     let mut outcomes = Vec::with_capacity(settings.initial.len());
     for Initial { apply, by } in settings.initial {
         let origin = apply.origin.clone();
@@ -231,12 +233,13 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
     let api = api.backing_up(backup);
     let router = api::router(api);
     let rotating = tokio::spawn(rotation::run(Arc::clone(&plane), counts, stopped.clone()));
+    let supplying = tokio::spawn(rotation::supply::run(Arc::clone(&plane), stopped.clone()));
     let keeping = tokio::spawn(members::run(Arc::clone(&plane), stopped.clone()));
     let tidying = tokio::spawn(usage::run(Arc::clone(&books), Arc::clone(&plane), stopped.clone()));
     let admin = accept::serve(settings.admin, tls, router, wait(stopped.clone()))?;
     let fleet = fleet::serve(Arc::clone(plane.fleet()), Arc::clone(&books), settings.fleet, wait(stopped));
     let serving = Box::pin(async move {
-        let (admin, fleet, ..) = tokio::join!(admin, fleet, rotating, keeping, tidying);
+        let (admin, fleet, ..) = tokio::join!(admin, fleet, rotating, supplying, keeping, tidying);
         // Last: whoever could report is gone.
         let closed = tokio::task::spawn_blocking(move || books.close()).await.map_err(io::Error::other);
         admin.and(fleet).and(closed)

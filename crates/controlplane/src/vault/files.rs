@@ -172,7 +172,7 @@ fn fault(path: &Path, source: io::Error) -> VaultError {
 
 /// Whether only those read a file who may: its owner is who runs this, or root. What root owns may be readable by a
 /// group: so systemd, Kubernetes and others hand a file to a service.
-pub(super) fn private(path: &Path, owner: u32, mode: u32) -> Result<(), VaultError> {
+pub(crate) fn private(path: &Path, owner: u32, mode: u32) -> Result<(), VaultError> {
     let bad = |how, owner| Err(VaultError::Permissions { path: path.to_owned(), how, owner });
     let (root, own) = (owner == 0, owner == rustix::process::geteuid().as_raw());
     let others = if root { 0o007 } else { 0o077 };

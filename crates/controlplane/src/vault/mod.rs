@@ -16,6 +16,7 @@ mod start;
 mod tests;
 
 pub use fault::{Sealed, Unfit, VaultError};
+pub(crate) use files::private;
 pub use root::{CREDENTIAL, RootKey, Sources};
 pub(crate) use seen::{short, shown};
 pub use sign::verify;

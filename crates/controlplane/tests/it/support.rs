@@ -57,6 +57,7 @@ pub(crate) fn start_in(home: TempDir) -> Started {
         },
         initial: Vec::new(),
         tracer: keyway_telemetry::Tracer::default(),
+        environment: None,
     };
     let running = serve(settings).unwrap();
     let plane = running.plane.clone().unwrap();

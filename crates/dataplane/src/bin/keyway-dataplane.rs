@@ -1,11 +1,16 @@
-//! The program `keyway-dataplane`: one replica of the stateless proxy.
+//! The program `keyway-dataplane`: one replica of the stateless proxy, or, with `--supervise`, a host's supervisor of several.
 
 use clap::Parser;
-use keyway_dataplane::{Running, Settings, StateDir, start, tls_config};
+use keyway_dataplane::{
+    Running, Settings, StateDir, start,
+    supervise::{self, Host, REPLICA_LIMIT, Resumed, Serving, Sockets, Supervise, Supervisor, TlsFiles},
+    tls_config,
+};
 use keyway_harden::harden;
 use keyway_telemetry::Otlp;
 use mimalloc::MiMalloc;
 use std::{
+    ffi::OsString,
     io::Write,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
@@ -65,23 +70,48 @@ struct Args {
     /// Seconds that running requests get when this replica drains
     #[arg(long, env = "KEYWAY_DRAIN_GRACE", default_value_t = 120, value_name = "SECONDS")]
     drain_grace: u64,
+    /// Run replicas as processes of their own, all on the one listening socket; start again what fails, and upgrade without
+    /// a pause on SIGHUP
+    #[arg(long, env = "KEYWAY_SUPERVISE")]
+    supervise: bool,
+    /// With --supervise: replicas, until the control plane says another number
+    #[arg(long, env = "KEYWAY_REPLICAS", default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(REPLICA_LIMIT)))]
+    replicas: u32,
     #[command(flatten)]
     otlp: Otlp,
     /// What is logged: error, warn, info, debug
     #[arg(long, env = "KEYWAY_LOG", default_value = "info", value_name = "LEVEL")]
     log: String,
+    /// What a supervisor runs
+    #[arg(long, hide = true)]
+    replica: bool,
+    /// A supervisor that replaced itself
+    #[arg(long, hide = true)]
+    resumed: bool,
 }
+
+/// What a supervisor gives its replicas as argument.
+const REPLICA: &str = "--replica";
+/// What a supervisor gives itself when it replaces itself.
+const RESUMED: &str = "--resumed";
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    if let Err(error) = keyway_harden::log(&format!("warn,keyway_dataplane={}", args.log)) {
+    if args.replica {
+        return done(supervise::replica().map_err(|error| error.to_string()));
+    }
+    if let Err(error) = keyway_harden::log(&filter(&args.log)) {
         // Nothing is left to be done when even stderr is gone.
         let _ = writeln!(std::io::stderr(), "keyway-dataplane: --log {}: {error}", args.log);
         return ExitCode::FAILURE;
     }
     harden();
-    match settings(args).and_then(|settings| start(settings).map_err(|error| error.to_string())) {
-        Ok(running) => wait(running),
+    done(if args.supervise { run_supervisor(args) } else { run_replica(args) })
+}
+
+fn done(ended: Result<(), String>) -> ExitCode {
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             tracing::error!("{why}");
             ExitCode::FAILURE
@@ -89,34 +119,167 @@ fn main() -> ExitCode {
     }
 }
 
+fn filter(level: &str) -> String {
+    format!("warn,keyway_dataplane={level}")
+}
+
+fn run_replica(args: Args) -> Result<(), String> {
+    let running = start(settings(args)?).map_err(|error| error.to_string())?;
+    tracing::info!("API traffic on http://{}, ops on http://{}", running.listen(), running.ops());
+    let waited = wait(&running);
+    if waited.is_err() {
+        running.stop_now();
+    }
+    running.join();
+    waited
+}
+
+fn run_supervisor(args: Args) -> Result<(), String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let runtime = runtime()?;
+    let _inside = runtime.enter();
+    let sockets = args.resumed.then(Resumed::receive).transpose().map_err(|error| text(&error))?;
+    let (listen, ops_listen) = (args.listen, args.ops_listen);
+    let settings = supervise(args)?;
+    let started = match sockets {
+        Some(resumed) => Supervisor::resume(settings, resumed),
+        None => {
+            let api = bind(listen, "--listen")?;
+            Supervisor::new(settings, Sockets { api, ops: bind(ops_listen, "--ops-listen")? })
+        }
+    };
+    let (supervisor, host) = started.map_err(|error| text(&error))?;
+    let [api, ops] = supervisor.addresses().map_err(|error| text(&error))?;
+    tracing::info!("API traffic on http://{api}, ops on http://{ops}");
+    runtime.block_on(async {
+        let mut ended = std::pin::pin!(supervisor.run());
+        let listening = listen_to_signals(&host);
+        tokio::select! {
+            ended = &mut ended => ended.map_err(|error| text(&error)),
+            failed = listening => {
+                host.kill();
+                ended.await.and(Ok(())).map_err(|error| text(&error)).and(failed)
+            }
+        }
+    })
+}
+
+/// SIGTERM or SIGINT: the first lets replicas finish, the second ends them at once. SIGHUP: upgrade.
+async fn listen_to_signals(host: &Host) -> Result<(), String> {
+    let catch = |kind| signal(kind).map_err(|error| format!("cannot wait for signals: {error}"));
+    let (mut term, mut int) = (catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?);
+    let mut hangup = catch(SignalKind::hangup())?;
+    let mut is_stopping = false;
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => host.upgrade(),
+            () = either(&mut term, &mut int) => {
+                match is_stopping {
+                    false => host.stop(),
+                    true => host.kill(),
+                }
+                is_stopping = true;
+            }
+        }
+    }
+}
+
+fn supervise(args: Args) -> Result<Supervise, String> {
+    let home = home(&args)?;
+    let host = host();
+    let name = args.id.clone().unwrap_or_else(|| default_id(&host, args.listen.port()));
+    if name.contains('~') {
+        return Err(format!(
+            "--id {name}: a host's name holds no `~`, which stands before a replica's number"
+        ));
+    }
+    warn_in_clear(&args);
+    let tls = args.tls_cert.clone().zip(args.tls_key.clone()).map(|(cert, key)| TlsFiles { cert, key });
+    let dir = args.state_dir.clone().unwrap_or_else(|| home.join("hosts").join(file_name(&name)));
+    Ok(Supervise {
+        prefix: format!("{name}~"),
+        name,
+        host,
+        replicas: args.replicas,
+        program: program()?,
+        replica: vec![REPLICA.into()],
+        again: Some(again()),
+        fleet_token: fleet_token(&token_file(&args, &home))?,
+        fleet_url: args.fleet_url.clone(),
+        dir,
+        serving: Serving {
+            threads: args.threads,
+            upstream_ca: args.upstream_ca.clone(),
+            tls,
+            grace: Duration::from_secs(args.drain_grace),
+            otlp: args.otlp.traces(),
+            log: filter(&args.log),
+            usage_limit: Some(args.usage_spool << 20),
+            no_state: args.no_state,
+        },
+    })
+}
+
+/// Where a newer program will lie: as it was called, since a link may lead to another file then.
+fn program() -> Result<PathBuf, String> {
+    let called =
+        std::env::args_os().next().map(PathBuf::from).filter(|path| path.is_absolute() && path.exists());
+    let own =
+        || std::env::current_exe().map_err(|error| format!("this program's file is not known: {error}"));
+    called.map_or_else(own, Ok)
+}
+
+/// The same arguments, and that it goes on with what is there.
+fn again() -> Vec<OsString> {
+    let args = std::env::args_os().skip(1).filter(|arg| arg != RESUMED);
+    args.chain([RESUMED.into()]).collect()
+}
+
+fn home(args: &Args) -> Result<PathBuf, String> {
+    let home = args.data_dir.clone().or_else(|| std::env::home_dir().map(|home| home.join(".keyway")));
+    home.ok_or_else(|| "no home directory; say where files are kept with --data-dir".to_owned())
+}
+
+fn token_file(args: &Args, home: &Path) -> PathBuf {
+    args.fleet_token_file.clone().unwrap_or_else(|| home.join("fleet.token"))
+}
+
+/// This machine's name.
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn warn_in_clear(args: &Args) {
+    if args.tls_cert.is_none() && !args.listen.ip().is_loopback() {
+        tracing::warn!(
+            "client tokens cross the network in clear: give --tls-cert and --tls-key, or listen on 127.0.0.1"
+        );
+    }
+}
+
 fn settings(args: Args) -> Result<Settings, String> {
-    let home = args.data_dir.or_else(|| std::env::home_dir().map(|home| home.join(".keyway")));
-    let token_file = args.fleet_token_file.or_else(|| home.as_ref().map(|home| home.join("fleet.token")));
-    let token_file =
-        token_file.ok_or("no home directory; say where the fleet token is with --fleet-token-file")?;
+    let home = home(&args)?;
     let tls = match (&args.tls_cert, &args.tls_key) {
         (Some(certificate), Some(key)) => {
             Some(tls_config(certificate, key).map_err(|error| error.to_string())?)
         }
         _ => None,
     };
-    if tls.is_none() && !args.listen.ip().is_loopback() {
-        tracing::warn!(
-            "client tokens cross the network in clear: give --tls-cert and --tls-key, or listen on 127.0.0.1"
-        );
-    }
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    warn_in_clear(&args);
+    let fleet_token = fleet_token(&token_file(&args, &home))?;
+    let host = host();
     let id = args.id.unwrap_or_else(|| default_id(&host, args.listen.port()));
-    let replicas = home.map(|home| home.join("replicas").join(file_name(&id)));
-    let state = args.state_dir.or(replicas).filter(|_| !args.no_state).map(StateDir::at);
-    let state = state.map(|state| StateDir { usage_limit: args.usage_spool << 20, ..state });
+    let state = args.state_dir.unwrap_or_else(|| home.join("replicas").join(file_name(&id)));
+    let state =
+        (!args.no_state).then(|| StateDir { usage_limit: args.usage_spool << 20, ..StateDir::at(state) });
     Ok(Settings {
         id,
         host,
+        supervisor: String::new(),
         listener: bind(args.listen, "--listen")?,
         ops: bind(args.ops_listen, "--ops-listen")?,
         fleet_url: args.fleet_url,
-        fleet_token: fleet_token(&token_file)?,
+        fleet_token,
         threads: args.threads,
         tls,
         upstream_ca: args.upstream_ca,
@@ -157,40 +320,38 @@ fn fleet_token(file: &Path) -> Result<keyway_snapshot::Secret, String> {
     Ok(keyway_snapshot::Secret::new(text.trim_ascii().to_vec()))
 }
 
+fn runtime() -> Result<tokio::runtime::Runtime, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| format!("cannot start: {error}"))
+}
+
 /// Until the replica ends by itself or by signals: the first drains, the second ends at once.
-fn wait(running: Running) -> ExitCode {
-    tracing::info!("API traffic on http://{}, ops on http://{}", running.listen(), running.ops());
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            tracing::error!(%error, "cannot wait for signals");
-            return ExitCode::FAILURE;
-        }
-    };
-    let waited = runtime.block_on(async {
+fn wait(running: &Running) -> Result<(), String> {
+    let waited = runtime()?.block_on(async {
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        if !signalled(&running, &mut term, &mut int).await {
+        if !signalled(running, &mut term, &mut int).await {
             return Ok(());
         }
         running.stop();
-        if signalled(&running, &mut term, &mut int).await {
+        if signalled(running, &mut term, &mut int).await {
             running.stop_now();
         }
         Ok::<(), std::io::Error>(())
     });
-    if let Err(error) = waited {
-        tracing::error!(%error, "cannot wait for signals");
-        running.stop_now();
-    }
-    running.join();
-    ExitCode::SUCCESS
+    waited.map_err(|error| format!("cannot wait for signals: {error}"))
 }
 
 /// Waits for a signal; `false` if the replica ended before.
 async fn signalled(running: &Running, term: &mut Signal, int: &mut Signal) -> bool {
     tokio::select! {
-        _ = term.recv() => true,
-        _ = int.recv() => true,
+        () = either(term, int) => true,
         () = running.ending() => false,
+    }
+}
+
+async fn either(term: &mut Signal, int: &mut Signal) {
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
     }
 }

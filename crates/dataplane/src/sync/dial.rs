@@ -26,6 +26,8 @@ pub(crate) struct LinkSettings {
     pub(crate) token: Secret,
     pub(crate) id: String,
     pub(crate) host: String,
+    /// Who started and reaps it; empty = nobody.
+    pub(crate) supervisor: String,
     pub(crate) listen: String,
     pub(crate) ops_listen: String,
     /// Of this process alone.
@@ -38,7 +40,7 @@ pub(crate) struct LinkSettings {
 ///
 /// # Errors
 /// Why there is none.
-pub(super) async fn dial(
+pub(crate) async fn dial(
     settings: &LinkSettings,
     hello: FromReplica,
     (outbox, outgoing): (&mpsc::Sender<FromReplica>, mpsc::Receiver<FromReplica>),

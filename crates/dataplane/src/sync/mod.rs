@@ -13,7 +13,7 @@ mod session;
 mod status;
 mod usage;
 
-pub(crate) use dial::LinkSettings;
+pub(crate) use dial::{LinkSettings, dial};
 pub(crate) use disk::Disk;
 pub use disk::{StateDir, StateDirError};
 pub(crate) use held::{Held, State};

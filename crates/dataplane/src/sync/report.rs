@@ -23,6 +23,8 @@ pub(super) fn hello(settings: &LinkSettings, held: &Held, kept: Option<Version>)
         incarnation: settings.incarnation.clone(),
         cluster: state.map(|state| state.snapshot.settings.cluster.to_string()).unwrap_or_default(),
         kept: kept.map(Version::into),
+        supervisor: settings.supervisor.clone(),
+        is_supervisor: false,
     };
     FromReplica { message: Some(from_replica::Message::Hello(hello)) }
 }

@@ -25,6 +25,7 @@ impl Gateway {
         let settings = Settings {
             id: "r".to_owned(),
             host: "h".to_owned(),
+            supervisor: String::new(),
             listener: bind(),
             ops: bind(),
             fleet_url: plane.url.clone(),

@@ -43,6 +43,7 @@ impl Replica {
         let settings = Settings {
             id: "r".to_owned(),
             host: "h".to_owned(),
+            supervisor: String::new(),
             listener: bind(),
             ops: bind(),
             fleet_url: plane.url.clone(),

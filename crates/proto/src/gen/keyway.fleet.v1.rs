@@ -267,7 +267,7 @@ impl UsageSource {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FromReplica {
-    #[prost(oneof = "from_replica::Message", tags = "1, 2, 3, 4, 5, 6, 9")]
+    #[prost(oneof = "from_replica::Message", tags = "1, 2, 3, 4, 5, 6, 8, 9")]
     pub message: ::core::option::Option<from_replica::Message>,
 }
 /// Nested message and enum types in `FromReplica`.
@@ -286,13 +286,15 @@ pub mod from_replica {
         ProbeResult(super::ProbeResult),
         #[prost(message, tag = "6")]
         ProbeTaken(super::ProbeTaken),
+        #[prost(message, tag = "8")]
+        Host(super::HostReport),
         #[prost(message, tag = "9")]
         Quotas(super::Quotas),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ToReplica {
-    #[prost(oneof = "to_replica::Message", tags = "1, 2, 3, 4, 5, 6, 9")]
+    #[prost(oneof = "to_replica::Message", tags = "1, 2, 3, 4, 5, 6, 8, 9")]
     pub message: ::core::option::Option<to_replica::Message>,
 }
 /// Nested message and enum types in `ToReplica`.
@@ -311,6 +313,8 @@ pub mod to_replica {
         Drain(super::Drain),
         #[prost(message, tag = "6")]
         Probe(super::Probe),
+        #[prost(message, tag = "8")]
+        Host(super::HostOrder),
         #[prost(message, tag = "9")]
         Quotas(super::Quotas),
     }
@@ -348,6 +352,12 @@ pub struct Hello {
     /// What lies on its disk and would be served after a restart; absent = nothing.
     #[prost(message, optional, tag = "11")]
     pub kept: ::core::option::Option<super::super::snapshot::v1::Version>,
+    /// Of a replica: the name of the supervisor that started it and reaps it; empty = none. On a supervisor's own stream: its name.
+    #[prost(string, tag = "17")]
+    pub supervisor: ::prost::alloc::string::String,
+    /// The stream of a supervisor: it says HostReport and is sent HostOrder, and never a state.
+    #[prost(bool, tag = "18")]
+    pub is_supervisor: bool,
 }
 /// A full state begins. `bytes` (of encoded resources) and `resources` are totals over all chunks, so that a replica
 /// refuses early.
@@ -544,6 +554,98 @@ pub struct QuotaLevel {
     /// What is left grows at the reset and not before.
     #[prost(bool, tag = "6")]
     pub fixed: bool,
+}
+/// What a supervisor does on its host: on every change, and once a second as its life sign.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HostReport {
+    /// Replicas that it keeps running.
+    #[prost(uint32, tag = "1")]
+    pub wanted: u32,
+    #[prost(message, repeated, tag = "2")]
+    pub replicas: ::prost::alloc::vec::Vec<HostReplica>,
+    /// Processes that it has proven to be gone, and that run under no name of this report: their books are closed.
+    #[prost(message, repeated, tag = "3")]
+    pub ended: ::prost::alloc::vec::Vec<EndedReplica>,
+    /// Replicas are being replaced by ones of a newer program.
+    #[prost(bool, tag = "4")]
+    pub rolling: bool,
+    /// Why the last upgrade stopped; empty = it did not.
+    #[prost(string, tag = "5")]
+    pub fault: ::prost::alloc::string::String,
+    /// The program on disk is another than the one that runs.
+    #[prost(bool, tag = "6")]
+    pub newer_program: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HostReplica {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub pid: u32,
+    #[prost(enumeration = "HostReplicaState", tag = "3")]
+    pub state: i32,
+    /// Times that it failed and was started again.
+    #[prost(uint32, tag = "4")]
+    pub restarts: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndedReplica {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// 0 = of an earlier supervisor, which did not say it.
+    #[prost(uint32, tag = "2")]
+    pub pid: u32,
+}
+/// What a supervisor is to do.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HostOrder {
+    /// Replicas to keep running from now on; 0 = as before.
+    #[prost(uint32, tag = "1")]
+    pub replicas: u32,
+    /// Replace every replica, and then itself, by the program that is on disk now.
+    #[prost(bool, tag = "2")]
+    pub upgrade: bool,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum HostReplicaState {
+    Unspecified = 0,
+    /// Has not acknowledged a state yet.
+    Starting = 1,
+    Ready = 2,
+    Draining = 3,
+    /// It failed, and is started again after a while.
+    Waiting = 4,
+    /// An operator drained it: it stays away until the host is scaled or upgraded.
+    Away = 5,
+}
+impl HostReplicaState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "HOST_REPLICA_STATE_UNSPECIFIED",
+            Self::Starting => "HOST_REPLICA_STATE_STARTING",
+            Self::Ready => "HOST_REPLICA_STATE_READY",
+            Self::Draining => "HOST_REPLICA_STATE_DRAINING",
+            Self::Waiting => "HOST_REPLICA_STATE_WAITING",
+            Self::Away => "HOST_REPLICA_STATE_AWAY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "HOST_REPLICA_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "HOST_REPLICA_STATE_STARTING" => Some(Self::Starting),
+            "HOST_REPLICA_STATE_READY" => Some(Self::Ready),
+            "HOST_REPLICA_STATE_DRAINING" => Some(Self::Draining),
+            "HOST_REPLICA_STATE_WAITING" => Some(Self::Waiting),
+            "HOST_REPLICA_STATE_AWAY" => Some(Self::Away),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 #[cfg(feature = "services")]

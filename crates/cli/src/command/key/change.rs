@@ -39,6 +39,9 @@ pub(crate) struct Rotate {
     stray: Stray,
     #[command(flatten)]
     secret: From,
+    /// Take the secret from the key's own source, at once: the file's `rotation.source` of the key, which says the rest too
+    #[arg(long, conflicts_with_all = ["from_env", "from_file", "no_verify", "hold", "overlap", "ack_timeout"])]
+    from_source: bool,
     /// Bring it into use without one real call to the provider first; the history says so
     #[arg(long)]
     no_verify: bool,
@@ -122,6 +125,10 @@ pub(super) async fn add(server: &Server, output: Output, add: Add) -> Result<(),
     let Add { rotate, weight } = add;
     rotate.stray.refuse()?;
     let name = Name::new(&rotate.named.name)?;
+    if rotate.from_source {
+        let why = "a key that is not there yet has no source; name it in the file with its `rotation` and apply that";
+        return Err(Failure::Usage(why.into()));
+    }
     let mut body = rotate.body(&name)?;
     set(&mut body, "weight", weight.map(|weight| json!(weight)));
     Change { server, output, name, wait: rotate.wait, goal: Goal::Committed }.make("", body).await
@@ -130,8 +137,9 @@ pub(super) async fn add(server: &Server, output: Output, add: Add) -> Result<(),
 pub(super) async fn rotate(server: &Server, output: Output, rotate: Rotate) -> Result<(), Failure> {
     rotate.stray.refuse()?;
     let name = Name::find(server, &rotate.named.name).await?;
-    let body = rotate.body(&name)?;
-    Change { server, output, name, wait: rotate.wait, goal: Goal::Committed }.make("/rotate", body).await
+    let (verb, body) =
+        if rotate.from_source { ("/fetch", Map::new()) } else { ("/rotate", rotate.body(&name)?) };
+    Change { server, output, name, wait: rotate.wait, goal: Goal::Committed }.make(verb, body).await
 }
 
 pub(super) async fn promote(

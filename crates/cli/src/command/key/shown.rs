@@ -9,10 +9,11 @@ use crate::print::{self, Table, cell, moment};
 
 /// Every version of every key.
 pub(super) fn list(keys: &Value) -> Table {
-    let headings = &["KEY", "WEIGHT", "VERSION", "STATE", "SECRET", "IN USE", "LAST USE"];
+    let headings = &["KEY", "WEIGHT", "VERSION", "STATE", "SECRET", "IN USE", "LAST USE", "SOURCE"];
     let mut table = Table::new(headings, "no keys; give a provider one with `keyway key add PROVIDER/KEY`");
     for key in print::list(keys) {
         let name = format!("{}/{}", cell(key, "provider"), cell(key, "name"));
+        let source = key.get("source").map_or_else(|| "-".to_owned(), |source| cell(source, "from"));
         for version in versions(key) {
             let (name, weight) = (name.clone(), cell(key, "weight"));
             let used = used(key, version);
@@ -24,6 +25,7 @@ pub(super) fn list(keys: &Value) -> Table {
                 cell(version, "secret"),
                 cell(used, "in_flight"),
                 moment(number(used, "last_use")),
+                source.clone(),
             ]);
         }
     }
@@ -62,7 +64,25 @@ pub(super) fn one(output: Output, key: &Value) {
         print::line("");
         print::line(&limits.fitted());
     }
+    source(key);
     newest_change(key);
+}
+
+/// Where its next secret comes from, when, and what the last try came to.
+fn source(key: &Value) {
+    let Some(source) = key.get("source") else { return };
+    let due = match number(source, "due") {
+        0 => "whenever it has a new one".to_owned(),
+        due => format!("next due {}", moment(due)),
+    };
+    print::line(&format!("\nits next secret comes from: {}; {due}", cell(source, "from")));
+    let Some(last) = source.get("last").filter(|last| !last.is_null()) else { return };
+    let words = last.get("words").and_then(Value::as_str).unwrap_or_default();
+    let line = format!("last outcome: {} at {}", cell(last, "outcome"), moment(number(last, "at")));
+    print::line(&if words.is_empty() { line } else { format!("{line}: {words}") });
+    if number(source, "failures") > 0 {
+        print::line(&format!("tried again after {}", moment(number(source, "not_before"))));
+    }
 }
 
 /// Where the newest version may go.

@@ -1,16 +1,29 @@
 //! One data plane in this process, on threads of its own.
 
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use keyway_dataplane::supervise::Serving;
 use keyway_dataplane::{Running, Settings, StateDir, start, tls_config};
 use keyway_snapshot::Secret;
 
-use super::replica::pass::Orders;
 use crate::failure::Failure;
 
 /// A replica of an earlier run may still finish what it does: its state is its own until then.
 const LOCK_WAIT: Duration = Duration::from_secs(25);
+
+/// What a data plane in this process is told.
+pub(crate) struct Orders {
+    /// Of the fleet stream, `http://HOST:PORT`.
+    pub(crate) fleet_url: String,
+    /// Opens it.
+    pub(crate) fleet_token: keyway_config::Secret,
+    pub(crate) id: String,
+    /// Where it keeps its last good state.
+    pub(crate) state_dir: PathBuf,
+    pub(crate) serving: Serving,
+}
 
 /// A running data plane.
 pub(crate) struct DataPlane {
@@ -27,6 +40,7 @@ impl DataPlane {
         let settings = Settings {
             id,
             host: host(),
+            supervisor: String::new(),
             listener,
             ops,
             fleet_url,

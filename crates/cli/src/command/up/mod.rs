@@ -1,17 +1,15 @@
 //! `keyway up`: a whole Keyway by one command. Order: check everything that can fail, bind all ports, start the control
 //! plane with its first state, start data planes, wait until all of them serve it, and only then say so.
 
-mod aggregate;
 mod announce;
 mod args;
 mod data_plane;
 mod first;
 mod found;
 mod logging;
+mod outside;
 mod ports;
-mod prometheus;
 mod ready;
-mod replica;
 mod serving;
 mod settings;
 mod signals;
@@ -20,7 +18,7 @@ mod tests;
 mod tokens;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use keyway_controlplane::{
     observe::SERVICE,
@@ -28,9 +26,6 @@ use keyway_controlplane::{
     store::IndexCheck,
 };
 use keyway_telemetry::Exporting;
-
-pub(crate) use args::Up;
-pub(crate) use replica::run as replica;
 
 use self::announce::Announcement;
 use self::first::First;
@@ -44,6 +39,7 @@ use crate::connection::{ADMIN_TOKEN_FILE, ADMIN_URL_FILE};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::print;
+pub(crate) use args::Up;
 
 /// Runs until a signal ends it.
 pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
@@ -75,6 +71,7 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
         storage: storage(&home, &settings)?,
         initial,
         tracer: exporting.as_ref().map(Exporting::tracer).unwrap_or_default(),
+        environment: Some(crate::environment::variable),
     });
     let control = control.map_err(|error| first.explain(error))?;
     first.report(&control.initial);
@@ -96,6 +93,7 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
         replicas: settings.replicas,
         serving: settings.serving,
         states: home.path(REPLICAS),
+        program: own_file()?,
     };
     let ended = planes.run(|| {
         let announcement = Announcement {
@@ -134,14 +132,23 @@ pub(crate) fn check_index(store: &Path) -> Result<(), Failure> {
 }
 
 fn storage(home: &Home, settings: &Settings) -> Result<Storage, Failure> {
-    let program = std::env::current_exe()
-        .map_err(|error| Failure::Other(format!("this program's own file is not known: {error}")))?;
+    let program = own_file()?;
     Ok(Storage {
         home: home.directory().to_owned(),
         root_key_file: settings.root_key_file.clone(),
         credentials: settings.credentials.clone(),
         index_check: Some(IndexCheck { program, args: vec![CHECK_INDEX.into()] }),
     })
+}
+
+fn own_file() -> Result<PathBuf, Failure> {
+    std::env::current_exe()
+        .map_err(|error| Failure::Other(format!("this program's own file is not known: {error}")))
+}
+
+/// What the hidden verb that starts a replica does.
+pub(crate) fn replica() -> Result<(), Failure> {
+    keyway_dataplane::supervise::replica().map_err(|error| Failure::Other(error.to_string()))
 }
 
 /// The way of the control plane's spans; the data planes have their own.

@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use keyway_config::Secret;
 use keyway_controlplane::Running;
+use keyway_dataplane::supervise::{Serving, Sockets, Supervise};
+use keyway_snapshot::Secret as Exposed;
 use tokio::time::timeout;
 
-use super::aggregate;
-use super::data_plane::DataPlane;
-use super::replica::children::{Children, Common};
-use super::replica::pass::Orders;
-use super::settings::Serving;
+use super::data_plane::{DataPlane, Orders, host};
+use super::outside::Outside;
 use super::signals::Signals;
 use crate::command::block_on;
 use crate::failure::Failure;
@@ -21,6 +20,10 @@ use crate::print;
 
 /// The data plane in this process.
 const INSIDE: &str = "replica-0";
+/// Before the number of one that is a process.
+const PREFIX: &str = "replica-";
+/// The hidden verb that starts one.
+const VERB: &str = "replica";
 /// By then every data plane serves its first state, or something is wrong.
 const READY_LIMIT: Duration = Duration::from_secs(30);
 
@@ -34,12 +37,14 @@ pub(super) struct Planes {
     pub(super) serving: Serving,
     /// Below it each data plane keeps its last good state.
     pub(super) states: PathBuf,
+    /// This program's own file.
+    pub(super) program: PathBuf,
 }
 
 /// One inside, or several outside.
 enum Started {
     Inside(Box<DataPlane>),
-    Outside(Children),
+    Outside(Outside),
 }
 
 // === impl Planes ===
@@ -47,39 +52,38 @@ enum Started {
 impl Planes {
     /// Calls `ready` once all data planes serve; returns when everything has ended.
     pub(super) fn run(self, ready: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
-        let Self { api, ops, fleet_token, control, replicas, serving, states } = self;
+        let Self { api, ops, fleet_token, control, replicas, serving, states, program } = self;
         let fleet_url = format!("http://{}", control.fleet);
-        let Some(count) = replicas else {
+        let Some(replicas) = replicas else {
             let (id, state_dir) = (INSIDE.to_owned(), states.join(INSIDE));
             let orders = Orders { fleet_url, fleet_token, id, state_dir, serving };
             let started = Started::Inside(Box::new(DataPlane::start(api, ops, orders)?));
-            return block_on(serve(started, 1, control, std::future::pending(), ready));
+            return block_on(serve(started, control, ready));
         };
-        let fleet = control.plane.as_ref().map(|plane| Arc::clone(plane.fleet()));
-        fleet.iter().for_each(|fleet| fleet.supervise());
-        let common = Common { fleet: fleet.clone(), fleet_url, fleet_token, serving, states };
+        let settings = Supervise {
+            name: host(),
+            prefix: PREFIX.to_owned(),
+            host: host(),
+            replicas,
+            program,
+            replica: vec![VERB.into()],
+            again: None,
+            fleet_url,
+            fleet_token: Exposed::new(fleet_token.expose().as_bytes().to_vec()),
+            dir: states,
+            serving,
+        };
         block_on(async {
-            let started = Started::Outside(Children::start(count, &api, common)?);
-            // Whoever keeps a replica keeps a copy, for the next life and not beyond the end of serving.
-            drop(api);
-            let count = usize::try_from(count).unwrap_or(1);
-            let aggregate = async {
-                match fleet {
-                    Some(fleet) => aggregate::serve(ops, fleet).await,
-                    None => std::future::pending().await,
-                }
-            };
-            serve(started, count, control, aggregate, ready).await
+            let started = Started::Outside(Outside::start(settings, Sockets { api, ops })?);
+            serve(started, control, ready).await
         })
     }
 }
 
-/// From the start of `count` data planes to the end of all.
+/// From the start of data planes to the end of all.
 async fn serve(
     mut started: Started,
-    count: usize,
     control: Running,
-    aggregate: impl Future<Output = Result<(), Failure>>,
     ready: impl FnOnce() -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut signals =
@@ -88,7 +92,7 @@ async fn serve(
         return sealed(started, control, signals).await;
     };
     let (fleet, first) = (Arc::clone(plane.fleet()), plane.version());
-    tokio::pin!(aggregate);
+    let count = started.count();
     let acknowledged = timeout(READY_LIMIT, fleet.acknowledged(count, first));
     let result = tokio::select! {
         in_time = acknowledged => match in_time {
@@ -98,19 +102,21 @@ async fn serve(
                 fleet.serving(first), READY_LIMIT.as_secs(),
             ))),
         },
-        failed = &mut aggregate => failed,
-        () = started.ended() => Err(Failure::Other("the data plane ended before it was ready".into())),
+        ended = started.ended() => {
+            ended.and_then(|()| Err(Failure::Other("the data plane ended before it was ready".into())))
+        }
         () = signals.next() => return stop(started, control, signals).await,
     };
     let failed = match result {
         Err(failure) => Some(failure),
         Ok(()) => tokio::select! {
             () = signals.next() => None,
-            () = started.ended() => {
-                print::note("keyway: every data plane was drained and has ended; stopping");
-                None
+            ended = started.ended() => {
+                if ended.is_ok() {
+                    print::note("keyway: every data plane was drained and has ended; stopping");
+                }
+                ended.err()
             }
-            failed = &mut aggregate => failed.err(),
         },
     };
     stop(started, control, signals).await?;
@@ -125,7 +131,7 @@ async fn sealed(mut started: Started, control: Running, mut signals: Signals) ->
     );
     tokio::select! {
         () = signals.next() => {}
-        () = started.ended() => {}
+        _ = started.ended() => {}
     }
     stop(started, control, signals).await
 }
@@ -135,7 +141,7 @@ async fn stop(mut started: Started, control: Running, mut signals: Signals) -> R
     print::note("keyway: stopping; requests in flight are finished first, Ctrl-C again ends at once");
     started.stop();
     let second = tokio::select! {
-        () = started.ended() => false,
+        _ = started.ended() => false,
         () = signals.next() => true,
     };
     if second {
@@ -157,6 +163,14 @@ async fn stop(mut started: Started, control: Running, mut signals: Signals) -> R
 // === impl Started ===
 
 impl Started {
+    /// Data planes that are to serve.
+    fn count(&self) -> usize {
+        match self {
+            Self::Inside(_) => 1,
+            Self::Outside(outside) => outside.count(),
+        }
+    }
+
     fn stop(&self) {
         match self {
             Self::Inside(plane) => plane.stop(),
@@ -168,13 +182,17 @@ impl Started {
     async fn kill(&mut self) {
         if let Self::Outside(children) = self {
             children.kill();
-            children.ended().await;
+            // What it could not do does not matter any more.
+            let _ = children.ended().await;
         }
     }
 
-    async fn ended(&mut self) {
+    async fn ended(&mut self) -> Result<(), Failure> {
         match self {
-            Self::Inside(plane) => plane.ended().await,
+            Self::Inside(plane) => {
+                plane.ended().await;
+                Ok(())
+            }
             Self::Outside(children) => children.ended().await,
         }
     }

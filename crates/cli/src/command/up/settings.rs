@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use keyway_config::Server;
-use serde::{Deserialize, Serialize};
+use keyway_dataplane::supervise::{REPLICA_LIMIT, Serving, TlsFiles};
 
 use super::args::Up;
 use super::logging;
@@ -13,8 +13,6 @@ use crate::failure::Failure;
 
 /// Seconds that requests in flight get when it stops.
 const DEFAULT_GRACE: Duration = Duration::from_secs(30);
-/// Replicas on one machine at most.
-const REPLICA_LIMIT: u32 = 64;
 
 /// One address and the option that changes it.
 #[derive(Debug, Clone, Copy)]
@@ -37,28 +35,6 @@ pub(crate) struct Settings {
     pub(super) ready_file: Option<PathBuf>,
     pub(super) root_key_file: Option<PathBuf>,
     pub(super) credentials: Option<PathBuf>,
-}
-
-/// What every data plane is started with.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Serving {
-    /// Serving threads; `None` = one a core.
-    pub(super) threads: Option<usize>,
-    pub(super) upstream_ca: Option<PathBuf>,
-    pub(super) tls: Option<TlsFiles>,
-    /// What requests in flight get when it ends.
-    pub(super) grace: Duration,
-    /// Collector of traces.
-    pub(super) otlp: Option<String>,
-    /// What is logged.
-    pub(super) log: String,
-}
-
-/// Where certificate and key are.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct TlsFiles {
-    pub(super) cert: PathBuf,
-    pub(super) key: PathBuf,
 }
 
 // === impl Settings ===
@@ -90,12 +66,13 @@ impl Settings {
             fleet: address("--fleet-listen", &up.fleet_listen, file.fleet_listen, 8601)?,
             replicas,
             serving: Serving {
-                threads: threads(up.threads.or(file.threads), replicas),
+                threads: up.threads.or(file.threads).map(|count| usize::try_from(count).unwrap_or(1)),
                 upstream_ca: up.upstream_ca.clone().or(file.upstream_ca.map(PathBuf::from)),
                 tls,
                 grace: grace.unwrap_or(DEFAULT_GRACE),
                 otlp: None,
                 log: up.log.clone().or(file.log).unwrap_or_else(|| logging::DEFAULT.to_owned()),
+                ..Serving::default()
             },
             ready_file: up.ready_file.clone(),
             root_key_file: up.root_key_file.clone(),
@@ -108,16 +85,6 @@ impl Settings {
         self.serving.otlp = otlp;
         self
     }
-}
-
-/// Replicas on one machine share its cores out, but each needs one.
-fn threads(asked: Option<u32>, replicas: Option<u32>) -> Option<usize> {
-    let as_size = |count: u32| usize::try_from(count).unwrap_or(1);
-    let share = |replicas| {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        (cores / as_size(replicas).max(1)).max(1)
-    };
-    asked.map(as_size).or_else(|| replicas.map(share))
 }
 
 /// `HOST:PORT`, `:PORT` or `PORT`; without a host 127.0.0.1.

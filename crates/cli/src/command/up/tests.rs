@@ -1,9 +1,7 @@
 //! What `up` decides before anything runs, and how a socket reaches a child.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use keyway_catalog::Catalog;
@@ -16,7 +14,6 @@ use super::args::Up;
 use super::found::{self, Found};
 use super::ports::Ports;
 use super::ready::{self, Facts};
-use super::replica::pass::{Orders, receive, send};
 use super::settings::Settings;
 
 fn find(variables: &[&str], file: &str) -> Vec<Found> {
@@ -92,6 +89,7 @@ fn the_control_plane_starts_with_every_key_that_can_be_found() {
         fleet_token: Secret::new("f".repeat(24)),
         tls: None,
         tracer: keyway_telemetry::Tracer::default(),
+        environment: None,
         initial: vec![Initial { apply, by: Way::Hand }],
     });
     let running = running.expect("starts");
@@ -194,30 +192,4 @@ fn the_ready_file_is_private_complete_and_removed_by_the_next_start() {
     ready::clear(&path).expect("removed");
     ready::clear(&path).expect("nothing to remove is fine");
     assert!(!path.exists());
-}
-
-#[test]
-fn orders_and_listening_socket_reach_the_other_end() {
-    let (ours, theirs) = UnixStream::pair().expect("a pair");
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let serving = Settings::new(&Up::default(), any_port()).expect("settings").serving;
-    let orders = Orders {
-        state_dir: "/nowhere".into(),
-        fleet_url: "http://127.0.0.1:1".into(),
-        fleet_token: Secret::new("t".repeat(10_000)),
-        id: "1-1-1".into(),
-        serving,
-    };
-    send(&ours, &orders, &listener).expect("sent");
-    drop(listener);
-    let (got, socket) = receive(&theirs).expect("received");
-    assert_eq!((got.id.as_str(), got.fleet_token.expose().len()), ("1-1-1", 10_000));
-    let mut caller = TcpStream::connect(address).expect("somebody still listens");
-    caller.write_all(b"x").expect("written");
-    let mut byte = [0];
-    socket.accept().expect("accepted").0.read_exact(&mut byte).expect("read");
-    assert_eq!(&byte, b"x");
-    drop(ours);
-    assert!(receive(&theirs).is_err());
 }

@@ -9,7 +9,7 @@ use super::{
     call::Call,
 };
 use crate::{
-    resource::{Body, How, Kind, Proposal, Refusal, Step, Verdict},
+    resource::{Body, How, Kind, Proposal, Refusal, Step, SupplyOutcome, Verdict},
     rotation::RolloutView,
 };
 use http::StatusCode;
@@ -19,10 +19,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use shown::{detail, find, history_of, names, subject};
 use std::time::{Duration, Instant};
-use tokio::time::timeout;
+use tokio::{sync::watch, time::timeout};
 
 /// A change answers once it is in use or has failed; probing takes a few seconds at most.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+/// A source answers within its own limit, which others before it may have used up too.
+const SOURCE_LIMIT: Duration = Duration::from_secs(60);
 
 /// A new secret, and how it comes into use.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -105,6 +107,40 @@ pub(super) async fn rotate(call: Call) -> Result<Answer, Fault> {
     changed(&call, |proposal| proposal.rotate_key(provider, key, new.secret.expose(), &new.how())).await
 }
 
+/// Has the key's source asked at once, and answers as `rotate` once what it gave is in use.
+pub(super) async fn fetch(call: Call) -> Result<Answer, Fault> {
+    let mut keys = call.plane().key_changes();
+    let (provider, key) = names(&call);
+    let author = call.author(&subject(&call));
+    call.plane().change(&author, |proposal| proposal.ask_source(provider, key)).await?;
+    let answered = async {
+        while find(&call)?.supply.asked > 0 {
+            if keys.changed().await.is_err() {
+                return Err(Fault::internal("the control plane stops"));
+            }
+        }
+        Ok(())
+    };
+    let late = || {
+        let words = "its source has not answered yet; the control plane goes on by itself: keyway key show";
+        Fault::new(StatusCode::GATEWAY_TIMEOUT, "source_failed", words)
+    };
+    timeout(SOURCE_LIMIT, answered).await.map_err(|_| late())??;
+    let last = find(&call)?.supply.last;
+    match last.as_ref().map(|last| (last.outcome, last.words.as_str())) {
+        Some((SupplyOutcome::Rotated, _)) => settled(&call, keys).await,
+        Some((SupplyOutcome::Unchanged, words)) => {
+            let words = format!("the source of {provider}/{key} has nothing new: {words}");
+            Err(Fault::new(StatusCode::CONFLICT, "source_unchanged", words))
+        }
+        Some((SupplyOutcome::Failed, words)) => {
+            let words = format!("the source of {provider}/{key} gave no new secret: {words}");
+            Err(Fault::new(StatusCode::BAD_GATEWAY, "source_failed", words))
+        }
+        None => Err(Fault::internal("a source that said nothing")),
+    }
+}
+
 pub(super) async fn promote(call: Call) -> Result<Answer, Fault> {
     let which: Which = body(&call)?;
     let (provider, key) = names(&call);
@@ -145,11 +181,16 @@ async fn changed(
     call: &Call,
     propose: impl FnOnce(&mut Proposal<'_>) -> Result<(), Refusal>,
 ) -> Result<Answer, Fault> {
-    let mut keys = call.plane().key_changes();
+    let keys = call.plane().key_changes();
     let (before, began) = (call.plane().fleet().evidence(), Instant::now());
     call.plane().change(&call.author(&subject(call)), propose).await?;
     let (provider, key) = names(call);
     call.api.counts.committed(&(provider.to_owned(), key.to_owned()), &find(call)?, &before, began);
+    settled(call, keys).await
+}
+
+/// Answers once the newest change is in use, held back, or has failed.
+async fn settled(call: &Call, mut keys: watch::Receiver<u64>) -> Result<Answer, Fault> {
     let settled = async {
         loop {
             let view = rollout_of(call)?;

@@ -8,10 +8,11 @@ use super::super::{
 use crate::{
     plane::unix_millis,
     quota::QuotaView,
-    resource::{KeyDocument, Refusal},
-    rotation::RolloutView,
+    resource::{KeyDocument, Refusal, Supplied},
+    rotation::{RolloutView, schedule},
     store::Record,
 };
+use keyway_config::{Rotation, Span};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -34,6 +35,26 @@ pub(in crate::api) struct KeyDetail {
     limits: Vec<QuotaView>,
     /// The newest change of versions.
     rollout: Option<RolloutView>,
+    /// Where its next secret comes from by itself; absent: it is entered by hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<SourceView>,
+}
+
+/// Where a key's next secret comes from.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::api) struct SourceView {
+    /// In words.
+    from: String,
+    /// How long one secret is used, milliseconds; absent = nobody said.
+    every_ms: Option<u64>,
+    /// When the one in use is to be replaced, milliseconds since 1970; absent = whenever the source has a new one.
+    due: Option<u64>,
+    /// Tries that failed in a row.
+    failures: u64,
+    /// The next try is not before this, milliseconds since 1970; 0 = at once.
+    not_before: u64,
+    /// What the newest try came to, if it was worth a line.
+    last: Option<Supplied>,
 }
 
 /// How one version is used.
@@ -119,6 +140,7 @@ pub(super) fn detail(call: &Call, provider: &str, key: &KeyDocument) -> KeyDetai
         },
         used,
         rollout: RolloutView::of(call.plane(), &call.api.counts, provider, &key.name),
+        source: SourceView::of(provider, key, &call.plane().state().rotation()),
     }
 }
 
@@ -203,6 +225,23 @@ impl Report {
         let vault = call.plane().vault();
         let signature = hex(&vault.sign(evidence.as_bytes()));
         Ok(Self { evidence, signature, public_key: hex(&vault.public_key()) })
+    }
+}
+
+// === impl SourceView ===
+
+impl SourceView {
+    fn of(provider: &str, key: &KeyDocument, section: &Rotation) -> Option<Self> {
+        let rotation = key.rotation.as_ref()?;
+        let supply = &key.supply;
+        Some(Self {
+            from: rotation.source.place()?.to_string(),
+            every_ms: rotation.every.or(section.every).map(Span::millis),
+            due: schedule::at(&(provider.to_owned(), key.name.clone()), key, section),
+            failures: supply.failures,
+            not_before: supply.not_before,
+            last: supply.last.clone(),
+        })
     }
 }
 

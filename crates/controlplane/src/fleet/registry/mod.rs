@@ -11,7 +11,7 @@ pub(crate) use evidence::Evidence;
 pub use view::{Refused, Replica, ReplicaState};
 
 use super::Order;
-use crate::observe::Answers;
+use crate::{observe::Answers, resource::ReplicaDocument};
 use keyway_proto::fleet::v1::{Beat, Hello, KeyUse, Nack};
 use keyway_snapshot::{StateHash, Version};
 use std::{
@@ -68,8 +68,17 @@ pub(super) struct Registry {
     evicted: BTreeSet<String>,
     /// How long secrets are used without word from here.
     lease: Option<Duration>,
-    /// Whoever started the replicas reaps them, and says so by `forget`.
-    supervised: bool,
+}
+
+/// A replica whose books are open.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) id: String,
+    pub(crate) host: String,
+    /// Who started it; empty = nobody.
+    pub(crate) supervisor: String,
+    /// Its document is written.
+    pub(crate) recorded: bool,
 }
 
 /// What is known of a replica that says hello.
@@ -119,6 +128,7 @@ impl Registry {
             &mut hello.listen,
             &mut hello.ops_listen,
             &mut hello.incarnation,
+            &mut hello.supervisor,
         ] {
             shorten(word);
         }
@@ -137,12 +147,13 @@ impl Registry {
     }
 
     /// A replica that an earlier life of the control plane knew.
-    pub(super) fn remember(&mut self, id: &str, host: &str, evicted: bool, now: Instant) {
-        if evicted {
+    pub(super) fn remember(&mut self, id: &str, document: &ReplicaDocument, now: Instant) {
+        if document.evicted {
             self.evicted.insert(id.to_owned());
             return;
         }
-        let hello = Hello { id: id.to_owned(), host: host.to_owned(), ..Hello::default() };
+        let (host, supervisor) = (document.host.clone(), document.supervisor.clone());
+        let hello = Hello { id: id.to_owned(), host, supervisor, ..Hello::default() };
         let mut row = Row::new(hello, None, now);
         row.recorded = true;
         self.rows.insert(id.to_owned(), row);
@@ -157,9 +168,19 @@ impl Registry {
         }
     }
 
-    /// Every replica whose books are open, with its host and whether its document is written.
-    pub(super) fn members(&self) -> impl Iterator<Item = (&str, &str, bool)> {
-        self.rows.values().map(|row| (row.hello.id.as_str(), row.hello.host.as_str(), row.recorded))
+    /// Every replica whose books are open.
+    pub(super) fn members(&self) -> impl Iterator<Item = Member> {
+        self.rows.values().map(|row| Member {
+            id: row.hello.id.clone(),
+            host: row.hello.host.clone(),
+            supervisor: row.hello.supervisor.clone(),
+            recorded: row.recorded,
+        })
+    }
+
+    /// Whether its document is written.
+    pub(super) fn is_recorded(&self, id: &str) -> bool {
+        self.rows.get(id).is_some_and(|row| row.recorded)
     }
 
     /// Its books are closed by an operator's word, and it may not come back. `false`: it is not known.
@@ -229,16 +250,16 @@ impl Registry {
         row.refused = Some((hash, Refused { snapshot: version.to_string(), field, reason }));
     }
 
-    /// From now on a drained replica stays in the list until its process is proven ended.
-    pub(super) fn supervise(&mut self) {
-        self.supervised = true;
+    /// Who started that replica; empty = nobody, or it is not known.
+    pub(super) fn supervisor(&self, id: &str) -> String {
+        self.rows.get(id).map(|row| row.hello.supervisor.clone()).unwrap_or_default()
     }
 
     /// A stream ended. A replica that said that it has ended leaves the list unless somebody will reap it; any other is
     /// lost, and what it may hold stays in the books.
-    pub(super) fn ended(&mut self, id: &str, stream: u64, now: Instant) {
+    pub(super) fn ended(&mut self, id: &str, stream: u64, is_reaped: bool, now: Instant) {
         let Some(row) = self.rows.get_mut(id).filter(|row| row.stream == stream) else { return };
-        if row.ended && !self.supervised {
+        if row.ended && !is_reaped {
             self.rows.remove(id);
         } else {
             (row.link, row.heard) = (None, now);
@@ -246,9 +267,19 @@ impl Registry {
         }
     }
 
-    /// Its process is proven ended: it leaves the list.
-    pub(super) fn forget(&mut self, id: &str) -> bool {
-        self.rows.remove(id).is_some()
+    /// Its supervisor proved that its process is gone: it leaves the list. `false`: it is another's, or another process
+    /// runs under its name by now.
+    pub(super) fn reaped(&mut self, supervisor: &str, id: &str, pid: u32) -> bool {
+        let is_meant =
+            |row: &Row| row.hello.supervisor == supervisor && (row.link.is_none() || row.hello.pid == pid);
+        let known = self.rows.get(id).is_some_and(is_meant);
+        known && self.rows.remove(id).is_some()
+    }
+
+    /// Takes those off the list that said that they have ended and have nobody to reap them.
+    pub(super) fn close_ended(&mut self, is_there: impl Fn(&str) -> bool) {
+        let is_over = |row: &Row| row.ended && row.link.is_none() && !is_there(&row.hello.supervisor);
+        self.rows.retain(|_, row| !is_over(row));
     }
 
     pub(super) fn draining(&mut self, id: &str) {

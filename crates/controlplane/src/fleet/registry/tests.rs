@@ -29,7 +29,7 @@ fn states_by_what_happened_last() {
     assert_eq!(state(&registry, start + SILENT_AFTER), ReplicaState::Silent);
     registry.heard("a", start + SILENT_AFTER);
     assert_eq!(state(&registry, start + SILENT_AFTER), ReplicaState::Ready);
-    registry.ended("a", stream, start);
+    registry.ended("a", stream, false, start);
     assert_eq!(state(&registry, start), ReplicaState::Lost);
     assert_eq!(registry.serving(NEWEST.0), 0);
     let later = start + Duration::from_secs(100);
@@ -50,25 +50,51 @@ fn an_ended_replica_leaves_and_an_old_stream_says_nothing() {
     let mut registry = Registry::default();
     let old = registry.hello(hello("a", 1), link(), start).unwrap().stream;
     let new = registry.hello(hello("a", 1), link(), start).unwrap().stream;
-    registry.ended("a", old, start);
+    registry.ended("a", old, false, start);
     assert_eq!(registry.list(NEWEST, start)[0].state, ReplicaState::Syncing);
     registry.beat("a", Beat { draining: true, ended: true, ..Beat::default() }, start, 0);
     assert_eq!(registry.list(NEWEST, start)[0].state, ReplicaState::Draining);
-    registry.ended("a", new, start);
+    registry.ended("a", new, false, start);
     assert!(registry.list(NEWEST, start).is_empty());
 }
 
+fn document(evicted: bool) -> ReplicaDocument {
+    ReplicaDocument { host: "h".to_owned(), supervisor: String::new(), evicted }
+}
+
+fn supervised(pid: u32) -> Hello {
+    Hello { supervisor: "host".to_owned(), ..hello("a", pid) }
+}
+
 #[test]
-fn where_processes_are_reaped_a_drained_replica_stays_until_its_own_was() {
+fn where_a_supervisor_reaps_a_drained_replica_stays_until_its_own_was() {
     let start = Instant::now();
     let mut registry = Registry::default();
-    registry.supervise();
-    let stream = registry.hello(hello("a", 1), link(), start).unwrap().stream;
+    let stream = registry.hello(supervised(1), link(), start).unwrap().stream;
     registry.draining("a");
-    registry.ended("a", stream, start);
+    registry.beat("a", Beat { ended: true, ..Beat::default() }, start, 0);
+    registry.ended("a", stream, true, start);
     assert_eq!(registry.list(NEWEST, start)[0].state, ReplicaState::Draining);
-    assert!(registry.forget("a"));
+    assert!(!registry.reaped("another", "a", 1), "only who started it is believed");
+    assert!(registry.reaped("host", "a", 1));
     assert!(registry.list(NEWEST, start).is_empty());
+    let stream = registry.hello(supervised(2), link(), start).unwrap().stream;
+    registry.beat("a", Beat { ended: true, ..Beat::default() }, start, 0);
+    registry.ended("a", stream, true, start);
+    registry.close_ended(|supervisor| supervisor == "host");
+    assert_eq!(registry.list(NEWEST, start).len(), 1);
+    registry.close_ended(|_| false);
+    assert!(registry.list(NEWEST, start).is_empty(), "nobody is left to reap it");
+}
+
+#[test]
+fn word_of_a_process_that_is_gone_says_nothing_of_the_one_that_has_its_name_now() {
+    let start = Instant::now();
+    let mut registry = Registry::default();
+    let stream = registry.hello(supervised(2), link(), start).unwrap().stream;
+    assert!(!registry.reaped("host", "a", 1));
+    registry.ended("a", stream, true, start);
+    assert!(registry.reaped("host", "a", 0), "lost, and of an earlier supervisor");
 }
 
 #[test]
@@ -115,7 +141,7 @@ fn whoever_was_evicted_stays_out() {
     assert!(registry.evict("a") && !registry.evict("b"));
     assert!(registry.list(NEWEST, start).is_empty());
     assert_eq!(registry.hello(hello("a", 2), link(), start).err(), Some(Turned::Evicted));
-    registry.remember("c", "h", true, start);
+    registry.remember("c", &document(true), start);
     assert_eq!(registry.hello(hello("c", 2), link(), start).err(), Some(Turned::Evicted));
 }
 
@@ -123,7 +149,7 @@ fn whoever_was_evicted_stays_out() {
 fn rid_of_a_version_means_served_counted_and_kept_without_it() {
     let start = Instant::now();
     let mut registry = Registry::default();
-    registry.remember("a", "h", false, start);
+    registry.remember("a", &document(false), start);
     let ids = ["p/k/1".to_owned()];
     let rid = |registry: &Registry| registry.evidence(start)[0].is_rid_of(NEWEST.0, &ids);
     assert!(!rid(&registry), "nothing is known of it in this life");
@@ -160,7 +186,7 @@ fn answers_are_those_of_connected_replicas_to_one_state() {
             "acked" => registry.applied(id, NEWEST, Duration::ZERO, start),
             "later" => registry.applied(id, later, Duration::ZERO, start),
             "refused" => registry.refused(id, NEWEST.0, NEWEST.1, nack()),
-            "gone" => registry.ended(id, stream, start),
+            "gone" => registry.ended(id, stream, false, start),
             _ => {}
         }
     }

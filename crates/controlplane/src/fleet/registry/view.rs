@@ -33,6 +33,8 @@ pub struct Replica {
     pub id: String,
     /// Where it runs.
     pub host: String,
+    /// The supervisor that started it; absent = nobody.
+    pub supervisor: Option<String>,
     /// Its process.
     pub pid: u32,
     /// What it is doing.
@@ -105,6 +107,7 @@ impl Row {
         Replica {
             id: hello.id.clone(),
             host: hello.host.clone(),
+            supervisor: Some(hello.supervisor.clone()).filter(|name| !name.is_empty()),
             pid: hello.pid,
             state: self.state(newest, now),
             snapshot: serving.map(|version| version.to_string()),

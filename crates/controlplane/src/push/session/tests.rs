@@ -31,6 +31,7 @@ fn sent(session: &mut Session, now: Instant) -> String {
             Message::Drain(_) => "drain".to_owned(),
             Message::Probe(_) => "probe".to_owned(),
             Message::Quotas(quotas) => format!("quotas{}", quotas.quotas.len()),
+            Message::Host(_) => "host".to_owned(),
         });
     }
     assert_eq!(session.next_frame(now), None);
@@ -192,7 +193,11 @@ impl Peer {
                 assert!(!self.refused.contains(&commit.state_hash), "a refused state came again");
                 self.whole = Some((commit.version.unwrap().into(), commit.state_hash));
             }
-            Message::Beat(_) | Message::Drain(_) | Message::Probe(_) | Message::Quotas(_) => {}
+            Message::Beat(_)
+            | Message::Drain(_)
+            | Message::Probe(_)
+            | Message::Quotas(_)
+            | Message::Host(_) => {}
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a key named in a file or a call does to the key that is there. Versions only ever get more: a secret that the
 //! key ever had changes nothing, one never seen is rolled out without asking the provider.
 
-use super::{Barred, Begin, KeyDocument, KeyState, KeyVersion, Proof, VERSION_LIMIT, Verb};
+use super::{Barred, Begin, KeyDocument, KeyState, KeyVersion, Proof, Supply, VERSION_LIMIT, Verb};
 use crate::{
     resource::{Kind, Made, Refusal},
     vault::{SecretId, Vault, shown},
@@ -55,9 +55,14 @@ pub(in crate::resource) fn merge(
 ) -> Result<Merged, Unmerged> {
     let secret = offered.secret.as_ref().map(keyway_config::Secret::expose);
     let Some(key) = keys.iter_mut().find(|key| key.name == offered.name) else {
-        let secret = secret.ok_or(Unmerged::NoSecret)?;
         let mut key = KeyDocument::new(&offered.name, with.made.clone(), offered.weight);
         key.charge(offered);
+        let Some(secret) = secret else {
+            // Its source gives it the first one.
+            key.rotation.as_ref().ok_or(Unmerged::NoSecret)?;
+            keys.push(key);
+            return Ok(Merged::default());
+        };
         let version = stage(&mut key, secret, with)?;
         if let Some(first) = key.version_mut(version) {
             first.set(KeyState::Active, with.now);
@@ -156,11 +161,18 @@ impl KeyDocument {
             quota: None,
             versions: Vec::new(),
             rollout: None,
+            rotation: None,
+            supply: Supply::default(),
         }
     }
 
-    /// What it costs, and which limit it shares, is what was offered, and nothing else.
+    /// What it costs, which limit it shares and where its secrets come from is what was offered, and nothing else.
     fn charge(&mut self, offered: &Key) {
+        if self.rotation.as_ref().map(|old| &old.source) != offered.rotation.as_ref().map(|new| &new.source) {
+            // What was known is of another source.
+            self.supply = Supply { minting: self.supply.minting.take(), ..Supply::default() };
+        }
+        self.rotation.clone_from(&offered.rotation);
         self.prices.clone_from(&offered.prices);
         self.discount = offered.discount;
         self.quota.clone_from(&offered.quota);

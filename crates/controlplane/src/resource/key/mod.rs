@@ -4,16 +4,18 @@
 mod merge;
 mod rollout;
 mod steps;
+mod supply;
 #[cfg(test)]
 mod tests;
 
 pub(super) use merge::{Merged, Merging, Unmerged, merge, stage};
 pub use rollout::{Figures, Probing, Rollout, Step, Verb, Verdict};
 pub use steps::{Barred, Begin};
+pub use supply::{Minting, Supplied, Supply, SupplyOutcome};
 
 use super::Made;
 use crate::vault::SecretId;
-use keyway_config::{Percent, Price};
+use keyway_config::{KeyRotation, Percent, Price};
 use keyway_snapshot::Version;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -45,6 +47,16 @@ pub struct KeyDocument {
     /// The newest change of versions, under way or ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
+    /// How it is replaced by itself; absent = it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<KeyRotation>,
+    /// What is known of its source.
+    #[serde(default, skip_serializing_if = "is_fresh")]
+    pub supply: Supply,
+}
+
+fn is_fresh(supply: &Supply) -> bool {
+    *supply == Supply::default()
 }
 
 /// One version of a key.

@@ -3,7 +3,7 @@
 use super::{Proposal, Sealing};
 use crate::{
     resource::{
-        Barred, Begin, Body, KeyDocument, KeyState, Kind, Refusal, Rollout, Verb,
+        Barred, Begin, Body, KeyDocument, KeyState, Kind, Refusal, Rollout, Step, Verb,
         key::{Merging, stage},
     },
     vault::SecretId,
@@ -48,9 +48,15 @@ impl Proposal<'_> {
     /// When there is no such key, another change is under way, or the key had this secret before.
     pub fn rotate_key(&mut self, provider: &str, key: &str, secret: &str, how: &How) -> Result<(), Refusal> {
         let mut found = self.found(provider, key)?;
+        self.rotated(&mut found, provider, secret, how)?;
+        self.written(provider, found)
+    }
+
+    fn rotated(&mut self, found: &mut Found, provider: &str, secret: &str, how: &How) -> Result<(), Refusal> {
         let origins = crate::compile::origins_of(self.catalog, provider, &found.spec, true)?;
         let fingerprint = self.vault.fingerprint(secret.as_bytes());
         let doc = found.key_mut()?;
+        let key = doc.name.clone();
         let same = |version: u32| doc.version(version).is_some_and(|one| one.fingerprint == fingerprint);
         if doc.rollout.as_ref().and_then(|rollout| rollout.to).is_some_and(same) && !is_failed(doc) {
             return Ok(());
@@ -72,7 +78,70 @@ impl Proposal<'_> {
             Some(version) => version,
             None => self.staged(doc, provider, secret, &origins)?,
         };
-        self.begun(doc, provider, Begin { to: Some(to), ..self.begin(Verb::Rotate, how) })?;
+        self.begun(doc, provider, Begin { to: Some(to), ..self.begin(Verb::Rotate, how) })
+    }
+
+    /// Takes in what a key's source gave. A secret that this key ever had changes nothing, and that is written down.
+    ///
+    /// # Errors
+    /// As [`Self::rotate_key`].
+    pub(crate) fn supply_key(
+        &mut self,
+        (provider, key): (&str, &str),
+        secret: &keyway_config::Secret,
+        (watched, jitter): (bool, u8),
+    ) -> Result<(), Refusal> {
+        let fingerprint = self.vault.fingerprint(secret.expose().as_bytes());
+        let now = self.now;
+        let mut found = self.found(provider, key)?;
+        let doc = found.key_mut()?;
+        // Taken away while it was asked.
+        let Some(rotation) = doc.rotation.clone() else { return Ok(()) };
+        let waits = |state: KeyState| matches!(state, KeyState::Staged | KeyState::Verified);
+        let known = doc.versions.iter().find(|one| one.fingerprint == fingerprint && !waits(one.state));
+        let known = known.map(|one| {
+            let words =
+                format!("it gives version {}, which this key had before ({})", one.version, one.state.word());
+            if one.state == KeyState::Active {
+                format!("it still gives version {}, which is in use", one.version)
+            } else {
+                words
+            }
+        });
+        match known {
+            Some(words) if watched => doc.supply.unchanged(&words, now),
+            Some(words) => doc.supply.failed(&words, jitter, now),
+            None => {
+                let how = How {
+                    overlap_ms: millis(rotation.overlap),
+                    ack_timeout_ms: millis(rotation.ack_timeout),
+                    ..How::default()
+                };
+                self.rotated(&mut found, provider, secret.expose(), &how)?;
+                let id = self.next().to_string();
+                found.key_mut()?.supply.rotated(&id, now);
+            }
+        }
+        self.written(provider, found)
+    }
+
+    /// Has a key's source asked for a secret at once.
+    ///
+    /// # Errors
+    /// When it has none, or a change is under way.
+    pub(crate) fn ask_source(&mut self, provider: &str, key: &str) -> Result<(), Refusal> {
+        let now = self.now;
+        let mut found = self.found(provider, key)?;
+        let doc = found.key_mut()?;
+        if doc.rotation.is_none() {
+            let reason = "is not set: this key has no source; give the secret, or give the key a `rotation` in the file";
+            return Err(Refusal::field(format!("providers.{provider}.keys.{key}.rotation"), reason));
+        }
+        if let Some(running) = doc.under_way().filter(|rollout| rollout.step != Step::Withdrawn) {
+            let (verb, step, by) = (running.verb, running.step, running.actor.clone());
+            return Err(barred(provider, key, Barred::UnderWay { verb, step, by }));
+        }
+        doc.supply.asked = now.max(1);
         self.written(provider, found)
     }
 

@@ -254,12 +254,13 @@ where
                 talk.outbox.send(FromReplica { message: Some(taken) }).await.ok()?;
                 talk.probes.spawn((self.probe)(probe));
             }
-            to_replica::Message::Probe(_) => {}
             to_replica::Message::Quotas(quotas) => {
                 if let Some(state) = self.ends.held.pin() {
                     quotas::hear(&state.keyring, &quotas, self.now());
                 }
             }
+            // The second is a supervisor's.
+            to_replica::Message::Probe(_) | to_replica::Message::Host(_) => {}
             to_replica::Message::Beat(beat) => {
                 let serving = self.ends.held.pin().map(|state| state.snapshot.version);
                 if serving.is_some() && beat.version.map(Version::from) == serving {

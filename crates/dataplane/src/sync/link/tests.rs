@@ -77,6 +77,7 @@ fn replica(url: String, disk: Option<Disk>) -> Replica {
         token: keyway_snapshot::Secret::new(b"t".to_vec()),
         id: "r".to_owned(),
         host: "h".to_owned(),
+        supervisor: String::new(),
         listen: String::new(),
         ops_listen: String::new(),
         incarnation: "one".to_owned(),

@@ -59,6 +59,7 @@ fn link(url: String, spool: Spool) -> Rc<UsageLink> {
         token: keyway_snapshot::Secret::new(b"t".to_vec()),
         id: "r".to_owned(),
         host: "h".to_owned(),
+        supervisor: String::new(),
         listen: String::new(),
         ops_listen: String::new(),
         incarnation: "two".to_owned(),

@@ -1,12 +1,14 @@
 //! `keyway fleet …`: running data planes.
 
+mod hosts;
+
 use std::io::{self, IsTerminal};
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::client::done;
 use crate::args::Output;
+use crate::command::client::done;
 use crate::failure::Failure;
 use crate::print::{self, Table, cell};
 use crate::server::{Server, segment};
@@ -19,6 +21,26 @@ pub(crate) enum Fleet {
     Show {
         /// Its id
         id: String,
+    },
+    /// Hosts whose replicas a supervisor runs: how many, how many are wanted, what is wrong
+    Hosts,
+    /// Run so many replicas on a host, from now on
+    Scale {
+        /// The supervisor's name, or the machine's if there is one
+        #[arg(long, value_name = "H")]
+        host: String,
+        /// From 1 to 64
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+        replicas: u32,
+    },
+    /// Replace a host's replicas one by one, and then its supervisor, by the program that is on its disk
+    Upgrade {
+        /// The supervisor's name, or the machine's if there is one
+        #[arg(long, value_name = "H")]
+        host: String,
+        /// Seconds to wait for its end; 0 = do not wait
+        #[arg(long, default_value_t = 300, value_name = "S")]
+        timeout: u64,
     },
     /// Let a replica finish what it is doing and end
     Drain {
@@ -43,6 +65,9 @@ pub(crate) async fn run(server: &Server, output: Output, verb: Fleet) -> Result<
             let answer = server.post(&format!("{}/drain", path(&id)), &json!({})).await?;
             done(output, &answer, &format!("Replica {id} is draining."));
         }
+        Fleet::Hosts => print::result(output, &server.get("/hosts").await?, hosts::table),
+        Fleet::Scale { host, replicas } => return hosts::scale(server, output, &host, replicas).await,
+        Fleet::Upgrade { host, timeout } => return hosts::upgrade(server, output, &host, timeout).await,
         Fleet::Evict { id, yes } => return evict(server, output, &id, yes).await,
     }
     Ok(())
