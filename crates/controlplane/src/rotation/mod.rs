@@ -2,6 +2,7 @@
 //! an ordinary change of the plane. Nothing is kept here that matters: after a restart it goes on from the documents.
 
 mod live;
+mod mint;
 mod next;
 mod refused;
 pub(crate) mod schedule;

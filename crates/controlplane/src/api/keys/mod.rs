@@ -24,7 +24,7 @@ use tokio::{sync::watch, time::timeout};
 /// A change answers once it is in use or has failed; probing takes a few seconds at most.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 /// A source answers within its own limit, which others before it may have used up too.
-const SOURCE_LIMIT: Duration = Duration::from_secs(60);
+const SOURCE_LIMIT: Duration = Duration::from_secs(150);
 
 /// A new secret, and how it comes into use.
 #[derive(Debug, Deserialize, JsonSchema)]
