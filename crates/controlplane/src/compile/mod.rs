@@ -139,6 +139,7 @@ impl Compiler<'_> {
         let origins = origins(provider);
         let mut whole = true;
         for key in keys {
+            let trial = key.on_trial().map(|(tried, _, trial)| (tried, &trial.replicas));
             for version in &key.versions {
                 let (state, secret) = match version.state {
                     KeyState::Active => (wire::CredentialState::Active, true),
@@ -163,7 +164,15 @@ impl Compiler<'_> {
                     weight,
                     secret: secret.expose().to_vec(),
                     quota: key.quota.clone().unwrap_or_default(),
+                    ..wire::Credential::default()
                 };
+                match trial.filter(|_| version.state == KeyState::Active) {
+                    Some((tried, replicas)) if tried == version.version => {
+                        credential.active_on.clone_from(replicas);
+                    }
+                    Some((_, replicas)) => credential.standby_on.clone_from(replicas),
+                    None => {}
+                }
                 let name = format!("{}/{}/{}", provider.name, key.name, version.version);
                 all.push(secret_resource(Kind::Credential, name, &credential));
                 credential.secret.zeroize();

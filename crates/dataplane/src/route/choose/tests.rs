@@ -54,6 +54,7 @@ fn key_in(provider: &str, key: &str, state: wire::CredentialState, quota: &str) 
         weight: 1,
         secret: format!("sk-{key}").into_bytes(),
         quota: quota.to_owned(),
+        ..wire::Credential::default()
     };
     resource(Kind::Credential, &format!("{provider}/{key}/1"), &body)
 }
