@@ -11,6 +11,7 @@ pub mod grid;
 pub mod held;
 pub mod inspect;
 pub mod leaks;
+pub mod nodes;
 pub mod rotation;
 pub mod tmpfs;
 pub mod traffic;
