@@ -8,6 +8,7 @@ mod client;
 mod clients;
 mod hash;
 mod invalid;
+mod limit;
 mod model;
 mod price;
 mod provider;
@@ -29,8 +30,10 @@ pub use clients::Clients;
 pub use hash::{StateHash, state_hash};
 pub use invalid::Invalid;
 pub use keyway_proto::snapshot::v1::{
-    ClientState, CredentialState, Dialect, Endpoint, Meter, PriceOrigin, ServiceTier, Strategy, StreamEnd,
+    ClientState, CredentialState, Dialect, Endpoint, LimitUnit, Meter, PriceOrigin, ServiceTier, Strategy,
+    StreamEnd,
 };
+pub use limit::LimitHeaders;
 pub use model::{Alias, Target};
 pub use price::{
     Bill, Charge, METERS, NanoDollars, Price, Rate, Rules, Used, When, percent, service_tier_by_name,
@@ -96,6 +99,8 @@ pub struct Credential {
     pub weight: u32,
     /// What the provider checks; empty where the version is revoked.
     pub secret: Secret,
+    /// Keys of one provider that name the same share one of its limits: the key's own name where nothing else is said.
+    pub quota: Box<str>,
     /// Replicas on which it is on trial: active there, standby everywhere else. Empty = not on trial.
     pub active_on: Vec<Box<str>>,
     /// Replicas on which it is standby, because a newer one is on trial there.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::push::tests::{Signs, client, settings, version};
 use keyway_proto::{
-    fleet::v1::{Begin, Drain, ToReplica},
+    fleet::v1::{Begin, Drain, Quota, Quotas, ToReplica},
     snapshot::v1::Resource,
 };
 use keyway_snapshot::{Change, ResourceName, Resources, Snapshot};
@@ -52,6 +52,7 @@ fn sent(session: &mut Session, now: Instant) -> String {
             Message::Beat(beat) => format!("beat{}", counter(beat.version)),
             Message::Drain(_) => "drain".to_owned(),
             Message::Probe(_) => "probe".to_owned(),
+            Message::Quotas(quotas) => format!("quotas{}", quotas.quotas.len()),
             Message::Host(_) => "host".to_owned(),
         });
     }
@@ -62,6 +63,16 @@ fn sent(session: &mut Session, now: Instant) -> String {
 fn nack(counter: u64) -> Nack {
     let version = Some(version(counter).into());
     Nack { version, field: "x".to_owned(), reason: "y".to_owned(), resend: false }
+}
+
+#[test]
+fn of_what_is_known_of_limits_only_the_newest_waits() {
+    let mut session = Session::new(push(1, "one"), old(Some(1)), None);
+    let word = |count| frame(Message::Quotas(Quotas { quotas: vec![Quota::default(); count] }));
+    session.word(word(1));
+    session.word(word(2));
+    assert!(session.order(Message::Drain(Drain::default())));
+    assert_eq!(sent(&mut session, Instant::now()), "drain quotas2");
 }
 
 #[test]
@@ -312,7 +323,11 @@ impl Replica {
                 assert_ne!(self.refused, Some(resources.roots().all), "a refused state came again");
                 self.whole = Some((commit.version.unwrap().into(), resources));
             }
-            Message::Beat(_) | Message::Drain(_) | Message::Probe(_) | Message::Host(_) => {}
+            Message::Beat(_)
+            | Message::Drain(_)
+            | Message::Probe(_)
+            | Message::Quotas(_)
+            | Message::Host(_) => {}
         }
     }
 
