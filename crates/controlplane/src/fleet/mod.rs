@@ -8,6 +8,7 @@ mod probe;
 mod registry;
 mod report;
 mod service;
+mod simulation;
 mod stream;
 mod tls;
 
@@ -15,6 +16,8 @@ pub use hosts::{Host, HostReplica, HostReplicaState, HostState};
 pub use probe::{Asked, ProbeFailed, Probed};
 pub use registry::{Refused, Replica, ReplicaState};
 pub(crate) use service::{Fort, serve};
+#[doc(hidden)]
+pub use simulation::{Books, Entered};
 
 use crate::{observe::Answers, push::Push, resource::ReplicaDocument};
 use keyway_proto::fleet::v1::{HostOrder, Probe, ProbeResult};
