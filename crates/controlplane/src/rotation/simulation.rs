@@ -52,6 +52,7 @@ impl Key {
             weight: None,
             prices: BTreeMap::new(),
             discount: None,
+            quota: None,
             versions: vec![version(1, KeyState::Active)],
             rollout: None,
             rotation: None,
