@@ -44,7 +44,10 @@ impl Replica {
     ) -> Result<Self, StartError> {
         let port = || {
             let port = Port::take().map_err(StartError::system(&id))?;
-            Ok(elsewhere.map_or_else(|| port, |elsewhere| port.elsewhere(elsewhere.replicas_at)))
+            Ok(match elsewhere {
+                Some(elsewhere) => port.elsewhere(elsewhere.replicas_at),
+                None => port,
+            })
         };
         let under = elsewhere.map(|elsewhere| elsewhere.under.clone()).unwrap_or_default();
         let (listen, ops) = (port()?, port()?);
