@@ -42,6 +42,4 @@ mod worker;
 
 pub use listen::{TlsError, tls_config};
 pub use run::{Running, Settings, StartError, start};
-#[doc(hidden)]
-pub use sync::SimulatedReplica;
 pub use sync::{StateDir, StateDirError};

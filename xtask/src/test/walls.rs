@@ -55,7 +55,7 @@ const MAY: [(&str, &[&str]); 16] = [
     ),
     ("keyway-testkit", &[]),
     ("keyway-e2e", &["keyway-testkit"]),
-    ("keyway-sim", &["keyway-controlplane", "keyway-dataplane", "keyway-proto", "keyway-snapshot"]),
+    ("keyway-sim", &["keyway-proto", "keyway-snapshot"]),
     ("keyway-bench", &["keyway-testkit"]),
     ("xtask", &["keyway-bench", "keyway-catalog", "keyway-testkit"]),
 ];

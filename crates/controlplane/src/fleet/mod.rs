@@ -8,7 +8,6 @@ mod probe;
 mod registry;
 mod report;
 mod service;
-mod simulation;
 mod stream;
 mod tls;
 
@@ -16,8 +15,6 @@ pub use hosts::{Host, HostReplica, HostReplicaState, HostState};
 pub use probe::{Asked, ProbeFailed, Probed};
 pub use registry::{Refused, Replica, ReplicaState};
 pub(crate) use service::{Fort, serve};
-#[doc(hidden)]
-pub use simulation::{Books, Entered};
 
 use crate::{
     observe::Answers,

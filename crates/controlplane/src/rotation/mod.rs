@@ -6,15 +6,12 @@ mod mint;
 mod next;
 mod refused;
 pub(crate) mod schedule;
-mod simulation;
 mod stages;
 pub(crate) mod supply;
 #[cfg(test)]
 mod tests;
 mod view;
 
-#[doc(hidden)]
-pub use simulation::{Key, Moved};
 pub use view::RolloutView;
 
 use crate::{

@@ -10,7 +10,6 @@ mod quotas;
 mod report;
 mod sealed;
 mod session;
-mod simulation;
 mod status;
 mod usage;
 
@@ -20,6 +19,5 @@ pub use disk::{StateDir, StateDirError};
 pub(crate) use held::{Held, State};
 pub(crate) use keeper::Keeper;
 pub(crate) use link::{Ends, Link};
-pub use simulation::SimulatedReplica;
 pub(crate) use status::{LinkStatus, Source};
 pub(crate) use usage::UsageLink;
