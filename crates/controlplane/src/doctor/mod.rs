@@ -2,6 +2,7 @@
 //! put right here, and no secret is in any finding.
 
 mod configuration;
+mod hosts;
 mod keys;
 mod replicas;
 mod store;
@@ -10,6 +11,7 @@ mod tests;
 mod usage;
 
 pub(crate) use configuration::configuration;
+pub(crate) use hosts::hosts;
 pub(crate) use keys::{KeyFacts, keys};
 pub(crate) use replicas::{clocks, replicas};
 pub(crate) use store::{seal, store};
@@ -33,7 +35,7 @@ pub(crate) enum Level {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Finding {
-    /// `seal`, `store`, `replicas`, `clock`, `keys`, `usage`, `configuration`.
+    /// `seal`, `store`, `replicas`, `hosts`, `clock`, `keys`, `usage`, `configuration`.
     pub(crate) area: &'static str,
     pub(crate) level: Level,
     /// One line.

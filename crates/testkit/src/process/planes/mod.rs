@@ -1,6 +1,7 @@
 //! The two planes as processes of their own: one `keyway-controlplane`, and any number of `keyway-dataplane`. Each keeps
 //! its ports and its directory over any end of its process, so that the others find it again.
 
+mod host;
 mod port;
 mod replica;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+pub use self::host::Host;
 pub use self::port::Port;
 pub use self::replica::Replica;
 use super::keyway::{begin, clean};
@@ -132,6 +134,12 @@ impl Planes {
         let fleet = (self.facts.fleet_addr.as_str(), self.facts.fleet_token_file.as_path());
         let replica = Replica::start(folder, id, fleet, self.place.env.clone())?;
         Ok(self.replicas.push_mut(replica))
+    }
+
+    /// Starts a host's supervisor with further arguments, and waits until it listens.
+    pub fn host(&self, name: &str, args: &[&str]) -> Result<Host, StartError> {
+        let fleet = (self.facts.fleet_addr.as_str(), self.facts.fleet_token_file.as_path());
+        Host::start(self.place.folder.path(), name, fleet, args)
     }
 
     /// Starts the control plane, which has ended, over its data and on its ports, and waits until it is ready.
