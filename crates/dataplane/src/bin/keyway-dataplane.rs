@@ -276,6 +276,7 @@ fn settings(args: Args) -> Result<Settings, String> {
         id,
         host,
         supervisor: String::new(),
+        hold_back: Duration::ZERO,
         listener: bind(args.listen, "--listen")?,
         ops: bind(args.ops_listen, "--ops-listen")?,
         fleet_url: args.fleet_url,

@@ -37,13 +37,19 @@ pub(crate) struct Swapped {
 pub(crate) struct Held {
     newest: ArcSwapOption<State>,
     revoked: watch::Sender<Revoked>,
+    /// True from the first state on.
+    configured: watch::Sender<bool>,
 }
 
 // === impl Held ===
 
 impl Default for Held {
     fn default() -> Self {
-        Self { newest: ArcSwapOption::default(), revoked: watch::channel(Revoked::default()).0 }
+        Self {
+            newest: ArcSwapOption::default(),
+            revoked: watch::channel(Revoked::default()).0,
+            configured: watch::channel(false).0,
+        }
     }
 }
 
@@ -70,6 +76,7 @@ impl Held {
         let state = Arc::new(State { snapshot: Arc::new(snapshot), keyring, version });
         changes.grant();
         self.newest.store(Some(Arc::clone(&state)));
+        self.configured.send_if_modified(|configured| !std::mem::replace(configured, true));
         if changes.take_away() {
             self.revoked.send_modify(|revoked| revoked.keys += 1);
         }
@@ -95,6 +102,12 @@ impl Held {
         let keyring = now.keyring.lapse(lapsed);
         let (snapshot, version) = (Arc::clone(&now.snapshot), now.version.clone());
         self.newest.store(Some(Arc::new(State { snapshot, keyring, version })));
+    }
+
+    /// Ends once there is a state to serve from.
+    pub(crate) async fn configured(&self) {
+        // An error cannot be: the sender is this value's.
+        let _ = self.configured.subscribe().wait_for(|configured| *configured).await;
     }
 
     /// Tells when running requests must look at the newest state.
