@@ -11,6 +11,7 @@ pub mod held;
 pub mod hosts;
 pub mod inspect;
 pub mod leaks;
+pub mod nodes;
 pub mod rotation;
 pub mod tmpfs;
 pub mod traffic;

@@ -218,7 +218,6 @@ fn a_taken_port_and_a_taken_directory_are_one_clear_line() -> Outcome {
         "h",
     ]);
     command.arg("--data-dir").arg(planes.folder().join("h"));
-    command.arg("--fleet-token-file").arg(planes.data_dir().join("fleet.token"));
     let ran = command.output()?;
     let said = String::from_utf8(ran.stderr)?;
     assert!(ran.status.code() == Some(1) && said.contains("is in use by another supervisor"), "{said}");

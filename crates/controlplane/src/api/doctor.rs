@@ -6,7 +6,9 @@ use super::{
 };
 use crate::{
     compile::origins_in,
-    doctor::{Finding, KeyFacts, clocks, configuration, hosts, keys, replicas, seal, store, usage},
+    doctor::{
+        Finding, KeyFacts, certificates, clocks, configuration, hosts, keys, replicas, seal, store, usage,
+    },
     plane::unix_millis,
     resource::{Body, Kind},
     rotation::{RolloutView, schedule},
@@ -36,11 +38,19 @@ pub(super) async fn look(call: Call) -> Result<Answer, Fault> {
         replicas(&fleet),
         hosts(&plane.fleet().hosts(), &fleet),
         clocks(&fleet),
+        of_certificates(&call, at / 1000),
         of_keys(&call, at),
         of_usage(&call).await,
         configuration(&state.export()),
     ];
     Answer::json(&Doctor { build: env!("CARGO_PKG_VERSION"), at, findings: findings.concat() })
+}
+
+fn of_certificates(call: &Call, now: u64) -> Vec<Finding> {
+    let Some(authority) = &call.api.authority else { return Vec::new() };
+    let state = call.plane().state();
+    let nodes: Vec<_> = state.nodes().collect();
+    certificates(state.authority(), nodes.into_iter(), (authority.node_life_seconds(), now))
 }
 
 async fn of_usage(call: &Call) -> Vec<Finding> {

@@ -5,11 +5,12 @@ use super::{
     answer::{Answer, Fault},
     audit, backup,
     call::Call,
-    catalog, clients, configuration, doctor, events, explain, fleet, hosts, keys, openapi, operators, price,
-    quirks, resources, usage,
+    catalog, clients, configuration, doctor, events, explain, fleet, hosts, keys, nodes, openapi, operators,
+    price, quirks, resources, usage,
     view::{ClientView, Done, Json, ModelView, ProviderView, TeamView, Written},
 };
 use crate::{
+    authority::{AuthorityView, JoinView, NodeView},
     fleet::{Host, Replica},
     resource::Scope,
     rotation::RolloutView,
@@ -248,6 +249,12 @@ pub(super) static ROUTES: &[Route] = &[
     route!(Get "/hosts/{name}", NodesRead, Everyone, nothing => Host, hosts::show, "One host, by its supervisor's name or its machine's"),
     route!(Post "/hosts/{name}/scale", NodesWrite, Everyone, (hosts::Scale) => Host, hosts::scale, "Run so many replicas there; it stands until it is changed").audited("fleet.scale"),
     route!(Post "/hosts/{name}/upgrade", NodesWrite, Everyone, nothing => Host, hosts::upgrade, "Replace its replicas one by one, and then its supervisor, by the program that is on its disk").audited("fleet.upgrade"),
+    route!(Get "/nodes", NodesRead, Everyone, nothing => Vec<NodeView>, nodes::list, "Nodes that have joined"),
+    route!(Get "/join-tokens", NodesRead, Everyone, nothing => Vec<JoinView>, nodes::list_tokens, "Tokens with which nodes join"),
+    route!(Post "/join-tokens", NodesWrite, Everyone, (nodes::NewToken) => nodes::MadeToken, nodes::create_token, "Make a token with which a node joins; it is in this answer only").audited("join-token.create"),
+    route!(Delete "/join-tokens/{name}", NodesWrite, Everyone, nothing => Done, nodes::revoke_token, "Refuse a token from now on; who joined with it stays").audited("join-token.revoke"),
+    route!(Get "/ca", NodesRead, Everyone, nothing => AuthorityView, nodes::authority_view, "The roots of nodes' certificates, and who is on which"),
+    route!(Post "/ca/rotate", NodesWrite, Everyone, nothing => AuthorityView, nodes::rotate, "Bring another root into use; the one before is trusted until no node needs it").audited("ca.rotate"),
 
     route!(Get "/operators", OperatorsRead, Everyone, nothing => Vec<operators::OperatorView>, operators::list, "Operators").for_teams(),
     route!(Post "/operators", OperatorsWrite, Everyone, (operators::NewOperator) => operators::MadeOperator, operators::create, "Make an operator that may no more than its maker; its token is in this answer only").for_teams().audited("operator.create"),

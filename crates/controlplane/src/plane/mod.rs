@@ -14,7 +14,6 @@ use crate::{
     },
     source::{Lookup, Sources},
     store::{Batch, Key, Store, Write},
-    token::Token,
     vault::{SecretId, Vault},
 };
 use arc_swap::ArcSwap;
@@ -77,7 +76,7 @@ impl Plane {
     ///
     /// # Errors
     /// When the store cannot be read, or holds what this build cannot compile.
-    pub async fn open(store: Arc<dyn Store>, vault: Vault, fleet_token: Token) -> Result<Self, Refusal> {
+    pub async fn open(store: Arc<dyn Store>, vault: Vault) -> Result<Self, Refusal> {
         let (catalog, identity) = (Catalog::embedded(), store.identity());
         let open = |id: &SecretId, origins: &BTreeSet<String>| vault.open(id, origins);
         let secrets = |id: &SecretId, origins: &BTreeSet<String>| -> Option<Secret> {
@@ -105,7 +104,7 @@ impl Plane {
         state.published = state.revision;
         let digests = DigestKey::new(*vault.digest_key());
         let first = Arc::new(push(&base(catalog, &vault, &identity.cluster, &state)?, &state)?);
-        let fleet = Arc::new(Fleet::new(fleet_token, identity.cluster, first));
+        let fleet = Arc::new(Fleet::new(identity.cluster, first));
         fleet.set_lease(lease(&state));
         fleet.want(wanted(&state));
         for (name, held) in state.each(Kind::Replica) {

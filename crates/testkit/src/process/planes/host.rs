@@ -19,7 +19,7 @@ pub struct Host {
     folder: PathBuf,
     program: PathBuf,
     fleet_addr: String,
-    fleet_token_file: PathBuf,
+    join_token_file: PathBuf,
     args: Vec<String>,
 }
 
@@ -31,27 +31,27 @@ impl Host {
     pub(super) fn start(
         folder: &Path,
         name: &str,
-        (fleet_addr, fleet_token_file): (&str, &Path),
+        (fleet_addr, join_token_file): (&str, &Path),
         args: &[&str],
     ) -> Result<Self, StartError> {
         let system = || StartError::system("keyway-dataplane --supervise");
         let (listen, ops) = (Port::take().map_err(system())?, Port::take().map_err(system())?);
         let (folder, program) = (folder.join(name), folder.join(format!("{name}-program")));
         std::fs::copy(binary("keyway-dataplane")?, &program).map_err(system())?;
-        let (fleet_addr, fleet_token_file) = (fleet_addr.to_owned(), fleet_token_file.to_owned());
+        let (fleet_addr, join_token_file) = (fleet_addr.to_owned(), join_token_file.to_owned());
         let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
         let name = name.to_owned();
         let process =
-            spawn(&program, &folder, &name, (&fleet_addr, &fleet_token_file), (&listen, &ops), &args)?;
+            spawn(&program, &folder, &name, (&fleet_addr, &join_token_file), (&listen, &ops), &args)?;
         let mut host =
-            Self { process, name, listen, ops, folder, program, fleet_addr, fleet_token_file, args };
+            Self { process, name, listen, ops, folder, program, fleet_addr, join_token_file, args };
         host.until_listening()?;
         Ok(host)
     }
 
     /// Starts it again, after its end, where it was, and waits until it listens.
     pub fn start_again(&mut self) -> Result<(), StartError> {
-        let fleet = (self.fleet_addr.as_str(), self.fleet_token_file.as_path());
+        let fleet = (self.fleet_addr.as_str(), self.join_token_file.as_path());
         let ports = (&self.listen, &self.ops);
         self.process = spawn(&self.program, &self.folder, &self.name, fleet, ports, &self.args)?;
         self.until_listening()
@@ -97,7 +97,7 @@ fn spawn(
     program: &Path,
     folder: &Path,
     name: &str,
-    (fleet_addr, fleet_token_file): (&str, &Path),
+    (fleet_addr, join_token_file): (&str, &Path),
     (listen, ops): (&Port, &Port),
     args: &[String],
 ) -> Result<Process, StartError> {
@@ -105,9 +105,9 @@ fn spawn(
     let mut command = clean(program, folder);
     command
         .args(["--supervise", "--listen", &listen.address(), "--ops-listen", &ops.address(), "--id", name])
-        .args(["--fleet-url", &format!("http://{fleet_addr}")])
-        .arg("--fleet-token-file")
-        .arg(fleet_token_file)
+        .args(["--fleet-url", &format!("https://{fleet_addr}")])
+        .arg("--join-token-file")
+        .arg(join_token_file)
         .arg("--data-dir")
         .arg(folder)
         .args(args);
