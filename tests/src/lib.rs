@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod collector;
 pub mod expect;
+pub mod faketime;
 pub mod fleet;
 pub mod frozen;
 pub mod gateway;

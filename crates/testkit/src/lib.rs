@@ -1,5 +1,6 @@
 //! Simulated peers for tests: provider with faults, load, processes.
 
+pub mod aws;
 pub mod billing;
 pub mod caller;
 pub mod load;
@@ -9,3 +10,4 @@ pub mod sdk;
 pub mod signed;
 pub mod strict;
 pub mod tokens;
+pub mod vault;

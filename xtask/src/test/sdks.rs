@@ -14,22 +14,31 @@ use super::step::{self, Outcome};
 const STAMP: &str = ".installed";
 
 pub(crate) fn install() -> Outcome {
-    Outcome::one(python().and_then(|()| node()).and_then(|()| openclaw()).and_then(|()| deploy()))
+    let all = python().and_then(|()| aws()).and_then(|()| node()).and_then(|()| openclaw());
+    Outcome::one(all.and_then(|()| deploy()))
 }
 
 /// The Python SDKs, which the strict provider needs too, a collector of traces, a reader of YAML, and prices to compare
 /// with.
 fn python() -> Result<(), String> {
-    let folder = sdk::folder().join("python");
     let pins = ["strict_provider", "telemetry", "deploy", "prices"]
         .map(|name| root().join("tests").join(name).join("requirements.txt"));
-    install_once(&folder, &pins, || {
+    venv(&sdk::folder().join("python"), &pins)
+}
+
+/// moto as IAM and STS, apart from the SDKs because it brings versions of its own.
+fn aws() -> Result<(), String> {
+    venv(&sdk::folder().join("aws"), &[root().join("tests/aws/requirements.txt")])
+}
+
+fn venv(folder: &Path, pins: &[PathBuf]) -> Result<(), String> {
+    install_once(folder, pins, || {
         let mut venv = Command::new("python3");
-        venv.args(["-m", "venv", "--clear"]).arg(&folder);
+        venv.args(["-m", "venv", "--clear"]).arg(folder);
         tool(venv, "Python 3.11 or later with venv (Debian: apt-get install python3-venv)")?;
         let mut pip = Command::new(folder.join("bin/python"));
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
-        for file in &pins {
+        for file in pins {
             pip.arg("--requirement").arg(file);
         }
         succeeded(pip)

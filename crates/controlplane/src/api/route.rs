@@ -73,6 +73,8 @@ pub(super) struct Route {
     /// Media type of what it gives.
     pub(super) media: &'static str,
     pub(super) body_limit: usize,
+    /// It may take as long as reading all of the audit log takes.
+    pub(super) reads_all: bool,
     pub(super) answer: fn(Call) -> Answering,
 }
 
@@ -136,6 +138,11 @@ impl Route {
         Self { for_teams: true, ..self }
     }
 
+    /// The same route with time to read everything.
+    const fn reading_all(self) -> Self {
+        Self { reads_all: true, ..self }
+    }
+
     /// The same route for bodies that hold a whole file.
     const fn for_files(self) -> Self {
         Self { body_limit: FILE_LIMIT, ..self }
@@ -167,6 +174,7 @@ macro_rules! route {
             gives: schema_of::<$gives>,
             media: "application/json",
             body_limit: BODY_LIMIT,
+            reads_all: false,
             answer: |call| Box::pin($answer(call)),
         }
     };
@@ -178,7 +186,7 @@ macro_rules! route {
 #[rustfmt::skip]
 pub(super) static ROUTES: &[Route] = &[
     route!(Get "/status", NodesRead, Everyone, nothing => fleet::Status, fleet::status, "Version in force, replicas, uptime"),
-    route!(Get "/doctor", NodesRead, Everyone, nothing => doctor::Doctor, doctor::look, "What is wrong or soon will be").with_query(&["deep"]),
+    route!(Get "/doctor", NodesRead, Everyone, nothing => doctor::Doctor, doctor::look, "What is wrong or soon will be").with_query(&["deep"]).reading_all(),
     route!(Get "/openapi.json", ConfigRead, Everyone, nothing => Json, openapi::show, "This API's description").for_teams(),
     route!(Get "/schema", ConfigRead, Everyone, nothing => Json, configuration::schema, "JSON Schema of keyway.yaml").for_teams(),
 
@@ -265,7 +273,7 @@ pub(super) static ROUTES: &[Route] = &[
     route!(Delete "/operators/{name}", OperatorsWrite, TeamOfOperator, nothing => Done, operators::delete, "Delete an operator").audited("operator.delete"),
 
     route!(Get "/audit", AuditRead, Everyone, nothing => audit::Page, audit::list, "Who did what, oldest first").with_query(&["after", "limit", "subject", "actor"]),
-    route!(Post "/audit/verify", AuditRead, Everyone, nothing => audit::Sound, audit::verify, "Read the whole log and check that nothing in it was changed"),
+    route!(Post "/audit/verify", AuditRead, Everyone, nothing => audit::Sound, audit::verify, "Read the whole log and check that nothing in it was changed").reading_all(),
 
     route!(Get "/backup", BackupCreate, Everyone, nothing => Json, backup::stream, "A copy of everything, secrets sealed; `usage=false` leaves out what was used").with_query(&["usage"]).giving(BYTES).audited("backup"),
 ];

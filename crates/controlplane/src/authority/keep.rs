@@ -20,18 +20,25 @@ const SHOWN_AFTER: u64 = 86_400;
 pub(crate) async fn run(authority: Arc<Authority>, plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
     // Twice in the shortest time that anything here may take.
     let wait = LOOK_AGAIN.min(authority.certificates.node_life / 2);
+    let mut changes = plane.store().watch();
     loop {
         if let Err(refusal) = once(&authority, &plane).await {
             tracing::error!(%refusal, "roots and nodes could not be looked after");
         }
         tokio::select! {
             () = crate::serve::stopped(&mut stop) => return,
+            // Closed or missed: time alone brings it here too.
+            _ = changes.recv(), if plane.store().shared().is_some() => {}
             () = sleep(wait) => {}
         }
     }
 }
 
 async fn once(authority: &Authority, plane: &Plane) -> Result<(), Refusal> {
+    authority.follow(plane)?;
+    if !plane.leads() {
+        return Ok(());
+    }
     while authority.step(plane).await? {}
     let (state, now) = (plane.state(), unix_millis() / 1000);
     let nodes = state.nodes().filter(|(_, node)| !node.evicted && node.expires + FORGOTTEN_AFTER < now);

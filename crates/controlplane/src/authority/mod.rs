@@ -21,6 +21,7 @@ use crate::{
     Plane,
     plane::unix_millis,
     resource::{AUTHORITY, Author, Body, Kind, Proposal, Refusal, Sealing, root_secret},
+    store::StoreError,
 };
 use challenge::Challenges;
 use issue::{NotIssued, Root, certificate};
@@ -37,6 +38,10 @@ use webpki::EndEntityCert;
 
 /// Seconds that a node's certificate lasts unless something else is said.
 const NODE_LIFE: u64 = 86_400;
+
+/// The leader makes the first root so soon.
+const FIRST_ROOT: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What is set at the start.
 #[derive(Debug, Clone)]
@@ -82,11 +87,21 @@ impl Authority {
     /// Opens the roots that there are, and makes the first.
     ///
     /// # Errors
-    /// When a key does not open, or the first root cannot be written down.
+    /// When a key does not open, or the first root cannot be written down. Where another control plane leads, that one
+    /// makes it.
     pub(crate) async fn open(plane: &Plane, certificates: Certificates) -> Result<Self, Refusal> {
         let cluster = plane.fleet().cluster().to_owned();
-        if plane.state().authority().is_none() {
-            make(plane, &cluster, &Author::system("ca.make", AUTHORITY), certificates.node_life).await?;
+        let mut waited = Duration::ZERO;
+        while plane.state().authority().is_none() {
+            let author = Author::system("ca.make", AUTHORITY);
+            match make(plane, &cluster, &author, certificates.node_life).await {
+                Ok(()) => break,
+                Err(Refusal::Store(StoreError::NotLeader { .. })) if waited < FIRST_ROOT => {
+                    waited += LOOK_EVERY;
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+                Err(refusal) => return Err(refusal),
+            }
         }
         Ok(Self {
             trust: RwLock::new(Arc::new(trust(plane, &cluster)?)),
@@ -184,6 +199,17 @@ impl Authority {
 
     fn name(&self, of: &str) -> String {
         format!("spiffe://{}/{of}", self.cluster.to_lowercase())
+    }
+
+    /// Takes up roots that another control plane brought into use or dropped.
+    ///
+    /// # Errors
+    /// When a key does not open.
+    fn follow(&self, plane: &Plane) -> Result<(), Refusal> {
+        let state = plane.state();
+        let roots = state.authority().map(|all| all.roots.as_slice()).unwrap_or_default();
+        let same = roots.iter().filter_map(certificate).eq(self.trust().roots.iter().cloned());
+        if same { Ok(()) } else { self.refresh(plane) }
     }
 
     /// Takes up what the documents say.

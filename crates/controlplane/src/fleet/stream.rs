@@ -15,7 +15,7 @@ use keyway_proto::fleet::v1::{Drain, FromReplica, Hello, ProbeResult, ProbeTaken
 use keyway_snapshot::Version;
 use std::{
     collections::HashMap,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 use tokio::{
@@ -63,6 +63,9 @@ pub(super) async fn run(fleet: Arc<Fleet>, welcome: Welcome, mut from: Streaming
         Ok(Err(_)) => return,
         Err(_) => return refuse(&out, Status::deadline_exceeded("no Hello")),
     };
+    if fleet.withheld.load(Ordering::Relaxed) {
+        return refuse(&out, Status::unavailable("this control plane makes another state than its leader"));
+    }
     if !welcome.speaks_for(&hello.id) || !welcome.is_under(&hello.supervisor) {
         let node = welcome.node();
         let text =

@@ -18,8 +18,8 @@ pub use apply::{Apply, file_proposal};
 pub use author::Author;
 pub use document::{Body, Document, HostDocument, Kind, Made, ReplicaDocument, Way};
 pub use key::{
-    Barred, Begin, Figures, KeyDocument, KeyState, KeyVersion, Leaving, Minting, Probing, Proof, Rollout,
-    Step, Supplied, Supply, SupplyOutcome, Verb, Verdict,
+    Barred, Begin, Closed, Figures, KeyDocument, KeyState, KeyVersion, Leaving, Minting, NextStage, Probing,
+    Proof, Rollout, Stage, StageEnd, Step, Supplied, Supply, SupplyOutcome, Trial, Trials, Verb, Verdict,
 };
 pub use node::{AUTHORITY, AuthorityDocument, JoinDocument, NodeDocument, RootDocument};
 pub use operator::{Operator, Rights};

@@ -1,7 +1,7 @@
 //! Keys that rotate by themselves: one loop asks `schedule` what is due, asks the source outside the loop, and takes in
 //! what it gives by the same change as `key rotate`. Few at a time, and one after the other where time alone says so.
 
-use super::{KeyName, schedule};
+use super::{KeyName, mint, schedule};
 use crate::{
     Plane,
     plane::unix_millis,
@@ -15,12 +15,18 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{sync::watch, task::JoinSet, time::sleep};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 /// Sources that are asked at one time.
 const AT_ONCE: usize = 4;
 /// Between two rotations that begin because of their time alone: after a clock jumped ahead they come one by one.
 const APART: Duration = Duration::from_secs(1);
+/// All calls for one new access key, patience with AWS among them.
+const MINT_LIMIT: Duration = Duration::from_secs(120);
 /// Looked at so often at least.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -141,11 +147,12 @@ impl Supplying {
 }
 
 /// One source that is asked.
-struct Asked {
-    plane: Arc<Plane>,
+pub(super) struct Asked {
+    pub(super) plane: Arc<Plane>,
     sources: Sources,
-    name: KeyName,
-    key: KeyDocument,
+    pub(super) name: KeyName,
+    /// As it was when it was due.
+    pub(super) key: KeyDocument,
 }
 
 // === impl Asked ===
@@ -154,7 +161,7 @@ impl Asked {
     async fn run(self, remove: Option<u32>) -> KeyName {
         let done = match remove {
             None => self.take_in().await,
-            Some(_) => Ok(()),
+            Some(version) => self.remove(version).await,
         };
         if let Err(fault) = done {
             let words = fault.to_string();
@@ -173,11 +180,27 @@ impl Asked {
     async fn take_in(&self) -> Result<(), Fault> {
         let rotation = self.key.rotation.as_ref().ok_or(SourceError::NotThere)?;
         let place = rotation.source.place().ok_or(SourceError::NotThere)?;
-        let secret = self.sources.ask(place).await?;
+        let secret = match place {
+            SourcePlace::AwsIam(at) => {
+                timeout(MINT_LIMIT, mint::mint(self, at)).await.map_err(|_| SourceError::TooSlow)??
+            }
+            _ => self.sources.ask(place).await?,
+        };
         if place.is_watched() && self.is_news_to_nobody(&secret) {
             return Ok(());
         }
         self.rotate(&secret, place).await
+    }
+
+    async fn remove(&self, version: u32) -> Result<(), Fault> {
+        let place = self.key.rotation.as_ref().and_then(|rotation| rotation.source.place());
+        let Some(SourcePlace::AwsIam(at)) = place else { return Ok(()) };
+        timeout(MINT_LIMIT, mint::remove(self, at, version)).await.map_err(|_| SourceError::TooSlow)?
+    }
+
+    /// As people name the key.
+    pub(super) fn full(&self) -> String {
+        full(&self.name)
     }
 
     /// The secret in use, with nothing to be said of it.
@@ -202,14 +225,14 @@ impl Asked {
 
 /// Why a source gave nothing, or what it gave was not taken.
 #[derive(Debug, thiserror::Error)]
-enum Fault {
+pub(super) enum Fault {
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error("what it gave was not taken in: {0}")]
     Refused(#[from] Refusal),
 }
 
-async fn write_down(
+pub(super) async fn write_down(
     plane: &Plane,
     (provider, key): &KeyName,
     action: &str,

@@ -31,6 +31,81 @@ pub(crate) enum SourceError {
         /// What is wrong with it.
         why: String,
     },
+    /// Certificates that cannot be used.
+    #[error("its certificates cannot be used: they must be PEM")]
+    NoCertificates,
+    /// Nobody there.
+    #[error("{host} was not reached: {why}")]
+    Unreachable {
+        /// Who.
+        host: String,
+        /// What the system says.
+        why: String,
+    },
+    /// Vault does not let us in.
+    #[error(
+        "Vault refused the login at auth/{mount} (HTTP {status}); look at the role and at what it is shown"
+    )]
+    VaultLogin {
+        /// Where.
+        mount: String,
+        /// Of its answer.
+        status: u16,
+    },
+    /// Vault does not let us read.
+    #[error("Vault refused to read {0} (HTTP 403): the token has ended or its policy does not allow it")]
+    VaultDenied(String),
+    /// Nothing is there.
+    #[error("Vault has nothing at {0}; look at mount, path and the engine's version")]
+    VaultMissing(String),
+    /// It was there.
+    #[error("the newest version of {0} in Vault is deleted or destroyed; write a new one")]
+    VaultDeleted(String),
+    /// The value lacks the field.
+    #[error("what Vault has at {path} has no text in the field {field}")]
+    VaultField {
+        /// Of the value.
+        path: String,
+        /// What is missing.
+        field: String,
+    },
+    /// It is sealed or in maintenance.
+    #[error("Vault is sealed or down for maintenance (HTTP 503)")]
+    VaultSealed,
+    /// Anything else.
+    #[error("Vault answered HTTP {status} for {path}")]
+    VaultStatus {
+        /// Of the value.
+        path: String,
+        /// Of its answer.
+        status: u16,
+    },
+    /// AWS refused a call.
+    #[error("AWS refused {action}: {code} (HTTP {status})")]
+    Aws {
+        /// Which.
+        action: String,
+        /// AWS's word for why.
+        code: String,
+        /// Of its answer.
+        status: u16,
+    },
+    /// No access key to sign with.
+    #[error(
+        "{0} has no access key in use (ID:SECRET) to sign with; give it one, or name another key as `with`"
+    )]
+    AwsNoPair(String),
+    /// No room for another one.
+    #[error(
+        "the IAM user {user} has two access keys and one is not Keyway's to delete; delete one that nobody uses"
+    )]
+    AwsFull {
+        /// Whose.
+        user: String,
+    },
+    /// AWS does not take what it made.
+    #[error("AWS did not take the new access key within a minute; it was deleted")]
+    AwsUnknown,
     /// A program that could not be started.
     #[error("{program} cannot be run: {source}")]
     NotRun {

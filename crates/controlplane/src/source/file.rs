@@ -3,32 +3,52 @@
 
 use super::{BYTES_LIMIT, SourceError};
 use crate::vault::private;
-use std::{fs::File, io::Read, os::unix::fs::MetadataExt, path::PathBuf};
+use std::{
+    fs::{File, Metadata},
+    io::Read,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 use zeroize::Zeroizing;
 
 /// What is in it.
 pub(super) async fn read(path: &str) -> Result<Zeroizing<Vec<u8>>, SourceError> {
+    read_by(path, read_here).await
+}
+
+/// What is in a file that others may read: certificates, and what others put there for us in their own way.
+pub(super) async fn read_public(path: &str) -> Result<Zeroizing<Vec<u8>>, SourceError> {
+    read_by(path, |path| read_open(&path, |_| Ok(()))).await
+}
+
+async fn read_by(
+    path: &str,
+    read: impl FnOnce(PathBuf) -> Result<Zeroizing<Vec<u8>>, SourceError> + Send + 'static,
+) -> Result<Zeroizing<Vec<u8>>, SourceError> {
     let path = PathBuf::from(path);
     let why = |why: String| SourceError::File { path: path.clone(), why };
     let (opened, gone) = (path.clone(), why("the system's threads are gone".to_owned()));
-    tokio::task::spawn_blocking(move || read_here(opened)).await.unwrap_or(Err(gone))
+    tokio::task::spawn_blocking(move || read(opened)).await.unwrap_or(Err(gone))
 }
 
 fn read_here(path: PathBuf) -> Result<Zeroizing<Vec<u8>>, SourceError> {
-    let fault = |why: String| SourceError::File { path: path.clone(), why };
+    let why = "can be read by others or is not this user's: chmod 600 and chown to the user that runs Keyway";
+    read_open(&path, |found| private(&path, found.uid(), found.mode()).map_err(|_| why))
+}
+
+fn read_open(
+    path: &Path,
+    fits: impl FnOnce(&Metadata) -> Result<(), &'static str>,
+) -> Result<Zeroizing<Vec<u8>>, SourceError> {
+    let fault = |why: String| SourceError::File { path: path.to_owned(), why };
     let io = |error: std::io::Error| fault(error.to_string());
-    let file = File::open(&path).map_err(io)?;
+    let file = File::open(path).map_err(io)?;
     // Of the open file, so that it cannot be changed for another between the look and the reading.
     let found = file.metadata().map_err(io)?;
     if !found.is_file() {
         return Err(fault("is no file".to_owned()));
     }
-    private(&path, found.uid(), found.mode()).map_err(|_| {
-        fault(
-            "can be read by others or is not this user's: chmod 600 and chown to the user that runs Keyway"
-                .to_owned(),
-        )
-    })?;
+    fits(&found).map_err(|why| fault(why.to_owned()))?;
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(BYTES_LIMIT).unwrap_or_default() + 1));
     file.take(BYTES_LIMIT + 1).read_to_end(&mut bytes).map_err(io)?;
     if bytes.len() as u64 > BYTES_LIMIT { Err(SourceError::TooLarge) } else { Ok(bytes) }

@@ -182,7 +182,7 @@ fn gone(folder: &Path) -> StoreError {
     ))
 }
 
-fn new_cluster() -> Result<String, StoreError> {
+pub(crate) fn new_cluster() -> Result<String, StoreError> {
     let mut bytes = [0; CLUSTER_BYTES];
     getrandom::fill(&mut bytes)
         .map_err(|_| StoreError::Unusable("the system gives no randomness".to_owned()))?;

@@ -130,7 +130,8 @@ impl Planes {
     pub fn add_unready(&mut self) -> Result<&mut Replica, StartError> {
         let id = format!("replica-{}", self.replicas.len() + 1);
         let token = self.folder().join(format!("{id}.join"));
-        self.join_token(&token, &[])?;
+        // Bound to the name, so that it also joins where an earlier fleet over the same data had one of it.
+        self.join_token(&token, &["--node", &id])?;
         self.add_with(id, &token)
     }
 

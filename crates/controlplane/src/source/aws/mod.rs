@@ -1,0 +1,146 @@
+//! Access keys of an IAM user, by the query API of IAM and STS: listed, made, deleted, tried. Each call is one, with one
+//! answer; what to do about several is decided by who calls.
+
+mod reply;
+mod sign;
+
+use super::{SourceError, http};
+use keyway_config::AwsIam;
+use reply::{failure, member_blocks, value};
+use reqwest::Client;
+use sign::{Signer, form};
+use zeroize::Zeroizing;
+
+const IAM: (&str, &str) = ("iam", "2010-05-08");
+const STS: (&str, &str) = ("sts", "2011-06-15");
+const REGION: &str = "us-east-1";
+
+/// An access key as it is used: id and secret.
+#[derive(Clone)]
+pub(crate) struct Pair {
+    pub(crate) id: String,
+    pub(crate) secret: Zeroizing<String>,
+}
+
+/// An access key as IAM lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) id: String,
+    /// Seconds since 1970; 0 = IAM did not say.
+    pub(crate) created: u64,
+}
+
+/// One user's access keys, managed with one access key.
+pub(crate) struct Iam<'a> {
+    client: Client,
+    at: &'a AwsIam,
+    with: Pair,
+}
+
+/// Seconds since 1970, fractions left out; 0 for what is no moment.
+fn moment(text: &str) -> u64 {
+    let whole = text.split('.').next().unwrap_or_default().trim_end_matches('Z');
+    keyway_config::Expiry::parse(&format!("{whole}Z")).map_or(0, keyway_config::Expiry::unix)
+}
+
+// === impl Pair ===
+
+impl Pair {
+    /// `ID:SECRET`, as Keyway keeps them; `None` for anything else.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (id, secret) = text.split_once(':')?;
+        let fits = id.len() >= 16 && id.bytes().all(|b| b.is_ascii_alphanumeric()) && !secret.contains(':');
+        fits.then(|| Self { id: id.to_owned(), secret: Zeroizing::new(secret.to_owned()) })
+    }
+
+    pub(crate) fn text(&self) -> String {
+        format!("{}:{}", self.id, self.secret.as_str())
+    }
+}
+
+// === impl Iam ===
+
+impl<'a> Iam<'a> {
+    pub(crate) fn new(at: &'a AwsIam, with: Pair) -> Result<Self, SourceError> {
+        Ok(Self { client: http::client(None)?, at, with })
+    }
+
+    /// The user's access keys.
+    pub(crate) async fn list(&self, now: u64) -> Result<Vec<Listed>, SourceError> {
+        let xml = self.call(IAM, "ListAccessKeys", &[("UserName", &self.at.user)], now).await?;
+        let listed = member_blocks(&xml).filter_map(|block| {
+            let created = value(block, "CreateDate").map_or(0, moment);
+            Some(Listed { id: value(block, "AccessKeyId")?.to_owned(), created })
+        });
+        Ok(listed.collect())
+    }
+
+    /// Makes one more.
+    pub(crate) async fn create(&self, now: u64) -> Result<Pair, SourceError> {
+        let xml = self.call(IAM, "CreateAccessKey", &[("UserName", &self.at.user)], now).await?;
+        let pair = value(&xml, "AccessKeyId").zip(value(&xml, "SecretAccessKey"));
+        let (id, secret) = pair.ok_or_else(|| SourceError::Unsound("is no answer of IAM's".to_owned()))?;
+        Ok(Pair { id: id.to_owned(), secret: Zeroizing::new(secret.to_owned()) })
+    }
+
+    /// Deletes one; one that is not there is deleted already.
+    pub(crate) async fn delete(&self, id: &str, now: u64) -> Result<(), SourceError> {
+        let parameters = [("AccessKeyId", id), ("UserName", self.at.user.as_str())];
+        match self.call(IAM, "DeleteAccessKey", &parameters, now).await {
+            Err(SourceError::Aws { code, .. }) if code == "NoSuchEntity" => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// Whether anybody ever used it.
+    pub(crate) async fn was_used(&self, id: &str, now: u64) -> Result<bool, SourceError> {
+        let xml = self.call(IAM, "GetAccessKeyLastUsed", &[("AccessKeyId", id)], now).await?;
+        Ok(value(&xml, "LastUsedDate").is_some_and(|at| at.starts_with(|c: char| c.is_ascii_digit())))
+    }
+
+    /// Whether AWS knows the access key that this was made with: a new one takes some seconds.
+    pub(crate) async fn is_known(&self, now: u64) -> Result<bool, SourceError> {
+        match self.call(STS, "GetCallerIdentity", &[], now).await {
+            Ok(_) => Ok(true),
+            Err(SourceError::Aws { code, .. }) if code == "InvalidClientTokenId" => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `now`: seconds since 1970.
+    async fn call(
+        &self,
+        (service, version): (&str, &str),
+        action: &str,
+        parameters: &[(&str, &str)],
+        now: u64,
+    ) -> Result<Zeroizing<String>, SourceError> {
+        let body = form(&[&[("Action", action), ("Version", version)], parameters].concat());
+        let region = self.at.region.as_deref().unwrap_or(REGION);
+        let url = self.url(service, region);
+        let signer = Signer { pair: &self.with, region, service, now };
+        let host = url.split_once("://").map_or("", |(_, host)| host);
+        let mut request = self.client.post(format!("{url}/"));
+        for (name, value) in signer.headers(host, &body) {
+            request = request.header(name, value);
+        }
+        let answer = request.body(body).send().await.map_err(http::lost)?;
+        let status = answer.status();
+        let bytes = http::body(answer).await?;
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|_| SourceError::Unsound("is no text in UTF-8".to_owned()))?;
+        if status.is_success() {
+            return Ok(Zeroizing::new(text.to_owned()));
+        }
+        Err(SourceError::Aws { action: action.to_owned(), status: status.as_u16(), code: failure(text) })
+    }
+
+    fn url(&self, service: &str, region: &str) -> String {
+        match &self.at.endpoint {
+            Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
+            // IAM is one for all regions of a partition.
+            None if service == IAM.0 => "https://iam.amazonaws.com".to_owned(),
+            None => format!("https://{service}.{region}.amazonaws.com"),
+        }
+    }
+}
