@@ -18,8 +18,6 @@ pub struct Host {
     ops: Port,
     folder: PathBuf,
     program: PathBuf,
-    fleet_addr: String,
-    join_token_file: PathBuf,
     args: Vec<String>,
 }
 
@@ -38,22 +36,21 @@ impl Host {
         let (listen, ops) = (Port::take().map_err(system())?, Port::take().map_err(system())?);
         let (folder, program) = (folder.join(name), folder.join(format!("{name}-program")));
         std::fs::copy(binary("keyway-dataplane")?, &program).map_err(system())?;
-        let (fleet_addr, join_token_file) = (fleet_addr.to_owned(), join_token_file.to_owned());
-        let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
-        let name = name.to_owned();
-        let process =
-            spawn(&program, &folder, &name, (&fleet_addr, &join_token_file), (&listen, &ops), &args)?;
-        let mut host =
-            Self { process, name, listen, ops, folder, program, fleet_addr, join_token_file, args };
+        let (url, token) = (format!("https://{fleet_addr}"), join_token_file.display().to_string());
+        let (at, ops_at, home) = (listen.address(), ops.address(), folder.display().to_string());
+        let own = ["--supervise", "--listen", &at, "--ops-listen", &ops_at, "--id", name];
+        let joins = ["--fleet-url", &url, "--join-token-file", &token, "--data-dir", &home];
+        let args = [&own[..], &joins[..], args].concat().into_iter().map(str::to_owned).collect::<Vec<_>>();
+        std::fs::create_dir_all(&folder).map_err(system())?;
+        let process = spawn(&program, &folder, name, &args)?;
+        let mut host = Self { process, name: name.to_owned(), listen, ops, folder, program, args };
         host.until_listening()?;
         Ok(host)
     }
 
     /// Starts it again, after its end, where it was, and waits until it listens.
     pub fn start_again(&mut self) -> Result<(), StartError> {
-        let fleet = (self.fleet_addr.as_str(), self.join_token_file.as_path());
-        let ports = (&self.listen, &self.ops);
-        self.process = spawn(&self.program, &self.folder, &self.name, fleet, ports, &self.args)?;
+        self.process = spawn(&self.program, &self.folder, &self.name, &self.args)?;
         self.until_listening()
     }
 
@@ -93,23 +90,6 @@ impl Host {
     }
 }
 
-fn spawn(
-    program: &Path,
-    folder: &Path,
-    name: &str,
-    (fleet_addr, join_token_file): (&str, &Path),
-    (listen, ops): (&Port, &Port),
-    args: &[String],
-) -> Result<Process, StartError> {
-    std::fs::create_dir_all(folder).map_err(StartError::system(name))?;
-    let mut command = clean(program, folder);
-    command
-        .args(["--supervise", "--listen", &listen.address(), "--ops-listen", &ops.address(), "--id", name])
-        .args(["--fleet-url", &format!("https://{fleet_addr}")])
-        .arg("--join-token-file")
-        .arg(join_token_file)
-        .arg("--data-dir")
-        .arg(folder)
-        .args(args);
-    Process::start(name, &mut command)
+fn spawn(program: &Path, folder: &Path, name: &str, args: &[String]) -> Result<Process, StartError> {
+    Process::start(name, clean(program, folder).args(args))
 }
