@@ -43,6 +43,8 @@ pub(crate) struct Held {
     /// States that were replaced, until no request has them any more: the last to let go of one takes it apart, and
     /// that is never a core.
     replaced: Mutex<Vec<Arc<State>>>,
+    /// True from the first state on.
+    configured: watch::Sender<bool>,
 }
 
 // === impl Held ===
@@ -56,11 +58,12 @@ impl Default for Held {
 impl Held {
     /// Of the replica of that id, which decides what it may use of a version on trial.
     pub(crate) fn of_replica(id: &str) -> Self {
-        let revoked = watch::channel(Revoked::default()).0;
+        let (revoked, configured) = (watch::channel(Revoked::default()).0, watch::channel(false).0);
         Self {
             newest: ArcSwapOption::default(),
             none: Keyring::of_replica(id),
             revoked,
+            configured,
             replaced: Mutex::default(),
         }
     }
@@ -87,6 +90,7 @@ impl Held {
         changes.grant();
         self.newest.store(Some(Arc::clone(&state)));
         self.replaced.lock().extend(before.clone());
+        self.configured.send_if_modified(|configured| !std::mem::replace(configured, true));
         if changes.take_away() {
             self.revoked.send_modify(|revoked| revoked.keys += 1);
         }
@@ -126,6 +130,12 @@ impl Held {
         drop(replaced);
         drop::<Vec<_>>(over);
         left + usize::from(self.newest.load().is_some())
+    }
+
+    /// Ends once there is a state to serve from.
+    pub(crate) async fn configured(&self) {
+        // An error cannot be: the sender is this value's.
+        let _ = self.configured.subscribe().wait_for(|configured| *configured).await;
     }
 
     /// Tells when running requests must look at the newest state.
