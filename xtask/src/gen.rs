@@ -10,7 +10,11 @@ pub(crate) struct Args {
     pub(crate) check: bool,
 }
 
-const PROTOS: [&str; 2] = ["proto/keyway/snapshot/v1/snapshot.proto", "proto/keyway/fleet/v1/fleet.proto"];
+const PROTOS: [&str; 3] = [
+    "proto/keyway/snapshot/v1/snapshot.proto",
+    "proto/keyway/fleet/v1/fleet.proto",
+    "proto/keyway/fleet/v1/peer.proto",
+];
 const OUT: &str = "crates/proto/src/gen";
 /// What the control plane says to etcd. Nobody else needs it, so it is not part of the contract between the planes.
 const ETCD: &str = "proto/etcd/etcd.proto";

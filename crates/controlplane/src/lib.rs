@@ -8,6 +8,7 @@ pub mod fleet;
 pub mod lead;
 mod members;
 pub mod observe;
+mod peer;
 pub(crate) mod plane;
 pub mod push;
 pub mod resource;

@@ -6,7 +6,7 @@ use crate::{
     ops::{self, Ops},
     probe::probe,
     run::{Settings, Shared, Signals},
-    sync::{Ends, Keeper, Link, LinkSettings, UsageLink},
+    sync::{Ends, Keeper, Link, LinkSettings, Planes, UsageLink},
     upstream::Connector,
 };
 use std::{
@@ -62,7 +62,7 @@ pub(crate) fn thread(
             let Hands { connector, keeper, spooling, incarnation } = hands;
             let gauges = Arc::new(Gauges::new(shared.cores));
             let link_settings = LinkSettings {
-                url: settings.fleet_url,
+                planes: Planes::new(&settings.fleet_url),
                 token: settings.fleet_token,
                 id: settings.id.clone(),
                 host: settings.host,

@@ -33,6 +33,7 @@ mod tests;
 use crate::{
     Plane, Token,
     backup::{Backup, NoBackup},
+    peer::{self, Peers},
     rotation::Counts,
     usage::Books,
 };
@@ -41,6 +42,7 @@ use answer::Fault;
 use axum::{
     Router,
     extract::Request,
+    response::IntoResponse,
     routing::{MethodFilter, on},
 };
 use denied::Denied;
@@ -63,6 +65,7 @@ pub struct Api {
     used: Used,
     denied: Arc<Denied>,
     backup: Arc<dyn Backup>,
+    peers: Arc<Peers>,
 }
 
 // === impl Api ===
@@ -71,8 +74,10 @@ impl Api {
     /// Answers with that plane whoever shows that token, which may everything, or an operator's.
     #[must_use]
     pub fn new(plane: Arc<Plane>, counts: Arc<Counts>, books: Arc<Books>, token: Token) -> Self {
+        let peers = Arc::new(Peers::new(Arc::clone(&plane)));
         Self {
             plane,
+            peers,
             counts,
             books,
             token,
@@ -81,6 +86,11 @@ impl Api {
             denied: Arc::default(),
             backup: Arc::new(NoBackup),
         }
+    }
+
+    /// Other control planes.
+    pub(crate) fn peers(&self) -> &Arc<Peers> {
+        &self.peers
     }
 
     /// Gives backups of what that copies.
@@ -109,7 +119,14 @@ pub fn router(api: Api) -> Router {
     let mut router = Router::new().route("/", on(MethodFilter::GET, || async { FRONT }));
     for route in route::ROUTES {
         let api = Arc::clone(&api);
-        let answer = move |request: Request| dispatch::dispatch(Arc::clone(&api), route, request);
+        let answer = move |request: Request| {
+            let (api, peers) = (Arc::clone(&api), Arc::clone(&api.peers));
+            async move {
+                let here = |request| async { dispatch::dispatch(api, route, request).await.into_response() };
+                let fault = |status, code, message| Fault::new(status, code, message).into_response();
+                peer::answer(&peers, (route.path, !route.action.is_empty()), request, here, fault).await
+            }
+        };
         router = router.route(&format!("{PREFIX}{}", route.path), on(route.method.filter(), answer));
     }
     let (no_path, no_method) = (Arc::clone(&api), api);

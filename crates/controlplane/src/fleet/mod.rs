@@ -4,6 +4,7 @@ mod codec;
 mod hosts;
 mod probe;
 mod registry;
+mod relay;
 mod report;
 mod service;
 mod stream;
@@ -11,15 +12,17 @@ mod stream;
 pub use hosts::{Host, HostReplica, HostReplicaState, HostState};
 pub use probe::{Asked, ProbeFailed, Probed};
 pub use registry::{Refused, Replica, ReplicaState};
-pub use service::serve;
+pub(crate) use service::serve;
 
 use crate::{observe::Answers, push::Push, resource::ReplicaDocument, token::Token};
-use keyway_proto::fleet::v1::{HostOrder, Probe, ProbeResult};
+use keyway_proto::fleet::v1::{HostOrder, Probe, ProbeResult, to_replica};
 use keyway_snapshot::{StateHash, Version};
 use parking_lot::Mutex;
 pub(crate) use registry::Evidence;
 pub(crate) use registry::Member;
 use registry::Registry;
+pub(crate) use relay::{AskingAll, RelayedRows};
+pub(crate) use service::REPORT;
 use std::{
     collections::BTreeMap,
     sync::{
@@ -53,13 +56,25 @@ pub struct Fleet {
     probes: AtomicU64,
     /// The newest state is not what the leader made of it: no replica is let in.
     withheld: AtomicBool,
+    /// To whoever leads, if that is another control plane.
+    to_leader: relay::ToLeader,
+    /// Where all control planes are; empty = there is only this one.
+    planes: watch::Sender<Vec<String>>,
 }
 
 /// What a stream task is told to send, beyond states.
 #[derive(Debug)]
 pub(crate) enum Order {
-    Drain { reason: String },
-    Probe { probe: Probe, taken: oneshot::Sender<()>, answer: oneshot::Sender<ProbeResult> },
+    Drain {
+        reason: String,
+    },
+    /// Of the control plane that leads, where that is another one.
+    Relayed(to_replica::Message),
+    Probe {
+        probe: Probe,
+        taken: oneshot::Sender<()>,
+        answer: oneshot::Sender<ProbeResult>,
+    },
 }
 
 // === impl Fleet ===
@@ -79,6 +94,8 @@ impl Fleet {
             stopping: watch::Sender::new(false),
             probes: AtomicU64::new(0),
             withheld: AtomicBool::new(false),
+            to_leader: relay::ToLeader::default(),
+            planes: watch::Sender::new(Vec::new()),
         }
     }
 
@@ -186,6 +203,23 @@ impl Fleet {
             registry.known(id, replica, now);
             registry.begin_anew(id, now);
         }
+    }
+
+    /// Where all control planes are: replicas are told, and go to another when they lose theirs.
+    pub(crate) fn tell_planes(&self, urls: Vec<String>) {
+        self.planes.send_if_modified(|known| {
+            let news = *known != urls;
+            *known = urls;
+            news
+        });
+    }
+
+    /// A replica's stream has ended.
+    fn ended(&self, id: &str, stream: u64) {
+        let supervisor = self.registry.lock().supervisor(id);
+        let is_reaped = self.hosts.lock().is_connected(&supervisor);
+        self.registry.lock().ended(id, stream, is_reaped, Instant::now());
+        self.touch();
     }
 
     /// Whether replicas are turned away because this control plane cannot make the state that its leader made.

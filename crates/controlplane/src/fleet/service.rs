@@ -2,7 +2,11 @@
 //! bytes that were encoded once, not as messages that each stream encodes again.
 
 use super::{Fleet, codec::Frames, report::Report, stream};
-use crate::{serve::STOP_GRACE, usage::Books};
+use crate::{
+    peer::{PeerDoor, Peers, report_elsewhere},
+    serve::STOP_GRACE,
+    usage::Books,
+};
 use bytes::Bytes;
 use keyway_proto::{
     BATCH_LIMIT,
@@ -28,7 +32,7 @@ use tonic::{
 use tonic_prost::ProstCodec;
 
 const SYNC: &str = "/keyway.fleet.v1.Fleet/Sync";
-const REPORT: &str = "/keyway.fleet.v1.Fleet/Report";
+pub(crate) const REPORT: &str = "/keyway.fleet.v1.Fleet/Report";
 /// Frames between a stream's task and its socket: two chunks keep the socket busy, more would only be held.
 const FRAME_QUEUE: usize = 2;
 /// Bytes that one message of a replica may have.
@@ -48,9 +52,10 @@ type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 ///
 /// # Errors
 /// When the listener cannot be used.
-pub async fn serve(
+pub(crate) async fn serve(
     fleet: Arc<Fleet>,
     books: Arc<Books>,
+    peers: (Arc<Peers>, axum::Router),
     listener: TcpListener,
     stop: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
@@ -79,7 +84,8 @@ pub async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))
         .max_concurrent_streams(STREAM_LIMIT)
-        .add_service(Door { fleet, books })
+        .add_service(Door { fleet, books, peers: Arc::clone(&peers.0) })
+        .add_service(PeerDoor::new(peers.0, peers.1))
         .serve_with_incoming_shutdown(incoming, stop);
     tokio::select! {
         ended = serving => ended.map_err(std::io::Error::other),
@@ -92,6 +98,7 @@ pub async fn serve(
 struct Door {
     fleet: Arc<Fleet>,
     books: Arc<Books>,
+    peers: Arc<Peers>,
 }
 
 struct Sync {
@@ -115,6 +122,7 @@ impl tower::Service<http::Request<Body>> for Door {
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let (fleet, books) = (Arc::clone(&self.fleet), Arc::clone(&self.books));
+        let peers = Arc::clone(&self.peers);
         Box::pin(async move {
             if !fleet.token.admits(request.headers()) {
                 return Ok(Status::unauthenticated("wrong or no fleet token").into_http());
@@ -126,6 +134,10 @@ impl tower::Service<http::Request<Body>> for Door {
                     grpc.streaming(Sync { fleet }, request).await
                 }
                 REPORT => {
+                    let request = match report_elsewhere(&peers, request).await {
+                        Ok(answer) => return Ok(answer),
+                        Err(request) => request,
+                    };
                     let codec = ProstCodec::<Accepted, Batch>::default();
                     let mut grpc =
                         Grpc::new(codec).apply_max_message_size_config(Some(BATCH_MESSAGE_LIMIT), None);

@@ -12,7 +12,7 @@ pub use tls::{Tls, TlsError};
 use crate::{
     Lookup, Outcome, Plane, Token,
     api::{self, Api},
-    fleet,
+    fleet, peer,
     resource::{Apply, Author, Refusal, Way, file_proposal},
     rotation::Counts,
     store::{Address, IndexCheck, Shared, StoreError},
@@ -269,14 +269,18 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
     let counts = Arc::new(Counts::default());
     let api = Api::new(Arc::clone(&plane), Arc::clone(&counts), Arc::clone(&books), admin_token);
     let api = api.backing_up(backup);
+    let peers = Arc::clone(api.peers());
     let router = api::router(api);
     let following = tokio::spawn(Arc::clone(&plane).follow(stopped.clone()));
     let leading = tokio::spawn(leading::run(Arc::clone(&plane), counts, stopped.clone()));
     let tidying = tokio::spawn(usage::run(Arc::clone(&books), Arc::clone(&plane), stopped.clone()));
-    let admin = accept::serve(settings.admin, tls, router, wait(stopped.clone()))?;
-    let fleet = fleet::serve(Arc::clone(plane.fleet()), Arc::clone(&books), settings.fleet, wait(stopped));
+    let admin = accept::serve(settings.admin, tls, router.clone(), wait(stopped.clone()))?;
+    let relaying = tokio::spawn(peer::run(Arc::clone(&peers), stopped.clone()));
+    let by_peers = (peers, router);
+    let books_here = Arc::clone(&books);
+    let fleet = fleet::serve(Arc::clone(plane.fleet()), books_here, by_peers, settings.fleet, wait(stopped));
     let serving = Box::pin(async move {
-        let (admin, fleet, ..) = tokio::join!(admin, fleet, following, leading, tidying);
+        let (admin, fleet, ..) = tokio::join!(admin, fleet, following, leading, tidying, relaying);
         // Last: whoever could report is gone.
         let closed = tokio::task::spawn_blocking(move || books.close()).await.map_err(io::Error::other);
         admin.and(fleet).and(closed)

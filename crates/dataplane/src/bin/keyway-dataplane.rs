@@ -34,9 +34,16 @@ struct Args {
     /// Where health, metrics and the snapshot's version are shown
     #[arg(long, env = "KEYWAY_OPS_LISTEN", default_value = "127.0.0.1:8586", value_name = "HOST:PORT")]
     ops_listen: SocketAddr,
-    /// The control plane's fleet port
-    #[arg(long, env = "KEYWAY_FLEET_URL", default_value = "http://127.0.0.1:8601", value_name = "URL")]
-    fleet_url: String,
+    /// The fleet port of a control plane; several, or given several times: where one is lost, the next is gone to
+    #[arg(
+        long,
+        visible_alias = "control-plane",
+        env = "KEYWAY_FLEET_URL",
+        default_value = "http://127.0.0.1:8601",
+        value_delimiter = ',',
+        value_name = "URL"
+    )]
+    fleet_url: Vec<String>,
     /// File that holds the fleet token; the control plane makes it
     #[arg(long, env = "KEYWAY_FLEET_TOKEN_FILE", value_name = "FILE")]
     fleet_token_file: Option<PathBuf>,
@@ -205,7 +212,7 @@ fn supervise(args: Args) -> Result<Supervise, String> {
         replica: vec![REPLICA.into()],
         again: Some(again()),
         fleet_token: fleet_token(&token_file(&args, &home))?,
-        fleet_url: args.fleet_url.clone(),
+        fleet_url: args.fleet_url.join(","),
         dir,
         serving: Serving {
             threads: args.threads,
@@ -278,7 +285,7 @@ fn settings(args: Args) -> Result<Settings, String> {
         supervisor: String::new(),
         listener: bind(args.listen, "--listen")?,
         ops: bind(args.ops_listen, "--ops-listen")?,
-        fleet_url: args.fleet_url,
+        fleet_url: args.fleet_url.join(","),
         fleet_token,
         threads: args.threads,
         tls,

@@ -21,7 +21,7 @@ pub use settings::{Serving, Sockets, Supervise, SuperviseError, TlsFiles};
 
 pub use plan::REPLICA_LIMIT;
 
-use crate::sync::LinkSettings;
+use crate::sync::{LinkSettings, Planes};
 use fetch::fetch;
 use keyway_proto::fleet::v1::{HostOrder, HostReport};
 use places::Places;
@@ -380,7 +380,7 @@ impl Supervisor {
     fn link(&self) -> Result<LinkSettings, SuperviseError> {
         let [listen, ops_listen] = self.addresses()?;
         Ok(LinkSettings {
-            url: self.settings.fleet_url.clone(),
+            planes: Planes::new(&self.settings.fleet_url),
             token: self.settings.fleet_token.clone(),
             id: self.settings.name.clone(),
             host: self.settings.host.clone(),

@@ -1,5 +1,6 @@
 //! How a replica reaches its control plane.
 
+use super::Planes;
 use crate::observe::Tracer;
 use keyway_proto::fleet::v1::{FromReplica, ToReplica, fleet_client::FleetClient};
 use keyway_snapshot::Secret;
@@ -22,7 +23,8 @@ const MESSAGE_LIMIT: usize = 4 << 20;
 /// Where the control plane is, and who this replica is.
 #[derive(Debug, Clone)]
 pub(crate) struct LinkSettings {
-    pub(crate) url: String,
+    /// Where control planes are.
+    pub(crate) planes: Planes,
     pub(crate) token: Secret,
     pub(crate) id: String,
     pub(crate) host: String,
@@ -56,8 +58,8 @@ pub(crate) async fn dial(
 /// # Errors
 /// Why there is none.
 pub(super) async fn connect(settings: &LinkSettings) -> Result<FleetClient<Channel>, Status> {
-    let endpoint =
-        Endpoint::from_shared(settings.url.clone()).map_err(|error| Status::unknown(error.to_string()))?;
+    let url = settings.planes.current();
+    let endpoint = Endpoint::from_shared(url.clone()).map_err(|error| Status::unknown(error.to_string()))?;
     let channel = endpoint
         .connect_timeout(CONNECT_LIMIT)
         .tcp_nodelay(true)
@@ -65,7 +67,10 @@ pub(super) async fn connect(settings: &LinkSettings) -> Result<FleetClient<Chann
         .keep_alive_timeout(KEEPALIVE)
         .connect()
         .await
-        .map_err(|error| Status::unknown(format!("{}: {}", settings.url, innermost(&error))))?;
+        .map_err(|error| {
+            settings.planes.leave(&url);
+            Status::unknown(format!("{url}: {}", innermost(&error)))
+        })?;
     Ok(FleetClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT))
 }
 

@@ -71,7 +71,7 @@ fn replica(url: String, disk: Option<Disk>) -> Replica {
         keeper: disk.map(|disk| Keeper::start(disk, Arc::clone(&status)).unwrap().0),
     };
     let settings = LinkSettings {
-        url,
+        planes: crate::sync::Planes::new(&url),
         token: keyway_snapshot::Secret::new(b"t".to_vec()),
         id: "r".to_owned(),
         host: "h".to_owned(),

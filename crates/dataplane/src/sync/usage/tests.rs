@@ -55,7 +55,7 @@ fn link(url: String, spool: Spool) -> Rc<UsageLink> {
     let (totals, counts) = (Arc::default(), Arc::default());
     let ends = Ends { trays, budget, bell, totals, counts, replica: "r".to_owned() };
     let settings = LinkSettings {
-        url,
+        planes: crate::sync::Planes::new(&url),
         token: keyway_snapshot::Secret::new(b"t".to_vec()),
         id: "r".to_owned(),
         host: "h".to_owned(),

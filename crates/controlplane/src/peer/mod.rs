@@ -1,0 +1,130 @@
+//! Control planes that share a store, among themselves: calls that another one has to answer, and what replicas tell the one
+//! that does not lead. By the fleet port, with a token that only who holds this cluster's vault can make.
+
+mod door;
+mod forward;
+mod home;
+mod relay;
+mod relayed;
+
+pub(crate) use door::{PeerDoor, report_elsewhere};
+pub(crate) use forward::answer;
+pub(crate) use relay::run;
+
+use crate::{Plane, lead::Member, store::Shared};
+use home::Home;
+use http::HeaderMap;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tonic::transport::{Channel, Endpoint};
+
+/// Names the token.
+const TOKEN: &str = "x-keyway-peer";
+const CONNECT_LIMIT: Duration = Duration::from_secs(1);
+/// A peer that is silent for so long is asked whether it lives, and given up after the same time again.
+const KEEPALIVE: Duration = Duration::from_secs(2);
+/// While a new leader is found, calls wait so long.
+const FIND_LIMIT: Duration = Duration::from_secs(6);
+
+/// The others.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    plane: Arc<Plane>,
+    token: String,
+}
+
+/// Who answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Whose {
+    /// This control plane.
+    Ours,
+    Others(Member),
+    /// Nobody is known to lead.
+    Nobody,
+    /// Whoever keeps the books is not there.
+    Away(String),
+}
+
+// === impl Peers ===
+
+impl Peers {
+    pub(crate) fn new(plane: Arc<Plane>) -> Self {
+        let token = plane.vault().peer_token();
+        Self { plane, token }
+    }
+
+    /// Whether whoever calls is one of us.
+    fn admits(&self, headers: &HeaderMap) -> bool {
+        let mut all = headers.get_all(TOKEN).iter();
+        let (Some(one), None) = (all.next(), all.next()) else { return false };
+        // Equality of BLAKE3 hashes takes constant time.
+        blake3::hash(one.as_bytes()) == blake3::hash(self.token.as_bytes())
+    }
+
+    /// Who answers what has that home.
+    async fn whose(&self, home: Home) -> Whose {
+        let Some(shared) = self.plane.store().shared() else { return Whose::Ours };
+        match home {
+            Home::Here => Whose::Ours,
+            Home::Leader => self.leader(shared).await,
+            Home::Books => keeper(shared),
+        }
+    }
+
+    /// The leader; while there is none, or it only begins to lead, for some seconds whoever becomes it.
+    async fn leader(&self, shared: &dyn Shared) -> Whose {
+        let until = Instant::now() + FIND_LIMIT;
+        let mut standing = shared.standing();
+        let mut led = self.plane.version_changes();
+        loop {
+            if self.plane.leads() {
+                return Whose::Ours;
+            }
+            let now = standing.borrow_and_update().clone();
+            let other = now.leader.filter(|leader| leader.name != shared.me().name);
+            if let (Some(leader), true) = (other, now.contact) {
+                return Whose::Others(leader);
+            }
+            let rest = until.saturating_duration_since(Instant::now());
+            let changed = async {
+                tokio::select! { _ = standing.changed() => {}, _ = led.changed() => {} }
+            };
+            if rest.is_zero() || tokio::time::timeout(rest, changed).await.is_err() {
+                return Whose::Nobody;
+            }
+        }
+    }
+}
+
+fn keeper(shared: &dyn Shared) -> Whose {
+    let Some(name) = shared.books() else { return Whose::Ours };
+    if name == shared.me().name {
+        return Whose::Ours;
+    }
+    match shared.members().into_iter().find(|member| member.name == name) {
+        Some(member) => Whose::Others(member),
+        None => Whose::Away(name),
+    }
+}
+
+/// A connection of its own: a call that takes long holds up no other.
+async fn connect(to: &Member) -> Result<Channel, String> {
+    let endpoint = Endpoint::from_shared(to.fleet.clone()).map_err(|error| error.to_string())?;
+    let endpoint = endpoint
+        .connect_timeout(CONNECT_LIMIT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE)
+        .keep_alive_while_idle(true);
+    let limited = tokio::time::timeout(CONNECT_LIMIT, endpoint.connect()).await;
+    let connected = limited.map_err(|_| "it does not take the connection".to_owned())?;
+    connected.map_err(|error| {
+        let mut reason: &dyn std::error::Error = &error;
+        while let Some(source) = reason.source() {
+            reason = source;
+        }
+        reason.to_string()
+    })
+}
