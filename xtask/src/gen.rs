@@ -10,10 +10,11 @@ pub(crate) struct Args {
     pub(crate) check: bool,
 }
 
-const PROTOS: [&str; 3] = [
+const PROTOS: [&str; 4] = [
     "proto/keyway/snapshot/v1/snapshot.proto",
     "proto/keyway/fleet/v1/fleet.proto",
     "proto/keyway/fleet/v1/peer.proto",
+    "proto/keyway/fleet/v1/enroll.proto",
 ];
 const OUT: &str = "crates/proto/src/gen";
 /// What the control plane says to etcd. Nobody else needs it, so it is not part of the contract between the planes.
@@ -35,6 +36,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Box<dyn Error>> {
             ".keyway.snapshot.v1.Resource",
             ".keyway.snapshot.v1.Settings",
             ".keyway.fleet.v1.Probe",
+            ".keyway.fleet.v1.EnrollRequest",
+            ".keyway.fleet.v1.JoinToken",
+            ".keyway.fleet.v1.KeptIdentity",
         ])
         .client_mod_attribute(".", "#[cfg(feature = \"services\")]")
         .server_mod_attribute(".", "#[cfg(feature = \"services\")]")

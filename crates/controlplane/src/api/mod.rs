@@ -18,6 +18,7 @@ mod fleet;
 mod hosts;
 mod idempotency;
 mod keys;
+mod nodes;
 mod openapi;
 mod operators;
 mod price;
@@ -32,6 +33,7 @@ mod tests;
 
 use crate::{
     Plane, Token,
+    authority::Authority,
     backup::{Backup, NoBackup},
     peer::{self, Peers},
     rotation::Counts,
@@ -66,6 +68,8 @@ pub struct Api {
     denied: Arc<Denied>,
     backup: Arc<dyn Backup>,
     peers: Arc<Peers>,
+    /// Absent: nobody joins.
+    authority: Option<Arc<Authority>>,
 }
 
 // === impl Api ===
@@ -85,6 +89,7 @@ impl Api {
             used: Used::default(),
             denied: Arc::default(),
             backup: Arc::new(NoBackup),
+            authority: None,
         }
     }
 
@@ -97,6 +102,13 @@ impl Api {
     #[must_use]
     pub fn backing_up(self, backup: Arc<dyn Backup>) -> Self {
         Self { backup, ..self }
+    }
+
+    /// Makes join tokens of that.
+    #[must_use]
+    pub(crate) fn issuing(self, authority: Arc<Authority>) -> Self {
+        self.peers.trust(Arc::clone(&authority));
+        Self { authority: Some(authority), ..self }
     }
 }
 

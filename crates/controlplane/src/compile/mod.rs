@@ -119,9 +119,14 @@ impl Compiler<'_> {
                 client.sigv4.iter_mut().for_each(|pair| pair.secret_access_key.zeroize());
                 vec![made]
             }
-            Body::Team(_) | Body::Section(_) | Body::Operator(_) | Body::Replica(_) | Body::Host(_) => {
-                Vec::new()
-            }
+            Body::Team(_)
+            | Body::Section(_)
+            | Body::Operator(_)
+            | Body::Replica(_)
+            | Body::Host(_)
+            | Body::Node(_)
+            | Body::Join(_)
+            | Body::Authority(_) => Vec::new(),
         })
     }
 
@@ -139,6 +144,7 @@ impl Compiler<'_> {
         let origins = origins(provider);
         let mut whole = true;
         for key in keys {
+            let trial = key.on_trial().map(|(tried, _, trial)| (tried, &trial.replicas));
             for version in &key.versions {
                 let (state, secret) = match version.state {
                     KeyState::Active => (wire::CredentialState::Active, true),
@@ -162,7 +168,15 @@ impl Compiler<'_> {
                     state: state.into(),
                     weight,
                     secret: secret.expose().to_vec(),
+                    ..wire::Credential::default()
                 };
+                match trial.filter(|_| version.state == KeyState::Active) {
+                    Some((tried, replicas)) if tried == version.version => {
+                        credential.active_on.clone_from(replicas);
+                    }
+                    Some((_, replicas)) => credential.standby_on.clone_from(replicas),
+                    None => {}
+                }
                 let name = format!("{}/{}/{}", provider.name, key.name, version.version);
                 all.push(secret_resource(Kind::Credential, name, &credential));
                 credential.secret.zeroize();

@@ -1,7 +1,9 @@
 //! What other control planes ask of this one, on the fleet port: to answer a call of the admin API, to hear its replicas.
 
-use super::{Peers, TOKEN, Whose, connect, home::Home, relayed};
+use super::{Peers, TOKEN, Whose, home::Home, relayed};
+use crate::authority::PublicKey;
 use axum::Router;
+use http::HeaderMap;
 use keyway_proto::fleet::v1::{FromPeer, ToPeer, peers_server};
 use std::{
     convert::Infallible,
@@ -22,6 +24,8 @@ use tower::{Service, ServiceExt};
 /// What stands before the path of a forwarded call.
 pub(super) const ADMIN: &str = "/keyway.fleet.v1.Peers/Admin";
 const RELAY: &str = "/keyway.fleet.v1.Peers/Relay";
+/// Names the node, in what is brought for one.
+const NODE: &str = "x-keyway-peer-node";
 /// Bytes that one relayed message may have: a beat of a replica, and what stands round it.
 const MESSAGE_LIMIT: usize = 128 * 1024;
 /// Orders that wait for a peer.
@@ -111,10 +115,20 @@ impl StreamingService<FromPeer> for Relay {
     }
 }
 
+/// The node whose certificate another control plane saw, and its key.
+pub(crate) fn brought(peers: &Peers, headers: &HeaderMap) -> Option<(String, PublicKey)> {
+    let shown = headers.get(NODE).filter(|_| peers.admits(headers))?.to_str().ok()?;
+    let (node, point) = shown.split_once(':')?;
+    let byte = |at: usize| u8::from_str_radix(point.get(at..at + 2)?, 16).ok();
+    let point: Vec<u8> = (0..point.len()).step_by(2).map(byte).collect::<Option<_>>()?;
+    Some((node.to_owned(), PublicKey::from_point(&point)?))
+}
+
 /// Takes a replica's usage to whoever keeps the books, if that is not this control plane: the replica is told that it is booked
 /// by who booked it, and by nobody else. Gives the request back if it is for here.
 pub(crate) async fn report_elsewhere(
     peers: &Peers,
+    (node, key): (&str, &PublicKey),
     request: http::Request<Body>,
 ) -> Result<http::Response<Body>, http::Request<Body>> {
     if peers.admits(request.headers()) {
@@ -127,7 +141,7 @@ pub(crate) async fn report_elsewhere(
         Whose::Nobody => unavailable("no control plane keeps the books".to_owned()),
         Whose::Away(name) => unavailable(format!("`{name}` keeps the books and is not there")),
         Whose::Others(member) => {
-            let mut channel = match connect(&member).await {
+            let mut channel = match peers.connect(&member).await {
                 Ok(channel) => channel,
                 Err(why) => return unavailable(format!("`{}` keeps the books: {why}", member.name)),
             };
@@ -135,6 +149,11 @@ pub(crate) async fn report_elsewhere(
             parts.uri = http::Uri::from_static(crate::fleet::REPORT);
             let Ok(token) = peers.token.parse() else { return unavailable("the token".to_owned()) };
             parts.headers.insert(TOKEN, token);
+            let point: String = key.point().iter().map(|byte| format!("{byte:02x}")).collect();
+            let Ok(shown) = format!("{node}:{point}").parse() else {
+                return unavailable("the node".to_owned());
+            };
+            parts.headers.insert(NODE, shown);
             let onward = http::Request::from_parts(parts, body);
             let answer = match ServiceExt::<http::Request<Body>>::ready(&mut channel).await {
                 Ok(ready) => ready.call(onward).await,

@@ -2,7 +2,7 @@
 //! its answer comes back as it is. Nothing is tried twice: whether a change was made is the caller's to find out.
 
 use super::{
-    Peers, TOKEN, Whose, connect,
+    Peers, TOKEN, Whose,
     door::{ADMIN, Forwarded},
     home::home,
 };
@@ -72,7 +72,7 @@ where
 }
 
 async fn forward(peers: &Peers, to: &crate::lead::Member, request: Request) -> Result<Response, String> {
-    let mut channel = connect(to).await?;
+    let mut channel = peers.connect(to).await?;
     let (parts, body) = request.into_parts();
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let uri: Uri = format!("{ADMIN}{path}").parse().map_err(|_| "its path".to_owned())?;

@@ -7,17 +7,22 @@ mod home;
 mod relay;
 mod relayed;
 
-pub(crate) use door::{PeerDoor, report_elsewhere};
+pub(crate) use door::{PeerDoor, brought, report_elsewhere};
 pub(crate) use forward::answer;
 pub(crate) use relay::run;
 
-use crate::{Plane, lead::Member, store::Shared};
+use crate::{Plane, authority::Authority, lead::Member, store::Shared};
 use home::Home;
 use http::HeaderMap;
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, RootCertStore, pki_types::ServerName, version::TLS13};
 use std::{
-    sync::Arc,
+    io,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::transport::{Channel, Endpoint};
 
 /// Names the token.
@@ -33,6 +38,7 @@ const FIND_LIMIT: Duration = Duration::from_secs(6);
 pub(crate) struct Peers {
     plane: Arc<Plane>,
     token: String,
+    authority: OnceLock<Arc<Authority>>,
 }
 
 /// Who answers.
@@ -52,7 +58,13 @@ enum Whose {
 impl Peers {
     pub(crate) fn new(plane: Arc<Plane>) -> Self {
         let token = plane.vault().peer_token();
-        Self { plane, token }
+        Self { plane, token, authority: OnceLock::new() }
+    }
+
+    /// Whose roots the fleet ports of others are known by.
+    pub(crate) fn trust(&self, authority: Arc<Authority>) {
+        // Set once, at the start.
+        let _ = self.authority.set(authority);
     }
 
     /// Whether whoever calls is one of us.
@@ -109,22 +121,53 @@ fn keeper(shared: &dyn Shared) -> Whose {
     }
 }
 
-/// A connection of its own: a call that takes long holds up no other.
-async fn connect(to: &Member) -> Result<Channel, String> {
-    let endpoint = Endpoint::from_shared(to.fleet.clone()).map_err(|error| error.to_string())?;
-    let endpoint = endpoint
-        .connect_timeout(CONNECT_LIMIT)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(KEEPALIVE)
-        .keep_alive_while_idle(true);
-    let limited = tokio::time::timeout(CONNECT_LIMIT, endpoint.connect()).await;
-    let connected = limited.map_err(|_| "it does not take the connection".to_owned())?;
-    connected.map_err(|error| {
-        let mut reason: &dyn std::error::Error = &error;
-        while let Some(source) = reason.source() {
-            reason = source;
-        }
-        reason.to_string()
-    })
+// === impl Peers, connections ===
+
+impl Peers {
+    /// A connection of its own: a call that takes long holds up no other.
+    async fn connect(&self, to: &Member) -> Result<Channel, String> {
+        let endpoint = Endpoint::from_shared(to.fleet.clone()).map_err(|error| error.to_string())?;
+        let authority = self.authority.get().ok_or("no roots are known yet")?;
+        let connector = TlsConnector::from(Arc::new(client(authority).map_err(|error| error.to_string())?));
+        let connect = tower::service_fn(move |uri: http::Uri| {
+            let connector = connector.clone();
+            async move { Ok::<_, io::Error>(TokioIo::new(secured(&connector, &uri).await?)) }
+        });
+        let endpoint = endpoint
+            .connect_timeout(CONNECT_LIMIT)
+            .http2_keep_alive_interval(KEEPALIVE)
+            .keep_alive_timeout(KEEPALIVE)
+            .keep_alive_while_idle(true);
+        let limited = tokio::time::timeout(CONNECT_LIMIT, endpoint.connect_with_connector(connect)).await;
+        let connected = limited.map_err(|_| "it does not take the connection".to_owned())?;
+        connected.map_err(|error| {
+            let mut reason: &dyn std::error::Error = &error;
+            while let Some(source) = reason.source() {
+                reason = source;
+            }
+            reason.to_string()
+        })
+    }
+}
+
+/// TLS 1.3 to a fleet port of this cluster; we show no certificate but our token.
+fn client(authority: &Authority) -> Result<ClientConfig, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(authority.trust().roots.iter().cloned());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13])?;
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
+
+async fn secured(connector: &TlsConnector, uri: &http::Uri) -> io::Result<TlsStream<TcpStream>> {
+    let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what.to_owned());
+    let host = uri.host().ok_or_else(|| invalid("the address names no host"))?;
+    let port = uri.port_u16().ok_or_else(|| invalid("the address names no port"))?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    let name = ServerName::try_from(host.to_owned());
+    connector.connect(name.map_err(|_| invalid("the address names no host"))?, stream).await
 }

@@ -1,7 +1,7 @@
 //! The end that does not lead: tells the leader of every replica that is connected here, and passes its orders on. What the
 //! queue does not take breaks the relay, and the next one begins with everything.
 
-use super::{Peers, TOKEN, connect};
+use super::{Peers, TOKEN};
 use crate::lead::{Member, Standing};
 use keyway_proto::fleet::v1::{ToPeer, peers_client::PeersClient};
 use std::{sync::Arc, time::Duration};
@@ -63,7 +63,7 @@ async fn tell_leader(peers: &Peers, mut stop: watch::Receiver<bool>) {
 }
 
 async fn once(peers: &Peers, leader: &Member) -> Result<(), String> {
-    let channel = connect(leader).await?;
+    let channel = peers.connect(leader).await?;
     let (first, rest) = peers.plane.fleet().begin_relay();
     let mut request = Request::new(tokio_stream::iter(first).chain(ReceiverStream::new(rest)));
     let token = MetadataValue::try_from(peers.token.as_str()).map_err(|_| "the token".to_owned())?;

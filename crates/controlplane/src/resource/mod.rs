@@ -5,6 +5,7 @@ mod apply;
 mod author;
 mod document;
 mod key;
+mod node;
 mod operator;
 mod pair;
 mod proposal;
@@ -17,9 +18,10 @@ pub use apply::{Apply, file_proposal};
 pub use author::Author;
 pub use document::{Body, Document, HostDocument, Kind, Made, ReplicaDocument, Way};
 pub use key::{
-    Barred, Begin, Figures, KeyDocument, KeyState, KeyVersion, Leaving, Minting, Probing, Proof, Rollout,
-    Step, Supplied, Supply, SupplyOutcome, Verb, Verdict,
+    Barred, Begin, Closed, Figures, KeyDocument, KeyState, KeyVersion, Leaving, Minting, NextStage, Probing,
+    Proof, Rollout, Stage, StageEnd, Step, Supplied, Supply, SupplyOutcome, Trial, Trials, Verb, Verdict,
 };
+pub use node::{AUTHORITY, AuthorityDocument, JoinDocument, NodeDocument, RootDocument};
 pub use operator::{Operator, Rights};
 pub use pair::PairDocument;
 pub use proposal::{Change, How, Means, Op, Proposal, Sealing, Shown, Touch};
@@ -28,6 +30,7 @@ pub use scope::{Scope, Scopes};
 pub use state::{Held, State};
 pub use tokens::{MadePair, TokenText};
 
+pub(crate) use node::secret_id as root_secret;
 pub(crate) use proposal::not_found;
 pub(crate) use state::add as add_to_file;
 pub(crate) use tokens::digest;

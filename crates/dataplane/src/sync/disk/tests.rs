@@ -10,7 +10,8 @@ use tempfile::TempDir;
 
 fn at(root: &TempDir) -> StateDir {
     let (dir, key_file) = (root.path().join("state"), root.path().join("keys/one.key"));
-    StateDir { dir, key_file, lock_wait: Duration::ZERO, usage_limit: 1 << 20 }
+    let identity_file = root.path().join("keys/one.identity");
+    StateDir { dir, key_file, identity_file, lock_wait: Duration::ZERO, usage_limit: 1 << 20 }
 }
 
 fn resource(kind: Kind, name: &str, body: &impl Message) -> Resource {
@@ -43,6 +44,7 @@ fn kept(counter: u64, versions: &[u32]) -> Kept {
             state: wire::CredentialState::Active as i32,
             weight: 1,
             secret: format!("sk-{version}").into_bytes(),
+            ..wire::Credential::default()
         };
         resources.push(resource(Kind::Credential, &format!("p/main/{version}"), &body));
     }

@@ -90,7 +90,11 @@ where
     /// Runs until told to end.
     pub(crate) async fn run(&self) {
         let random = Random::new();
-        let (mut wait, mut tried) = (RETRY_FIRST, 0);
+        let (mut wait, mut tried, mut ending) = (RETRY_FIRST, 0, self.ending.subscribe());
+        tokio::select! {
+            () = self.settings.badge.joined() => {}
+            _ = ending.wait_for(|ending| *ending) => return,
+        }
         while !*self.ending.borrow() {
             let mut was_heard = false;
             let at = self.settings.planes.current();
