@@ -157,8 +157,10 @@ impl tower::Service<http::Request<Body>> for Door {
             let (fleet, books) = (Arc::clone(fort.plane.fleet()), Arc::clone(&fort.books));
             let peer = request.extensions().get::<From>().and_then(|From(peer)| peer.clone());
             // Another control plane saw the certificate, and brings what this one books.
-            let brought = || peer::brought(&fort.peers, request.headers());
-            let peer = peer.or_else(|| brought().map(|(name, key)| Peer { name: name.into(), key }));
+            let peer = peer.or_else(|| {
+                let (name, key) = peer::brought(&fort.peers, request.headers())?;
+                Some(Peer { name: name.into(), key })
+            });
             let Some(peer) = peer else {
                 return Ok(Status::unauthenticated("no certificate was shown: join first").into_http());
             };

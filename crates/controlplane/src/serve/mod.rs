@@ -275,8 +275,13 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
     let admin = accept::serve(settings.admin, tls, router.clone(), wait(stopped.clone()))?;
     let renewing = tokio::spawn(authority::run(Arc::clone(&authority), Arc::clone(&plane), stopped.clone()));
     let relaying = tokio::spawn(peer::run(Arc::clone(&peers), stopped.clone()));
-    let (plane, authority, books_here) = (Arc::clone(&plane), Arc::clone(&authority), Arc::clone(&books));
-    let fort = Fort { plane, authority, books: books_here, peers, admin: router };
+    let fort = Fort {
+        plane: Arc::clone(&plane),
+        authority: Arc::clone(&authority),
+        books: Arc::clone(&books),
+        peers,
+        admin: router,
+    };
     let fleet = fleet::serve(fort, settings.fleet, wait(stopped));
     let serving = Box::pin(async move {
         let (admin, fleet, ..) = tokio::join!(admin, fleet, following, leading, tidying, renewing, relaying);

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::keyway::clean;
-use super::{Port, Process, Replica, StartError, binary};
+use super::keyway::{begin, clean};
+use super::{Port, Process, Ran, Replica, StartError, binary};
 
 /// How long a process may take until it is ready. A test machine may be busy.
 const READY_LIMIT: Duration = Duration::from_secs(60);
@@ -153,12 +153,24 @@ impl Shared {
         let turn = self.replicas.len() % fleets.len().max(1);
         let fleets: Vec<&str> =
             fleets.iter().cycle().skip(turn).take(fleets.len()).map(String::as_str).collect();
-        let token = self.file("fleet.token");
-        let fleet = (fleets.join(",http://"), token.as_path());
+        let token = self.file(&format!("{id}.join"));
+        self.join_token(&token, &id)?;
+        let fleet = (fleets.join(",https://"), token.as_path());
         let mut replica = Replica::start(self.folder.path(), id, (&fleet.0, fleet.1), Vec::new())?;
         replica.until_ready()?;
         self.replicas.push(replica);
         Ok(())
+    }
+
+    fn join_token(&self, file: &Path, node: &str) -> Result<(), StartError> {
+        let path = file.display().to_string();
+        let args = ["join-token", "create", "--out", &path, "--node", node];
+        let admin = self.controls.first().map(Control::admin_url).unwrap_or_default();
+        let ran = Ran::of(begin(self.folder(), &admin, &self.file("admin.token"), (&args, &[]))?)?;
+        match ran.code {
+            Some(0) => Ok(()),
+            _ => Err(StartError::system("keyway join-token create")(std::io::Error::other(ran.stderr))),
+        }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -226,11 +238,7 @@ fn spawn_at(
         .arg(folder.join(name))
         .arg("--ready-file")
         .arg(&ready);
-    for (flag, file) in [
-        ("--root-key-file", "root.key"),
-        ("--admin-token-file", "admin.token"),
-        ("--fleet-token-file", "fleet.token"),
-    ] {
+    for (flag, file) in [("--root-key-file", "root.key"), ("--admin-token-file", "admin.token")] {
         command.arg(flag).arg(folder.join(file));
     }
     if first {
