@@ -12,6 +12,7 @@ pub mod observe;
 mod peer;
 pub(crate) mod plane;
 pub mod push;
+mod quota;
 pub mod resource;
 pub mod rotation;
 pub mod serve;

@@ -190,7 +190,7 @@ impl RelayedRows {
             }
             Message::ProbeTaken(taken) => self.asking.taken(taken.id),
             Message::ProbeResult(result) => self.asking.answered(result),
-            Message::Hello(_) | Message::Ack(_) | Message::Host(_) => {}
+            Message::Hello(_) | Message::Ack(_) | Message::Host(_) | Message::Quotas(_) => {}
         }
         drop(registry);
         self.fleet.touch();

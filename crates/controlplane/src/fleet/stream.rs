@@ -60,6 +60,7 @@ struct Hears {
     from: Streaming<FromReplica>,
     orders: mpsc::Receiver<Order>,
     newest: watch::Receiver<Arc<Push>>,
+    word: watch::Receiver<Option<Bytes>>,
 }
 
 /// Serves one stream to its end.
@@ -93,6 +94,9 @@ pub(super) async fn run(fleet: Arc<Fleet>, welcome: Welcome, mut from: Streaming
     let newest = fleet.newest.subscribe();
     let moves = hello.moves;
     let said = hello.clone();
+    let mut word = fleet.word.subscribe();
+    // What was said before it came is news to it.
+    word.mark_changed();
     let known = fleet.registry.lock().hello(hello, link, Instant::now());
     let known = match known {
         Ok(known) => known,
@@ -112,7 +116,7 @@ pub(super) async fn run(fleet: Arc<Fleet>, welcome: Welcome, mut from: Streaming
     let (stream, probes) = (known.stream, HashMap::new());
     let mut running = Link { fleet: Arc::clone(&fleet), id: id.clone(), stream, moves, session, probes };
     fleet.touch();
-    let end = running.converse(known, Hears { from, orders, newest }, &out).await;
+    let end = running.converse(known, Hears { from, orders, newest, word }, &out).await;
     fleet.ended(&id, known.stream);
     fleet.to_leader.tell(&id, known.stream, relay::gone);
     tracing::info!(replica = id, why = %end.message(), "replica's stream ended");
@@ -148,7 +152,7 @@ fn refuse(out: &Out, status: Status) {
 
 impl Link {
     async fn converse(&mut self, known: Known, hears: Hears, out: &Out) -> Status {
-        let Hears { mut from, mut orders, mut newest } = hears;
+        let Hears { mut from, mut orders, mut newest, mut word } = hears;
         let mut beat = interval(BEAT);
         let mut stopping = self.fleet.stopping.subscribe();
         let mut planes = self.fleet.planes.subscribe();
@@ -162,6 +166,11 @@ impl Link {
                     return Status::unavailable("the control plane stops");
                 }
                 _ = newest.changed() => self.session.newest(Arc::clone(&newest.borrow_and_update())),
+                Ok(()) = word.changed() => {
+                    if let Some(frame) = word.borrow_and_update().clone() {
+                        self.session.word(frame);
+                    }
+                }
                 message = from.message() => match message {
                     Ok(Some(message)) => if let Err(fault) = self.hear(message, Instant::now()) {
                         return Status::invalid_argument(fault);
@@ -221,6 +230,10 @@ impl Link {
                     // Whoever asked may have given up meanwhile.
                     let _ = (taken.map(|taken| taken.send(())), answer.send(result));
                 }
+                return Ok(());
+            }
+            Message::Quotas(quotas) => {
+                self.fleet.learn(&self.id, &quotas);
                 return Ok(());
             }
             Message::ProbeTaken(ProbeTaken { id }) => {

@@ -7,6 +7,7 @@ mod held;
 mod keeper;
 mod link;
 mod planes;
+mod quotas;
 mod report;
 mod sealed;
 mod session;
