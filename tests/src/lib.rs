@@ -1,6 +1,7 @@
 //! What the end-to-end tests share.
 
 pub mod admin;
+pub mod apart;
 pub mod collector;
 pub mod expect;
 pub mod faketime;
@@ -9,6 +10,7 @@ pub mod frozen;
 pub mod gateway;
 pub mod grid;
 pub mod held;
+pub mod hosts;
 pub mod inspect;
 pub mod leaks;
 pub mod nodes;

@@ -6,6 +6,7 @@ mod forward;
 mod home;
 mod relay;
 mod relayed;
+mod tls;
 
 pub(crate) use door::{PeerDoor, brought, report_elsewhere};
 pub(crate) use forward::answer;
@@ -15,7 +16,7 @@ use crate::{Plane, authority::Authority, lead::Member, store::Shared};
 use home::Home;
 use http::HeaderMap;
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore, pki_types::ServerName, version::TLS13};
+use rustls::pki_types::ServerName;
 use std::{
     io,
     sync::{Arc, OnceLock},
@@ -130,7 +131,8 @@ impl Peers {
         let plain = to.fleet.replacen("https://", "http://", 1);
         let endpoint = Endpoint::from_shared(plain).map_err(|error| error.to_string())?;
         let authority = self.authority.get().ok_or("no roots are known yet")?;
-        let connector = TlsConnector::from(Arc::new(client(authority).map_err(|error| error.to_string())?));
+        let connector =
+            TlsConnector::from(Arc::new(tls::client(authority).map_err(|error| error.to_string())?));
         let connect = tower::service_fn(move |uri: http::Uri| {
             let connector = connector.clone();
             async move { Ok::<_, io::Error>(TokioIo::new(secured(&connector, &uri).await?)) }
@@ -150,17 +152,6 @@ impl Peers {
             reason.to_string()
         })
     }
-}
-
-/// TLS 1.3 to a fleet port of this cluster; we show no certificate but our token.
-fn client(authority: &Authority) -> Result<ClientConfig, rustls::Error> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(authority.trust().roots.iter().cloned());
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13])?;
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(config)
 }
 
 async fn secured(connector: &TlsConnector, uri: &http::Uri) -> io::Result<TlsStream<TcpStream>> {
