@@ -20,7 +20,6 @@ pub(crate) use self::binary::search_path;
 pub use self::binary::{BIN_DIR, binary, root, use_folder};
 pub use self::keyway::{Keyway, Ran, Up};
 pub use self::planes::{Elsewhere, Host, Planes, Port, Replica, Setup};
-pub use self::planes::{Planes, Port, Replica, Setup};
 pub use self::shared::{Control, EtcdNode, Shared};
 
 /// What is kept of one output; the rest is dropped.

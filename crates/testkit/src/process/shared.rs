@@ -156,7 +156,7 @@ impl Shared {
         let token = self.file(&format!("{id}.join"));
         self.join_token(&token, &id)?;
         let fleet = (fleets.join(",https://"), token.as_path());
-        let mut replica = Replica::start(self.folder.path(), id, (&fleet.0, fleet.1), Vec::new())?;
+        let mut replica = Replica::start(self.folder.path(), id, (&fleet.0, fleet.1), (Vec::new(), None))?;
         replica.until_ready()?;
         self.replicas.push(replica);
         Ok(())
