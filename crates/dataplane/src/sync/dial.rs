@@ -72,7 +72,7 @@ pub(super) fn unanswered(settings: &LinkSettings, why: Status) -> Status {
     let reason = why.source().map(|source| innermost(source).to_string());
     let Some(reason) = reason else { return why };
     settings.badge.doubt();
-    Status::unknown(format!("{}: {reason}", settings.url))
+    Status::unknown(format!("{}: {reason}", settings.planes.current()))
 }
 
 /// A connection to the fleet port, over this TLS.
