@@ -9,6 +9,8 @@ mod registry;
 mod relay;
 mod report;
 mod service;
+#[cfg(feature = "simulation")]
+mod simulation;
 mod stream;
 mod tls;
 
@@ -16,6 +18,8 @@ pub use hosts::{Host, HostReplica, HostReplicaState, HostState};
 pub use probe::{Asked, ProbeFailed, Probed};
 pub use registry::{Refused, Replica, ReplicaState};
 pub(crate) use service::{Fort, serve};
+#[cfg(feature = "simulation")]
+pub use simulation::{Books, Entered};
 
 use crate::{
     observe::Answers,

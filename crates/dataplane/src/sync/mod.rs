@@ -11,6 +11,8 @@ mod quotas;
 mod report;
 mod sealed;
 mod session;
+#[cfg(feature = "simulation")]
+mod simulation;
 mod status;
 mod usage;
 
@@ -21,5 +23,7 @@ pub(crate) use held::{Held, State};
 pub(crate) use keeper::Keeper;
 pub(crate) use link::{Ends, Link};
 pub(crate) use planes::Planes;
+#[cfg(feature = "simulation")]
+pub use simulation::SimulatedReplica;
 pub(crate) use status::{LinkStatus, Source};
 pub(crate) use usage::UsageLink;
