@@ -6,10 +6,13 @@ mod disk;
 mod held;
 mod keeper;
 mod link;
+mod planes;
 mod quotas;
 mod report;
 mod sealed;
 mod session;
+#[cfg(feature = "simulation")]
+mod simulation;
 mod status;
 mod trust;
 mod usage;
@@ -20,6 +23,9 @@ pub use disk::{StateDir, StateDirError};
 pub(crate) use held::{Held, State};
 pub(crate) use keeper::Keeper;
 pub(crate) use link::{Ends, Link};
+pub(crate) use planes::Planes;
+#[cfg(feature = "simulation")]
+pub use simulation::SimulatedReplica;
 pub(crate) use status::{LinkStatus, Source};
 pub(crate) use trust::Trust;
 pub(crate) use usage::UsageLink;
