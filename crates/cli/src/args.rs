@@ -7,7 +7,7 @@ use keyway_telemetry::Otlp;
 
 use crate::command::{
     apply, audit, backup, client, doctor, explain, fleet, key, login, logs, model, operator, provider,
-    restore, team, up, usage, why,
+    restore, team, up, usage, vault, why,
 };
 
 /// A hidden verb.
@@ -116,6 +116,9 @@ pub(crate) enum Verb {
     /// Running data planes
     #[command(subcommand)]
     Fleet(fleet::Fleet),
+    /// The keys that seal provider keys
+    #[command(subcommand)]
+    Vault(vault::Vault),
     /// Who uses the admin API, and what each may
     #[command(subcommand)]
     Operator(operator::Operator),

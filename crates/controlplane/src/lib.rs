@@ -9,6 +9,7 @@ mod members;
 pub mod observe;
 pub(crate) mod plane;
 pub mod push;
+mod rekey;
 pub mod resource;
 pub mod rotation;
 pub mod serve;

@@ -19,6 +19,7 @@ mod secret;
 pub(crate) mod team;
 pub(crate) mod up;
 pub(crate) mod usage;
+pub(crate) mod vault;
 pub(crate) mod why;
 
 use std::future::Future;
@@ -66,6 +67,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Audit(verb) => ask(&global, async |server, output| audit::run(server, output, verb).await),
         Verb::Backup(verb) => ask(&global, async |server, output| backup::run(server, output, verb).await),
         Verb::Restore(verb) => restore::run(&global, verb),
+        Verb::Vault(verb) => ask(&global, async |server, output| vault::run(server, output, verb).await),
         Verb::Fleet(verb) => ask(&global, async |server, output| fleet::run(server, output, verb).await),
     }
 }

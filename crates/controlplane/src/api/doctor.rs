@@ -8,6 +8,7 @@ use crate::{
     compile::origins_in,
     doctor::{Finding, KeyFacts, clocks, configuration, keys, replicas, seal, store, usage},
     plane::unix_millis,
+    rekey,
     resource::{Body, Kind},
     rotation::{RolloutView, schedule},
 };
@@ -31,7 +32,7 @@ pub(super) async fn look(call: Call) -> Result<Answer, Fault> {
     let verified = if deep { Some(plane.store().verify().await) } else { None };
     let (fleet, state, at) = (plane.fleet().list(), plane.state(), unix_millis());
     let findings = [
-        seal(plane.vault().ids().map(|ids| ids.len())),
+        seal(plane.vault().wrapped(), rekey::current(plane).as_ref(), at),
         store(&plane.store().condition(), verified.as_ref()),
         replicas(&fleet),
         clocks(&fleet),

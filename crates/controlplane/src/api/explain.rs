@@ -177,6 +177,7 @@ fn patterns<'a>(state: &'a State, client: &str) -> Option<&'a [String]> {
         | Body::Section(_)
         | Body::Operator(_)
         | Body::Replica(_)
+        | Body::Kek(_)
         | Body::Host(_) => None,
     }
 }

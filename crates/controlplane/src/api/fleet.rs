@@ -135,7 +135,7 @@ pub(super) async fn test_provider(call: Call) -> Result<Answer, Fault> {
 
 /// Operators and replicas are kept like the configuration and are none.
 fn stands_in_a_file(key: &Key) -> bool {
-    !matches!(Kind::of(key), Some(Kind::Operator | Kind::Replica | Kind::Host))
+    !matches!(Kind::of(key), Some(Kind::Operator | Kind::Replica | Kind::Host | Kind::Kek))
 }
 
 fn is_keyless(held: &Held) -> bool {

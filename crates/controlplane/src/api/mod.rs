@@ -25,6 +25,7 @@ mod quirks;
 mod resources;
 mod route;
 mod usage;
+mod vault;
 mod view;
 
 #[cfg(test)]

@@ -119,9 +119,12 @@ impl Compiler<'_> {
                 client.sigv4.iter_mut().for_each(|pair| pair.secret_access_key.zeroize());
                 vec![made]
             }
-            Body::Team(_) | Body::Section(_) | Body::Operator(_) | Body::Replica(_) | Body::Host(_) => {
-                Vec::new()
-            }
+            Body::Team(_)
+            | Body::Section(_)
+            | Body::Operator(_)
+            | Body::Replica(_)
+            | Body::Host(_)
+            | Body::Kek(_) => Vec::new(),
         })
     }
 

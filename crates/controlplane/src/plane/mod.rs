@@ -29,7 +29,7 @@ use std::{
     sync::Arc,
     time::{Instant, SystemTime},
 };
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 /// The control plane.
 #[derive(Debug)]
@@ -308,6 +308,11 @@ impl Plane {
         state.revision = self.store.commit(Batch { writes: Vec::new(), entry }).await?;
         self.state.store(Arc::new(state));
         Ok(())
+    }
+
+    /// No change is made while this is held.
+    pub(crate) async fn still(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().await
     }
 
     fn proposal<'a>(&'a self, state: &'a State, author: &Author) -> Proposal<'a> {

@@ -1,7 +1,7 @@
 //! What the store holds: one document per provider, model, team, client and open section. No secret is in a document;
 //! of keys and tokens it holds versions, digests and what may be shown.
 
-use super::{KeyDocument, Operator, PairDocument};
+use super::{KekDocument, KeyDocument, Operator, PairDocument};
 use crate::store::Key;
 use bytes::Bytes;
 use keyway_config::{Client, Model, Provider, Team};
@@ -29,6 +29,8 @@ pub enum Kind {
     Replica,
     /// How many replicas a host runs; in no file.
     Host,
+    /// The vault's wrapping key.
+    Kek,
 }
 
 /// Where a document came from. Set when it is made and never changed: `--prune` deletes only what a file made.
@@ -94,6 +96,8 @@ pub enum Body {
     Replica(ReplicaDocument),
     /// What an operator wants of a host.
     Host(HostDocument),
+    /// A change of the vault's wrapping key.
+    Kek(KekDocument),
 }
 
 /// What an operator wants of a host with a supervisor.
@@ -136,6 +140,7 @@ impl Kind {
             Self::Operator => "operator",
             Self::Replica => "replica",
             Self::Host => "host",
+            Self::Kek => "kek",
         }
     }
 
@@ -151,6 +156,7 @@ impl Kind {
             Self::Operator,
             Self::Replica,
             Self::Host,
+            Self::Kek,
         ];
         all.into_iter().find(|kind| kind.word() == key.kind())
     }
@@ -173,6 +179,7 @@ impl Kind {
             Self::Operator => format!("operators.{name}"),
             Self::Replica => format!("replica {name}"),
             Self::Host => format!("host {name}"),
+            Self::Kek => format!("wrapping key {name}"),
         }
     }
 }

@@ -4,6 +4,7 @@
 mod apply;
 mod author;
 mod document;
+mod kek;
 mod key;
 mod operator;
 mod pair;
@@ -16,6 +17,8 @@ mod tokens;
 pub use apply::{Apply, file_proposal};
 pub use author::Author;
 pub use document::{Body, Document, HostDocument, Kind, Made, ReplicaDocument, Way};
+pub(crate) use kek::WRAPPING;
+pub use kek::{KekDocument, KekStep};
 pub use key::{
     Barred, Begin, Figures, KeyDocument, KeyState, KeyVersion, Leaving, Minting, Probing, Proof, Rollout,
     Step, Supplied, Supply, SupplyOutcome, Verb, Verdict,

@@ -110,9 +110,9 @@ impl State {
 
     /// Whether anything was ever configured.
     pub(crate) fn has_settings(&self) -> bool {
-        self.documents
-            .keys()
-            .any(|key| Kind::of(key).is_some_and(|kind| !matches!(kind, Kind::Replica | Kind::Host)))
+        self.documents.keys().any(|key| {
+            Kind::of(key).is_some_and(|kind| !matches!(kind, Kind::Replica | Kind::Host | Kind::Kek))
+        })
     }
 
     /// Whether there is no document.
@@ -177,6 +177,7 @@ impl State {
             | Body::Section(_)
             | Body::Operator(_)
             | Body::Replica(_)
+            | Body::Kek(_)
             | Body::Host(_) => None,
         }
     }
@@ -224,7 +225,7 @@ pub(crate) fn add(file: &mut File, name: &str, body: &Body) {
         Body::Team(team) => drop::<Option<Team>>(file.teams.insert(name, team.clone())),
         Body::Client { spec, .. } => drop::<Option<Client>>(file.clients.insert(name, Client::clone(spec))),
         Body::Section(value) => section(file, &name, value),
-        Body::Operator(_) | Body::Replica(_) | Body::Host(_) => {}
+        Body::Operator(_) | Body::Replica(_) | Body::Host(_) | Body::Kek(_) => {}
     }
 }
 

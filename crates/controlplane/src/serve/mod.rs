@@ -11,7 +11,7 @@ pub use tls::{Tls, TlsError};
 use crate::{
     Lookup, Outcome, Plane, Token,
     api::{self, Api},
-    fleet, members,
+    fleet, members, rekey,
     resource::{Apply, Author, Refusal, Way, file_proposal},
     rotation::{self, Counts},
     store::{IndexCheck, StoreError},
@@ -234,12 +234,13 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
     let router = api::router(api);
     let rotating = tokio::spawn(rotation::run(Arc::clone(&plane), counts, stopped.clone()));
     let supplying = tokio::spawn(rotation::supply::run(Arc::clone(&plane), stopped.clone()));
+    let rekeying = tokio::spawn(rekey::run(Arc::clone(&plane), stopped.clone()));
     let keeping = tokio::spawn(members::run(Arc::clone(&plane), stopped.clone()));
     let tidying = tokio::spawn(usage::run(Arc::clone(&books), Arc::clone(&plane), stopped.clone()));
     let admin = accept::serve(settings.admin, tls, router, wait(stopped.clone()))?;
     let fleet = fleet::serve(Arc::clone(plane.fleet()), Arc::clone(&books), settings.fleet, wait(stopped));
     let serving = Box::pin(async move {
-        let (admin, fleet, ..) = tokio::join!(admin, fleet, rotating, supplying, keeping, tidying);
+        let (admin, fleet, ..) = tokio::join!(admin, fleet, rotating, supplying, rekeying, keeping, tidying);
         // Last: whoever could report is gone.
         let closed = tokio::task::spawn_blocking(move || books.close()).await.map_err(io::Error::other);
         admin.and(fleet).and(closed)

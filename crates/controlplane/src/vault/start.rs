@@ -46,11 +46,13 @@ pub fn start(sources: &Sources, has_data: bool, cluster: &str, now: u64) -> Resu
         Ok(found) => found,
         Err(error) => return Ok(Opened::Sealed(error)),
     };
-    let make = |root: &RootKey| Vault::create(&sources.home, root, cluster, now).map(Opened::Fresh);
+    let make = |root: &RootKey| {
+        Vault::create(&sources.home, root, cluster, now).map(|vault| Opened::Fresh(vault.rooted(sources)))
+    };
     match (decide(there), root) {
         (Step::Open, Some(root)) => {
             let vault = Vault::unlock(&sources.home, &root, cluster);
-            Ok(vault.map_or_else(Opened::Sealed, Opened::Ready))
+            Ok(vault.map_or_else(Opened::Sealed, |vault| Opened::Ready(vault.rooted(sources))))
         }
         (Step::MakeKeyring, Some(root)) => make(&root),
         (Step::MakeBoth, _) => make(&RootKey::make(&sources.to_make())?),
