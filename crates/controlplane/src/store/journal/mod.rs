@@ -86,7 +86,7 @@ impl Journal {
             detail: serde_json::json!({ "cluster": cluster }),
             ..Entry::default()
         };
-        let payload = payload::encode(&entry, &[]).ok_or(StoreError::TooLarge { bytes: usize::MAX })?;
+        let payload = payload::encode(&entry, &[], &[]).ok_or(StoreError::TooLarge { bytes: usize::MAX })?;
         self.append(1, at, &payload)
     }
 
