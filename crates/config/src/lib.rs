@@ -17,9 +17,9 @@ mod yaml;
 pub use check::{check, check_name, check_secret, references, warnings};
 pub use file::{
     Auth, AwsIam, Budget, Cache, Client, Dialect, Expiry, File, Key, KeyRotation, Limits, Model, NamedAuth,
-    Network, Open, Percent, Period, Price, Provider, Rates, Rotation, Secret, Server, SigV4, Size, Source,
-    SourcePlace, Span, Strategy, Target, Team, Timeouts, Tokens, Usage, Usd, VaultAppRole, VaultAuth,
-    VaultKubernetes, VaultSource, WhenSpoolFull,
+    Network, Open, Percent, Period, Price, Provider, Rates, Rotation, RotationStrategy, Secret, Server,
+    SigV4, Size, Source, SourcePlace, Span, Strategy, Target, Team, Timeouts, Tokens, Usage, Usd,
+    VaultAppRole, VaultAuth, VaultKubernetes, VaultSource, WhenSpoolFull,
 };
 pub use keyway_catalog::Quirks;
 pub use load::{Loaded, Places, load, read_json};

@@ -5,6 +5,7 @@ pub mod backup;
 pub mod compile;
 mod doctor;
 pub mod fleet;
+pub mod lead;
 mod members;
 pub mod observe;
 pub(crate) mod plane;

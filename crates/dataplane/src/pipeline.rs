@@ -6,7 +6,7 @@ use crate::{
     auth,
     call::Call,
     ingress::{self, Asked, Called},
-    lease::{Key, Keyring},
+    lease::{Keyring, Take},
     listen::Caller,
     meter::{Asked as AskedModel, Outcome, Tally, Try, tags},
     models,
@@ -209,7 +209,10 @@ async fn attempts(
             }
             continue;
         };
-        let other_key = last.as_ref().is_some_and(|failure| failure.verdict == Some(route::Verdict::Refused));
+        let refused = last.as_ref().is_some_and(|failure| failure.verdict == Some(route::Verdict::Refused));
+        // What a version on trial could not do costs its caller none of the retries.
+        let spared = chosen.take == Take::Standby && tried.last().is_some_and(|one| one.key.is_on_trial());
+        let other_key = refused || spared;
         let is_retry = !tried.is_empty() && !other_key;
         if is_retry && (left == 0 || (chosen.again && !worker.retries.take(now))) {
             break;
@@ -231,7 +234,9 @@ async fn attempts(
             Ok(answer) => return Ok(answer::Parts::new(call, answer, (lease, place), tried.len() + 1, took)),
             Err(failure) => {
                 let verdict = failure.verdict;
-                count_refusal(&chosen.key, &failure);
+                if let Some(trouble) = failure.trouble() {
+                    chosen.key.trouble(trouble);
+                }
                 let better =
                     last.as_ref().is_none_or(|last| failure.passed.is_some() || last.passed.is_none());
                 if better {
@@ -268,14 +273,6 @@ fn cross(
             barred.get_or_insert(refusal);
             None
         }
-    }
-}
-
-/// What the control plane learns of a key that its provider does not take.
-fn count_refusal(key: &Key, failure: &Failure) {
-    let said_no = failure.status.is_some_and(|status| matches!(status.as_u16(), 401 | 403));
-    if said_no && failure.verdict == Some(route::Verdict::Refused) {
-        key.refused();
     }
 }
 

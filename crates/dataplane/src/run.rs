@@ -130,7 +130,7 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
     let shared = Shared {
         tracer: exporting.as_ref().map(Tracer::new),
         spans: exporting.as_ref().map(Exporting::spans),
-        held: Arc::new(Held::default()),
+        held: Arc::new(Held::of_replica(&settings.id)),
         status: Arc::default(),
         budget: Arc::new(BodyBudget::default()),
         cores: (0..count).map(|_| Arc::new(Core::default())).collect(),

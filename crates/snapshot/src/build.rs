@@ -183,10 +183,16 @@ fn credentials(
             key: from.key.into(),
             version: from.version,
             weight: from.weight,
+            active_on: names(from.active_on),
+            standby_on: names(from.standby_on),
         };
         by_provider.entry(from.provider.into()).or_default().push(Arc::new(credential));
     }
     Ok(by_provider)
+}
+
+fn names(all: Vec<String>) -> Vec<Box<str>> {
+    all.into_iter().map(Into::into).collect()
 }
 
 fn clients(all: Vec<wire::Client>, key: &DigestKey) -> Result<Clients, Invalid> {

@@ -90,6 +90,10 @@ pub struct Credential {
     pub weight: u32,
     /// What the provider checks; empty where the version is revoked.
     pub secret: Secret,
+    /// Replicas on which it is on trial: active there, standby everywhere else. Empty = not on trial.
+    pub active_on: Vec<Box<str>>,
+    /// Replicas on which it is standby, because a newer one is on trial there.
+    pub standby_on: Vec<Box<str>>,
 }
 
 /// One immutable, versioned state of everything that the data plane needs.
@@ -136,5 +140,23 @@ impl Credential {
     #[must_use]
     pub fn id(&self) -> String {
         format!("{}/{}/{}", self.provider, self.key, self.version)
+    }
+
+    /// What it is on that replica.
+    #[must_use]
+    pub fn state_on(&self, replica: &str) -> CredentialState {
+        let names = |list: &[Box<str>]| list.iter().any(|one| **one == *replica);
+        let stands_by = (!self.active_on.is_empty() && !names(&self.active_on)) || names(&self.standby_on);
+        if self.state == CredentialState::Active && stands_by {
+            CredentialState::Retiring
+        } else {
+            self.state
+        }
+    }
+
+    /// Whether it is tried on that replica while an older version stands by for it.
+    #[must_use]
+    pub fn is_on_trial_on(&self, replica: &str) -> bool {
+        !self.active_on.is_empty() && self.state_on(replica) == CredentialState::Active
     }
 }

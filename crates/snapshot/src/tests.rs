@@ -202,6 +202,7 @@ fn a_revoked_version_travels_without_its_secret() {
             state: state as i32,
             weight: 1,
             secret: secret.as_bytes().to_vec(),
+            ..wire::Credential::default()
         };
         build(&[provider("p", "http://localhost:1/v1", &[]), resource(Kind::Credential, "p/main/1", &body)])
     };

@@ -117,7 +117,6 @@ fn a_secret_as_an_argument_is_refused_and_not_repeated() {
     let cases: &[(&[&str], i32, &str)] = &[
         (&["key", "rotate", "own/main", SECOND], 2, "--from-env NAME"),
         (&["key", "add", "own/other", SECOND], 2, "--from-file F"),
-        (&["key", "rotate", "own/main", "--strategy", "staged"], 2, "not there yet"),
         (&["key", "rotate", "own/main"], 2, "is empty"),
         (&["key", "rotate", "own/none", "--from-env", "NEW"], 3, "own/none"),
         (&["key", "rollback", "own/main"], 1, "own/main"),

@@ -125,6 +125,15 @@ pub struct Cache {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rotation {
+    /// How new versions come into use; `instant` if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<RotationStrategy>,
+    /// How long each stage of `staged` is watched; 60s if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step_time: Option<Span>,
+    /// Requests on the new version without which a stage proves nothing; 50 if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step_requests: Option<u64>,
     /// How long old versions stay as standby; 10m if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overlap: Option<Span>,
@@ -140,6 +149,17 @@ pub struct Rotation {
     /// Has no effect here: each key has a source of its own, `providers.X.keys[].rotation.source`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<serde_json::Value>,
+}
+
+/// How a new version of a key comes into use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RotationStrategy {
+    /// On all replicas at once.
+    #[default]
+    Instant,
+    /// On one replica, then on 10 %, on 50 %, on all, as long as it does not fail more often than the old one.
+    Staged,
 }
 
 /// A field that is left out of what is shown because it holds its default.

@@ -181,6 +181,7 @@ impl Fault {
 
     fn vault(error: &VaultError) -> Self {
         let (status, code) = match error {
+            VaultError::Store { source, .. } => return Self::store(source),
             VaultError::Sealed(_) => (StatusCode::SERVICE_UNAVAILABLE, "sealed"),
             VaultError::Integrity { .. } | VaultError::Missing { .. } => {
                 (StatusCode::CONFLICT, "secret_integrity")
@@ -200,6 +201,8 @@ impl Fault {
     fn store(error: &StoreError) -> Self {
         let (status, code) = match error {
             StoreError::Full => (StatusCode::INSUFFICIENT_STORAGE, "storage_full"),
+            StoreError::NotLeader { .. } => (StatusCode::SERVICE_UNAVAILABLE, "not_leader"),
+            StoreError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
             StoreError::ReadOnly(_) => (StatusCode::SERVICE_UNAVAILABLE, "storage_read_only"),
             StoreError::Failed(_)
             | StoreError::Damaged(_)

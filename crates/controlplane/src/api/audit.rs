@@ -163,7 +163,7 @@ impl Search {
 
 impl From<Record> for Row {
     fn from(record: Record) -> Self {
-        let Entry { at, actor, action, subject, detail, trace } = record.entry;
+        let Entry { at, actor, action, subject, detail, trace, state: _ } = record.entry;
         Self {
             revision: record.revision,
             epoch: record.epoch,

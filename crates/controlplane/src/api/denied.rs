@@ -87,6 +87,7 @@ async fn write(plane: &Plane, what: What, count: u64) {
         subject: String::new(),
         detail: json!({ "action": what.action, "code": what.code, "count": count }),
         trace: String::new(),
+        state: String::new(),
     };
     if let Err(error) = plane.store().commit(Batch { writes: Vec::new(), entry }).await {
         tracing::warn!(%error, "a denied call could not be written into the audit log");

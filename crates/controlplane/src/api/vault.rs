@@ -60,8 +60,13 @@ pub(super) async fn rotate_root(call: Call) -> Result<Answer, Fault> {
         )
         .into());
     }
-    call.record("vault").await?;
     let plane = call.plane();
+    if plane.store().shared().is_some() {
+        let why =
+            "cannot be changed while several control planes share a store: each has to find it at its start";
+        return Err(Refusal::field("the root key", why).into());
+    }
+    call.record("vault").await?;
     let _nothing_changes = plane.still().await;
     let found = RootKey::at(&to_file).map_err(Refusal::from)?;
     let root = match found {

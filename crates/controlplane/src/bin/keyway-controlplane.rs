@@ -8,8 +8,8 @@ use keyway_controlplane::{
     private_dir,
     resource::{Apply, Way},
     serve,
-    serve::{Storage, Tls},
-    store::{IndexCheck, check_index},
+    serve::{SharedStore, Storage, Tls},
+    store::{Address, IndexCheck, check_index},
     token_file,
 };
 use keyway_telemetry::{Exporting, Otlp};
@@ -67,6 +67,21 @@ struct Options {
     /// The root key, which opens every secret; made with mode 0600 at the first start [default: root.key in the data directory, or the systemd credential keyway-root-key]
     #[arg(long, env = "KEYWAY_ROOT_KEY_FILE", value_name = "FILE")]
     root_key_file: Option<PathBuf>,
+    /// Where documents, audit log and sealed secrets lie: `etcd://HOST:PORT,HOST:PORT/PREFIX` or `etcds://…?ca=FILE&cert=FILE&key=FILE&login=FILE`, shared with other control planes [default: the data directory]
+    #[arg(long, env = "KEYWAY_STORE", value_name = "URL")]
+    store: Option<String>,
+    /// This control plane's name among those that share the store [default: the host's name and some digits, made once]
+    #[arg(long, env = "KEYWAY_NAME", value_name = "NAME", requires = "store")]
+    name: Option<String>,
+    /// Where replicas and other control planes reach the fleet port [default: where it listens]
+    #[arg(long, env = "KEYWAY_ADVERTISE_FLEET", value_name = "URL", requires = "store")]
+    advertise_fleet: Option<String>,
+    /// Where the admin API is for others [default: where it listens]
+    #[arg(long, env = "KEYWAY_ADVERTISE_ADMIN", value_name = "URL", requires = "store")]
+    advertise_admin: Option<String>,
+    /// Keep the books of usage here from now on, whichever control plane did before
+    #[arg(long, requires = "store")]
+    take_books: bool,
     /// Where systemd puts credentials
     #[arg(long, env = "CREDENTIALS_DIRECTORY", hide = true)]
     credentials: Option<PathBuf>,
@@ -106,6 +121,7 @@ fn run(options: Options) -> Result<(), Fault> {
     keyway_harden::harden();
     let file = options.config.as_deref().map(load).transpose()?;
     let server = file.as_ref().and_then(|file| file.server.clone()).unwrap_or_default();
+    let shared = shared(&options)?;
     let home = home(options.data_dir)?;
     let in_home = |given: Option<PathBuf>, name: &str| given.unwrap_or_else(|| home.join(name));
     let admin_token_file = in_home(options.admin_token_file, "admin.token");
@@ -119,7 +135,7 @@ fn run(options: Options) -> Result<(), Fault> {
         admin_token: token(&admin_token_file)?,
         fleet_token: token(&fleet_token_file)?,
         tls: options.tls_cert.zip(options.tls_key).map(|(cert, key)| Tls { cert, key }),
-        storage: storage(home.clone(), options.root_key_file, options.credentials)?,
+        storage: Storage { shared, ..storage(home.clone(), options.root_key_file, options.credentials)? },
         initial: initial(file, options.config.as_deref()),
         tracer: exporting.as_ref().map(Exporting::tracer).unwrap_or_default(),
         environment: None,
@@ -162,7 +178,19 @@ fn storage(
 ) -> Result<Storage, Fault> {
     let program = std::env::current_exe().map_err(|error| format!("this program's own file: {error}"))?;
     let index_check = Some(IndexCheck { program, args: vec!["--check-index".into()] });
-    Ok(Storage { home, root_key_file, credentials, index_check })
+    Ok(Storage { home, root_key_file, credentials, index_check, shared: None })
+}
+
+fn shared(options: &Options) -> Result<Option<SharedStore>, Fault> {
+    let Some(store) = &options.store else { return Ok(None) };
+    let address = Address::parse(store).map_err(|error| format!("--store {error}"))?;
+    Ok(Some(SharedStore {
+        address,
+        name: options.name.clone(),
+        advertise_fleet: options.advertise_fleet.clone(),
+        advertise_admin: options.advertise_admin.clone(),
+        take_books: options.take_books,
+    }))
 }
 
 fn home(given: Option<PathBuf>) -> Result<PathBuf, Fault> {

@@ -142,6 +142,7 @@ impl Compiler<'_> {
         let origins = origins(provider);
         let mut whole = true;
         for key in keys {
+            let trial = key.on_trial().map(|(tried, _, trial)| (tried, &trial.replicas));
             for version in &key.versions {
                 let (state, secret) = match version.state {
                     KeyState::Active => (wire::CredentialState::Active, true),
@@ -165,7 +166,15 @@ impl Compiler<'_> {
                     state: state.into(),
                     weight,
                     secret: secret.expose().to_vec(),
+                    ..wire::Credential::default()
                 };
+                match trial.filter(|_| version.state == KeyState::Active) {
+                    Some((tried, replicas)) if tried == version.version => {
+                        credential.active_on.clone_from(replicas);
+                    }
+                    Some((_, replicas)) => credential.standby_on.clone_from(replicas),
+                    None => {}
+                }
                 let name = format!("{}/{}/{}", provider.name, key.name, version.version);
                 all.push(secret_resource(Kind::Credential, name, &credential));
                 credential.secret.zeroize();

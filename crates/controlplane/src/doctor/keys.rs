@@ -89,7 +89,8 @@ fn stuck(facts: &KeyFacts<'_>, now: u64) -> Option<Finding> {
     let view = facts.rollout.as_ref().filter(|view| !view.step.is_end())?;
     let name = facts.name();
     let takes = now.saturating_sub(view.begun);
-    let own = view.overlap_ms.saturating_add(view.ack_timeout_ms).saturating_add(SLACK);
+    let own = view.overlap_ms.saturating_add(view.ack_timeout_ms).saturating_add(view.trial_ms);
+    let own = own.saturating_add(SLACK);
     let verb = view.verb.word();
     let since = Span::from_millis(takes / 1000 * 1000);
     if view.step == Step::Withdrawn && !view.unconfirmed.is_empty() && takes > own - SLACK {

@@ -172,6 +172,7 @@ fn key(versions: Vec<KeyVersion>) -> KeyDocument {
 fn rotating(begun: u64) -> KeyDocument {
     let mut key = key(vec![version(1, KeyState::Active), version(2, KeyState::Staged)]);
     let begin = Begin {
+        trial: None,
         id: "1.1".into(),
         verb: Verb::Rotate,
         to: Some(2),

@@ -22,7 +22,10 @@ pub(crate) use registry::Member;
 use registry::Registry;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -48,6 +51,8 @@ pub struct Fleet {
     members: watch::Sender<u64>,
     stopping: watch::Sender<bool>,
     probes: AtomicU64,
+    /// The newest state is not what the leader made of it: no replica is let in.
+    withheld: AtomicBool,
 }
 
 /// What a stream task is told to send, beyond states.
@@ -73,6 +78,7 @@ impl Fleet {
             changed: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
             probes: AtomicU64::new(0),
+            withheld: AtomicBool::new(false),
         }
     }
 
@@ -156,6 +162,35 @@ impl Fleet {
     /// A replica that the store remembers.
     pub(crate) fn remember(&self, id: &str, document: &ReplicaDocument) {
         self.registry.lock().remember(id, document, Instant::now());
+    }
+
+    /// The store knows it, by whichever control plane it came.
+    pub(crate) fn known(&self, id: &str, replica: &ReplicaDocument) {
+        self.registry.lock().known(id, replica, Instant::now());
+        self.touch_members();
+    }
+
+    /// The store does not know it any more.
+    pub(crate) fn unknown(&self, id: &str) {
+        self.registry.lock().unknown(id);
+        self.touch_members();
+    }
+
+    /// A replica that the store remembers, when this control plane begins to lead: whoever serves it will say so, and nobody is
+    /// held for lost before.
+    pub(crate) fn remember_anew(&self, id: &str, replica: &ReplicaDocument) {
+        let (mut registry, now) = (self.registry.lock(), Instant::now());
+        if replica.evicted {
+            registry.remember(id, replica, now);
+        } else {
+            registry.known(id, replica, now);
+            registry.begin_anew(id, now);
+        }
+    }
+
+    /// Whether replicas are turned away because this control plane cannot make the state that its leader made.
+    pub(crate) fn withhold(&self, withheld: bool) {
+        self.withheld.store(withheld, Ordering::Relaxed);
     }
 
     /// How long secrets are used without word from here; absent = without limit.

@@ -14,7 +14,7 @@ use keyway_proto::fleet::v1::{Drain, FromReplica, Hello, ProbeResult, ProbeTaken
 use keyway_snapshot::Version;
 use std::{
     collections::HashMap,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 use tokio::{
@@ -62,6 +62,9 @@ pub(super) async fn run(fleet: Arc<Fleet>, mut from: Streaming<FromReplica>, out
         Ok(Err(_)) => return,
         Err(_) => return refuse(&out, Status::deadline_exceeded("no Hello")),
     };
+    if fleet.withheld.load(Ordering::Relaxed) {
+        return refuse(&out, Status::unavailable("this control plane makes another state than its leader"));
+    }
     if hello.is_supervisor {
         let end = hosts::stream::run(fleet, hello, from, &out).await;
         return refuse(&out, end);

@@ -1,6 +1,7 @@
 //! The control plane itself: one state in force, one change at a time. A change is proposed, compiled, checked as a
 //! replica would check it, committed, and only then published. Refused anywhere, nothing has happened.
 
+mod follow;
 mod made;
 
 use crate::{
@@ -13,11 +14,12 @@ use crate::{
         Touch, Way, add_to_file, file_proposal,
     },
     source::{Lookup, Sources},
-    store::{Batch, Key, Store, Write},
+    store::{Batch, Key, Store, StoreError, Write},
     token::Token,
     vault::{SecretId, Vault},
 };
 use arc_swap::ArcSwap;
+use follow::Behind;
 use keyway_catalog::Catalog;
 use keyway_config::{File, Problem};
 use keyway_proto::snapshot::v1::Resource;
@@ -26,10 +28,10 @@ use keyway_telemetry::Tracer;
 use made::{base, lease, moved, push, resources};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicI64},
     time::{Instant, SystemTime},
 };
-use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::sync::{Mutex, watch};
 
 /// The control plane.
 #[derive(Debug)]
@@ -40,7 +42,9 @@ pub struct Plane {
     digests: DigestKey,
     fleet: Arc<Fleet>,
     state: ArcSwap<State>,
-    writing: Mutex<()>,
+    writing: Mutex<Behind>,
+    /// The term of leadership that this plane has begun; 0 = none. Only where others write too.
+    led: AtomicI64,
     /// Counts changes of keys: rotation looks again.
     keys: watch::Sender<u64>,
     tracer: Tracer,
@@ -86,6 +90,7 @@ impl Plane {
         };
         let compiler = Compiler { catalog, secrets: &secrets };
         let mut state = State::new(identity.epoch);
+        let behind = Behind::new(store.watch());
         let listing = store.list("").await?;
         for (key, stored) in listing.entries {
             let document = Document::decode(&stored.value)
@@ -93,20 +98,31 @@ impl Plane {
             let resources = compiler.document(key.name(), &document.body)?;
             state.put(key, Held { version: stored.version, document, resources });
         }
-        let entry = Author::system("start", "").entry(unix_millis());
-        // A new program may compile the same documents to something else: no version ever stands for two states.
-        state.revision = match store.commit(Batch { writes: Vec::new(), entry }).await {
-            Ok(revision) => revision,
-            Err(error) => {
-                tracing::error!(%error, "the store takes no writes; what it holds is served");
-                listing.revision
-            }
-        };
-        state.published = state.revision;
+        let shared = store.shared().map(|shared| shared.read(&[]));
+        if let Some(read) = &shared {
+            // Whoever leads made the version; this one follows, or makes its own when it begins to lead.
+            state.revision = listing.revision;
+            state.published = read.published.as_ref().map_or(0, |(at, _)| *at);
+        } else {
+            let entry = Author::system("start", "").entry(unix_millis());
+            // A new program may compile the same documents to something else: no version ever stands for two states.
+            state.revision = match store.commit(Batch { writes: Vec::new(), entry }).await {
+                Ok(revision) => revision,
+                Err(error) => {
+                    tracing::error!(%error, "the store takes no writes; what it holds is served");
+                    listing.revision
+                }
+            };
+            state.published = state.revision;
+        }
         let digests = DigestKey::new(*vault.digest_key());
         let first = Arc::new(push(&base(catalog, &vault, &identity.cluster, &state)?, &state)?);
+        let as_published = shared
+            .as_ref()
+            .is_none_or(|read| read.published.as_ref().is_some_and(|(_, hash)| *hash == follow::hex(&first)));
         let fleet = Arc::new(Fleet::new(fleet_token, identity.cluster, first));
         fleet.set_lease(lease(&state));
+        fleet.withhold(!as_published);
         fleet.want(wanted(&state));
         for (name, held) in state.each(Kind::Replica) {
             if let Body::Replica(replica) = &held.document.body {
@@ -120,13 +136,16 @@ impl Plane {
             digests,
             fleet,
             state: ArcSwap::from_pointee(state),
-            writing: Mutex::new(()),
+            writing: Mutex::new(behind),
+            led: AtomicI64::new(0),
             keys: watch::Sender::new(0),
             tracer: Tracer::default(),
             sources: Sources::default(),
             started: Instant::now(),
         };
-        plane.sweep();
+        if shared.is_none() {
+            plane.sweep();
+        }
         Ok(plane)
     }
 
@@ -276,7 +295,9 @@ impl Plane {
         author: &Author,
         propose: impl FnOnce(&mut Proposal<'_>) -> Result<(), Refusal>,
     ) -> Result<Outcome, Refusal> {
-        let _one_at_a_time = self.writing.lock().await;
+        let mut one_at_a_time = self.writing.lock().await;
+        self.may_write()?;
+        self.take_over(&mut one_at_a_time).await?;
         let state = self.state.load_full();
         let mut proposal = self.proposal(&state, author);
         propose(&mut proposal)?;
@@ -302,7 +323,9 @@ impl Plane {
     /// # Errors
     /// When the store refuses.
     pub async fn note(&self, author: &Author) -> Result<(), Refusal> {
-        let _one_at_a_time = self.writing.lock().await;
+        let mut one_at_a_time = self.writing.lock().await;
+        self.may_write()?;
+        self.take_over(&mut one_at_a_time).await?;
         let mut state = State::clone(&self.state.load());
         let entry = author.entry(unix_millis());
         state.revision = self.store.commit(Batch { writes: Vec::new(), entry }).await?;
@@ -311,7 +334,7 @@ impl Plane {
     }
 
     /// No change is made while this is held.
-    pub(crate) async fn still(&self) -> MutexGuard<'_, ()> {
+    pub(crate) async fn still(&self) -> impl Send + use<'_> {
         self.writing.lock().await
     }
 
@@ -386,7 +409,10 @@ impl Plane {
             let value = encoded.map_err(|_| Refusal::Internal("a document that is no JSON"))?;
             Ok(Write { key, expected: touch.expected, value })
         };
-        let entry = proposal.entry();
+        let mut entry = proposal.entry();
+        if let Some(push) = planned.push.as_ref().filter(|_| self.store.shared().is_some()) {
+            entry.state = follow::hex(push);
+        }
         let writes = proposal.touches.into_iter().map(write).collect::<Result<_, _>>()?;
         let fresh: Vec<&SecretId> = proposal.secrets.keys().filter(|id| !proposal.state.names(id)).collect();
         // A document never names a secret that is not there: in before the commit, out after it.
@@ -401,7 +427,11 @@ impl Plane {
             Ok(revision) => revision,
             Err(error) => {
                 span.fail("store");
-                fresh.into_iter().for_each(|id| self.erase(id));
+                // What may have been committed may need its secrets; the next to lead sweeps.
+                if !matches!(error, Refusal::Store(StoreError::Unavailable(_) | StoreError::NotLeader { .. }))
+                {
+                    fresh.into_iter().for_each(|id| self.erase(id));
+                }
                 return Err(error);
             }
         };

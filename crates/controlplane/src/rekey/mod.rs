@@ -42,6 +42,11 @@ pub(crate) async fn begin(plane: &Plane, author: &Author) -> Result<KekDocument,
     if let Some(running) = current(plane).filter(KekDocument::is_under_way) {
         return Ok(running);
     }
+    if plane.store().shared().is_some() {
+        // The others hold the keyring that they read at their start.
+        let why = "cannot be changed while several control planes share a store: each would have to read its keyring anew";
+        return Err(Refusal::field("the wrapping key", why));
+    }
     let from = plane.vault().wrapping()?;
     let to = from.checked_add(1).ok_or(VaultError::TooManyVersions)?;
     let document = KekDocument { from, to, step: KekStep::Create, begun: unix_millis(), ended: 0 };
@@ -61,7 +66,7 @@ pub(crate) fn current(plane: &Plane) -> Option<KekDocument> {
 /// Does the step that is due and writes down the next; says when to look again.
 async fn step(plane: &Arc<Plane>) -> Result<Duration, Refusal> {
     let Some(document) = current(plane).filter(KekDocument::is_under_way) else {
-        if plane.vault().kek_is_due(unix_millis()) {
+        if plane.store().shared().is_none() && plane.vault().kek_is_due(unix_millis()) {
             begin(plane, &Author::system("vault.rotate-kek", "vault")).await?;
             return Ok(Duration::ZERO);
         }

@@ -53,6 +53,7 @@ impl Author {
             action: self.action.clone(),
             subject: self.subject.clone(),
             detail: serde_json::Value::Null,
+            state: String::new(),
             trace: TraceParent::parse(&self.trace).map(|span| span.trace_id()).unwrap_or_default(),
         }
     }

@@ -20,8 +20,8 @@ pub use document::{Body, Document, HostDocument, Kind, Made, ReplicaDocument, Wa
 pub(crate) use kek::WRAPPING;
 pub use kek::{KekDocument, KekStep};
 pub use key::{
-    Barred, Begin, Figures, KeyDocument, KeyState, KeyVersion, Leaving, Minting, Probing, Proof, Rollout,
-    Step, Supplied, Supply, SupplyOutcome, Verb, Verdict,
+    Barred, Begin, Closed, Figures, KeyDocument, KeyState, KeyVersion, Leaving, Minting, NextStage, Probing,
+    Proof, Rollout, Stage, StageEnd, Step, Supplied, Supply, SupplyOutcome, Trial, Trials, Verb, Verdict,
 };
 pub use operator::{Operator, Rights};
 pub use pair::PairDocument;

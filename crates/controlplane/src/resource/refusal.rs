@@ -164,6 +164,8 @@ impl From<StoreError> for Refusal {
             | StoreError::Full
             | StoreError::Failed(_)
             | StoreError::ReadOnly(_)
+            | StoreError::NotLeader { .. }
+            | StoreError::Unavailable(_)
             | StoreError::Damaged(_)
             | StoreError::Locked(_)
             | StoreError::Unusable(_)

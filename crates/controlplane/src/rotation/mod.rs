@@ -6,6 +6,7 @@ mod mint;
 mod next;
 mod refused;
 pub(crate) mod schedule;
+mod stages;
 pub(crate) mod supply;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,7 @@ use crate::{
     Plane,
     fleet::{Asked, Evidence, Probed},
     plane::unix_millis,
-    resource::{Author, Body, KeyDocument, Kind, Probing, Refusal, Step, Verdict},
+    resource::{Author, Body, KeyDocument, Kind, Probing, Refusal, Rollout, Step, Verdict},
 };
 use live::Live;
 use next::{Next, next, rid_of};
@@ -129,16 +130,37 @@ impl Rotation {
             return Ok(Duration::ZERO);
         }
         let now = self.counts.now(name, key, unix_millis());
-        match next(name, key, fleet, now) {
+        let watched = self.counts.watched(name, key, fleet);
+        match next(name, key, fleet, now, &watched) {
             Next::Probe(version) => {
                 if !self.rejoining(fleet) && !self.probing.contains(name) && self.probes.len() < PROBES {
                     self.ask(name, version);
                 }
             }
-            Next::Activate => {
+            Next::Try(stage, closed) => {
+                self.counts.begin(name, key, fleet);
+                self.step(name, "key.stage", at(key, |doc, next, now| doc.try_on(stage, closed, next, now)))
+                    .await?;
+                return Ok(Duration::ZERO);
+            }
+            Next::Undo(why, closed) => {
+                tracing::warn!(
+                    key = format!("{}/{}", name.0, name.1),
+                    why,
+                    "a staged rotation is rolled back"
+                );
+                let undo = at(key, |doc: &mut KeyDocument, next, now| doc.undo(why, Some(closed), next, now));
+                self.step(name, "key.stage.rollback", undo).await?;
+                return Ok(Duration::ZERO);
+            }
+            Next::Activate(closed) => {
                 self.counts.begin(name, key, fleet);
                 let began = Instant::now();
-                self.step(name, "key.activate", at(key, |doc, next, now| doc.activate(next, now))).await?;
+                let activate = at(key, |doc: &mut KeyDocument, next, now| {
+                    closed.into_iter().for_each(|closed| doc.tried(closed, now));
+                    doc.activate(next, now);
+                });
+                self.step(name, "key.activate", activate).await?;
                 self.counts.activated(name, began);
                 return Ok(Duration::ZERO);
             }
@@ -224,7 +246,10 @@ fn at<F>(seen: &KeyDocument, step: F) -> impl FnOnce(&mut KeyDocument, keyway_sn
 where
     F: FnOnce(&mut KeyDocument, keyway_snapshot::Version, u64),
 {
-    let place = |key: &KeyDocument| key.rollout.as_ref().map(|rollout| (rollout.id.clone(), rollout.step));
+    let place = |key: &KeyDocument| {
+        let stages = |rollout: &Rollout| rollout.trial.as_ref().map_or(0, |trial| trial.stages.len());
+        key.rollout.as_ref().map(|rollout| (rollout.id.clone(), rollout.step, stages(rollout)))
+    };
     let seen = place(seen);
     move |doc, next, now| {
         if place(doc) == seen {

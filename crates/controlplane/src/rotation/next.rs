@@ -1,9 +1,12 @@
 //! What is due for one key. Pure: document, what is known of the replicas and the time come in.
 
-use super::KeyName;
+use super::{
+    KeyName,
+    stages::{self, Watched},
+};
 use crate::{
     fleet::Evidence,
-    resource::{KeyDocument, KeyState, Leaving, Rollout, Step},
+    resource::{Closed, KeyDocument, KeyState, Leaving, NextStage, Rollout, Step},
 };
 use keyway_snapshot::Version;
 
@@ -11,12 +14,16 @@ use keyway_snapshot::Version;
 pub(super) const STANDBY_QUIET_MS: u64 = 5000;
 
 /// What is due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Next {
     /// Ask the provider about this version.
     Probe(u32),
-    /// Bring the new version into use.
-    Activate,
+    /// Try the new version on these replicas; what came before is closed so.
+    Try(NextStage, Option<Closed>),
+    /// Take the version that is on trial out of use, for that reason.
+    Undo(String, Closed),
+    /// Bring the new version into use everywhere; its last trial is closed so.
+    Activate(Option<Closed>),
     /// Take the old versions out of the snapshots.
     Withdraw,
     /// Nothing more is to come.
@@ -25,11 +32,24 @@ pub(super) enum Next {
     Wait(Option<u64>),
 }
 
-pub(super) fn next(name: &KeyName, key: &KeyDocument, fleet: &[Evidence], now: u64) -> Next {
+pub(super) fn next(
+    name: &KeyName,
+    key: &KeyDocument,
+    fleet: &[Evidence],
+    now: u64,
+    watched: &Watched,
+) -> Next {
     let Some(rollout) = key.under_way() else { return Next::Wait(None) };
     match rollout.step {
         Step::Staged => rollout.to.map_or(Next::End, Next::Probe),
-        Step::Verified => Next::Activate,
+        Step::Verified if rollout.trial.is_some() && !rollout.hold => {
+            stages::first(fleet).map_or(Next::Wait(None), |stage| Next::Try(stage, None))
+        }
+        Step::Verified => Next::Activate(None),
+        Step::Trial => match &rollout.trial {
+            Some(trial) => stages::due(rollout, trial, fleet, watched, now),
+            None => Next::Activate(None),
+        },
         Step::Active => active(name, key, rollout, fleet, now),
         Step::Withdrawn if going(key).next().is_none() => Next::End,
         Step::Withdrawn => Next::Wait(None),

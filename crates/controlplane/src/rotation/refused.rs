@@ -38,6 +38,8 @@ struct Suspect {
     standby: Option<u32>,
     /// Another version of the provider is in use.
     spare: bool,
+    /// It is on trial: the version before is in use too.
+    on_trial: bool,
 }
 
 /// Looks at what replicas counted since the last look.
@@ -93,7 +95,9 @@ fn suspects(rotation: &mut Rotation, fleet: &[Evidence]) -> Vec<Suspect> {
                 let refused = fleet.iter().filter_map(|one| one.uses.get(&id)).map(|one| one.refused).sum();
                 if is_news(&mut rotation.refused.seen, id, refused) {
                     let standby = key.in_state(KeyState::Retiring).max();
-                    found.push(Suspect { name: name.clone(), version, standby, spare: in_use > 1 });
+                    let on_trial = key.on_trial().is_some_and(|(tried, ..)| tried == version);
+                    let (name, spare) = (name.clone(), in_use > 1);
+                    found.push(Suspect { name, version, standby, spare, on_trial });
                 }
             }
         }
@@ -102,7 +106,7 @@ fn suspects(rotation: &mut Rotation, fleet: &[Evidence]) -> Vec<Suspect> {
 }
 
 async fn confirm(plane: Arc<Plane>, suspect: Suspect) {
-    let Suspect { name: (provider, key), version, standby, spare } = suspect;
+    let Suspect { name: (provider, key), version, standby, spare, on_trial } = suspect;
     let asked = Asked { provider: &provider, key: &key, version, secret: None };
     let answer = probing(plane.fleet().probe(&asked).await.map_err(|failed| failed.to_string()));
     let full = format!("{provider}/{key}");
@@ -111,6 +115,7 @@ async fn confirm(plane: Arc<Plane>, suspect: Suspect) {
         return;
     }
     let action = match (standby, spare) {
+        _ if on_trial => "key.stage.rollback",
         (Some(_), _) => "key.refused.rollback",
         (None, true) => "key.refused.withdraw",
         (None, false) => "key.refused",
@@ -120,6 +125,9 @@ async fn confirm(plane: Arc<Plane>, suspect: Suspect) {
     let done = plane.change(&author, |proposal| {
         let begin = proposal.back(standby);
         proposal.step_key((&provider, &key), |doc, next, now| match (standby, spare) {
+            _ if doc.on_trial().is_some_and(|(tried, ..)| tried == version) => {
+                doc.undo("the provider refuses the new version".to_owned(), None, next, now);
+            }
             (Some(_), _) => {
                 // A change that came meanwhile knows better.
                 let _ = doc.begin(begin, now);
@@ -171,6 +179,6 @@ impl crate::resource::Proposal<'_> {
     /// What undoing a change begins with.
     fn back(&self, to: Option<u32>) -> Begin {
         let how = crate::resource::How { unverified: true, overlap_ms: Some(0), ..Default::default() };
-        Begin { to, ..self.begin(Verb::Rollback, &how) }
+        Begin { to, trial: None, ..self.begin(Verb::Rollback, &how) }
     }
 }

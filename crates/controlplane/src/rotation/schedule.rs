@@ -177,6 +177,7 @@ mod tests {
         let mut key = command(&[(KeyState::Active, NOW), (KeyState::Staged, NOW)]);
         let late = NOW + 90 * DAY;
         let begin: Begin = Begin {
+            trial: None,
             id: "1.1".into(),
             verb: Verb::Rotate,
             to: Some(2),

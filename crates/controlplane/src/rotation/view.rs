@@ -8,7 +8,7 @@ use crate::{
     Plane,
     fleet::Evidence,
     plane::unix_millis,
-    resource::{Figures, KeyDocument, KeyState, Probing, Step, Verb},
+    resource::{Figures, KeyDocument, KeyState, Probing, Rollout, Step, Trial, Verb},
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -55,6 +55,10 @@ pub struct RolloutView {
     pub overlap_ms: u64,
     /// After this a replica that has not acknowledged is silent, milliseconds.
     pub ack_timeout_ms: u64,
+    /// How the new version was tried before all replicas use it, with its counts until now; absent = it was not.
+    pub trial: Option<Trial>,
+    /// Milliseconds that its stages take at most from the beginning.
+    pub trial_ms: u64,
     /// Why it failed; absent = it did not.
     pub failure: Option<String>,
 }
@@ -86,13 +90,15 @@ impl RolloutView {
     ) -> Option<Self> {
         let rollout = key.rollout.as_ref()?;
         let active_in = version(rollout.active_in);
-        let late = rollout.activated > 0 && now >= rollout.activated + rollout.ack_timeout_ms;
+        let in_force = in_force(rollout);
+        let late = in_force > 0 && now >= in_force + rollout.ack_timeout_ms;
         let owes = |one: &&Evidence| active_in.is_some_and(|at| !one.acknowledged(at));
         let silent =
             fleet.iter().filter(|one| (late && owes(one)) || (!one.answers && owes_proof(name, key, one)));
         let ids =
             |versions: &[u32]| versions.iter().map(|one| super::next::id(name, *one)).collect::<Vec<_>>();
-        let leaving = ids(&rollout.leaving);
+        let undone = rollout.trial.as_ref().is_some_and(|trial| trial.undone);
+        let leaving = if undone { ids(rollout.to.as_slice()) } else { ids(&rollout.leaving) };
         let uses = fleet.iter().flat_map(|one| leaving.iter().filter_map(|id| one.uses.get(id)));
         let in_flight_old = uses.map(|one| one.in_flight).sum();
         let old = rollout.leaving.iter().filter_map(|number| {
@@ -127,9 +133,29 @@ impl RolloutView {
             activated: rollout.activated,
             overlap_ms: rollout.overlap_ms,
             ack_timeout_ms: rollout.ack_timeout_ms,
+            trial: trial(name, key, fleet, counts),
+            trial_ms: rollout.trial.as_ref().map_or(0, super::stages::longest),
             failure: rollout.failure.clone(),
         })
     }
+}
+
+/// When what replicas are to acknowledge came into force, milliseconds since 1970; 0 = not yet.
+fn in_force(rollout: &Rollout) -> u64 {
+    let stage = rollout.trial.as_ref().and_then(Trial::stage).map_or(0, |stage| stage.begun);
+    stage.max(rollout.activated)
+}
+
+/// The trial as it stands, what is counted of its stage included.
+fn trial(name: &KeyName, key: &KeyDocument, fleet: &[Evidence], counts: &Counts) -> Option<Trial> {
+    let mut trial = key.rollout.as_ref()?.trial.clone()?;
+    if key.on_trial().is_some()
+        && let Some(stage) = trial.stages.last_mut()
+    {
+        let watched = counts.watched(name, key, fleet);
+        (stage.new, stage.old) = (watched.new, watched.old);
+    }
+    Some(trial)
 }
 
 /// Whether a replica has not confirmed yet that it is rid of what goes.
@@ -142,10 +168,13 @@ fn outcome(key: &KeyDocument) -> &'static str {
     let Some(rollout) = &key.rollout else { return "running" };
     let to = rollout.to.and_then(|to| key.version(to)).map(|version| version.state);
     match rollout.step {
-        Step::Staged | Step::Verified | Step::Active | Step::Withdrawn | Step::Superseded => "running",
+        Step::Staged | Step::Verified | Step::Trial | Step::Active | Step::Withdrawn | Step::Superseded => {
+            "running"
+        }
         Step::Failed if to == Some(KeyState::Rejected) => "rejected",
         Step::Failed => "failed",
         Step::Done if rollout.hold => "verified",
+        Step::Done if rollout.trial.as_ref().is_some_and(|trial| trial.undone) => "rolled_back",
         Step::Done => match rollout.ends_as {
             _ if rollout.leaving.is_empty() => "active",
             KeyState::RolledBack => "rolled_back",

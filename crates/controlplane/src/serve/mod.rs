@@ -3,6 +3,7 @@
 
 mod accept;
 mod files;
+mod leading;
 mod storage;
 mod tls;
 
@@ -11,10 +12,10 @@ pub use tls::{Tls, TlsError};
 use crate::{
     Lookup, Outcome, Plane, Token,
     api::{self, Api},
-    fleet, members, rekey,
+    fleet,
     resource::{Apply, Author, Refusal, Way, file_proposal},
-    rotation::{self, Counts},
-    store::{IndexCheck, StoreError},
+    rotation::Counts,
+    store::{Address, IndexCheck, Shared, StoreError},
     usage::{self, UsageError},
     vault::VaultError,
 };
@@ -33,6 +34,9 @@ use tokio::{runtime::Handle, sync::watch};
 
 /// Connections get this long to finish what they answer when the control plane stops.
 pub const STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// A start waits so long for a leader: an older one's lease ends within it.
+const LEADER_LIMIT: Duration = Duration::from_secs(6);
 
 /// What to serve, and where.
 #[derive(Debug)]
@@ -68,6 +72,23 @@ pub struct Storage {
     pub credentials: Option<PathBuf>,
     /// Opens the index in another process first.
     pub index_check: Option<IndexCheck>,
+    /// With other control planes in an etcd, in place of `store` and `vault`.
+    pub shared: Option<SharedStore>,
+}
+
+/// A store that several control planes have, and who this one is to the others.
+#[derive(Debug, Clone)]
+pub struct SharedStore {
+    /// Where it is.
+    pub address: Address,
+    /// The same after each start; absent = the host's name and what was made at the first start.
+    pub name: Option<String>,
+    /// Where replicas and other control planes reach the fleet port, `http://HOST:PORT`; absent = where it listens.
+    pub advertise_fleet: Option<String>,
+    /// The same of the admin API.
+    pub advertise_admin: Option<String>,
+    /// Keeps the books from now on, whoever did.
+    pub take_books: bool,
 }
 
 /// A file that is there from the start.
@@ -193,7 +214,13 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
     let tls = settings.tls.as_ref().map(Tls::acceptor).transpose()?;
     let token = |secret: &Secret| Token::new(secret.expose()).map_err(io::Error::other);
     let (admin_token, fleet_token) = (token(&settings.admin_token)?, token(&settings.fleet_token)?);
-    let opened = storage::open(settings.storage).await?;
+    let at = storage::At {
+        admin: settings.admin.local_addr()?,
+        fleet: settings.fleet.local_addr()?,
+        tls: tls.is_some(),
+    };
+    let take_books = settings.storage.shared.as_ref().is_some_and(|shared| shared.take_books);
+    let opened = storage::open(settings.storage, at).await?;
     let (store, vault, books, backup) = match opened {
         Opened::Ready { store, vault, books, backup } => (store, vault, books, backup),
         Opened::Sealed { why } => {
@@ -207,8 +234,19 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
     };
     let plane = Plane::open(store, vault, fleet_token).await?;
     let plane = Arc::new(plane.traced(settings.tracer).with_environment(settings.environment));
+    if let Some(shared) = plane.store().shared() {
+        shared.keep_books(take_books).await?;
+        begin(&plane, shared).await?;
+    }
     let mut outcomes = Vec::with_capacity(settings.initial.len());
     for Initial { apply, by } in settings.initial {
+        if !plane.leads() {
+            tracing::info!(
+                origin = apply.origin,
+                "not applied: another control plane leads, and holds what is in force"
+            );
+            continue;
+        }
         let origin = apply.origin.clone();
         match initial(&plane, apply, by).await {
             Ok(outcome) => outcomes.push(outcome),
@@ -232,15 +270,13 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
     let api = Api::new(Arc::clone(&plane), Arc::clone(&counts), Arc::clone(&books), admin_token);
     let api = api.backing_up(backup);
     let router = api::router(api);
-    let rotating = tokio::spawn(rotation::run(Arc::clone(&plane), counts, stopped.clone()));
-    let supplying = tokio::spawn(rotation::supply::run(Arc::clone(&plane), stopped.clone()));
-    let rekeying = tokio::spawn(rekey::run(Arc::clone(&plane), stopped.clone()));
-    let keeping = tokio::spawn(members::run(Arc::clone(&plane), stopped.clone()));
+    let following = tokio::spawn(Arc::clone(&plane).follow(stopped.clone()));
+    let leading = tokio::spawn(leading::run(Arc::clone(&plane), counts, stopped.clone()));
     let tidying = tokio::spawn(usage::run(Arc::clone(&books), Arc::clone(&plane), stopped.clone()));
     let admin = accept::serve(settings.admin, tls, router, wait(stopped.clone()))?;
     let fleet = fleet::serve(Arc::clone(plane.fleet()), Arc::clone(&books), settings.fleet, wait(stopped));
     let serving = Box::pin(async move {
-        let (admin, fleet, ..) = tokio::join!(admin, fleet, rotating, supplying, rekeying, keeping, tidying);
+        let (admin, fleet, ..) = tokio::join!(admin, fleet, following, leading, tidying);
         // Last: whoever could report is gone.
         let closed = tokio::task::spawn_blocking(move || books.close()).await.map_err(io::Error::other);
         admin.and(fleet).and(closed)
@@ -248,14 +284,36 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
     Ok((Some(plane), outcomes, serving))
 }
 
+/// Waits until it is known who leads, and begins to where it is this one: what is in force from the start is its to write.
+async fn begin(plane: &Plane, shared: &dyn Shared) -> Result<(), Refusal> {
+    let mut standing = shared.standing();
+    let known = standing.wait_for(|standing| standing.leader.is_some());
+    // Without an answer it is served what there is.
+    let _ = tokio::time::timeout(LEADER_LIMIT, known).await;
+    let term = standing.borrow().term;
+    match term {
+        Some(term) => plane.lead(term).await,
+        None => Ok(()),
+    }
+}
+
 /// Whether a file that was refused so may be applied later, by hand.
 fn may_wait(refusal: &Refusal) -> bool {
     match refusal {
         Refusal::Barred { .. } => true,
         Refusal::Store(error) => {
-            matches!(error, StoreError::Full | StoreError::Failed(_) | StoreError::ReadOnly(_))
+            matches!(
+                error,
+                StoreError::Full
+                    | StoreError::Failed(_)
+                    | StoreError::ReadOnly(_)
+                    | StoreError::NotLeader { .. }
+                    | StoreError::Unavailable(_)
+            )
         }
-        Refusal::Vault(error) => matches!(error, VaultError::Full { .. } | VaultError::Io { .. }),
+        Refusal::Vault(error) => {
+            matches!(error, VaultError::Full { .. } | VaultError::Io { .. } | VaultError::Store { .. })
+        }
         _ => false,
     }
 }

@@ -72,6 +72,21 @@ impl Documents {
         Ok(())
     }
 
+    /// What the sum will be once these, which were checked, are written.
+    pub(crate) fn sum_after(&self, writes: &[Write]) -> Hash {
+        let mut sum = self.sum;
+        for write in writes {
+            if let Some(old) = self.get(&write.key) {
+                mix(&mut sum, hash(&write.key, old));
+            }
+            if let Some(value) = &write.value {
+                let version = write.expected + 1;
+                mix(&mut sum, hash(&write.key, &Versioned { version, value: value.clone() }));
+            }
+        }
+        sum
+    }
+
     pub(crate) fn write(&mut self, write: Write) {
         match write.value {
             Some(value) => self.put(write.key, Versioned { version: write.expected + 1, value }),
@@ -90,10 +105,14 @@ impl Documents {
         }
     }
 
-    /// Adds what is not in the sum and takes out what is.
     fn mix(&mut self, hash: Hash) {
-        self.sum.iter_mut().zip(hash).for_each(|(byte, other)| *byte ^= other);
+        mix(&mut self.sum, hash);
     }
+}
+
+/// Adds what is not in the sum and takes out what is.
+fn mix(sum: &mut Hash, hash: Hash) {
+    sum.iter_mut().zip(hash).for_each(|(byte, other)| *byte ^= other);
 }
 
 #[cfg(test)]
@@ -113,7 +132,9 @@ mod tests {
     fn the_sum_knows_the_set_and_not_the_way() {
         let (mut one, mut other) = (Documents::default(), Documents::default());
         for step in [write("a", 0, Some("1")), write("b", 0, Some("2")), write("b", 1, None)] {
+            let foretold = one.sum_after(std::slice::from_ref(&step));
             one.write(step);
+            assert_eq!(one.sum(), foretold);
         }
         assert_ne!(one.sum(), other.sum());
         other.write(write("a", 0, Some("1")));

@@ -7,6 +7,7 @@ mod cut;
 mod disk;
 mod documents;
 mod durable;
+mod etcd;
 mod index;
 mod journal;
 mod memory;
@@ -17,13 +18,15 @@ mod conformance;
 
 pub use backup::{BackedUp, Restored, restore, verify_backup};
 pub use durable::Durable;
+pub use etcd::{Address, Etcd, Migrated, Place, migrate};
 pub use index::{IndexCheck, check_index};
 pub use memory::Memory;
 
+use crate::lead::{Member, Standing};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::{future::Future, io, path::Path, pin::Pin, sync::Arc};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 /// Revisions that a slow watcher may fall behind before it has to list again.
 pub const WATCH_BACKLOG: usize = 256;
@@ -93,6 +96,9 @@ pub struct Entry {
     pub detail: serde_json::Value,
     /// Trace id, hex; empty = not traced.
     pub trace: String,
+    /// Hash of the state that replicas are sent after it, hex; empty = they are sent none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub state: String,
 }
 
 /// One record of the audit log.
@@ -172,6 +178,41 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     fn verify(&self) -> Pending<'_, Verified>;
     /// How it is.
     fn condition(&self) -> Condition;
+    /// What there is to know beyond that where other control planes write to it too; absent = nobody else does.
+    fn shared(&self) -> Option<&dyn Shared> {
+        None
+    }
+}
+
+/// A store that several control planes have, of which one writes at a time.
+pub trait Shared: Send + Sync {
+    /// Who this one is to the others.
+    fn me(&self) -> &Member;
+    /// Who leads, and whether the store answers.
+    fn standing(&self) -> watch::Receiver<Standing>;
+    /// Every control plane that is there now.
+    fn members(&self) -> Vec<Member>;
+    /// Wakes when somebody came, went, or took the lead or the books.
+    fn news(&self) -> watch::Receiver<u64>;
+    /// These documents, as of one commit.
+    fn read(&self, keys: &[Key]) -> Read;
+    /// Takes in everything that was committed before the call.
+    fn catch_up(&self) -> Pending<'_, ()>;
+    /// Who keeps the books; absent = nobody was asked to yet.
+    fn books(&self) -> Option<String>;
+    /// Makes this one keep them if nobody does, or takes them from whoever does. Gives whose they are then.
+    fn keep_books(&self, take: bool) -> Pending<'_, String>;
+}
+
+/// Some documents, as of one commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read {
+    /// The newest commit then.
+    pub revision: Revision,
+    /// Which commit made the state that replicas are sent, and its hash, hex; absent = none did.
+    pub published: Option<(Revision, String)>,
+    /// As asked; absent = there is none.
+    pub entries: Vec<(Key, Option<Versioned>)>,
 }
 
 /// Why a call did nothing.
@@ -195,6 +236,15 @@ pub enum StoreError {
         "the disk of the store failed ({0}); it takes no more writes until the control plane is started again"
     )]
     Failed(String),
+    /// Another control plane writes.
+    #[error("this control plane does not lead{}; ask that one, or try again in some seconds", at(leader.as_deref()))]
+    NotLeader {
+        /// Where the one that does is; absent = not known.
+        leader: Option<String>,
+    },
+    /// It does not answer, or not in time.
+    #[error("the store does not answer: {0}; what is served goes on, try again later")]
+    Unavailable(String),
     /// It takes no writes.
     #[error("the store is read-only: {0}")]
     ReadOnly(String),
@@ -222,6 +272,10 @@ pub enum StoreError {
         /// How many it had.
         writes: usize,
     },
+}
+
+fn at(leader: Option<&str>) -> String {
+    leader.map(|leader| format!(", {leader} does")).unwrap_or_default()
 }
 
 // === impl StoreError ===

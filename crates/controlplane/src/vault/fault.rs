@@ -72,6 +72,14 @@ pub enum VaultError {
         /// What the system says.
         source: io::Error,
     },
+    /// The store that sealed files lie in did not take one.
+    #[error("{} was not written: {source}", path.display())]
+    Store {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: crate::store::StoreError,
+    },
     /// No randomness, or a cipher that does not run.
     #[error("the system gives no randomness or its cryptography fails; nothing has changed")]
     System,

@@ -20,13 +20,29 @@ const UNFINISHED: &str = ".tmp";
 pub(super) enum Files {
     /// In this directory.
     Disk(PathBuf),
+    /// With the store that several control planes share.
+    Shared(Box<dyn Place>),
     /// Gone with the process.
     Memory(Mutex<BTreeMap<String, Vec<u8>>>),
 }
 
+/// Where sealed files lie that several control planes read. Its calls may wait for it, for some seconds at most.
+pub(crate) trait Place: Send + Sync {
+    /// What a name stands for, in words for people.
+    fn path(&self, name: &str) -> PathBuf;
+    /// What is there.
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>, VaultError>;
+    /// Writes it, whole.
+    fn write(&self, name: &str, bytes: &[u8], over: Over) -> Result<(), VaultError>;
+    /// Removes it; one that is not there is removed already.
+    fn remove(&self, name: &str) -> Result<(), VaultError>;
+    /// Names of all files in a folder, the folder before them.
+    fn list(&self, folder: &str) -> Result<Vec<String>, VaultError>;
+}
+
 /// What a write may replace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Over {
+pub(crate) enum Over {
     /// What is there.
     Anything,
     /// Nothing: it fails if something is there.
@@ -40,6 +56,7 @@ impl Files {
     pub(super) fn path(&self, name: &str) -> PathBuf {
         match self {
             Self::Disk(dir) => dir.join(name),
+            Self::Shared(place) => place.path(name),
             Self::Memory(_) => PathBuf::from(name),
         }
     }
@@ -48,7 +65,7 @@ impl Files {
     pub(super) fn make_dir(&self, name: &str) -> Result<(), VaultError> {
         match self {
             Self::Disk(dir) => make_dir(&dir.join(name)),
-            Self::Memory(_) => Ok(()),
+            Self::Shared(_) | Self::Memory(_) => Ok(()),
         }
     }
 
@@ -56,6 +73,7 @@ impl Files {
     pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, VaultError> {
         let dir = match self {
             Self::Disk(dir) => dir,
+            Self::Shared(place) => return place.read(name),
             Self::Memory(all) => return Ok(all.lock().get(name).cloned()),
         };
         let path = dir.join(name);
@@ -70,6 +88,7 @@ impl Files {
     pub(super) fn write(&self, name: &str, bytes: &[u8], over: Over) -> Result<(), VaultError> {
         match self {
             Self::Disk(dir) => write(&dir.join(name), bytes, over),
+            Self::Shared(place) => place.write(name, bytes, over),
             Self::Memory(all) => {
                 let mut all = all.lock();
                 if over == Over::Nothing && all.contains_key(name) {
@@ -86,6 +105,7 @@ impl Files {
     pub(super) fn remove(&self, name: &str) -> Result<(), VaultError> {
         let dir = match self {
             Self::Disk(dir) => dir,
+            Self::Shared(place) => return place.remove(name),
             Self::Memory(all) => {
                 all.lock().remove(name);
                 return Ok(());
@@ -102,6 +122,7 @@ impl Files {
     pub(super) fn list(&self, folder: &str) -> Result<Vec<String>, VaultError> {
         let dir = match self {
             Self::Disk(dir) => dir.join(folder),
+            Self::Shared(place) => return place.list(folder),
             Self::Memory(all) => {
                 let within = |name: &&String| name.starts_with(folder);
                 return Ok(all.lock().keys().filter(within).cloned().collect());

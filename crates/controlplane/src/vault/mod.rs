@@ -17,15 +17,16 @@ mod start;
 mod tests;
 
 pub use fault::{Sealed, Unfit, VaultError};
-pub(crate) use files::private;
-pub use root::{CREDENTIAL, RootKey, Sources};
+pub(crate) use files::{Over, Place, private};
+pub use root::{CREDENTIAL, RootKey, Sources, private_file};
 pub(crate) use seen::{short, shown};
 pub use sign::verify;
+pub(crate) use start::start_shared;
 pub use start::{Opened, start};
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 use envelope::Envelope;
-use files::{Files, Over};
+use files::Files;
 use keyring::Keyring;
 use keyway_snapshot::Secret;
 use parking_lot::RwLock;
@@ -102,7 +103,10 @@ impl Vault {
     /// # Errors
     /// [`Sealed`] with a keyring that is not there, of another root key or cluster, or damaged.
     pub fn unlock(dir: &Path, root: &RootKey, cluster: &str) -> Result<Self, VaultError> {
-        let files = Self::files(dir);
+        Self::unlock_in(Self::files(dir), root, cluster)
+    }
+
+    fn unlock_in(files: Files, root: &RootKey, cluster: &str) -> Result<Self, VaultError> {
         let keyring = Keyring::read(&files, root, cluster)?;
         keyring.at_least(files.list(FOLDER)?.len());
         Self::over(files, keyring)
@@ -113,7 +117,10 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Exists`] over another keyring.
     pub fn create(dir: &Path, root: &RootKey, cluster: &str, now: u64) -> Result<Self, VaultError> {
-        let files = Self::files(dir);
+        Self::create_in(Self::files(dir), root, cluster, now)
+    }
+
+    fn create_in(files: Files, root: &RootKey, cluster: &str, now: u64) -> Result<Self, VaultError> {
         files.make_dir(FOLDER)?;
         let keyring = Keyring::random(cluster, now)?;
         keyring.write(&files, root, Over::Nothing)?;

@@ -142,6 +142,20 @@ impl RootKey {
     }
 }
 
+/// A small file that only its owner may read: whoever else can is an error.
+///
+/// # Errors
+/// When it is not there, cannot be read, or others can read it.
+pub fn private_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    let io = |source| VaultError::Io { path: path.to_owned(), source };
+    let file = File::open(path).map_err(io)?;
+    let metadata = file.metadata().map_err(io)?;
+    private(path, metadata.uid(), metadata.mode())?;
+    let mut text = Zeroizing::new(Vec::with_capacity(usize::try_from(FILE_LIMIT).unwrap_or_default()));
+    file.take(FILE_LIMIT).read_to_end(&mut text).map_err(io)?;
+    Ok(text)
+}
+
 impl fmt::Debug for RootKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RootKey({})", self.path.display())

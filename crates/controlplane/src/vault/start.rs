@@ -1,7 +1,7 @@
 //! What a start finds, and what it may do about it. A new key is never made over data: where something is missing,
 //! the vault stays sealed and says what.
 
-use super::{RootKey, Sealed, Sources, Vault, VaultError, files::Files, keyring};
+use super::{Place, RootKey, Sealed, Sources, Vault, VaultError, files::Files, keyring};
 
 /// The vault, or why there is none.
 #[derive(Debug)]
@@ -39,26 +39,53 @@ enum Step {
 /// # Errors
 /// Only from making a new one: no space, no rights, no randomness.
 pub fn start(sources: &Sources, has_data: bool, cluster: &str, now: u64) -> Result<Opened, VaultError> {
-    let files = Vault::files(&sources.home);
+    start_in(Vault::files(&sources.home), sources, has_data, cluster, now)
+}
+
+/// The same where sealed files lie with a store that several control planes share. Of two that make the first keyring one
+/// does; the other one finds it there.
+///
+/// # Errors
+/// As [`start`].
+pub(crate) fn start_shared(
+    place: impl Fn() -> Box<dyn Place>,
+    sources: &Sources,
+    has_data: bool,
+    cluster: &str,
+    now: u64,
+) -> Result<Opened, VaultError> {
+    match start_in(Files::Shared(place()), sources, has_data, cluster, now) {
+        Err(VaultError::Exists { .. }) => start_in(Files::Shared(place()), sources, has_data, cluster, now),
+        other => other,
+    }
+}
+
+fn start_in(
+    files: Files,
+    sources: &Sources,
+    has_data: bool,
+    cluster: &str,
+    now: u64,
+) -> Result<Opened, VaultError> {
     // What cannot be read is no reason to stop: replicas serve on, and the operator reads why.
     let found = RootKey::find(sources).and_then(|root| Ok((there(&files, root.is_some(), has_data)?, root)));
     let (there, root) = match found {
         Ok(found) => found,
         Err(error) => return Ok(Opened::Sealed(error)),
     };
-    let make = |root: &RootKey| {
-        Vault::create(&sources.home, root, cluster, now).map(|vault| Opened::Fresh(vault.rooted(sources)))
-    };
+    let keyring = files.path(keyring::FILE);
+    let fresh = |vault: Vault| Opened::Fresh(vault.rooted(sources));
     match (decide(there), root) {
         (Step::Open, Some(root)) => {
-            let vault = Vault::unlock(&sources.home, &root, cluster);
+            let vault = Vault::unlock_in(files, &root, cluster);
             Ok(vault.map_or_else(Opened::Sealed, |vault| Opened::Ready(vault.rooted(sources))))
         }
-        (Step::MakeKeyring, Some(root)) => make(&root),
-        (Step::MakeBoth, _) => make(&RootKey::make(&sources.to_make())?),
-        (Step::SealNoKeyring, _) => {
-            Ok(Opened::Sealed(Sealed::NoKeyring { path: files.path(keyring::FILE) }.into()))
+        (Step::MakeKeyring, Some(root)) => Vault::create_in(files, &root, cluster, now).map(fresh),
+        (Step::MakeBoth, _) => {
+            let root = RootKey::make(&sources.to_make())?;
+            Vault::create_in(files, &root, cluster, now).map(fresh)
         }
+        (Step::SealNoKeyring, _) => Ok(Opened::Sealed(Sealed::NoKeyring { path: keyring }.into())),
         (Step::SealNoRootKey | Step::Open | Step::MakeKeyring, _) => {
             Ok(Opened::Sealed(Sealed::NoRootKey { looked: sources.places() }.into()))
         }

@@ -54,6 +54,7 @@ pub(crate) fn start_in(home: TempDir) -> Started {
             root_key_file: None,
             credentials: None,
             index_check: None,
+            shared: None,
         },
         initial: Vec::new(),
         tracer: keyway_telemetry::Tracer::default(),

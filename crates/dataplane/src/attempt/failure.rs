@@ -1,7 +1,12 @@
 //! Why an attempt brought no answer, what that says of the key, and what the caller gets if nothing else works.
 
 use crate::{
-    lease::Lease, oauth::NoToken, open::Cut, reply::Source, route::Verdict, translate::Crossing,
+    lease::{Lease, Trouble},
+    oauth::NoToken,
+    open::Cut,
+    reply::Source,
+    route::Verdict,
+    translate::Crossing,
     worker::Worker,
 };
 use bytes::Bytes;
@@ -78,6 +83,25 @@ impl Failure {
             _ => Verdict::Passing,
         };
         Self { verdict: Some(verdict), status: Some(status), reason: "upstream_stream_error", passed: None }
+    }
+
+    /// What it counts as against the key; none where the request, this machine or an operator was the cause.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        let refused = self.verdict == Some(Verdict::Refused);
+        match self.status.map(|status| status.as_u16()) {
+            Some(401 | 403) if refused => Some(Trouble::Refused),
+            Some(402) => Some(Trouble::Fault),
+            Some(429) => Some(Trouble::Throttled),
+            _ if matches!(self.reason, "first_token_timeout" | "upstream_timeout" | "connect_timeout") => {
+                Some(Trouble::Timeout)
+            }
+            Some(408 | 500..=599) => Some(Trouble::Fault),
+            // Reasons of ours that are the provider's doing say so.
+            None if self.verdict == Some(Verdict::Passing) || self.reason.starts_with("upstream") => {
+                Some(Trouble::Fault)
+            }
+            _ => None,
+        }
     }
 
     /// What the caller gets if this was the last attempt.

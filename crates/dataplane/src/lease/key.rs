@@ -62,12 +62,30 @@ pub(crate) struct Uses {
     state: AtomicU8,
     /// While it is not active: that nobody holds it has been reported.
     told: AtomicBool,
+    /// An older version stands by for whatever goes wrong with it.
+    on_trial: AtomicBool,
     pub(super) in_flight: AtomicU64,
     started: AtomicU64,
     last_use: AtomicU64,
     standby: AtomicU64,
     refused: AtomicU64,
     failed: AtomicU64,
+    faults: AtomicU64,
+    throttled: AtomicU64,
+    timeouts: AtomicU64,
+}
+
+/// What an attempt that failed counts as against its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// The provider answered 401 or 403.
+    Refused,
+    /// 5xx or 402, no connection, or a reply that cannot be used.
+    Fault,
+    /// 429.
+    Throttled,
+    /// No answer in time.
+    Timeout,
 }
 
 /// By which a secret that comes back, presented in the same way, is known again.
@@ -111,12 +129,12 @@ impl From<CredentialState> for KeyState {
 // === impl Key ===
 
 impl Key {
-    pub(super) fn new(provider: &Provider, credential: &Credential) -> Self {
+    pub(super) fn new(provider: &Provider, credential: &Credential, state: KeyState) -> Self {
         let ways = Ways::of(provider, &credential.secret);
         let uses = Uses::new(credential.id().into(), Proof::of(provider, &credential.secret));
         let key = Self { uses: Arc::new(uses), ways, secret: Some(credential.secret.clone()) };
         key.weight.store(credential.weight, Ordering::Relaxed);
-        key.enter(credential.state.into());
+        key.enter(state);
         key
     }
 
@@ -165,6 +183,9 @@ impl Key {
             (&self.standby, &old.standby),
             (&self.refused, &old.refused),
             (&self.failed, &old.failed),
+            (&self.faults, &old.faults),
+            (&self.throttled, &old.throttled),
+            (&self.timeouts, &old.timeouts),
         ] {
             sum.fetch_add(count.load(Ordering::Relaxed), Ordering::Relaxed);
         }
@@ -200,9 +221,24 @@ impl Key {
         self.in_flight.load(Ordering::SeqCst)
     }
 
-    /// The provider answered 401 or 403 to it.
-    pub(crate) fn refused(&self) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
+    /// An attempt with it failed.
+    pub(crate) fn trouble(&self, trouble: Trouble) {
+        let count = match trouble {
+            Trouble::Refused => &self.refused,
+            Trouble::Fault => &self.faults,
+            Trouble::Throttled => &self.throttled,
+            Trouble::Timeout => &self.timeouts,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn try_out(&self, on_trial: bool) {
+        self.on_trial.store(on_trial, Ordering::Relaxed);
+    }
+
+    /// Whether an older version serves requests with which this one failed.
+    pub(crate) fn is_on_trial(&self) -> bool {
+        self.on_trial.load(Ordering::Relaxed)
     }
 
     /// A request ended in an error because of it.
@@ -222,6 +258,9 @@ impl Key {
             refused: self.refused.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             last_use_unix_millis: self.last_use.load(Ordering::Relaxed),
+            faults: self.faults.load(Ordering::Relaxed),
+            throttled: self.throttled.load(Ordering::Relaxed),
+            timeouts: self.timeouts.load(Ordering::Relaxed),
         }
     }
 
@@ -294,12 +333,16 @@ impl Uses {
             weight: AtomicU32::new(1),
             state: AtomicU8::new(KeyState::Active as u8),
             told: AtomicBool::new(false),
+            on_trial: AtomicBool::new(false),
             in_flight: AtomicU64::new(0),
             started: AtomicU64::new(0),
             last_use: AtomicU64::new(0),
             standby: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            faults: AtomicU64::new(0),
+            throttled: AtomicU64::new(0),
+            timeouts: AtomicU64::new(0),
         }
     }
 }

@@ -17,6 +17,8 @@ pub(crate) struct Keyring {
     leaving: Vec<Arc<Key>>,
     /// Secrets must not be used: the control plane has been silent for too long.
     lapsed: bool,
+    /// Whose it is: versions on trial are active on some replicas only.
+    replica: Arc<str>,
 }
 
 #[derive(Debug, Clone)]
@@ -32,10 +34,16 @@ pub(crate) struct Changes(Vec<(Arc<Key>, KeyState)>);
 // === impl Keyring ===
 
 impl Keyring {
+    /// A replica's, without keys.
+    pub(crate) fn of_replica(id: &str) -> Self {
+        Self { replica: id.into(), ..Self::default() }
+    }
+
     /// The keys of this snapshot, and what changes with it. A key that `before` knows by the same version and secret
     /// goes on with its counts and health.
     pub(crate) fn build(snapshot: &Snapshot, before: &Keyring) -> (Self, Changes) {
-        let mut ring = Self { lapsed: before.lapsed, ..Self::default() };
+        let replica = Arc::clone(&before.replica);
+        let mut ring = Self { lapsed: before.lapsed, replica, ..Self::default() };
         let mut changes = Changes::default();
         for (name, provider) in &snapshot.providers {
             let mut keys = Vec::new();
@@ -44,10 +52,12 @@ impl Keyring {
                     ring.revoke(credential, provider, before, &mut changes);
                     continue;
                 }
+                let state = credential.state_on(&ring.replica).into();
                 let key = before.known(provider, credential);
-                let key = key.unwrap_or_else(|| Arc::new(Key::new(provider, credential)));
+                let key = key.unwrap_or_else(|| Arc::new(Key::new(provider, credential, state)));
                 key.weigh(credential.weight);
-                changes.enter(&key, credential.state.into());
+                key.try_out(credential.is_on_trial_on(&ring.replica));
+                changes.enter(&key, state);
                 keys.push(key);
             }
             if keys.is_empty() && provider.is_keyless() {
@@ -72,7 +82,7 @@ impl Keyring {
         let known: Vec<_> = before.everything().filter(|key| *key.id == *id).cloned().collect();
         if known.is_empty() {
             // Named in reports, so that it is known to be out of use here.
-            self.leaving.push(Arc::new(Key::new(provider, credential)));
+            self.leaving.push(Arc::new(Key::new(provider, credential, KeyState::Revoked)));
         }
         for key in known {
             changes.enter(&key, KeyState::Revoked);
@@ -191,6 +201,9 @@ fn add(known: &mut KeyUse, row: &KeyUse) {
     known.standby += row.standby;
     known.refused += row.refused;
     known.failed += row.failed;
+    known.faults += row.faults;
+    known.throttled += row.throttled;
+    known.timeouts += row.timeouts;
     known.last_use_unix_millis = known.last_use_unix_millis.max(row.last_use_unix_millis);
 }
 

@@ -15,6 +15,6 @@ pub(crate) mod tests;
 
 pub(crate) use health::{Due, Health};
 pub(crate) use held::Lease;
-pub(crate) use key::{Key, Take, word};
+pub(crate) use key::{Key, Take, Trouble, word};
 pub(crate) use keyring::Keyring;
 pub(crate) use presented::{Presented, Ways, header_value};

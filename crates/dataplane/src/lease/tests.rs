@@ -60,6 +60,7 @@ pub(crate) fn resources(versions: &[(u32, State)]) -> Vec<Resource> {
             state: *state as i32,
             weight: 1,
             secret: secret.into_bytes(),
+            ..wire::Credential::default()
         };
         all.push(resource(Kind::Credential, &format!("p/main/{version}"), &body));
     }
@@ -204,5 +205,42 @@ fn no_use_begins_after_the_count_was_read_as_0() {
             done.store(true, Ordering::SeqCst);
         });
         assert_eq!(wrong.load(Ordering::SeqCst), 0);
+    }
+}
+
+/// Version 2 is on trial on replica `a`.
+#[test]
+fn on_trial_each_replica_has_one_active_version_and_the_other_stands_by() {
+    let on_trial = |version: u32| {
+        let credential = wire::Credential {
+            provider: "p".to_owned(),
+            key: "main".to_owned(),
+            version,
+            state: State::Active as i32,
+            weight: 1,
+            secret: format!("sk-{version}").into_bytes(),
+            active_on: if version == 2 { vec!["a".to_owned()] } else { Vec::new() },
+            standby_on: if version == 1 { vec!["a".to_owned()] } else { Vec::new() },
+        };
+        resource(Kind::Credential, &format!("p/main/{version}"), &credential)
+    };
+    let all = [resources(&[]), vec![on_trial(1), on_trial(2)]].concat();
+    let trial = Snapshot::build(Version { epoch: 1, counter: 2 }, &all).unwrap();
+    for (replica, active, standby) in [("a", 2, 1), ("b", 1, 2)] {
+        let (ring, changes) =
+            Keyring::build(&snapshot(1, &[(1, State::Active)]), &Keyring::of_replica(replica));
+        changes.grant();
+        changes.take_away();
+        let (ring, changes) = Keyring::build(&trial, &ring);
+        changes.grant();
+        assert!(key(&ring, active).is_active(), "no moment without");
+        changes.take_away();
+        assert!(key(&ring, active).is_active() && key(&ring, standby).is_standby(), "{replica}");
+        assert_eq!(key(&ring, 2).is_on_trial(), replica == "a");
+        let (after, changes) =
+            Keyring::build(&snapshot(3, &[(1, State::Retiring), (2, State::Active)]), &ring);
+        changes.grant();
+        changes.take_away();
+        assert!(key(&after, 2).is_active() && !key(&after, 2).is_on_trial() && key(&after, 1).is_standby());
     }
 }

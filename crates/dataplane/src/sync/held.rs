@@ -36,6 +36,8 @@ pub(crate) struct Swapped {
 #[derive(Debug)]
 pub(crate) struct Held {
     newest: ArcSwapOption<State>,
+    /// Keys before the first state.
+    none: Keyring,
     revoked: watch::Sender<Revoked>,
 }
 
@@ -43,11 +45,17 @@ pub(crate) struct Held {
 
 impl Default for Held {
     fn default() -> Self {
-        Self { newest: ArcSwapOption::default(), revoked: watch::channel(Revoked::default()).0 }
+        Self::of_replica("")
     }
 }
 
 impl Held {
+    /// Of the replica of that id, which decides what it may use of a version on trial.
+    pub(crate) fn of_replica(id: &str) -> Self {
+        let revoked = watch::channel(Revoked::default()).0;
+        Self { newest: ArcSwapOption::default(), none: Keyring::of_replica(id), revoked }
+    }
+
     /// The state to serve a request from, or the newest keys for an attempt.
     pub(crate) fn pin(&self) -> Option<Arc<State>> {
         self.newest.load_full()
@@ -62,8 +70,7 @@ impl Held {
     /// away, so that counts which are read from here on are counts at this version.
     pub(crate) fn swap(&self, snapshot: Snapshot) -> Swapped {
         let before = self.newest.load_full();
-        let none = Keyring::default();
-        let old = before.as_ref().map_or(&none, |before| &before.keyring);
+        let old = before.as_ref().map_or(&self.none, |before| &before.keyring);
         let (keyring, changes) = Keyring::build(&snapshot, old);
         let version = HeaderValue::from_str(&snapshot.version.to_string())
             .unwrap_or_else(|_| HeaderValue::from_static("0.0"));

@@ -219,6 +219,7 @@ impl State {
                 state: *state as i32,
                 weight: 1,
                 secret: secret.into_bytes(),
+                ..wire::Credential::default()
             };
             all.push(resource(Kind::Credential, &format!("p/main/{version}"), &body));
         }

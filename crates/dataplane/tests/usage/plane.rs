@@ -225,6 +225,7 @@ fn state(base_url: &str) -> Vec<Resource> {
         state: CredentialState::Active as i32,
         weight: 1,
         secret: b"sk".to_vec(),
+        ..wire::Credential::default()
     };
     let target = |model: &str, priority| wire::Target {
         provider: "p".to_owned(),

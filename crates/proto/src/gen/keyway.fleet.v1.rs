@@ -461,6 +461,15 @@ pub struct KeyUse {
     /// Milliseconds since 1970 when an attempt last took it or gave it back; 0 = never.
     #[prost(uint64, tag = "8")]
     pub last_use_unix_millis: u64,
+    /// Attempts that ended in 5xx or 402, without a connection, or with a reply that could not be used.
+    #[prost(uint64, tag = "10")]
+    pub faults: u64,
+    /// Attempts that the provider answered with 429.
+    #[prost(uint64, tag = "11")]
+    pub throttled: u64,
+    /// Attempts that got no answer in time.
+    #[prost(uint64, tag = "12")]
+    pub timeouts: u64,
 }
 /// End in order: accept nothing new, finish what runs, then exit.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -374,6 +374,12 @@ pub struct Credential {
     pub weight: u32,
     #[prost(bytes = "vec", tag = "6")]
     pub secret: ::prost::alloc::vec::Vec<u8>,
+    /// Replicas on which this active version is on trial: there it is active, everywhere else standby. Empty = active everywhere.
+    #[prost(string, repeated, tag = "13")]
+    pub active_on: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Replicas on which this active version is standby, because a newer one is on trial there.
+    #[prost(string, repeated, tag = "14")]
+    pub standby_on: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// An alias: a name with targets.
 #[derive(Clone, PartialEq, ::prost::Message)]

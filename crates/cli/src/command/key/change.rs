@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::follow::Follow;
 use super::name::Name;
 use super::progress::Progress;
-use super::view::View;
+use super::view::{Step, View};
 use super::wait::{Decision, Goal, limit};
 use super::{Named, Stray};
 use crate::args::Output;
@@ -87,14 +87,22 @@ struct Pace {
     /// How long the old versions stay as standby [default: the file's rotation.overlap, else 10m; of rollback 0]
     #[arg(long, value_parser = span, value_name = "SPAN")]
     overlap: Option<Span>,
-    /// All replicas at once, or a few first
-    #[arg(long, value_enum, default_value_t)]
-    strategy: Strategy,
+    /// All replicas at once, or one first, then 10 %, 50 %, all, while it does not fail more often than the old one; else it is
+    /// rolled back by itself [default: the file's rotation.strategy, else instant]
+    #[arg(long, value_enum)]
+    strategy: Option<Strategy>,
+    /// How long each stage of `staged` is watched; up to three times as long where there are too few requests
+    /// [default: the file's rotation.step_time, else 60s]
+    #[arg(long, value_parser = span, value_name = "SPAN")]
+    step_time: Option<Span>,
+    /// Requests on the new version without which a stage of `staged` proves nothing
+    /// [default: the file's rotation.step_requests, else 50]
+    #[arg(long, value_name = "N")]
+    step_requests: Option<u64>,
 }
 
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+#[derive(Debug, Clone, Copy, ValueEnum)]
 enum Strategy {
-    #[default]
     Instant,
     Staged,
 }
@@ -149,7 +157,7 @@ pub(super) async fn promote(
     promote: Promote,
 ) -> Result<(), Failure> {
     let name = Name::find(server, &promote.named.name).await?;
-    let mut body = promote.pace.body(&promote.wait)?;
+    let mut body = promote.pace.body(&promote.wait);
     set(&mut body, "version", promote.version.map(|version| json!(version)));
     let change = Change { server, output, name, wait: promote.wait, goal: Goal::Committed };
     change.make(&format!("/{verb}"), body).await
@@ -215,6 +223,11 @@ fn next(view: &View) -> String {
         "verified" => format!(
             "Version {version} of {key} waits; to bring it into use: keyway key promote {key} --version {version}"
         ),
+        "running" if view.step == Step::Trial => {
+            format!(
+                "Version {version} of {key} is tried on some replicas; watch it with: keyway key show {key}"
+            )
+        }
         "running" => format!("It goes on by itself; watch it with: keyway key show {key}"),
         "revoked" => format!("No replica uses what was revoked of {key}."),
         _ => format!("Version {version} of {key} is in use."),
@@ -225,7 +238,7 @@ fn next(view: &View) -> String {
 
 impl Rotate {
     fn body(&self, name: &Name) -> Result<Map<String, Value>, Failure> {
-        let mut body = self.pace.body(&self.wait)?;
+        let mut body = self.pace.body(&self.wait);
         set(&mut body, "verify", self.no_verify.then(|| json!(false)));
         set(&mut body, "hold", self.hold.then(|| json!(true)));
         let secret: Zeroizing<String> = self.secret.read(&format!("new secret of {name}"))?;
@@ -237,16 +250,18 @@ impl Rotate {
 // === impl Pace ===
 
 impl Pace {
-    fn body(&self, wait: &Wait) -> Result<Map<String, Value>, Failure> {
-        if matches!(self.strategy, Strategy::Staged) {
-            return Err(Failure::Usage(
-                "--strategy staged is not there yet; leave it out, and all replicas change at once".into(),
-            ));
-        }
+    fn body(&self, wait: &Wait) -> Map<String, Value> {
         let mut body = Map::new();
+        let strategy = self.strategy.map(|strategy| match strategy {
+            Strategy::Instant => json!("instant"),
+            Strategy::Staged => json!("staged"),
+        });
+        set(&mut body, "strategy", strategy);
+        set(&mut body, "step_time", self.step_time.map(|span| json!(span.to_string())));
+        set(&mut body, "step_requests", self.step_requests.map(|count| json!(count)));
         set(&mut body, "overlap", self.overlap.map(|span| json!(span.to_string())));
         set(&mut body, "ack_timeout", wait.ack_timeout.map(|span| json!(span.to_string())));
-        Ok(body)
+        body
     }
 }
 

@@ -23,6 +23,12 @@ pub(super) fn table(view: &View) -> Table {
         row("silent or refused", laggards.join("; "));
     }
     row("probe", probe(view));
+    for stage in view.trial.iter().flat_map(|trial| &trial.stages) {
+        row("stage", stage.line());
+    }
+    if let Some(why) = view.undone() {
+        row("rolled back", why.to_owned());
+    }
     row("total", format!("{} s", millis(view.total_ms)));
     // Counts live as long as the control plane does; the time of the last acknowledgement goes with them.
     let counted = |text: String| if view.ack_micros.is_some() { text } else { "-".into() };
@@ -68,6 +74,7 @@ fn old(view: &View) -> String {
     }
     let why = match view.step {
         Step::Staged | Step::Verified => "the new version is not in use yet".to_owned(),
+        Step::Trial => "the new version is tried on some replicas".to_owned(),
         Step::Active if view.overlap_ms == 0 => "standby until the next step".to_owned(),
         Step::Active => format!("standby, for {} at least", Span::from_millis(view.overlap_ms)),
         _ if view.unconfirmed.is_empty() => "about to be".to_owned(),

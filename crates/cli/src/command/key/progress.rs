@@ -87,10 +87,16 @@ fn message(view: &View) -> String {
     let doing = match view.step {
         Step::Staged => "probing",
         Step::Verified => "activating",
+        Step::Trial => "on trial",
         Step::Active => "in use",
         Step::Withdrawn => "confirming",
         Step::Done | Step::Failed | Step::Superseded => "ended",
     };
+    let stage =
+        view.trial.as_ref().and_then(|trial| trial.stages.last()).filter(|_| view.step == Step::Trial);
+    if let Some(stage) = stage {
+        return stage.line();
+    }
     format!("{doing}, {} in flight on old", view.in_flight_old)
 }
 

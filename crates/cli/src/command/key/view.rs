@@ -36,7 +36,36 @@ pub(super) struct View {
     pub(super) activated: u64,
     pub(super) overlap_ms: u64,
     pub(super) ack_timeout_ms: u64,
+    pub(super) trial: Option<Trial>,
+    pub(super) trial_ms: u64,
     pub(super) failure: Option<String>,
+}
+
+/// How the new version was tried before all replicas use it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Trial {
+    pub(super) stages: Vec<Stage>,
+    pub(super) undone: bool,
+}
+
+/// One stage of it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Stage {
+    pub(super) replicas: u64,
+    pub(super) of: u64,
+    pub(super) new: Trials,
+    pub(super) old: Trials,
+    pub(super) end: String,
+}
+
+/// Attempts, and how many failed.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Trials {
+    pub(super) started: u64,
+    pub(super) errors: u64,
 }
 
 /// A version that goes out of use.
@@ -64,6 +93,7 @@ pub(super) enum Step {
     #[default]
     Staged,
     Verified,
+    Trial,
     Active,
     Withdrawn,
     Done,
@@ -80,6 +110,12 @@ impl View {
                 "the control plane describes this change in words that this keyway does not know ({error}); are both of one version?"
             ))
         })
+    }
+
+    /// Why the new version was taken back by itself.
+    pub(super) fn undone(&self) -> Option<&str> {
+        let undone = self.trial.as_ref().is_some_and(|trial| trial.undone);
+        self.failure.as_deref().filter(|_| undone)
     }
 
     /// Whether the deadline for acknowledgements is over, by the control plane's clock.
@@ -102,6 +138,19 @@ impl View {
             self.silent.contains(id) || self.refused.iter().any(|refused| refuser(refused) == id)
         };
         !self.unconfirmed.is_empty() && self.unconfirmed.iter().all(lags)
+    }
+}
+
+// === impl Stage ===
+
+impl Stage {
+    /// `1/10 replicas, new 0 of 120 failed, old 1 of 1080: proven`.
+    pub(super) fn line(&self) -> String {
+        let Self { replicas, of, new, old, end } = self;
+        format!(
+            "{replicas}/{of} replicas, new {} of {} failed, old {} of {}: {end}",
+            new.errors, new.started, old.errors, old.started
+        )
     }
 }
 

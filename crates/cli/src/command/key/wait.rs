@@ -41,6 +41,11 @@ pub(super) fn decide(view: &View, id: &str, goal: Goal) -> Decision {
         Step::Superseded => Decision::Replaced,
         Step::Failed => Decision::Failed(view.failure.clone().unwrap_or_else(|| "it failed".into())),
         Step::Staged | Step::Verified => Decision::GoOn,
+        // In force on the replicas that try it; the rest is for the trial to say.
+        Step::Trial if goal == Goal::Committed => Decision::Done,
+        Step::Trial => Decision::GoOn,
+        Step::Withdrawn if goal == Goal::Retired && view.undone().is_some() => retired(view),
+        Step::Withdrawn | Step::Done if let Some(why) = view.undone() => Decision::Failed(why.to_owned()),
         Step::Done if view.outcome == "verified" => Decision::Done,
         Step::Active | Step::Withdrawn | Step::Done => match goal {
             Goal::Committed => Decision::Done,
@@ -79,8 +84,8 @@ fn retired(view: &View) -> Decision {
 pub(super) fn limit(view: &View, goal: Goal, timeout: Duration) -> Duration {
     let own = match goal {
         Goal::Committed => 0,
-        Goal::Acked => view.ack_timeout_ms,
-        Goal::Retired => view.overlap_ms.saturating_add(view.ack_timeout_ms),
+        Goal::Acked => view.ack_timeout_ms.saturating_add(view.trial_ms),
+        Goal::Retired => view.overlap_ms.saturating_add(view.ack_timeout_ms).saturating_add(view.trial_ms),
     };
     timeout.saturating_add(Duration::from_millis(own))
 }

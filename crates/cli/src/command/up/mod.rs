@@ -138,6 +138,7 @@ fn storage(home: &Home, settings: &Settings) -> Result<Storage, Failure> {
         root_key_file: settings.root_key_file.clone(),
         credentials: settings.credentials.clone(),
         index_check: Some(IndexCheck { program, args: vec![CHECK_INDEX.into()] }),
+        shared: None,
     })
 }
 

@@ -80,6 +80,7 @@ fn the_control_plane_starts_with_every_key_that_can_be_found() {
         root_key_file: None,
         credentials: None,
         index_check: None,
+        shared: None,
     };
     let running = serve(Control {
         storage,

@@ -13,7 +13,7 @@ use crate::{
     rotation::RolloutView,
 };
 use http::StatusCode;
-use keyway_config::{Secret, Span};
+use keyway_config::{RotationStrategy, Secret, Span};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -41,6 +41,12 @@ pub(super) struct NewSecret {
     overlap: Option<Span>,
     /// After this a replica that has not acknowledged is silent.
     ack_timeout: Option<Span>,
+    /// `staged`: on one replica first, then on 10 %, on 50 %, on all.
+    strategy: Option<RotationStrategy>,
+    /// How long each stage of `staged` is watched.
+    step_time: Option<Span>,
+    /// Requests on the new version without which a stage of `staged` proves nothing.
+    step_requests: Option<u64>,
     /// Share of the requests, for a new key.
     weight: Option<u32>,
 }
@@ -59,6 +65,12 @@ pub(super) struct Which {
     overlap: Option<Span>,
     /// After this a replica that has not acknowledged is silent.
     ack_timeout: Option<Span>,
+    /// `staged`: on one replica first, then on 10 %, on 50 %, on all.
+    strategy: Option<RotationStrategy>,
+    /// How long each stage of `staged` is watched.
+    step_time: Option<Span>,
+    /// Requests on the new version without which a stage of `staged` proves nothing.
+    step_requests: Option<u64>,
 }
 
 /// Where a key may go too.
@@ -194,7 +206,7 @@ async fn settled(call: &Call, mut keys: watch::Receiver<u64>) -> Result<Answer, 
     let settled = async {
         loop {
             let view = rollout_of(call)?;
-            if view.step >= Step::Active {
+            if view.step >= Step::Trial {
                 return Ok(view);
             }
             if keys.changed().await.is_err() {
@@ -247,6 +259,9 @@ impl NewSecret {
             hold: self.hold,
             overlap_ms: self.overlap.map(Span::millis),
             ack_timeout_ms: self.ack_timeout.map(Span::millis),
+            strategy: self.strategy,
+            step_ms: self.step_time.map(Span::millis),
+            step_requests: self.step_requests,
             weight: self.weight,
             ..How::default()
         }
@@ -259,6 +274,9 @@ impl Which {
             unverified: self.verify == Some(false),
             overlap_ms: self.overlap.map(Span::millis),
             ack_timeout_ms: self.ack_timeout.map(Span::millis),
+            strategy: self.strategy,
+            step_ms: self.step_time.map(Span::millis),
+            step_requests: self.step_requests,
             graceful: self.graceful,
             ..How::default()
         }

@@ -139,9 +139,13 @@ pub(super) fn detail(call: &Call, provider: &str, key: &KeyDocument) -> KeyDetai
 fn replica_uses(call: &Call, provider: &str, key: &KeyDocument) -> Vec<ReplicaUse> {
     let fleet = call.plane().fleet().evidence();
     let used = fleet.into_iter().map(|replica| {
-        let of = |version: u32| replica.uses.get(&format!("{provider}/{}/{version}", key.name));
-        let versions =
-            key.versions.iter().filter_map(|one| Some((one.version, UseView::from(of(one.version)?))));
+        let of = |version: u32| {
+            let id = format!("{provider}/{}/{version}", key.name);
+            let used = UseView::from(replica.last_use(&id)?);
+            // What is not counted any more was last counted with nobody on it.
+            Some(if replica.uses.contains_key(&id) { used } else { UseView { in_flight: 0, ..used } })
+        };
+        let versions = key.versions.iter().filter_map(|one| Some((one.version, of(one.version)?)));
         ReplicaUse {
             versions: versions.collect(),
             snapshot: replica.serves.map(|at| at.to_string()),

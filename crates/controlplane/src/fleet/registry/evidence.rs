@@ -70,3 +70,21 @@ impl Row {
         }
     }
 }
+
+#[cfg(test)]
+impl Evidence {
+    /// A replica of that name that serves this state.
+    pub(crate) fn serving(id: &str, answers: bool, serves: Version) -> Self {
+        Self {
+            id: id.to_owned(),
+            answers,
+            refused: None,
+            serves: Some(serves),
+            kept: None,
+            used_at: Some(serves),
+            uses: BTreeMap::new(),
+            past: BTreeMap::new(),
+            acks: VecDeque::new(),
+        }
+    }
+}

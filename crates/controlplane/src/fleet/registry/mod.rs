@@ -159,6 +159,29 @@ impl Registry {
         self.rows.insert(id.to_owned(), row);
     }
 
+    /// Its document is written, whoever wrote it.
+    pub(super) fn known(&mut self, id: &str, replica: &ReplicaDocument, now: Instant) {
+        match self.rows.get_mut(id) {
+            Some(row) => row.recorded = true,
+            None => self.remember(id, replica, now),
+        }
+    }
+
+    /// Its document is gone: its books are closed, unless it is connected here.
+    pub(super) fn unknown(&mut self, id: &str) {
+        match self.rows.get_mut(id) {
+            Some(row) if row.link.is_some() => row.recorded = false,
+            _ => drop(self.rows.remove(id)),
+        }
+    }
+
+    /// What time passed before does not count against one that is not connected here.
+    pub(super) fn begin_anew(&mut self, id: &str, now: Instant) {
+        if let Some(row) = self.rows.get_mut(id).filter(|row| row.link.is_none()) {
+            row.heard = now;
+        }
+    }
+
     /// Their documents are written.
     pub(super) fn recorded(&mut self, ids: &[String]) {
         for id in ids {

@@ -81,7 +81,9 @@ pub(in crate::resource) fn merge(
     let version = stage(&mut next, secret, with)?;
     let begin = Begin { to: Some(version), ..(with.begin)(Verb::Rotate) };
     next.begin(begin, with.now).map_err(Unmerged::Barred)?;
-    next.activate(with.next, with.now);
+    if next.rollout.as_ref().is_some_and(|rollout| rollout.trial.is_none()) {
+        next.activate(with.next, with.now);
+    }
     *key = next;
     Ok(Merged { secret: sealing(key, version, secret, with), ..Merged::default() })
 }

@@ -7,11 +7,13 @@ mod steps;
 mod supply;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 pub(super) use merge::{Merged, Merging, Unmerged, merge, stage};
 pub use rollout::{Figures, Probing, Rollout, Step, Verb, Verdict};
 pub use steps::{Barred, Begin};
 pub use supply::{Minting, Supplied, Supply, SupplyOutcome};
+pub use trial::{Closed, NextStage, Stage, StageEnd, Trial, Trials};
 
 use super::Made;
 use crate::vault::SecretId;

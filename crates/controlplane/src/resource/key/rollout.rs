@@ -1,6 +1,6 @@
 //! One change of a key's versions as the store holds it: enough to go on with it after any interruption.
 
-use super::KeyState;
+use super::{KeyState, Trial};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,9 @@ pub struct Rollout {
     pub overlap_ms: u64,
     /// After this a replica that has not acknowledged is named silent, milliseconds.
     pub ack_timeout_ms: u64,
+    /// How the new version is tried before all replicas use it; absent = it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<Trial>,
     /// How far it is.
     pub step: Step,
     /// When it began, milliseconds since 1970.
@@ -74,6 +77,8 @@ pub enum Step {
     Staged,
     /// It may come into use.
     Verified,
+    /// Some replicas use it, the others the old ones.
+    Trial,
     /// It is in use; the old ones are standby.
     Active,
     /// The old ones are in no snapshot; confirmations are awaited.
@@ -151,6 +156,7 @@ impl Step {
         match self {
             Self::Staged => "staged",
             Self::Verified => "verified",
+            Self::Trial => "trial",
             Self::Active => "active",
             Self::Withdrawn => "withdrawn",
             Self::Done => "done",

@@ -1,7 +1,9 @@
 //! What may be done to a key, one step at a time: each is one commit, and after each some version works. A change that
 //! is interrupted by another leaves what was to come where it was.
 
-use super::{KeyDocument, KeyState, KeyVersion, Leaving, Probing, Proof, Rollout, Step, Verb, Verdict};
+use super::{
+    KeyDocument, KeyState, KeyVersion, Leaving, Probing, Proof, Rollout, Step, Trial, Verb, Verdict,
+};
 use keyway_snapshot::Version;
 
 /// A change that is to begin.
@@ -19,6 +21,8 @@ pub struct Begin {
     pub hold: bool,
     /// How long the old versions stay as standby, milliseconds.
     pub overlap_ms: u64,
+    /// How it is tried on some replicas first; absent = it is not.
+    pub trial: Option<Trial>,
     /// After this a replica that has not acknowledged is named silent, milliseconds.
     pub ack_timeout_ms: u64,
     /// Trace of the command; empty = not traced.
@@ -69,14 +73,23 @@ impl KeyDocument {
         if let Some(to) = begin.to {
             self.may_come(to)?;
         }
+        if begin.verb != Verb::Revoke {
+            self.leave_trial(begin.to, now);
+        }
         // What an interrupted change left as standby goes with this one.
         let served = self.versions.iter().filter(|one| one.state.is_served());
-        let leaving = served.map(|one| one.version).filter(|one| Some(*one) != begin.to).collect();
+        let leaving: Vec<u32> = served.map(|one| one.version).filter(|one| Some(*one) != begin.to).collect();
+        // With nothing to go back to there is nothing to compare with.
+        let trial = begin.trial.filter(|_| !leaving.is_empty());
         let ends_as = if begin.verb == Verb::Rollback { KeyState::RolledBack } else { KeyState::Retired };
         let ready = begin.to.and_then(|to| self.version(to)).is_some_and(|to| {
             matches!(
                 to.state,
-                KeyState::Retiring | KeyState::Retired | KeyState::Withdrawn | KeyState::RolledBack
+                KeyState::Active
+                    | KeyState::Retiring
+                    | KeyState::Retired
+                    | KeyState::Withdrawn
+                    | KeyState::RolledBack
             )
         });
         let step = if ready || !begin.probe { Step::Verified } else { Step::Staged };
@@ -90,6 +103,7 @@ impl KeyDocument {
             hold: begin.hold,
             overlap_ms: begin.overlap_ms,
             ack_timeout_ms: begin.ack_timeout_ms,
+            trial,
             step,
             begun: now,
             activated: 0,
@@ -182,7 +196,16 @@ impl KeyDocument {
         if doomed.is_empty() {
             return Err(Barred::Nothing);
         }
+        let stays = |one: &KeyVersion| one.state == KeyState::Active && !doomed.contains(&one.version);
+        let tried = self.on_trial().map(|(tried, ..)| tried).filter(|tried| !doomed.contains(tried));
+        let others_stay = self.versions.iter().any(|one| stays(one) && Some(one.version) != tried);
         self.begin(begin, now)?;
+        // What is on trial takes over where nothing else is left.
+        if let Some(tried) = tried.filter(|_| others_stay)
+            && let Some(version) = self.version_mut(tried)
+        {
+            version.set(KeyState::Retiring, now);
+        }
         for version in self.versions.iter_mut().filter(|one| doomed.contains(&one.version)) {
             version.go(KeyState::Revoked, KeyState::Revoked, (without, cut), now);
         }
@@ -242,6 +265,9 @@ impl KeyDocument {
     /// # Errors
     /// When there is none, or only ones whose secrets are gone.
     pub fn before(&self) -> Result<u32, Barred> {
+        if let Some(old) = self.on_trial().and_then(|(_, rollout, _)| rollout.leaving.iter().max()) {
+            return Ok(*old);
+        }
         let now_active = self.active().map(|active| active.version);
         let was_used = |one: &&KeyVersion| {
             Some(one.version) != now_active
@@ -262,6 +288,8 @@ impl KeyDocument {
         let version = self.version(to).ok_or(Barred::NoVersion(to))?;
         match version.state {
             KeyState::Destroyed => Err(Barred::NoSecret(vec![to])),
+            // On trial both sides are active, and either may be the one that is wanted.
+            KeyState::Active if self.on_trial().is_some() => Ok(()),
             state @ (KeyState::Active | KeyState::Revoked) => Err(Barred::State(to, state)),
             KeyState::Staged
             | KeyState::Verified
@@ -275,7 +303,13 @@ impl KeyDocument {
 }
 
 impl KeyVersion {
-    fn go(&mut self, state: KeyState, ends_as: KeyState, (without, cut): (Version, bool), now: u64) {
+    pub(super) fn go(
+        &mut self,
+        state: KeyState,
+        ends_as: KeyState,
+        (without, cut): (Version, bool),
+        now: u64,
+    ) {
         self.leaving = Some(Leaving { ends_as, without: (without.epoch, without.counter), cut });
         self.set(state, now);
     }

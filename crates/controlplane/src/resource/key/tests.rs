@@ -14,6 +14,7 @@ fn begin(verb: Verb, to: Option<u32>) -> Begin {
         probe: verb == Verb::Rotate,
         hold: false,
         overlap_ms: 1000,
+        trial: None,
         ack_timeout_ms: 2000,
         trace: String::new(),
         actor: "operator/a".to_owned(),
@@ -220,5 +221,63 @@ fn a_refused_version_never_comes_and_an_unreachable_provider_changes_nothing() {
         assert_eq!((states(&key)[2], step(&key)), (state, Step::Failed));
         assert_eq!(key.active().unwrap().version, 2);
         assert!(key.rollout.as_ref().unwrap().failure.is_some());
+    }
+}
+
+/// A key whose second version is on trial on replica `a`.
+fn tried() -> KeyDocument {
+    let mut keys = Vec::new();
+    put(&mut keys, Some("one"), "a").unwrap();
+    let mut key = keys.remove(0);
+    let mut two = key.versions[0].clone();
+    (two.version, two.state) = (2, KeyState::Verified);
+    key.versions.push(two);
+    let trial =
+        Trial { step_ms: 1000, step_requests: 50, replicas: Vec::new(), stages: Vec::new(), undone: false };
+    key.begin(Begin { trial: Some(trial), probe: false, ..begin(Verb::Rotate, Some(2)) }, 1).unwrap();
+    key.try_on(NextStage { level: 0, replicas: vec!["a".to_owned()], of: 3 }, None, NEXT, 2);
+    key
+}
+
+#[test]
+fn on_trial_both_sides_are_active_and_another_rotation_waits() {
+    let key = tried();
+    assert_eq!((states(&key), step(&key)), (vec![KeyState::Active; 2], Step::Trial));
+    assert_eq!(key.on_trial().map(|(version, ..)| version), Some(2));
+    let barred = key.clone().begin(begin(Verb::Rotate, None), 3).unwrap_err();
+    assert!(matches!(barred, Barred::UnderWay { step: Step::Trial, .. }), "{barred:?}");
+}
+
+#[test]
+fn every_way_out_of_a_trial_leaves_a_version_in_use() {
+    use KeyState::{Active, Retiring, Revoked, Withdrawn};
+    let instant = |verb, to| Begin { probe: false, ..begin(verb, to) };
+    let closed = Closed { new: Trials::default(), old: Trials::default(), end: StageEnd::Worse };
+
+    let mut undone = tried();
+    undone.undo("worse".to_owned(), Some(closed), NEXT, 3);
+    assert_eq!((states(&undone), step(&undone)), (vec![Active, Withdrawn], Step::Withdrawn));
+    undone.confirmed(2, 4);
+    assert_eq!(states(&undone), [Active, KeyState::RolledBack]);
+
+    let mut back = tried();
+    let old = back.before().unwrap();
+    assert_eq!(old, 1);
+    back.begin(instant(Verb::Rollback, Some(old)), 3).unwrap();
+    assert_eq!((states(&back), step(&back)), (vec![Active, Retiring], Step::Verified));
+    back.activate(NEXT, 4);
+    back.withdraw(NEXT, 5);
+    assert_eq!(states(&back), [Active, Withdrawn]);
+
+    let mut on = tried();
+    on.begin(instant(Verb::Promote, Some(2)), 3).unwrap();
+    assert_eq!((states(&on), step(&on)), (vec![Active, Active], Step::Verified));
+    on.activate(NEXT, 4);
+    assert_eq!(states(&on), [Retiring, Active]);
+
+    for (doomed, left) in [(1, vec![Revoked, Active]), (2, vec![Active, Revoked])] {
+        let mut revoked = tried();
+        revoked.revoke(instant(Verb::Revoke, None), &[doomed], (NEXT, true), 3).unwrap();
+        assert_eq!(states(&revoked), left);
     }
 }

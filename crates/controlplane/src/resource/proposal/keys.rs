@@ -3,12 +3,12 @@
 use super::{Proposal, Sealing};
 use crate::{
     resource::{
-        Barred, Begin, Body, KeyDocument, KeyState, Kind, Refusal, Rollout, Step, Verb,
+        Barred, Begin, Body, KeyDocument, KeyState, Kind, Refusal, Rollout, Step, Trial, Verb,
         key::{Merging, stage},
     },
     vault::SecretId,
 };
-use keyway_config::{Provider, Span};
+use keyway_config::{Provider, RotationStrategy, Span};
 use keyway_snapshot::Secret;
 use std::collections::BTreeSet;
 
@@ -16,6 +16,10 @@ use std::collections::BTreeSet;
 const OVERLAP_MS: u64 = 10 * 60 * 1000;
 /// After this a replica that has not acknowledged is named silent.
 const ACK_TIMEOUT_MS: u64 = 2000;
+/// How long each stage of a trial is watched.
+const STEP_TIME_MS: u64 = 60_000;
+/// Requests on the new version without which a stage of a trial proves nothing.
+const STEP_REQUESTS: u64 = 50;
 
 /// How a change is to be made; what is absent comes from the file's section `rotation`, else from the defaults.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +32,12 @@ pub struct How {
     pub overlap_ms: Option<u64>,
     /// Milliseconds.
     pub ack_timeout_ms: Option<u64>,
+    /// Whether it is tried on some replicas first.
+    pub strategy: Option<RotationStrategy>,
+    /// Milliseconds that each stage is watched.
+    pub step_ms: Option<u64>,
+    /// Requests on the new version without which a stage proves nothing.
+    pub step_requests: Option<u64>,
     /// The key's share of the requests, where the key is new.
     pub weight: Option<u32>,
     /// Attempts that still use a revoked version may finish.
@@ -194,11 +204,16 @@ impl Proposal<'_> {
     ) -> Result<(), Refusal> {
         let mut found = self.found(provider, key)?;
         let doc = found.key_mut()?;
+        let tried = || doc.on_trial().map(|(tried, ..)| tried);
         let newest = || doc.in_state(KeyState::Verified).chain(doc.in_state(KeyState::Staged)).max();
-        let to = version.or_else(newest).ok_or_else(|| barred(provider, key, Barred::Nothing))?;
+        let to =
+            version.or_else(tried).or_else(newest).ok_or_else(|| barred(provider, key, Barred::Nothing))?;
         let proven = doc.version(to).is_some_and(|one| one.state == KeyState::Verified);
         let begin = self.begin(Verb::Promote, how);
-        self.begun(doc, provider, Begin { to: Some(to), probe: begin.probe && !proven, ..begin })?;
+        // Whoever promotes what is on trial has seen enough.
+        let on_trial = doc.on_trial().is_some_and(|(tried, ..)| tried == to);
+        let trial = begin.trial.filter(|_| !on_trial);
+        self.begun(doc, provider, Begin { to: Some(to), probe: begin.probe && !proven, trial, ..begin })?;
         self.written(provider, found)
     }
 
@@ -219,7 +234,8 @@ impl Proposal<'_> {
             Some(version) => version,
             None => doc.before().map_err(|why| barred(provider, key, why))?,
         };
-        let begin = Begin { to: Some(to), probe: false, hold: false, ..self.begin(Verb::Rollback, how) };
+        let begin =
+            Begin { to: Some(to), probe: false, hold: false, trial: None, ..self.begin(Verb::Rollback, how) };
         // Whoever goes back does not want the newer one as standby for long.
         let overlap_ms = how.overlap_ms.unwrap_or(0);
         self.begun(doc, provider, Begin { overlap_ms, ..begin })?;
@@ -238,7 +254,8 @@ impl Proposal<'_> {
         how: &How,
     ) -> Result<(), Refusal> {
         let next = self.next();
-        let begin = Begin { probe: false, hold: false, overlap_ms: 0, ..self.begin(Verb::Revoke, how) };
+        let begin = self.begin(Verb::Revoke, how);
+        let begin = Begin { probe: false, hold: false, trial: None, overlap_ms: 0, ..begin };
         let now = self.now;
         let mut found = self.found(provider, key)?;
         let doc = found.key_mut()?;
@@ -310,12 +327,21 @@ impl Proposal<'_> {
     /// What a change begins with.
     pub(crate) fn begin(&self, verb: Verb, how: &How) -> Begin {
         let section = self.state.rotation();
+        let strategy = how.strategy.or(section.strategy).unwrap_or_default();
+        let trial = (strategy == RotationStrategy::Staged).then(|| Trial {
+            step_ms: how.step_ms.or(millis(section.step_time)).unwrap_or(STEP_TIME_MS),
+            step_requests: how.step_requests.or(section.step_requests).unwrap_or(STEP_REQUESTS),
+            replicas: Vec::new(),
+            stages: Vec::new(),
+            undone: false,
+        });
         Begin {
             id: self.next().to_string(),
             verb,
             to: None,
             probe: !how.unverified,
             hold: how.hold,
+            trial,
             overlap_ms: how.overlap_ms.or(millis(section.overlap)).unwrap_or(OVERLAP_MS),
             ack_timeout_ms: how.ack_timeout_ms.or(millis(section.ack_timeout)).unwrap_or(ACK_TIMEOUT_MS),
             trace: self.trace.clone(),

@@ -20,7 +20,7 @@ use std::{
     sync::Arc,
 };
 
-pub(crate) use self::start::{JOURNAL, lock};
+pub(crate) use self::start::{JOURNAL, lock, new_cluster};
 
 /// A store in a directory.
 #[derive(Debug)]

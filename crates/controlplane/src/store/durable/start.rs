@@ -182,7 +182,7 @@ fn gone(folder: &Path) -> StoreError {
     ))
 }
 
-fn new_cluster() -> Result<String, StoreError> {
+pub(crate) fn new_cluster() -> Result<String, StoreError> {
     let mut bytes = [0; CLUSTER_BYTES];
     getrandom::fill(&mut bytes)
         .map_err(|_| StoreError::Unusable("the system gives no randomness".to_owned()))?;
@@ -231,14 +231,7 @@ fn replay(journal: &Journal, base: Base) -> Result<Replayed, StoreError> {
     let mut writes = Vec::new();
     reach.after(seq, |record| {
         let (entry, new) = payload::decode(&record.payload).ok_or(Fault::Payload)?;
-        let whole: Option<Vec<Write>> = new
-            .into_iter()
-            .map(|written| {
-                let there = documents.get(&written.key);
-                written.over(there)
-            })
-            .collect();
-        let batch = Batch { writes: whole.ok_or(Fault::Payload)?, entry };
+        let batch = Batch { writes: payload::over(new, &documents).ok_or(Fault::Payload)?, entry };
         documents.check(&batch).map_err(|_| Fault::Payload)?;
         batch.writes.iter().cloned().for_each(|write| documents.write(write));
         writes.extend(batch.writes);

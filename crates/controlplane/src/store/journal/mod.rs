@@ -79,14 +79,7 @@ impl Journal {
 
     /// Writes the first record.
     pub(crate) fn begin(&mut self, cluster: &str, at: u64) -> Result<Head, StoreError> {
-        let entry = Entry {
-            at,
-            actor: "system".to_owned(),
-            action: GENESIS.to_owned(),
-            detail: serde_json::json!({ "cluster": cluster }),
-            ..Entry::default()
-        };
-        let payload = payload::encode(&entry, &[], &[]).ok_or(StoreError::TooLarge { bytes: usize::MAX })?;
+        let payload = first(cluster, at).ok_or(StoreError::TooLarge { bytes: usize::MAX })?;
         self.append(1, at, &payload)
     }
 
@@ -224,4 +217,24 @@ impl Reach {
 /// Room will come back; anything else is a disk that cannot be trusted.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
+/// What the first record says.
+fn first(cluster: &str, at: u64) -> Option<Vec<u8>> {
+    let entry = Entry {
+        at,
+        actor: "system".to_owned(),
+        action: GENESIS.to_owned(),
+        detail: serde_json::json!({ "cluster": cluster }),
+        ..Entry::default()
+    };
+    payload::encode(&entry, &[], &[])
+}
+
+/// The first record of a log that lies elsewhere than in files, as bytes and taken apart.
+pub(crate) fn genesis(cluster: &str, at: u64) -> Option<(Vec<u8>, record::Sealed)> {
+    let link = record::Link { seq: 0, epoch: 1, time: at, before: [0; 32] };
+    let payload = first(cluster, at)?;
+    let (frame, hash) = link.seal(&payload)?;
+    Some((frame, record::Sealed { link, payload, hash }))
 }

@@ -1,7 +1,7 @@
 //! What a record says, as bytes: the entry as JSON, then the writes. A value that is much like the one before it is written
 //! as what changed, so that a step of one key does not copy its provider's other keys. Touches no file.
 
-use crate::store::{BATCH_LIMIT, Entry, Key, Versioned, Write, cut};
+use crate::store::{BATCH_LIMIT, Entry, Key, Versioned, Write, cut, documents::Documents};
 use bytes::Bytes;
 
 /// Tells a deletion from a value, and that from what changed in one.
@@ -12,6 +12,8 @@ const CHANGED: u8 = 2;
 const BASE: usize = 8;
 /// A value is written whole unless what changed is smaller by this factor.
 const WORTH: usize = 2;
+/// Larger values are always whole: a store that keeps them in the record alone reads them without the ones before.
+const LARGE: usize = 256 << 10;
 
 /// One write as a record has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +49,7 @@ pub(crate) fn encode(entry: &Entry, writes: &[Write], before: &[Option<Bytes>]) 
 
 /// As what changed, where that is much smaller.
 fn put(payload: &mut Vec<u8>, value: &[u8], old: Option<&[u8]>) -> Option<()> {
-    if let Some(old) = old {
+    if let Some(old) = old.filter(|_| value.len() <= LARGE) {
         let same = |(a, b): &(&u8, &u8)| a == b;
         let before = old.iter().zip(value).take_while(same).count();
         let (old_rest, rest) = (old.get(before..)?, value.get(before..)?);
@@ -93,6 +95,15 @@ pub(crate) fn decode(payload: &[u8]) -> Option<(Entry, Vec<Written>)> {
         writes.push(Written { key, expected, value });
     }
     cut.is_empty().then_some((entry, writes))
+}
+
+/// The writes of a record, over the documents that were there before it; `None` = it was made over others.
+pub(crate) fn over(writes: Vec<Written>, documents: &Documents) -> Option<Vec<Write>> {
+    let over = |written: Written| {
+        let there = documents.get(&written.key);
+        written.over(there)
+    };
+    writes.into_iter().map(over).collect()
 }
 
 // === impl Written ===

@@ -92,14 +92,14 @@ pub(crate) fn choose(
 }
 
 /// A key that is being retired serves a request whose active versions at that provider were all refused: to this
-/// request, or so lately that they rest.
+/// request, or so lately that they rest. A version on trial need only have failed.
 fn standby(steps: &[Step], tried: &[Tried], keyring: &Keyring, now: u64) -> Option<Chosen> {
     steps.iter().enumerate().filter(|(_, step)| !step.barred).find_map(|(at, step)| {
         let keys = keyring.of(&step.target.provider.name);
         let was = |key: &Arc<Key>| tried.iter().find(|one| one.key.number == key.number);
         let benched = |key: &Arc<Key>| key.health.due(&step.target.model, now) == Due::Benched;
         let refused = |key: &Arc<Key>| match was(key) {
-            Some(one) => one.verdict == Verdict::Refused,
+            Some(one) => one.verdict == Verdict::Refused || key.is_on_trial(),
             None => benched(key),
         };
         if !keys.iter().filter(|key| key.is_active()).all(refused) {

@@ -45,6 +45,7 @@ fn key(provider: &str, key: &str, state: wire::CredentialState) -> Resource {
         state: state as i32,
         weight: 1,
         secret: format!("sk-{key}").into_bytes(),
+        ..wire::Credential::default()
     };
     resource(Kind::Credential, &format!("{provider}/{key}/1"), &body)
 }

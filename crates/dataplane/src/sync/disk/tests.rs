@@ -43,6 +43,7 @@ fn kept(counter: u64, versions: &[u32]) -> Kept {
             state: wire::CredentialState::Active as i32,
             weight: 1,
             secret: format!("sk-{version}").into_bytes(),
+            ..wire::Credential::default()
         };
         resources.push(resource(Kind::Credential, &format!("p/main/{version}"), &body));
     }
