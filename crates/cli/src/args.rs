@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use keyway_telemetry::Otlp;
 
 use crate::command::{
-    apply, audit, backup, client, doctor, explain, fleet, key, login, logs, model, operator, provider,
-    restore, team, up, usage, vault, why,
+    apply, audit, backup, ca, client, doctor, explain, fleet, join_token, key, login, logs, model, operator,
+    provider, restore, team, up, usage, vault, why,
 };
 
 /// A hidden verb.
@@ -116,6 +116,12 @@ pub(crate) enum Verb {
     /// Running data planes
     #[command(subcommand)]
     Fleet(fleet::Fleet),
+    /// Tokens with which hosts and data planes join
+    #[command(subcommand)]
+    JoinToken(join_token::JoinToken),
+    /// The roots of nodes' certificates
+    #[command(subcommand)]
+    Ca(ca::Ca),
     /// The keys that seal provider keys
     #[command(subcommand)]
     Vault(vault::Vault),

@@ -3,12 +3,16 @@
 //! One thread a core, each with its own runtime and its own connections to providers, all accepting from one listening
 //! socket; one more thread for the control plane's stream, the ops port and the end.
 
+#[cfg(test)]
+extern crate self as keyway_dataplane;
+
 mod answer;
 mod attempt;
 mod auth;
 mod call;
 mod clock;
 mod control;
+pub mod identity;
 mod ingress;
 mod lease;
 mod listen;

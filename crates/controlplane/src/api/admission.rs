@@ -124,7 +124,15 @@ impl Identity {
             Kind::Operator => {
                 state.operator(name).is_some_and(|one| one.rights.team.as_deref() == Some(team))
             }
-            Kind::Provider | Kind::Model | Kind::Section | Kind::Replica | Kind::Host | Kind::Kek => false,
+            Kind::Provider
+            | Kind::Model
+            | Kind::Section
+            | Kind::Replica
+            | Kind::Host
+            | Kind::Node
+            | Kind::Join
+            | Kind::Authority
+            | Kind::Kek => false,
         }
     }
 }

@@ -177,8 +177,11 @@ fn patterns<'a>(state: &'a State, client: &str) -> Option<&'a [String]> {
         | Body::Section(_)
         | Body::Operator(_)
         | Body::Replica(_)
-        | Body::Kek(_)
-        | Body::Host(_) => None,
+        | Body::Host(_)
+        | Body::Node(_)
+        | Body::Join(_)
+        | Body::Authority(_)
+        | Body::Kek(_) => None,
     }
 }
 

@@ -18,6 +18,7 @@ mod fleet;
 mod hosts;
 mod idempotency;
 mod keys;
+mod nodes;
 mod openapi;
 mod operators;
 mod price;
@@ -33,6 +34,7 @@ mod tests;
 
 use crate::{
     Plane, Token,
+    authority::Authority,
     backup::{Backup, NoBackup},
     rotation::Counts,
     usage::Books,
@@ -64,6 +66,8 @@ pub struct Api {
     used: Used,
     denied: Arc<Denied>,
     backup: Arc<dyn Backup>,
+    /// Absent: nobody joins.
+    authority: Option<Arc<Authority>>,
 }
 
 // === impl Api ===
@@ -81,6 +85,7 @@ impl Api {
             used: Used::default(),
             denied: Arc::default(),
             backup: Arc::new(NoBackup),
+            authority: None,
         }
     }
 
@@ -88,6 +93,12 @@ impl Api {
     #[must_use]
     pub fn backing_up(self, backup: Arc<dyn Backup>) -> Self {
         Self { backup, ..self }
+    }
+
+    /// Makes join tokens of that.
+    #[must_use]
+    pub(crate) fn issuing(self, authority: Arc<Authority>) -> Self {
+        Self { authority: Some(authority), ..self }
     }
 }
 

@@ -124,6 +124,9 @@ impl Compiler<'_> {
             | Body::Operator(_)
             | Body::Replica(_)
             | Body::Host(_)
+            | Body::Node(_)
+            | Body::Join(_)
+            | Body::Authority(_)
             | Body::Kek(_) => Vec::new(),
         })
     }
