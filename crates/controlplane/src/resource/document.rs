@@ -202,7 +202,7 @@ impl Kind {
             Self::Client => format!("clients.{name}"),
             Self::Section => name.to_owned(),
             Self::Operator => format!("operators.{name}"),
-            Self::Replica | Self::Host | Self::Node | Self::Join | Self::Authority => {
+            Self::Replica | Self::Host | Self::Node | Self::Join | Self::Authority | Self::Kek => {
                 format!("{} {name}", self.word())
             }
         }
