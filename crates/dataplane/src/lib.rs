@@ -24,6 +24,7 @@ mod open;
 mod ops;
 mod pipeline;
 mod probe;
+mod quota;
 mod random;
 mod refusal;
 mod reply;
