@@ -7,7 +7,7 @@ use keyway_telemetry::Otlp;
 
 use crate::command::{
     apply, audit, backup, ca, client, doctor, explain, fleet, join_token, key, login, logs, migrate, model,
-    operator, provider, restore, team, up, usage, why,
+    operator, provider, restore, team, up, usage, vault, why,
 };
 
 /// A hidden verb.
@@ -122,6 +122,9 @@ pub(crate) enum Verb {
     /// The roots of nodes' certificates
     #[command(subcommand)]
     Ca(ca::Ca),
+    /// The keys that seal provider keys
+    #[command(subcommand)]
+    Vault(vault::Vault),
     /// Who uses the admin API, and what each may
     #[command(subcommand)]
     Operator(operator::Operator),

@@ -13,6 +13,7 @@ mod peer;
 pub(crate) mod plane;
 pub mod push;
 mod quota;
+mod rekey;
 pub mod resource;
 pub mod rotation;
 pub mod serve;

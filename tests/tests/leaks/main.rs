@@ -4,6 +4,7 @@
 mod calls;
 mod mistakes;
 mod operate;
+mod sources;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use keyway_e2e::collector::Collector;
@@ -215,7 +216,10 @@ async fn s1_no_secret_in_anything_that_planes_of_their_own_wrote() -> Outcome {
     let mut secrets = Secrets::default();
     let yaml =
         yaml(&provider.base_url(), &mut secrets)?.replace(r#", { name: env, secret: "${SIM_KEY}" }"#, "");
-    let log = "trace,h2=trace,h2::codec=trace,hyper=trace,hyper_util=trace,tonic=trace,tower=trace";
+    let sources = sources::Sources::start(&mut secrets)?;
+    let yaml = sources.added(&yaml);
+    let log =
+        "trace,h2=trace,h2::codec=trace,hyper=trace,hyper_util=trace,tonic=trace,tower=trace,reqwest=trace";
     let planes = Planes::of(yaml).env("KEYWAY_LOG", log).env("RUST_BACKTRACE", "full");
     let mut planes = planes.start(2)?;
     let home = planes.folder().join("home");
@@ -243,6 +247,7 @@ async fn s1_no_secret_in_anything_that_planes_of_their_own_wrote() -> Outcome {
         env: Vec::new(),
         evidence: Evidence::default(),
     };
+    sources::used(&keyway_e2e::fleet::admin(&planes)?).await?;
     let base = planes.replicas.first().ok_or("no replica")?.base_url.clone();
     calls::callers(&base, &provider, &mut operator, &mut secrets).await?;
     operate::keys(&provider, &mut operator, &mut secrets).await?;

@@ -22,6 +22,7 @@ mod secret;
 pub(crate) mod team;
 pub(crate) mod up;
 pub(crate) mod usage;
+pub(crate) mod vault;
 pub(crate) mod why;
 
 use std::future::Future;
@@ -74,6 +75,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
             ask(&global, async |server, output| join_token::run(server, output, verb).await)
         }
         Verb::Ca(verb) => ask(&global, async |server, output| ca::run(server, output, verb).await),
+        Verb::Vault(verb) => ask(&global, async |server, output| vault::run(server, output, verb).await),
         Verb::Fleet(verb) => ask(&global, async |server, output| fleet::run(server, output, verb).await),
     }
 }

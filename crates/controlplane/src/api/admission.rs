@@ -131,7 +131,8 @@ impl Identity {
             | Kind::Host
             | Kind::Node
             | Kind::Join
-            | Kind::Authority => false,
+            | Kind::Authority
+            | Kind::Kek => false,
         }
     }
 }

@@ -189,6 +189,7 @@ impl Fault {
             VaultError::Full { .. } => (StatusCode::INSUFFICIENT_STORAGE, "storage_full"),
             VaultError::TooLarge { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_config"),
             VaultError::TooManyVersions
+            | VaultError::StillWraps { .. }
             | VaultError::Permissions { .. }
             | VaultError::Exists { .. }
             | VaultError::Io { .. }

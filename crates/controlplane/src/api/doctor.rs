@@ -10,6 +10,7 @@ use crate::{
         Finding, KeyFacts, certificates, clocks, configuration, hosts, keys, replicas, seal, store, usage,
     },
     plane::unix_millis,
+    rekey,
     resource::{Body, Kind},
     rotation::{RolloutView, schedule},
 };
@@ -33,7 +34,7 @@ pub(super) async fn look(call: Call) -> Result<Answer, Fault> {
     let verified = if deep { Some(plane.store().verify().await) } else { None };
     let (fleet, state, at) = (plane.fleet().list(), plane.state(), unix_millis());
     let findings = [
-        seal(plane.vault().ids().map(|ids| ids.len())),
+        seal(plane.vault().wrapped(), rekey::current(plane).as_ref(), at),
         store(&plane.store().condition(), verified.as_ref()),
         replicas(&fleet),
         hosts(&plane.fleet().hosts(), &fleet),

@@ -195,7 +195,8 @@ fn patterns<'a>(state: &'a State, client: &str) -> Option<&'a [String]> {
         | Body::Host(_)
         | Body::Node(_)
         | Body::Join(_)
-        | Body::Authority(_) => None,
+        | Body::Authority(_)
+        | Body::Kek(_) => None,
     }
 }
 

@@ -26,6 +26,7 @@ mod quirks;
 mod resources;
 mod route;
 mod usage;
+mod vault;
 mod view;
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::{
     audit, backup,
     call::Call,
     catalog, clients, configuration, doctor, events, explain, fleet, hosts, keys, nodes, openapi, operators,
-    price, quirks, resources, usage,
+    price, quirks, resources, usage, vault,
     view::{ClientView, Done, Json, ModelView, ProviderView, TeamView, Written},
 };
 use crate::{
@@ -274,6 +274,10 @@ pub(super) static ROUTES: &[Route] = &[
 
     route!(Get "/audit", AuditRead, Everyone, nothing => audit::Page, audit::list, "Who did what, oldest first").with_query(&["after", "limit", "subject", "actor"]),
     route!(Post "/audit/verify", AuditRead, Everyone, nothing => audit::Sound, audit::verify, "Read the whole log and check that nothing in it was changed").reading_all(),
+
+    route!(Get "/vault", KeysRead, Everyone, nothing => vault::VaultView, vault::show, "How the secrets are wrapped"),
+    route!(Post "/vault/rotate-kek", SecretsWrite, Everyone, nothing => vault::VaultView, vault::rotate_kek, "Make a new wrapping key, wrap every secret with it, and retire the old one; goes on in the background").audited("vault.rotate-kek"),
+    route!(Post "/vault/rotate-root", SecretsWrite, Everyone, (vault::NewRoot) => vault::Rerooted, vault::rotate_root, "Seal the keyring under a new root key").audited("vault.rotate-root"),
 
     route!(Get "/backup", BackupCreate, Everyone, nothing => Json, backup::stream, "A copy of everything, secrets sealed; `usage=false` leaves out what was used").with_query(&["usage"]).giving(BYTES).audited("backup"),
 ];

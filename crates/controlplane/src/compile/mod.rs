@@ -126,7 +126,8 @@ impl Compiler<'_> {
             | Body::Host(_)
             | Body::Node(_)
             | Body::Join(_)
-            | Body::Authority(_) => Vec::new(),
+            | Body::Authority(_)
+            | Body::Kek(_) => Vec::new(),
         })
     }
 

@@ -2,12 +2,16 @@
 
 use super::{Finding, or_ok};
 use crate::{
+    resource::KekDocument,
     store::{Condition, StoreError, Verified},
     vault::VaultError,
 };
+use std::collections::BTreeMap;
 
 const STORE: &str = "store";
 const SEAL: &str = "seal";
+/// A change of the wrapping key may take so long, milliseconds.
+const SLOW: u64 = 10 * 60 * 1000;
 /// Less of the disk free than this share, percent, and than so many bytes: a tenth of a large disk is much.
 const LITTLE: (u64, u64) = (20, 16 << 30);
 const VERY_LITTLE: (u64, u64) = (10, 1 << 30);
@@ -47,12 +51,36 @@ fn space(condition: &Condition) -> Option<Finding> {
     below(LITTLE).then(|| Finding::warn(STORE, what, what_to_do))
 }
 
-/// The vault is open, or nobody would ask; `files`: how many secrets are in it.
-pub(crate) fn seal(files: Result<usize, VaultError>) -> Vec<Finding> {
-    vec![match files {
-        Ok(count) => Finding::ok(SEAL, format!("open, {count} secrets")),
+/// The vault is open, or nobody would ask. `wrapped`: how many secrets are under each version of the wrapping key;
+/// `now`: milliseconds since 1970.
+pub(crate) fn seal(
+    wrapped: Result<BTreeMap<u32, usize>, VaultError>,
+    change: Option<&KekDocument>,
+    now: u64,
+) -> Vec<Finding> {
+    vec![match wrapped {
+        Ok(counts) => progress(&counts, change, now),
         Err(error) => {
             Finding::fail(SEAL, error.to_string(), "look at the vault's folder in the data directory")
         }
     }]
+}
+
+/// How far a change of the wrapping key is.
+fn progress(counts: &BTreeMap<u32, usize>, change: Option<&KekDocument>, now: u64) -> Finding {
+    let all: usize = counts.values().sum();
+    let Some(change) = change.filter(|change| change.is_under_way()) else {
+        return Finding::ok(SEAL, format!("open, {all} secrets"));
+    };
+    let done: usize = counts.range(change.to..).map(|(_, count)| count).sum();
+    let step = change.step.word();
+    let what = format!(
+        "open; the wrapping key changes: {done} of {all} secrets are under version {}, at {step}",
+        change.to
+    );
+    if now.saturating_sub(change.begun) < SLOW {
+        return Finding::ok(SEAL, what);
+    }
+    let what_to_do = "see the log of the control plane: a secret that does not open keeps the old key; enter it again, or destroy it";
+    Finding::warn(SEAL, what, what_to_do)
 }

@@ -334,6 +334,11 @@ impl Plane {
         Ok(())
     }
 
+    /// No change is made while this is held.
+    pub(crate) async fn still(&self) -> impl Send + use<'_> {
+        self.writing.lock().await
+    }
+
     fn proposal<'a>(&'a self, state: &'a State, author: &Author) -> Proposal<'a> {
         let means = Means { catalog: self.catalog, vault: &self.vault, digests: &self.digests };
         Proposal::new(state, means, author, unix_millis())

@@ -1,7 +1,9 @@
 //! What the store holds: one document per provider, model, team, client and open section. No secret is in a document;
 //! of keys and tokens it holds versions, digests and what may be shown.
 
-use super::{AuthorityDocument, JoinDocument, KeyDocument, NodeDocument, Operator, PairDocument};
+use super::{
+    AuthorityDocument, JoinDocument, KekDocument, KeyDocument, NodeDocument, Operator, PairDocument,
+};
 use crate::store::Key;
 use bytes::Bytes;
 use keyway_config::{Client, Model, Provider, Team};
@@ -35,6 +37,8 @@ pub enum Kind {
     Authority,
     /// How many replicas a host runs; in no file.
     Host,
+    /// The vault's wrapping key.
+    Kek,
 }
 
 /// Where a document came from. Set when it is made and never changed: `--prune` deletes only what a file made.
@@ -106,6 +110,8 @@ pub enum Body {
     Authority(AuthorityDocument),
     /// What an operator wants of a host.
     Host(HostDocument),
+    /// A change of the vault's wrapping key.
+    Kek(KekDocument),
 }
 
 /// What an operator wants of a host with a supervisor.
@@ -133,7 +139,7 @@ pub struct ReplicaDocument {
 impl Kind {
     /// Whether somebody configured it: it may stand in a file, or is an operator. What is not comes about by itself.
     pub(crate) fn is_configuration(self) -> bool {
-        !matches!(self, Self::Replica | Self::Host | Self::Node | Self::Join | Self::Authority)
+        !matches!(self, Self::Replica | Self::Host | Self::Node | Self::Join | Self::Authority | Self::Kek)
     }
 
     /// Whether replicas are sent it.
@@ -156,6 +162,7 @@ impl Kind {
             Self::Join => "join",
             Self::Authority => "authority",
             Self::Host => "host",
+            Self::Kek => "kek",
         }
     }
 
@@ -174,6 +181,7 @@ impl Kind {
             Self::Join,
             Self::Authority,
             Self::Host,
+            Self::Kek,
         ];
         all.into_iter().find(|kind| kind.word() == key.kind())
     }
@@ -194,7 +202,7 @@ impl Kind {
             Self::Client => format!("clients.{name}"),
             Self::Section => name.to_owned(),
             Self::Operator => format!("operators.{name}"),
-            Self::Replica | Self::Host | Self::Node | Self::Join | Self::Authority => {
+            Self::Replica | Self::Host | Self::Node | Self::Join | Self::Authority | Self::Kek => {
                 format!("{} {name}", self.word())
             }
         }

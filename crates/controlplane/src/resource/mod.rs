@@ -4,6 +4,7 @@
 mod apply;
 mod author;
 mod document;
+mod kek;
 mod key;
 mod node;
 mod operator;
@@ -17,6 +18,8 @@ mod tokens;
 pub use apply::{Apply, file_proposal};
 pub use author::Author;
 pub use document::{Body, Document, HostDocument, Kind, Made, ReplicaDocument, Way};
+pub(crate) use kek::WRAPPING;
+pub use kek::{KekDocument, KekStep};
 pub use key::{
     Barred, Begin, Closed, Figures, KeyDocument, KeyState, KeyVersion, Leaving, Minting, NextStage, Probing,
     Proof, Rollout, Stage, StageEnd, Step, Supplied, Supply, SupplyOutcome, Trial, Trials, Verb, Verdict,

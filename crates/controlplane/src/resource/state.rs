@@ -183,7 +183,8 @@ impl State {
             | Body::Host(_)
             | Body::Node(_)
             | Body::Join(_)
-            | Body::Authority(_) => None,
+            | Body::Authority(_)
+            | Body::Kek(_) => None,
         }
     }
 
@@ -236,7 +237,8 @@ pub(crate) fn add(file: &mut File, name: &str, body: &Body) {
         | Body::Host(_)
         | Body::Node(_)
         | Body::Join(_)
-        | Body::Authority(_) => {}
+        | Body::Authority(_)
+        | Body::Kek(_) => {}
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::stopped;
 use crate::{
-    Plane, members,
+    Plane, members, rekey,
     rotation::{self, Counts},
 };
 use std::{sync::Arc, time::Duration};
@@ -54,5 +54,6 @@ pub(super) async fn run(plane: Arc<Plane>, counts: Arc<Counts>, mut stop: watch:
 async fn background(plane: Arc<Plane>, counts: Arc<Counts>, stop: watch::Receiver<bool>) {
     let rotating = rotation::run(Arc::clone(&plane), counts, stop.clone());
     let supplying = rotation::supply::run(Arc::clone(&plane), stop.clone());
-    tokio::join!(rotating, supplying, members::run(plane, stop));
+    let rekeying = rekey::run(Arc::clone(&plane), stop.clone());
+    tokio::join!(rotating, supplying, rekeying, members::run(plane, stop));
 }

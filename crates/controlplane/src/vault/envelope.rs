@@ -29,7 +29,8 @@ pub(super) struct Envelope {
     pub(super) id: SecretId,
     /// For which addresses it says that it is.
     pub(super) origins: Origins,
-    kek: u32,
+    /// The version that it says it is under.
+    pub(super) kek: u32,
     wrapped: Cipher,
     sealed: Cipher,
 }

@@ -34,6 +34,14 @@ pub enum VaultError {
     /// So many versions of the wrapping key that one has to go first.
     #[error("the keyring is full of old keys; nothing has changed")]
     TooManyVersions,
+    /// Secrets are under an older version, so that it must stay.
+    #[error(
+        "{left} secrets do not open with the new wrapping key alone: it cannot take the old one's place yet"
+    )]
+    StillWraps {
+        /// How many.
+        left: usize,
+    },
     /// No space.
     #[error("no space left to write {}: free some and try again; nothing has changed", path.display())]
     Full {

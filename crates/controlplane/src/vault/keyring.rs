@@ -108,6 +108,19 @@ impl Keyring {
         Ok(next)
     }
 
+    /// All versions, growing.
+    pub(super) fn versions(&self) -> impl Iterator<Item = u32> {
+        self.keks.iter().map(|kek| kek.version)
+    }
+
+    /// The same without the versions before that one; the newest always stays.
+    pub(super) fn from_version(&self, first: u32) -> Self {
+        let mut next = self.clone();
+        let newest = next.keks.last().map_or(0, |kek| kek.version);
+        next.keks.retain(|kek| kek.version >= first || kek.version == newest);
+        next
+    }
+
     /// At least that many data keys are wrapped by the newest.
     pub(super) fn at_least(&self, files: usize) {
         if let Ok(kek) = self.active() {

@@ -8,6 +8,7 @@ mod fields;
 mod files;
 mod key;
 mod keyring;
+mod rekey;
 mod root;
 mod seen;
 mod sign;
@@ -71,6 +72,8 @@ pub struct Vault {
     digest: key::Key,
     fingerprint: key::Key,
     signing: Ed25519KeyPair,
+    /// Where the root key is, for when the keyring is written again.
+    root: RwLock<Sources>,
 }
 
 // === impl SecretId ===
@@ -139,7 +142,23 @@ impl Vault {
     fn over(files: Files, keyring: Keyring) -> Result<Self, VaultError> {
         let (digest, fingerprint) = (keyring.digest.clone(), keyring.fingerprint.clone());
         let signing = sign::pair(&keyring.signing)?;
-        Ok(Self { files, keyring: RwLock::new(keyring), digest, fingerprint, signing })
+        let root = RwLock::new(Sources::default());
+        Ok(Self { files, keyring: RwLock::new(keyring), digest, fingerprint, signing, root })
+    }
+
+    /// Finds its root key there when the keyring is written again.
+    pub(super) fn rooted(self, sources: &Sources) -> Self {
+        *self.root.write() = sources.clone();
+        self
+    }
+
+    /// The root key, read anew: it is not kept.
+    ///
+    /// # Errors
+    /// When it is not where it was.
+    pub fn root(&self) -> Result<RootKey, VaultError> {
+        let sources = self.root.read().clone();
+        RootKey::find(&sources)?.ok_or_else(|| Sealed::NoRootKey { looked: sources.places() }.into())
     }
 
     /// The key of clients' token digests.
@@ -183,7 +202,9 @@ impl Vault {
     /// [`VaultError::Missing`], [`VaultError::Integrity`].
     pub fn open(&self, id: &SecretId, origins: &BTreeSet<String>) -> Result<Secret, VaultError> {
         let unfit = |why| VaultError::Integrity { id: id.clone(), why };
-        self.envelope(id)?.open(&self.keyring.read(), id, origins).map_err(unfit)
+        // Before the file: no version leaves the keyring between reading the one and opening with the other.
+        let keyring = self.keyring.read();
+        self.envelope(id)?.open(&keyring, id, origins).map_err(unfit)
     }
 
     /// Seals a secret anew, for other addresses or under the newest key, from those that its file is sealed for.

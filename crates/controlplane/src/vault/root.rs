@@ -121,6 +121,14 @@ impl RootKey {
         &self.path
     }
 
+    /// The one in that file; `None` if there is no such file.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub fn at(path: &Path) -> Result<Option<Self>, VaultError> {
+        Self::read(path)
+    }
+
     fn read(path: &Path) -> Result<Option<Self>, VaultError> {
         let Some(file) = files::found(path, File::open(path))? else { return Ok(None) };
         let io = |source| VaultError::Io { path: path.to_owned(), source };

@@ -74,15 +74,16 @@ fn start_in(
         Err(error) => return Ok(Opened::Sealed(error)),
     };
     let keyring = files.path(keyring::FILE);
+    let fresh = |vault: Vault| Opened::Fresh(vault.rooted(sources));
     match (decide(there), root) {
         (Step::Open, Some(root)) => {
             let vault = Vault::unlock_in(files, &root, cluster);
-            Ok(vault.map_or_else(Opened::Sealed, Opened::Ready))
+            Ok(vault.map_or_else(Opened::Sealed, |vault| Opened::Ready(vault.rooted(sources))))
         }
-        (Step::MakeKeyring, Some(root)) => Vault::create_in(files, &root, cluster, now).map(Opened::Fresh),
+        (Step::MakeKeyring, Some(root)) => Vault::create_in(files, &root, cluster, now).map(fresh),
         (Step::MakeBoth, _) => {
             let root = RootKey::make(&sources.to_make())?;
-            Vault::create_in(files, &root, cluster, now).map(Opened::Fresh)
+            Vault::create_in(files, &root, cluster, now).map(fresh)
         }
         (Step::SealNoKeyring, _) => Ok(Opened::Sealed(Sealed::NoKeyring { path: keyring }.into())),
         (Step::SealNoRootKey | Step::Open | Step::MakeKeyring, _) => {

@@ -123,6 +123,8 @@ impl Proposal<'_> {
             Some(words) => doc.supply.failed(&words, jitter, now),
             None => {
                 let how = How {
+                    // As the first secret in a file, which is in use at once.
+                    unverified: doc.versions.is_empty(),
                     overlap_ms: millis(rotation.overlap),
                     ack_timeout_ms: millis(rotation.ack_timeout),
                     ..How::default()

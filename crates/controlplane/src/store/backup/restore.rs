@@ -141,7 +141,7 @@ fn prepare(
         detail: serde_json::json!({ "from_epoch": head.epoch, "from_revision": head.seq, "epoch": epoch }),
         ..Entry::default()
     };
-    let encoded = payload::encode(&entry, &[]).ok_or(StoreError::TooLarge { bytes: usize::MAX })?;
+    let encoded = payload::encode(&entry, &[], &[]).ok_or(StoreError::TooLarge { bytes: usize::MAX })?;
     let mut journal = Journal::open(&folder, read, Arc::new(System), SEGMENT_BYTES)?;
     let head = journal.append(epoch, entry.at, &encoded)?;
     sync_folders(stage).map_err(|error| StoreError::unusable(stage, &error))?;

@@ -4,7 +4,7 @@
 use super::keeper::Keeper;
 use crate::store::{
     Batch, Change, Changes, Condition, Identity, Key, Listing, Record, Revision, StoreError, Verified,
-    Versioned,
+    Versioned, Write,
     checkpoint::{self, Checkpoint},
     disk::Disk,
     documents::Documents,
@@ -92,12 +92,13 @@ impl Shared {
 
     pub(super) fn commit(&self, batch: Batch) -> Result<Revision, StoreError> {
         let mut writer = self.writer.lock();
-        let epoch = {
+        let (epoch, before) = {
             let held = self.held.lock();
             held.documents.check(&batch)?;
-            held.head.epoch
+            let there = |write: &Write| held.documents.get(&write.key).map(|there| there.value.clone());
+            (held.head.epoch, batch.writes.iter().map(there).collect::<Vec<_>>())
         };
-        let encoded = payload::encode(&batch.entry, &batch.writes);
+        let encoded = payload::encode(&batch.entry, &batch.writes, &before);
         let encoded = encoded.ok_or(StoreError::TooLarge { bytes: usize::MAX })?;
         let appended = writer.journal.append(epoch, batch.entry.at, &encoded);
         let head = appended.inspect_err(|_| {

@@ -231,7 +231,7 @@ fn replay(journal: &Journal, base: Base) -> Result<Replayed, StoreError> {
     let mut writes = Vec::new();
     reach.after(seq, |record| {
         let (entry, new) = payload::decode(&record.payload).ok_or(Fault::Payload)?;
-        let batch = Batch { writes: new, entry };
+        let batch = Batch { writes: payload::over(new, &documents).ok_or(Fault::Payload)?, entry };
         documents.check(&batch).map_err(|_| Fault::Payload)?;
         batch.writes.iter().cloned().for_each(|write| documents.write(write));
         writes.extend(batch.writes);

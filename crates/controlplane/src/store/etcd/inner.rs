@@ -177,6 +177,7 @@ pub(super) async fn load(wire: &Wire, keys: &Keys) -> Result<Option<(String, Mir
         let records = read_records(wire, keys, next, top.head.seq.min(next + RECORDS as u64 - 1)).await?;
         for record in records {
             let (_, writes) = payload::decode(&record.payload).ok_or_else(unreadable)?;
+            let writes = payload::over(writes, &documents).ok_or_else(unreadable)?;
             writes.into_iter().for_each(|write| documents.write(write));
             next = record.link.seq + 1;
         }
@@ -216,7 +217,7 @@ async fn in_record(
     let record = read_records(wire, keys, seq, seq).await?;
     let (_, writes) =
         record.first().and_then(|record| payload::decode(&record.payload)).ok_or_else(|| missing(seq))?;
-    let found = writes.into_iter().find(|write| write.key == *key).and_then(|write| write.value);
+    let found = writes.into_iter().find(|write| write.key == *key).and_then(|write| write.over(None)?.value);
     found.map(|value| Versioned { version, value }).ok_or_else(unreadable)
 }
 

@@ -141,6 +141,7 @@ fn from_directory(home: &Path) -> Result<(Moved, Option<fs::File>), StoreError> 
     if let Some(reach) = read.reach(&folder, None) {
         reach.after(None, |record| {
             let (_, writes) = payload::decode(&record.payload).ok_or(Fault::Payload)?;
+            let writes = payload::over(writes, &documents).ok_or(Fault::Payload)?;
             writes.into_iter().for_each(|write| documents.write(write));
             records.push(record.clone());
             Ok(false)
@@ -196,7 +197,7 @@ impl Moved {
             detail: serde_json::json!({ "from_epoch": source.epoch, "from_revision": source.seq, "epoch": epoch }),
             ..Entry::default()
         };
-        let payload = payload::encode(&entry, &[]).ok_or(StoreError::TooLarge { bytes: usize::MAX })?;
+        let payload = payload::encode(&entry, &[], &[]).ok_or(StoreError::TooLarge { bytes: usize::MAX })?;
         let link = Link { seq: source.seq + 1, epoch, time: entry.at, before: source.hash };
         let (_, hash) = link.seal(&payload).ok_or(StoreError::TooLarge { bytes: payload.len() })?;
         let record = Sealed { link, payload, hash };

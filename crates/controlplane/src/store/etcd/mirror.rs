@@ -63,6 +63,8 @@ impl Mirror {
         record.follows(Some(self.head)).map_err(|fault| damaged(fault.to_string()))?;
         let (entry, writes) =
             payload::decode(&record.payload).ok_or_else(|| damaged("it is not readable".to_owned()))?;
+        let writes = payload::over(writes, &self.documents)
+            .ok_or_else(|| damaged("it was made over other documents".to_owned()))?;
         let batch = Batch { writes, entry };
         self.documents.check(&batch).map_err(|error| damaged(error.to_string()))?;
         let keys: Vec<Key> = batch.writes.iter().map(|write| write.key.clone()).collect();

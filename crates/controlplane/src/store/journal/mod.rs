@@ -228,7 +228,7 @@ fn first(cluster: &str, at: u64) -> Option<Vec<u8>> {
         detail: serde_json::json!({ "cluster": cluster }),
         ..Entry::default()
     };
-    payload::encode(&entry, &[])
+    payload::encode(&entry, &[], &[])
 }
 
 /// The first record of a log that lies elsewhere than in files, as bytes and taken apart.

@@ -24,7 +24,7 @@ fn reopen(folder: &Path, disk: &Arc<Faulty>, segment_bytes: u64) -> Journal {
 
 fn append(journal: &mut Journal, at: u64) -> Result<Head, StoreError> {
     let entry = Entry { at, action: "x".repeat(at as usize % 7), ..Entry::default() };
-    journal.append(1, at, &payload::encode(&entry, &[]).unwrap())
+    journal.append(1, at, &payload::encode(&entry, &[], &[]).unwrap())
 }
 
 /// Where each record of the first segment ends.

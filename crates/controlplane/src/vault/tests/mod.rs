@@ -1,10 +1,12 @@
 //! The vault on a real disk.
 
 mod keys;
+mod rekey;
 mod seals;
 
 use super::*;
 use std::{
+    collections::BTreeMap,
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
