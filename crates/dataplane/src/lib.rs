@@ -10,6 +10,7 @@ mod answer;
 mod attempt;
 mod auth;
 mod call;
+mod caught;
 mod clock;
 mod control;
 pub mod identity;

@@ -5,6 +5,7 @@ use crate::{
     attempt::{Failure, NO_ROOM, attempt},
     auth,
     call::Call,
+    caught::{Panicked, caught},
     ingress::{self, Asked, Called},
     lease::{Keyring, Take},
     listen::Caller,
@@ -59,7 +60,8 @@ pub(crate) async fn serve(
     tally.trace = worker.tracer.as_ref().and_then(|tracer| tracer.begin(&head, &tally.id));
     tally.unread = !body.is_end_stream();
     let dialect = ingress::dialect_by(head.uri.path(), &head.headers);
-    match stages(&worker, peer, head, body, &mut tally).await {
+    let staged = caught(stages(&worker, peer, head, body, &mut tally)).await;
+    match staged.unwrap_or_else(|Panicked| Err(Refusal::internal())) {
         Ok(Served::Answer(parts)) => answer::answer(&worker, *parts, tally),
         Ok(Served::Own(response)) => answer::own(&worker, response, tally),
         Err(refusal) => answer::refusal(&worker, refusal, dialect, tally),

@@ -159,6 +159,15 @@ impl Refusal {
             .later(seconds)
     }
 
+    /// A fault of ours, of which the log knows more.
+    pub(crate) fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Code::InternalError,
+            "the gateway failed; its log says more",
+        )
+    }
+
     pub(crate) fn not_configured() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,

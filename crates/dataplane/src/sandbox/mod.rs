@@ -49,6 +49,16 @@ pub(crate) fn serves(dialect: Dialect, endpoint: Endpoint) -> bool {
     )
 }
 
+/// In builds for development alone a field of the body fails the request as none should fail, so that what follows can be
+/// tested.
+#[cfg(debug_assertions)]
+#[expect(clippy::panic, reason = "a fault that no other test can bring about")]
+fn fail_if_asked(asked: &Value) {
+    if asked.get("sandbox_panic") == Some(&Value::Bool(true)) {
+        panic!("the sandbox was asked to fail");
+    }
+}
+
 /// Answers a call; `None` where the sandbox has no such endpoint.
 pub(crate) fn answer(
     (dialect, endpoint): (Dialect, Endpoint),
@@ -58,6 +68,8 @@ pub(crate) fn answer(
     created: u64,
 ) -> Option<Said> {
     let asked: Value = serde_json::from_slice(body).unwrap_or_default();
+    #[cfg(debug_assertions)]
+    fail_if_asked(&asked);
     let said = last_text(&asked);
     // Agents wrap their own context in markup and hide it when it comes back: an echo of it would be no visible answer.
     let is_markup = said.trim_start().starts_with('<');
