@@ -222,25 +222,23 @@ fn the_chart_is_sound_and_its_planes_know_what_they_are_given() -> Outcome {
 
 /// That a pod runs a program with variables that it knows, as nobody in particular, and has time to end.
 fn pod(pod: &Value) -> Outcome {
-    let container = &pod["containers"][0];
-    let program = container["command"][0].as_str().ok_or("no command")?;
-    let variables = container["env"].as_array().ok_or("no variables")?;
-    knows(program, variables.iter().filter_map(|one| one["name"].as_str()))?;
-    let value = |name: &str| {
-        let one = variables.iter().find(|one| one["name"] == name)?;
-        one["value"].as_str()?.parse::<u64>().ok()
-    };
-    let (patience, before) =
-        (&pod["terminationGracePeriodSeconds"], &container["lifecycle"]["preStop"]["exec"]["command"][1]);
-    let before = before.as_str().and_then(|seconds| seconds.parse().ok()).unwrap_or(0);
-    assert!(
-        patience.as_u64().ok_or("no patience")? > value("KEYWAY_DRAIN_GRACE").unwrap_or(5) + before,
-        "{program}"
-    );
-    assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{program}");
-    assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true, "{program}");
-    assert_eq!(pod["automountServiceAccountToken"], false, "{program}");
-    assert!(container["readinessProbe"].is_object() && container["livenessProbe"].is_object(), "{program}");
+    let at = |path: &str| pod.pointer(path).unwrap_or(&Value::Null);
+    let program = at("/containers/0/command/0").as_str().ok_or("no command")?;
+    let variables = at("/containers/0/env").as_array().ok_or("no variables")?;
+    let name = |one: &Value| one.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let names: Vec<String> = variables.iter().map(name).collect();
+    knows(program, names.iter().map(String::as_str))?;
+    let grace = variables.iter().find(|one| name(one) == "KEYWAY_DRAIN_GRACE");
+    let grace = grace.and_then(|one| one.get("value")?.as_str()?.parse::<u64>().ok()).unwrap_or(5);
+    let before = at("/containers/0/lifecycle/preStop/exec/command/1").as_str();
+    let before: u64 = before.and_then(|seconds| seconds.parse().ok()).unwrap_or(0);
+    let patience = at("/terminationGracePeriodSeconds").as_u64().ok_or("no patience")?;
+    assert!(patience > grace + before, "{program}");
+    assert_eq!(at("/securityContext/runAsNonRoot"), true, "{program}");
+    assert_eq!(at("/containers/0/securityContext/readOnlyRootFilesystem"), true, "{program}");
+    assert_eq!(at("/automountServiceAccountToken"), false, "{program}");
+    assert!(at("/containers/0/readinessProbe").is_object(), "{program}");
+    assert!(at("/containers/0/livenessProbe").is_object(), "{program}");
     Ok(())
 }
 
