@@ -217,6 +217,23 @@ pub(super) fn subject(call: &Call) -> String {
     format!("key/{}/{}", call.param("provider"), call.param("key"))
 }
 
+// === impl SourceView ===
+
+impl SourceView {
+    fn of(provider: &str, key: &KeyDocument, section: &Rotation) -> Option<Self> {
+        let rotation = key.rotation.as_ref()?;
+        let supply = &key.supply;
+        Some(Self {
+            from: rotation.source.place()?.to_string(),
+            every_ms: rotation.every.or(section.every).map(Span::millis),
+            due: schedule::at(&(provider.to_owned(), key.name.clone()), key, section),
+            failures: supply.failures,
+            not_before: supply.not_before,
+            last: supply.last.clone(),
+        })
+    }
+}
+
 // === impl UseView ===
 
 impl UseView {
