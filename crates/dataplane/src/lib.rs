@@ -9,6 +9,7 @@ mod auth;
 mod call;
 mod clock;
 mod control;
+mod handovers;
 mod ingress;
 mod lease;
 mod listen;

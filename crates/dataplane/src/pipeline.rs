@@ -93,6 +93,9 @@ async fn stages(
         }
     };
     let auth::Admitted { client, token, claim } = admitted;
+    if client.handing_over {
+        state.handovers.used(&token, peer);
+    }
     tally.story.client = claim.is_none().then(|| Arc::clone(&client));
     tally.story.snapshot = state.snapshot.version;
     let called = match ingress::endpoint(&head.method, head.uri.path())? {

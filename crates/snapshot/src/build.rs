@@ -225,6 +225,7 @@ fn clients(all: Vec<wire::Client>, key: &DigestKey) -> Result<Clients, Invalid> 
             state: from.state(),
             models,
             expires_at: from.expires_at,
+            handing_over: from.handing_over,
             name: from.name.as_str().into(),
             team: from.team.as_str().into(),
         };

@@ -29,6 +29,8 @@ pub struct Client {
     pub models: Option<Vec<Pattern>>,
     /// Seconds since 1970; 0 = never.
     pub expires_at: u64,
+    /// Only its first token stays; who uses which is counted.
+    pub handing_over: bool,
 }
 
 /// A name with `*` for any run of characters, `/` included.
@@ -50,6 +52,7 @@ pub struct Clients {
     by_digest: HashMap<TokenDigest, Arc<Client>, BuildHasherDefault<DigestHasher>>,
     by_access_key: HashMap<Box<str>, Pair>,
     by_name: HashMap<Box<str>, Arc<Client>>,
+    handing_over: Vec<(TokenDigest, u32)>,
 }
 
 /// A digest is uniform already: eight of its bytes are the hash.
@@ -141,7 +144,10 @@ impl Clients {
     }
 
     pub(crate) fn insert(&mut self, client: Arc<Client>, digests: Vec<TokenDigest>) -> Result<(), ()> {
-        for digest in digests {
+        for (digest, place) in digests.into_iter().zip(0..) {
+            if client.handing_over {
+                self.handing_over.push((digest, place));
+            }
             if self.by_digest.insert(digest, Arc::clone(&client)).is_some() {
                 return Err(());
             }
@@ -154,6 +160,13 @@ impl Clients {
     #[must_use]
     pub fn by_digest(&self, digest: &TokenDigest) -> Option<&Arc<Client>> {
         self.by_digest.get(digest)
+    }
+
+    /// Tokens of clients that are about to change theirs, each with its place among those of its client.
+    pub fn handing_over(&self) -> impl Iterator<Item = (&TokenDigest, u32, &Arc<Client>)> {
+        self.handing_over
+            .iter()
+            .filter_map(|(digest, place)| Some((digest, *place, self.by_digest.get(digest)?)))
     }
 
     /// The client of that name.

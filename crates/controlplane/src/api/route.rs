@@ -224,12 +224,12 @@ pub(super) static ROUTES: &[Route] = &[
 
     route!(Get "/clients", ConfigRead, Everyone, nothing => Vec<ClientView>, clients::list, "Clients").for_teams(),
     route!(Post "/clients", SecretsWrite, Everyone, (clients::NewClient) => clients::MadeClient, clients::create, "Make a client; its token is in this answer only").audited("client.create").for_teams(),
-    route!(Get "/clients/{name}", ConfigRead, TeamOfClient, nothing => ClientView, clients::show_one, "One client"),
+    route!(Get "/clients/{name}", ConfigRead, TeamOfClient, nothing => clients::ClientDetail, clients::show_one, "One client; while it changes its token, who uses which"),
     route!(Patch "/clients/{name}", SecretsWrite, TeamOfClient, (Client) => Written<ClientView>, clients::patch, "Change what is named of a client; null removes").audited("client.patch"),
     route!(Delete "/clients/{name}", ConfigWrite, TeamOfClient, nothing => Done, clients::delete, "Delete a client").audited("client.delete"),
     route!(Post "/clients/{name}/disable", ConfigWrite, TeamOfClient, nothing => Written<ClientView>, clients::disable, "Refuse its token from now on").audited("client.disable"),
     route!(Post "/clients/{name}/enable", ConfigWrite, TeamOfClient, nothing => Written<ClientView>, clients::enable, "Take its token again").audited("client.enable"),
-    route!(Post "/clients/{name}/rotate", SecretsWrite, TeamOfClient, nothing => clients::NewToken, clients::rotate, "Give it a new token; the old one is refused").audited("client.rotate"),
+    route!(Post "/clients/{name}/rotate", SecretsWrite, TeamOfClient, (clients::Overlap) => clients::NewToken, clients::rotate, "Give it a new token; the old one is refused, at once or after an overlap").audited("client.rotate"),
     route!(Post "/clients/{name}/key-pair", SecretsWrite, TeamOfClient, nothing => clients::NewPair, clients::key_pair, "Give it a new key pair for SigV4; the old one is refused").audited("client.key_pair"),
 
     route!(Get "/teams", ConfigRead, Everyone, nothing => Vec<TeamView>, resources::list_teams, "Teams").for_teams(),

@@ -1,7 +1,7 @@
 //! What the store holds: one document per provider, model, team, client and open section. No secret is in a document;
 //! of keys and tokens it holds versions, digests and what may be shown.
 
-use super::{KeyDocument, Operator, PairDocument};
+use super::{Handover, KeyDocument, Operator, PairDocument};
 use crate::store::Key;
 use bytes::Bytes;
 use keyway_config::{Client, Model, Provider, Team};
@@ -85,6 +85,9 @@ pub enum Body {
         /// Of its key pair, whose id stands in `spec`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pair: Option<PairDocument>,
+        /// The newest change of its token that had an overlap.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        handover: Option<Handover>,
     },
     /// A section that is kept as it is.
     Section(Value),

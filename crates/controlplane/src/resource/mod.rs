@@ -4,6 +4,7 @@
 mod apply;
 mod author;
 mod document;
+mod handover;
 mod key;
 mod operator;
 mod pair;
@@ -16,6 +17,7 @@ mod tokens;
 pub use apply::{Apply, file_proposal};
 pub use author::Author;
 pub use document::{Body, Document, HostDocument, Kind, Made, ReplicaDocument, Way};
+pub use handover::{Handover, HandoverEnd};
 pub use key::{
     Barred, Begin, Closed, Figures, KeyDocument, KeyState, KeyVersion, Leaving, Minting, NextStage, Probing,
     Proof, Rollout, Stage, StageEnd, Step, Supplied, Supply, SupplyOutcome, Trial, Trials, Verb, Verdict,

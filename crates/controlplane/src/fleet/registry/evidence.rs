@@ -1,7 +1,7 @@
 //! What rotation needs to know of one replica: what it acknowledged and when, and how it uses each key version.
 
 use super::{Row, SILENT_AFTER};
-use keyway_proto::fleet::v1::KeyUse;
+use keyway_proto::fleet::v1::{KeyUse, TokenUse};
 use keyway_snapshot::{StateHash, Version};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -25,6 +25,8 @@ pub(crate) struct Evidence {
     /// The state in force when key use was counted.
     pub(crate) used_at: Option<Version>,
     pub(crate) uses: BTreeMap<String, KeyUse>,
+    /// How tokens of clients are used that are about to change theirs.
+    pub(crate) tokens: Vec<TokenUse>,
     past: BTreeMap<String, KeyUse>,
     acks: VecDeque<(Version, Instant)>,
 }
@@ -75,6 +77,7 @@ impl Row {
             used_at: self.used_at,
             uses: self.uses.clone(),
             past: self.past.clone(),
+            tokens: self.tokens.clone(),
             acks: self.acks.clone(),
         }
     }
@@ -94,6 +97,7 @@ impl Evidence {
             used_at: Some(serves),
             uses: BTreeMap::new(),
             past: BTreeMap::new(),
+            tokens: Vec::new(),
             acks: VecDeque::new(),
         }
     }
