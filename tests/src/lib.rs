@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod collector;
 pub mod expect;
+pub mod faketime;
 pub mod fleet;
 pub mod frozen;
 pub mod gateway;
@@ -10,6 +11,7 @@ pub mod grid;
 pub mod held;
 pub mod inspect;
 pub mod leaks;
+pub mod nodes;
 pub mod rotation;
 pub mod tmpfs;
 pub mod traffic;

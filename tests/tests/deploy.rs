@@ -43,7 +43,11 @@ fn every_service_is_pinned_private_and_refers_to_what_is_there() -> Outcome {
             assert!(port.starts_with("127.0.0.1:"), "{name} is open to the network: {port}");
         }
         for needed in names(&service["depends_on"]) {
-            assert!(services[needed]["healthcheck"].is_object(), "{name} waits for {needed} for ever");
+            let other = &services[needed];
+            let ends = service["depends_on"][needed]["condition"] == "service_completed_successfully";
+            let can_be_waited_for =
+                if ends { other["restart"] == "no" } else { other["healthcheck"].is_object() };
+            assert!(can_be_waited_for, "{name} waits for {needed} for ever");
         }
         mounted.extend(texts(&service["volumes"]).filter_map(|volume| volume.split(':').next()));
         if let Some(file) = service["build"]["dockerfile"].as_str() {

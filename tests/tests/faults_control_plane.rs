@@ -2,10 +2,10 @@
 //! the list of faults.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use keyway_e2e::admin::Admin;
+use keyway_e2e::faketime;
 use keyway_e2e::fleet::{PATIENCE, admin, readyz, settled, text, until, yaml};
 use keyway_e2e::gateway::Outcome;
 use keyway_e2e::traffic::Traffic;
@@ -94,13 +94,6 @@ async fn p1_without_a_control_plane_replicas_serve_on_and_come_back_one_by_one()
     Ok(())
 }
 
-/// libfaketime, which sets a program's clock; nothing where it is not installed.
-fn faketime() -> Option<PathBuf> {
-    let folders =
-        ["/usr/lib/x86_64-linux-gnu/faketime", "/usr/lib/aarch64-linux-gnu/faketime", "/usr/lib/faketime"];
-    folders.iter().map(|folder| Path::new(folder).join("libfaketimeMT.so.1")).find(|path| path.exists())
-}
-
 /// Whether the clocks of all replicas are so many seconds ahead of the control plane's.
 fn ahead_by(fleet: &Value, seconds: i64) -> bool {
     let ahead = |one: &Value| one.get("clock_ahead_ms").and_then(Value::as_i64);
@@ -121,7 +114,7 @@ async fn rotated(admin: &Admin, secret: &str, amid: impl Future<Output = Outcome
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p15_a_clock_that_jumps_ends_nothing() -> Outcome {
-    let Some(library) = faketime() else {
+    let Some(library) = faketime::library() else {
         println!("NOT TESTED: jumps of the clock need libfaketime (Debian: faketime)");
         return Ok(());
     };

@@ -12,7 +12,7 @@ use keyway_e2e::gateway::{CHAT, Gateway, Outcome, TOKEN, chat};
 use keyway_e2e::inspect::children;
 use keyway_e2e::leaks::{Evidence, Operator, Secrets};
 use keyway_testkit::caller::{Caller, post};
-use keyway_testkit::process::{Keyway, Planes, root};
+use keyway_testkit::process::{Keyway, Planes, binary, root};
 use keyway_testkit::provider::Provider;
 use serde_json::json;
 
@@ -261,6 +261,28 @@ fn s12_no_file_of_the_repository_holds_a_key() -> Outcome {
         }
     }
     assert!(files > 100, "only {files} files were read");
+    assert!(found.is_empty(), "what looks like a key stands in {found:#?}");
+    Ok(())
+}
+
+/// What begins as a key in the bytes of a program. `grep` reads them: they are some hundred megabytes.
+fn begins_as_a_key(program: &Path) -> Outcome<String> {
+    let prefixes: Vec<&str> = REAL.iter().map(|(prefix, _)| *prefix).collect();
+    let form = format!("(^|[^A-Za-z0-9_-])({})[A-Za-z0-9_-]+", prefixes.join("|"));
+    let found = Command::new("grep").env("LC_ALL", "C").args(["-aoE", &form]).arg(program).output()?;
+    // 1 says that there is none.
+    assert!(matches!(found.status.code(), Some(0 | 1)), "{}", found.stderr.escape_ascii());
+    Ok(String::from_utf8(found.stdout)?)
+}
+
+#[test]
+fn s12_no_program_holds_a_key() -> Outcome {
+    let mut found = Vec::new();
+    for name in ["keyway", "keyway-controlplane", "keyway-dataplane"] {
+        let words = begins_as_a_key(&binary(name)?)?;
+        let real = real_keys(&words).filter(|word| !MADE_UP.contains(word));
+        found.extend(real.map(|word| format!("{name}: {word:.8}…")));
+    }
     assert!(found.is_empty(), "what looks like a key stands in {found:#?}");
     Ok(())
 }

@@ -10,7 +10,11 @@ pub(crate) struct Args {
     pub(crate) check: bool,
 }
 
-const PROTOS: [&str; 2] = ["proto/keyway/snapshot/v1/snapshot.proto", "proto/keyway/fleet/v1/fleet.proto"];
+const PROTOS: [&str; 3] = [
+    "proto/keyway/snapshot/v1/snapshot.proto",
+    "proto/keyway/fleet/v1/fleet.proto",
+    "proto/keyway/fleet/v1/enroll.proto",
+];
 const OUT: &str = "crates/proto/src/gen";
 /// What the control plane says to etcd. Nobody else needs it, so it is not part of the contract between the planes.
 const ETCD: &str = "proto/etcd/etcd.proto";
@@ -31,6 +35,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Box<dyn Error>> {
             ".keyway.snapshot.v1.Resource",
             ".keyway.snapshot.v1.Settings",
             ".keyway.fleet.v1.Probe",
+            ".keyway.fleet.v1.EnrollRequest",
+            ".keyway.fleet.v1.JoinToken",
+            ".keyway.fleet.v1.KeptIdentity",
         ])
         .client_mod_attribute(".", "#[cfg(feature = \"services\")]")
         .server_mod_attribute(".", "#[cfg(feature = \"services\")]")

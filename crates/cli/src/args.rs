@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use keyway_telemetry::Otlp;
 
 use crate::command::{
-    apply, audit, backup, client, doctor, explain, fleet, key, login, logs, model, operator, provider,
-    report, restore, team, up, usage, why,
+    apply, audit, backup, ca, client, doctor, explain, fleet, join_token, key, login, logs, model, operator,
+    provider, report, restore, team, up, usage, why,
 };
 
 /// A hidden verb.
@@ -119,6 +119,12 @@ pub(crate) enum Verb {
     /// Running data planes
     #[command(subcommand)]
     Fleet(fleet::Fleet),
+    /// Tokens with which hosts and data planes join
+    #[command(subcommand)]
+    JoinToken(join_token::JoinToken),
+    /// The roots of nodes' certificates
+    #[command(subcommand)]
+    Ca(ca::Ca),
     /// Who uses the admin API, and what each may
     #[command(subcommand)]
     Operator(operator::Operator),

@@ -1,6 +1,7 @@
 //! Owns state: resources, compiler, fleet stream, admin API.
 
 pub mod api;
+mod authority;
 pub mod backup;
 pub mod compile;
 mod doctor;
@@ -20,8 +21,9 @@ mod token_file;
 pub mod usage;
 pub mod vault;
 
+pub use authority::Certificates;
 pub use plane::{Outcome, Plane};
-pub use serve::{Initial, Running, ServeError, Settings, serve};
+pub use serve::{Initial, Issuing, Running, ServeError, Settings, serve};
 pub use source::Lookup;
 pub use token::Token;
 pub use token_file::{private_dir, token_file};

@@ -1,6 +1,7 @@
 //! The thread beside the cores: the control plane's stream, the ops port, the end.
 
 use crate::{
+    identity::{self, Badge, Joining},
     meter::Spooling,
     observe::Gauges,
     ops::{self, Ops},
@@ -42,6 +43,8 @@ pub(crate) struct Hands {
     pub(crate) keeper: Option<Keeper>,
     pub(crate) spooling: Spooling,
     pub(crate) incarnation: String,
+    pub(crate) badge: Arc<Badge>,
+    pub(crate) joining: Joining,
 }
 
 pub(crate) fn thread(
@@ -59,11 +62,12 @@ pub(crate) fn thread(
             return;
         };
         runtime.block_on(async move {
-            let Hands { connector, keeper, spooling, incarnation } = hands;
+            let Hands { connector, keeper, spooling, incarnation, badge, joining } = hands;
             let gauges = Arc::new(Gauges::new(shared.cores));
             let link_settings = LinkSettings {
-                url: settings.fleet_url,
-                token: settings.fleet_token,
+                // Without any it says so at every try.
+                url: joining.urls.first().cloned().unwrap_or_default(),
+                badge: Arc::clone(&badge),
                 id: settings.id.clone(),
                 host: settings.host,
                 supervisor: settings.supervisor,
@@ -93,6 +97,7 @@ pub(crate) fn thread(
                 budget: shared.budget,
                 spans: shared.spans,
                 link: Arc::clone(&shared.status),
+                badge: Arc::clone(&badge),
                 draining: signals.drain.subscribe(),
                 epoch: shared.epoch,
             };
@@ -102,6 +107,7 @@ pub(crate) fn thread(
                 () = &mut linked => {}
                 () = &mut reported => {}
                 () = link.watch_lease() => {}
+                () = identity::keep(&badge, &joining, &shared.status) => {}
                 () = ops::serve(settings.ops, Rc::new(ops)) => {}
                 () = drained(&gauges, &signals, settings.drain_grace) => {}
                 _ = end.wait_for(|end| *end) => {}

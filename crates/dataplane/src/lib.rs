@@ -3,6 +3,9 @@
 //! One thread a core, each with its own runtime and its own connections to providers, all accepting from one listening
 //! socket; one more thread for the control plane's stream, the ops port and the end.
 
+#[cfg(test)]
+extern crate self as keyway_dataplane;
+
 mod answer;
 mod attempt;
 mod auth;
@@ -10,6 +13,7 @@ mod call;
 mod clock;
 mod control;
 mod handovers;
+pub mod identity;
 mod ingress;
 mod lease;
 mod listen;

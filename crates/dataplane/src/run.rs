@@ -2,6 +2,7 @@
 
 use crate::{
     control,
+    identity::{Badge, Identity, IdentityError, JoinToken, Joining, prepare},
     ingress::BodyBudget,
     listen::{Accept, Strangers},
     meter::{Bell, Budget, DISK_LIMIT, Ends, Spool, SpoolCounts, Spooling, Totals, Tray},
@@ -12,7 +13,6 @@ use crate::{
     upstream::{Connector, Pool, SWEEP_EVERY, client_tls},
     worker::Worker,
 };
-use keyway_snapshot::Secret;
 use keyway_telemetry::{Exporting, Spans, Unusable};
 use parking_lot::Mutex;
 use std::{
@@ -47,10 +47,14 @@ pub struct Settings {
     pub listener: TcpListener,
     /// Health, metrics.
     pub ops: TcpListener,
-    /// `http://host:port` of the control plane's fleet port.
-    pub fleet_url: String,
-    /// What the fleet port asks for.
-    pub fleet_token: Secret,
+    /// `https://host:port` of the control plane's fleet port; `None` = as the join token or the identity says.
+    pub fleet_url: Option<String>,
+    /// Given by whoever started this replica, who also keeps it; `None` = it is in the state directory, or comes by the token.
+    pub identity: Option<Identity>,
+    /// With what to join, where there is no identity yet.
+    pub token: Option<JoinToken>,
+    /// The node's name to join as; `id` is this or this with `~N`.
+    pub node: String,
     /// Serving threads; `None` = one a core.
     pub threads: Option<usize>,
     /// TLS towards callers.
@@ -80,6 +84,9 @@ pub enum StartError {
     /// The last good state cannot be kept there.
     #[error("{0}")]
     StateDir(#[from] StateDirError),
+    /// Who this node is.
+    #[error("{0}")]
+    Identity(#[from] IdentityError),
 }
 
 /// A running replica.
@@ -118,6 +125,7 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
         alive,
     };
     let connector = connector(&settings)?;
+    let (badge, joining) = identity(&settings)?;
     let (listen, ops_address) = (settings.listener.local_addr()?, settings.ops.local_addr()?);
     settings.listener.set_nonblocking(true)?;
     settings.ops.set_nonblocking(true)?;
@@ -168,7 +176,7 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
     let (spooling, spool_thread) = Spooling::start(spool, ends)?;
     threads.push(spool_thread);
     let places = (listen, ops_address);
-    let hands = control::Hands { connector, keeper, spooling, incarnation };
+    let hands = control::Hands { connector, keeper, spooling, incarnation, badge, joining };
     threads.push(control::thread(settings, shared, hands, (signals, gone), places)?);
     if let Some(exporting) = exporting {
         threads = vec![last_spans(threads, exporting)?];
@@ -214,6 +222,13 @@ fn last_good(at: &StateDir, shared: &Shared) -> Result<Option<Disk>, StateDirErr
         shared.held.lapse(status.is_lapsed(lease, now));
     }
     Ok(Some(disk))
+}
+
+/// What this node shows, and how it comes by more.
+fn identity(settings: &Settings) -> Result<(Arc<Badge>, Joining), IdentityError> {
+    let file = settings.state.as_ref().map(|at| at.identity_file.clone());
+    let way = (settings.token.clone(), settings.fleet_url.clone());
+    prepare(settings.identity.clone(), file, way, (settings.node.clone(), settings.host.clone()))
 }
 
 fn connector(settings: &Settings) -> Result<Connector, StartError> {

@@ -41,10 +41,28 @@ pub const BATCH_LIMIT: usize = 1 << 20;
 mod debug {
     //! Messages that hold secrets print their name and what is not secret.
     use crate::{
-        fleet::v1::Probe,
+        fleet::v1::{EnrollRequest, JoinToken, KeptIdentity, Probe},
         snapshot::v1::{Credential, KeyPair, Resource, Settings},
     };
     use std::fmt;
+
+    impl fmt::Debug for EnrollRequest {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "EnrollRequest({})", self.node)
+        }
+    }
+
+    impl fmt::Debug for JoinToken {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "JoinToken({:?})", self.addresses)
+        }
+    }
+
+    impl fmt::Debug for KeptIdentity {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "KeptIdentity({:?})", self.enrolled)
+        }
+    }
 
     impl fmt::Debug for Credential {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,7 +98,7 @@ mod debug {
 #[cfg(test)]
 mod tests {
     use crate::{
-        fleet::v1::{Probe, ToReplica, to_replica::Message},
+        fleet::v1::{EnrollRequest, JoinToken, KeptIdentity, Probe, ToReplica, to_replica::Message},
         snapshot::v1::{Client, Credential, KeyPair, Resource, Settings},
     };
 
@@ -94,6 +112,9 @@ mod tests {
             format!("{:?}", Client { sigv4: vec![pair], ..Client::default() }),
             format!("{:?}", Resource { body: secret.clone().into(), ..Resource::default() }),
             format!("{:?}", Settings { digest_key: secret.clone(), ..Settings::default() }),
+            format!("{:?}", EnrollRequest { secret: secret.clone(), ..EnrollRequest::default() }),
+            format!("{:?}", JoinToken { secret: secret.clone(), ..JoinToken::default() }),
+            format!("{:?}", KeptIdentity { key: secret.clone(), ..KeptIdentity::default() }),
             format!("{:?}", ToReplica { message: Some(Message::Probe(probe)) }),
         ];
         for text in shown {

@@ -1,7 +1,7 @@
 //! One replica's life: connects, takes what comes, says once a second that it lives, and comes back with the jitter of a
 //! data plane when its stream breaks.
 
-use crate::taken::Taken;
+use crate::{node::Node, taken::Taken};
 use keyway_proto::{
     SCHEMA,
     fleet::v1::{Beat, FromReplica, Hello, ToReplica, fleet_client::FleetClient, from_replica, to_replica},
@@ -12,14 +12,13 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Status, Streaming, metadata::MetadataValue, transport::Endpoint};
+use tonic::{Status, Streaming};
 
 /// The data plane's own times: `dataplane/src/sync/link`.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(5);
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(15);
-const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 const OUTBOX: usize = 64;
 const MESSAGE_LIMIT: usize = 4 << 20;
 
@@ -28,12 +27,13 @@ const MESSAGE_LIMIT: usize = 4 << 20;
 pub struct Place {
     /// `HOST:PORT` of the fleet stream.
     pub fleet: String,
-    /// What the fleet port asks for.
-    pub token: String,
+    /// Whose replicas they are.
+    pub node: Node,
 }
 
-/// Runs the replica of that name until its task is dropped.
-pub async fn run(place: Place, name: String) {
+/// Runs the replica of that number until its task is dropped.
+pub async fn run(place: Place, number: usize) {
+    let name = format!("{}~{number}", place.node.name);
     let incarnation = format!("{name}-{:016x}", getrandom::u64().unwrap_or_default());
     let mut taken = Taken::default();
     let mut wait = RETRY_FIRST;
@@ -91,15 +91,9 @@ async fn stream(
 }
 
 async fn open(place: &Place, outgoing: mpsc::Receiver<FromReplica>) -> Result<Streaming<ToReplica>, Status> {
-    let unknown = |why: &dyn std::fmt::Display| Status::unknown(why.to_string());
-    let endpoint = Endpoint::from_shared(format!("http://{}", place.fleet)).map_err(|why| unknown(&why))?;
-    let endpoint = endpoint.connect_timeout(CONNECT_LIMIT).tcp_nodelay(true);
-    let channel = endpoint.connect().await.map_err(|why| unknown(&why))?;
-    let mut request = Request::new(ReceiverStream::new(outgoing));
-    let token = MetadataValue::try_from(format!("Bearer {}", place.token)).map_err(|why| unknown(&why))?;
-    request.metadata_mut().insert("authorization", token);
+    let channel = place.node.connect(&place.fleet).await?;
     let mut client = FleetClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT);
-    Ok(client.sync(request).await?.into_inner())
+    Ok(client.sync(ReceiverStream::new(outgoing)).await?.into_inner())
 }
 
 fn hello(name: &str, incarnation: &str, taken: &Taken) -> Hello {

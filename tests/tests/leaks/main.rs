@@ -5,6 +5,7 @@ mod calls;
 mod mistakes;
 mod operate;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use keyway_e2e::collector::Collector;
 use keyway_e2e::gateway::Outcome;
 use keyway_e2e::inspect::children;
@@ -39,7 +40,6 @@ const EXCUSED: &[Excused] = &[
         marker: "made/admin",
         reason: "what the CLI of this user uses; 0600",
     },
-    Excused { place: "folder/home/fleet.token", marker: "made/fleet", reason: "what data planes use; 0600" },
     Excused {
         place: "folder/home/root.key",
         marker: "made/root-key",
@@ -162,9 +162,7 @@ async fn s1_no_secret_in_anything_that_was_written() -> Outcome {
 /// What Keyway made itself.
 fn made(keyway: &Keyway, secrets: &mut Secrets) -> Outcome {
     let home = keyway.folder().join("home");
-    for (name, file) in
-        [("made/first-client", "client.token"), ("made/admin", "admin.token"), ("made/fleet", "fleet.token")]
-    {
+    for (name, file) in [("made/first-client", "client.token"), ("made/admin", "admin.token")] {
         secrets.0.push(Marker::found(name, std::fs::read_to_string(home.join(file))?.trim().as_bytes()));
     }
     let root = std::fs::read_to_string(home.join("root.key"))?;
@@ -207,7 +205,8 @@ fn planted(secrets: &Secrets, scanner: &Scanner, log: &[u8]) {
 const EXCUSED_APART: &[Excused] = &[
     Excused { place: "folder/keyway.yaml", marker: "file/*", reason: "the operator's own file" },
     Excused { place: "folder/home/admin.token", marker: "made/admin", reason: "0600" },
-    Excused { place: "folder/home/fleet.token", marker: "made/fleet", reason: "0600" },
+    Excused { place: "folder/*.join", marker: "made/join-*", reason: "was asked for; 0600" },
+    Excused { place: "folder/*.identity", marker: "made/identity-*", reason: "who a node is; 0600" },
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -220,8 +219,21 @@ async fn s1_no_secret_in_anything_that_planes_of_their_own_wrote() -> Outcome {
     let planes = Planes::of(yaml).env("KEYWAY_LOG", log).env("RUST_BACKTRACE", "full");
     let mut planes = planes.start(2)?;
     let home = planes.folder().join("home");
-    for (name, file) in [("made/admin", "admin.token"), ("made/fleet", "fleet.token")] {
-        secrets.0.push(Marker::found(name, std::fs::read_to_string(home.join(file))?.trim().as_bytes()));
+    let admin = std::fs::read_to_string(home.join("admin.token"))?;
+    secrets.0.push(Marker::found("made/admin", admin.trim().as_bytes()));
+    for replica in &planes.replicas {
+        let id = &replica.id;
+        let token = std::fs::read_to_string(planes.folder().join(format!("{id}.join")))?;
+        let token = URL_SAFE_NO_PAD.decode(token.trim().trim_start_matches("kwj_"))?;
+        // Behind the hash of the root, which is no secret: two fields of 32 bytes, each with its head of two.
+        let secret = token.get(36..68).ok_or("a join token of another form")?;
+        secrets.0.push(Marker::found(&format!("made/join-{id}"), secret));
+        let keys = replica.state_dir().parent().map(|dir| dir.join("node-keys")).ok_or("no directory")?;
+        let identity = std::fs::read(keys.join(format!("{id}.identity")))?;
+        // What in PKCS #8 is secret: the 32 bytes after the head of the inner key.
+        let head = identity.windows(5).position(|bytes| bytes == [0x02, 0x01, 0x01, 0x04, 0x20]);
+        let key = head.and_then(|at| identity.get(at + 5..at + 37)).ok_or("no key in an identity")?;
+        secrets.0.push(Marker::found(&format!("made/identity-{id}"), key));
     }
     let mut operator = Operator {
         name: "op",

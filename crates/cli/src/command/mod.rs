@@ -3,11 +3,13 @@
 pub(crate) mod apply;
 pub(crate) mod audit;
 pub(crate) mod backup;
+pub(crate) mod ca;
 pub(crate) mod client;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 mod filters;
 pub(crate) mod fleet;
+pub(crate) mod join_token;
 pub(crate) mod key;
 pub(crate) mod login;
 pub(crate) mod logs;
@@ -73,6 +75,10 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Audit(verb) => ask(&global, async |server, output| audit::run(server, output, verb).await),
         Verb::Backup(verb) => ask(&global, async |server, output| backup::run(server, output, verb).await),
         Verb::Restore(verb) => restore::run(&global, verb),
+        Verb::JoinToken(verb) => {
+            ask(&global, async |server, output| join_token::run(server, output, verb).await)
+        }
+        Verb::Ca(verb) => ask(&global, async |server, output| ca::run(server, output, verb).await),
         Verb::Fleet(verb) => ask(&global, async |server, output| fleet::run(server, output, verb).await),
     }
 }

@@ -12,13 +12,9 @@ fn a_second_start_keeps_its_tokens_and_everything_is_private() {
     let up = Up::start(&[]);
     let token = up.fact("client_token").to_owned();
     assert!(up.text("out").contains(&token) && up.text("out").contains("sandbox/echo"));
-    for (name, mode) in [
-        ("", 0o700),
-        ("client.token", 0o600),
-        ("admin.token", 0o600),
-        ("fleet.token", 0o600),
-        ("../ready.json", 0o600),
-    ] {
+    for (name, mode) in
+        [("", 0o700), ("client.token", 0o600), ("admin.token", 0o600), ("../ready.json", 0o600)]
+    {
         let found = up.home.join(name).metadata().expect("there").permissions().mode() & 0o777;
         assert_eq!(found, mode, "{name}");
     }

@@ -124,7 +124,14 @@ impl Identity {
             Kind::Operator => {
                 state.operator(name).is_some_and(|one| one.rights.team.as_deref() == Some(team))
             }
-            Kind::Provider | Kind::Model | Kind::Section | Kind::Replica | Kind::Host => false,
+            Kind::Provider
+            | Kind::Model
+            | Kind::Section
+            | Kind::Replica
+            | Kind::Host
+            | Kind::Node
+            | Kind::Join
+            | Kind::Authority => false,
         }
     }
 }

@@ -27,6 +27,10 @@ use tokio::time::timeout;
 
 /// Until the whole body is there.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
+/// Until there is an answer: a probe and its retries take 15 s, a disk that needs longer for one change is ill.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
+/// The same of a route that reads everything there is.
+const READING_DEADLINE: Duration = Duration::from_secs(600);
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Answers one request to one route.
@@ -71,9 +75,24 @@ async fn answer(mut call: Call, parts: &Parts, body: Body) -> Result<Answer, Fau
     call.body = whole(body, route.body_limit).await?;
     call.if_match = if_match(&parts.headers)?;
     let key = request_key(parts, &call.who)?;
-    // A change that has begun is finished whether or not the caller stays.
+    // A change that has begun is finished whether or not the caller stays, and however long it takes.
     let running = tokio::spawn(once(key, call, route));
-    running.await.unwrap_or_else(|_| Err(Fault::internal("the request failed")))
+    let deadline = if route.reads_all { READING_DEADLINE } else { ANSWER_DEADLINE };
+    match timeout(deadline, running).await {
+        Ok(ended) => ended.unwrap_or_else(|_| Err(Fault::internal("the request failed"))),
+        Err(_) => Err(late(route, deadline)),
+    }
+}
+
+fn late(route: &Route, deadline: Duration) -> Fault {
+    let goes_on = match route.action {
+        "" => "look at its machine and its disk",
+        _ => {
+            "the change goes on and may still come into force: look before you ask again, or ask with the same idempotency-key"
+        }
+    };
+    let message = format!("no answer within {} s; {goes_on}", deadline.as_secs());
+    Fault::new(StatusCode::GATEWAY_TIMEOUT, "deadline_exceeded", message)
 }
 
 type Names = BTreeMap<String, String>;

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     compile::origins_in,
-    doctor::{Finding, KeyFacts, clocks, configuration, keys, replicas, seal, store, usage},
+    doctor::{Finding, KeyFacts, certificates, clocks, configuration, keys, replicas, seal, store, usage},
     plane::unix_millis,
     resource::{Body, Kind},
     rotation::{RolloutView, schedule},
@@ -35,11 +35,19 @@ pub(super) async fn look(call: Call) -> Result<Answer, Fault> {
         store(&plane.store().condition(), verified.as_ref()),
         replicas(&fleet),
         clocks(&fleet),
+        of_certificates(&call, at / 1000),
         of_keys(&call, at),
         of_usage(&call).await,
         configuration(&state.export()),
     ];
     Answer::json(&Doctor { build: env!("CARGO_PKG_VERSION"), at, findings: findings.concat() })
+}
+
+fn of_certificates(call: &Call, now: u64) -> Vec<Finding> {
+    let Some(authority) = &call.api.authority else { return Vec::new() };
+    let state = call.plane().state();
+    let nodes: Vec<_> = state.nodes().collect();
+    certificates(state.authority(), nodes.into_iter(), (authority.node_life_seconds(), now))
 }
 
 async fn of_usage(call: &Call) -> Vec<Finding> {
@@ -64,9 +72,10 @@ fn of_keys(call: &Call, now: u64) -> Vec<Finding> {
         for key in keys {
             let rollout = RolloutView::of(call.plane(), &call.api.counts, provider, &key.name);
             let name = (provider, key.name.as_str());
-            let (closed, refused) = (closed(call, provider, key), refused(call, name));
+            let closed = closed(call, provider, key);
+            let (refused, used) = counted(call, name);
             let due = schedule::at(&(provider.to_owned(), key.name.clone()), key, &state.rotation());
-            all.push(KeyFacts { provider, key, origins, closed, refused, rollout, due });
+            all.push(KeyFacts { provider, key, origins, closed, refused, used, rollout, due });
         }
     }
     keys(&all, now)
@@ -82,16 +91,17 @@ fn closed(call: &Call, provider: &str, key: &crate::resource::KeyDocument) -> BT
     opened.collect()
 }
 
-/// Refusals that replicas counted, by version.
-fn refused(call: &Call, (provider, key): (&str, &str)) -> BTreeMap<u32, u64> {
+/// Refusals that replicas counted, by version, and versions that some attempt took.
+fn counted(call: &Call, (provider, key): (&str, &str)) -> (BTreeMap<u32, u64>, BTreeSet<u32>) {
     let prefix = format!("{provider}/{key}/");
-    let mut refused = BTreeMap::new();
+    let (mut refused, mut taken) = (BTreeMap::new(), BTreeSet::new());
     for replica in call.plane().fleet().evidence() {
         for (id, used) in &replica.uses {
             if let Some(version) = id.strip_prefix(&prefix).and_then(|number| number.parse().ok()) {
                 *refused.entry(version).or_default() += used.refused;
+                taken.extend((used.started > 0).then_some(version));
             }
         }
     }
-    refused
+    (refused, taken)
 }

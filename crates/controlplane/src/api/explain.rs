@@ -177,7 +177,10 @@ fn patterns<'a>(state: &'a State, client: &str) -> Option<&'a [String]> {
         | Body::Section(_)
         | Body::Operator(_)
         | Body::Replica(_)
-        | Body::Host(_) => None,
+        | Body::Host(_)
+        | Body::Node(_)
+        | Body::Join(_)
+        | Body::Authority(_) => None,
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     compile::SANDBOX,
     fleet::{Asked, Replica},
-    resource::{Body, Held, Kind, ReplicaDocument, Verdict},
+    resource::{Body, Held, Kind, NodeDocument, ReplicaDocument, Verdict},
     store::Key,
 };
 use http::StatusCode;
@@ -78,15 +78,38 @@ pub(super) struct Evicted {
     keys: Vec<String>,
 }
 
+/// A node goes with all of its replicas; a replica goes alone, unless it is its node's only one.
 pub(super) async fn evict(call: Call) -> Result<Answer, Fault> {
-    let Replica { id, host, supervisor, .. } = one(&call)?;
-    let author = call.author(&format!("replica/{id}"));
+    let id = call.param("id").to_owned();
+    let node = call.plane().state().node(&id).cloned();
+    let of_node = format!("{id}~");
+    let is_meant =
+        |replica: &Replica| replica.id == id || (node.is_some() && replica.id.starts_with(&of_node));
+    let mut replicas: Vec<(String, ReplicaDocument)> = match &node {
+        None => Vec::from([one(&call)?]),
+        Some(_) => call.plane().fleet().list().into_iter().filter(is_meant).collect(),
+    }
+    .into_iter()
+    .map(|Replica { id, host, supervisor, .. }| {
+        (id, ReplicaDocument { host, supervisor: supervisor.unwrap_or_default(), evicted: true })
+    })
+    .collect();
+    if let Some(node) = node.as_ref().filter(|_| replicas.is_empty()) {
+        let (host, supervisor) = (node.host.clone(), String::new());
+        replicas.push((id.clone(), ReplicaDocument { host, supervisor, evicted: true }));
+    }
+    let author = call.author(&format!("{}/{id}", if node.is_some() { "node" } else { "replica" }));
     let evicted = |proposal: &mut crate::resource::Proposal<'_>| {
-        let document = ReplicaDocument { host, supervisor: supervisor.unwrap_or_default(), evicted: true };
-        proposal.put(Kind::Replica, &id, Body::Replica(document))
+        if let Some(node) = proposal.state.node(&id).cloned() {
+            proposal.put(Kind::Node, &id, Body::Node(NodeDocument { evicted: true, ..node }))?;
+        }
+        let mut each = replicas.iter();
+        each.try_for_each(|(id, out)| proposal.put(Kind::Replica, id, Body::Replica(out.clone())))
     };
     call.plane().change(&author, evicted).await?;
-    call.plane().fleet().evict(&id);
+    for (id, _) in &replicas {
+        call.plane().fleet().evict(id);
+    }
     let state = call.plane().state();
     let held = state.keys().flat_map(|(provider, key)| {
         let served = key.versions.iter().filter(|version| version.state.is_served());
@@ -133,9 +156,9 @@ pub(super) async fn test_provider(call: Call) -> Result<Answer, Fault> {
     Answer::json(&all)
 }
 
-/// Operators and replicas are kept like the configuration and are none.
+/// Operators, and what comes about by itself, are kept like the configuration and are none.
 fn stands_in_a_file(key: &Key) -> bool {
-    !matches!(Kind::of(key), Some(Kind::Operator | Kind::Replica | Kind::Host))
+    Kind::of(key).is_none_or(|kind| kind.is_configuration() && kind != Kind::Operator)
 }
 
 fn is_keyless(held: &Held) -> bool {
@@ -160,8 +183,9 @@ async fn tried(call: &Call, key: &str, version: u32) -> Result<Tried, Fault> {
 
 fn one(call: &Call) -> Result<Replica, Fault> {
     let id = call.param("id");
-    let replicas = call.plane().fleet().list();
-    let nearest = keyway_config::nearest(id, replicas.iter().map(|replica| replica.id.as_str()));
+    let (replicas, state) = (call.plane().fleet().list(), call.plane().state());
+    let names = replicas.iter().map(|replica| replica.id.as_str()).chain(state.nodes().map(|(name, _)| name));
+    let nearest = keyway_config::nearest(id, names);
     let found = replicas.into_iter().find(|replica| replica.id == id);
     found.ok_or_else(|| Fault::not_found("replica", id, nearest))
 }

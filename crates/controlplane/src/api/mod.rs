@@ -18,6 +18,7 @@ mod fleet;
 mod hosts;
 mod idempotency;
 mod keys;
+mod nodes;
 mod openapi;
 mod operators;
 mod price;
@@ -32,6 +33,7 @@ mod tests;
 
 use crate::{
     Plane, Token,
+    authority::Authority,
     backup::{Backup, NoBackup},
     rotation::Counts,
     usage::Books,
@@ -63,6 +65,8 @@ pub struct Api {
     used: Used,
     denied: Arc<Denied>,
     backup: Arc<dyn Backup>,
+    /// Absent: nobody joins.
+    authority: Option<Arc<Authority>>,
 }
 
 // === impl Api ===
@@ -80,6 +84,7 @@ impl Api {
             used: Used::default(),
             denied: Arc::default(),
             backup: Arc::new(NoBackup),
+            authority: None,
         }
     }
 
@@ -87,6 +92,12 @@ impl Api {
     #[must_use]
     pub fn backing_up(self, backup: Arc<dyn Backup>) -> Self {
         Self { backup, ..self }
+    }
+
+    /// Makes join tokens of that.
+    #[must_use]
+    pub(crate) fn issuing(self, authority: Arc<Authority>) -> Self {
+        Self { authority: Some(authority), ..self }
     }
 }
 

@@ -5,11 +5,12 @@ use super::{
     answer::{Answer, Fault},
     audit, backup,
     call::Call,
-    catalog, clients, configuration, doctor, events, explain, fleet, hosts, keys, openapi, operators, price,
-    quirks, resources, usage,
+    catalog, clients, configuration, doctor, events, explain, fleet, hosts, keys, nodes, openapi, operators,
+    price, quirks, resources, usage,
     view::{ClientView, Done, Json, ModelView, ProviderView, TeamView, Written},
 };
 use crate::{
+    authority::{AuthorityView, JoinView, NodeView},
     fleet::{Host, Replica},
     resource::Scope,
     rotation::RolloutView,
@@ -72,6 +73,8 @@ pub(super) struct Route {
     /// Media type of what it gives.
     pub(super) media: &'static str,
     pub(super) body_limit: usize,
+    /// It may take as long as reading all of the audit log takes.
+    pub(super) reads_all: bool,
     pub(super) answer: fn(Call) -> Answering,
 }
 
@@ -135,6 +138,11 @@ impl Route {
         Self { for_teams: true, ..self }
     }
 
+    /// The same route with time to read everything.
+    const fn reading_all(self) -> Self {
+        Self { reads_all: true, ..self }
+    }
+
     /// The same route for bodies that hold a whole file.
     const fn for_files(self) -> Self {
         Self { body_limit: FILE_LIMIT, ..self }
@@ -166,6 +174,7 @@ macro_rules! route {
             gives: schema_of::<$gives>,
             media: "application/json",
             body_limit: BODY_LIMIT,
+            reads_all: false,
             answer: |call| Box::pin($answer(call)),
         }
     };
@@ -177,7 +186,7 @@ macro_rules! route {
 #[rustfmt::skip]
 pub(super) static ROUTES: &[Route] = &[
     route!(Get "/status", NodesRead, Everyone, nothing => fleet::Status, fleet::status, "Version in force, replicas, uptime"),
-    route!(Get "/doctor", NodesRead, Everyone, nothing => doctor::Doctor, doctor::look, "What is wrong or soon will be").with_query(&["deep"]),
+    route!(Get "/doctor", NodesRead, Everyone, nothing => doctor::Doctor, doctor::look, "What is wrong or soon will be").with_query(&["deep"]).reading_all(),
     route!(Get "/openapi.json", ConfigRead, Everyone, nothing => Json, openapi::show, "This API's description").for_teams(),
     route!(Get "/schema", ConfigRead, Everyone, nothing => Json, configuration::schema, "JSON Schema of keyway.yaml").for_teams(),
 
@@ -251,6 +260,12 @@ pub(super) static ROUTES: &[Route] = &[
     route!(Get "/hosts/{name}", NodesRead, Everyone, nothing => Host, hosts::show, "One host, by its supervisor's name or its machine's"),
     route!(Post "/hosts/{name}/scale", NodesWrite, Everyone, (hosts::Scale) => Host, hosts::scale, "Run so many replicas there; it stands until it is changed").audited("fleet.scale"),
     route!(Post "/hosts/{name}/upgrade", NodesWrite, Everyone, nothing => Host, hosts::upgrade, "Replace its replicas one by one, and then its supervisor, by the program that is on its disk").audited("fleet.upgrade"),
+    route!(Get "/nodes", NodesRead, Everyone, nothing => Vec<NodeView>, nodes::list, "Nodes that have joined"),
+    route!(Get "/join-tokens", NodesRead, Everyone, nothing => Vec<JoinView>, nodes::list_tokens, "Tokens with which nodes join"),
+    route!(Post "/join-tokens", NodesWrite, Everyone, (nodes::NewToken) => nodes::MadeToken, nodes::create_token, "Make a token with which a node joins; it is in this answer only").audited("join-token.create"),
+    route!(Delete "/join-tokens/{name}", NodesWrite, Everyone, nothing => Done, nodes::revoke_token, "Refuse a token from now on; who joined with it stays").audited("join-token.revoke"),
+    route!(Get "/ca", NodesRead, Everyone, nothing => AuthorityView, nodes::authority_view, "The roots of nodes' certificates, and who is on which"),
+    route!(Post "/ca/rotate", NodesWrite, Everyone, nothing => AuthorityView, nodes::rotate, "Bring another root into use; the one before is trusted until no node needs it").audited("ca.rotate"),
 
     route!(Get "/operators", OperatorsRead, Everyone, nothing => Vec<operators::OperatorView>, operators::list, "Operators").for_teams(),
     route!(Post "/operators", OperatorsWrite, Everyone, (operators::NewOperator) => operators::MadeOperator, operators::create, "Make an operator that may no more than its maker; its token is in this answer only").for_teams().audited("operator.create"),
@@ -261,7 +276,7 @@ pub(super) static ROUTES: &[Route] = &[
     route!(Delete "/operators/{name}", OperatorsWrite, TeamOfOperator, nothing => Done, operators::delete, "Delete an operator").audited("operator.delete"),
 
     route!(Get "/audit", AuditRead, Everyone, nothing => audit::Page, audit::list, "Who did what, oldest first").with_query(&["after", "limit", "subject", "actor"]),
-    route!(Post "/audit/verify", AuditRead, Everyone, nothing => audit::Sound, audit::verify, "Read the whole log and check that nothing in it was changed"),
+    route!(Post "/audit/verify", AuditRead, Everyone, nothing => audit::Sound, audit::verify, "Read the whole log and check that nothing in it was changed").reading_all(),
 
     route!(Get "/backup", BackupCreate, Everyone, nothing => Json, backup::stream, "A copy of everything, secrets sealed; `usage=false` leaves out what was used").with_query(&["usage"]).giving(BYTES).audited("backup"),
 ];

@@ -3,7 +3,9 @@
 use super::{answer::Note, quirks};
 use crate::{
     Outcome, Plane,
-    resource::{Body, Change, Held, KeyDocument, KeyState, KeyVersion, Made, MadePair, Proof, Shown},
+    resource::{
+        Body, Change, Held, KeyDocument, KeyState, KeyVersion, Made, MadePair, Proof, Shown, TokenText,
+    },
     vault::short,
 };
 use keyway_config::{Client, Model, Percent, Price, Provider, Team};
@@ -165,6 +167,12 @@ pub(super) struct Written<T> {
 impl From<&Shown> for OneTime {
     fn from(shown: &Shown) -> Self {
         Self(shown.token.expose().to_owned())
+    }
+}
+
+impl From<&TokenText> for OneTime {
+    fn from(token: &TokenText) -> Self {
+        Self(token.expose().to_owned())
     }
 }
 

@@ -3,7 +3,7 @@
 use clap::Parser;
 use keyway_config::{File, Server};
 use keyway_controlplane::{
-    Initial, Running, Settings,
+    Certificates, Initial, Running, Settings,
     observe::SERVICE,
     private_dir,
     resource::{Apply, Way},
@@ -21,6 +21,7 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use zeroizing_alloc::ZeroAlloc;
@@ -55,9 +56,12 @@ struct Options {
     /// The admin token's file, made with mode 0600 if missing [default: admin.token in the data directory]
     #[arg(long, env = "KEYWAY_ADMIN_TOKEN_FILE", value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
-    /// The fleet token's file, made with mode 0600 if missing [default: fleet.token in the data directory]
-    #[arg(long, env = "KEYWAY_FLEET_TOKEN_FILE", value_name = "FILE")]
-    fleet_token_file: Option<PathBuf>,
+    /// Where nodes reach the fleet port, HOST or HOST:PORT, repeated or comma-separated: what join tokens say [default: where it listens]
+    #[arg(long, env = "KEYWAY_FLEET_NAME", value_name = "NAME", value_delimiter = ',')]
+    fleet_name: Vec<String>,
+    /// Seconds that a node's certificate lasts; it is renewed at half of it
+    #[arg(long, env = "KEYWAY_NODE_CERTIFICATE_LIFE", value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(2..=31_536_000))]
+    node_certificate_life: u64,
     /// Certificate chain of the admin API, PEM; required off loopback
     #[arg(long, env = "KEYWAY_TLS_CERT", value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
@@ -125,15 +129,17 @@ fn run(options: Options) -> Result<(), Fault> {
     let home = home(options.data_dir)?;
     let in_home = |given: Option<PathBuf>, name: &str| given.unwrap_or_else(|| home.join(name));
     let admin_token_file = in_home(options.admin_token_file, "admin.token");
-    let fleet_token_file = in_home(options.fleet_token_file, "fleet.token");
     let token = |path: &Path| token_file(path).map_err(|error| format!("{}: {error}", path.display()));
     let Server { admin_listen, fleet_listen, .. } = server;
     let exporting = options.otlp.start(SERVICE, &instance()).map_err(|error| error.to_string())?;
+    let fleet = bind("--fleet-listen", options.fleet_listen.or(fleet_listen).as_deref().unwrap_or(FLEET))?;
+    let node_life = Duration::from_secs(options.node_certificate_life);
+    let certificates = Certificates { node_life, addresses: addresses(&options.fleet_name, &fleet)? };
     let settings = Settings {
         admin: bind("--admin-listen", options.admin_listen.or(admin_listen).as_deref().unwrap_or(ADMIN))?,
-        fleet: bind("--fleet-listen", options.fleet_listen.or(fleet_listen).as_deref().unwrap_or(FLEET))?,
+        fleet,
         admin_token: token(&admin_token_file)?,
-        fleet_token: token(&fleet_token_file)?,
+        certificates,
         tls: options.tls_cert.zip(options.tls_key).map(|(cert, key)| Tls { cert, key }),
         storage: Storage { shared, ..storage(home.clone(), options.root_key_file, options.credentials)? },
         initial: initial(file, options.config.as_deref()),
@@ -151,7 +157,6 @@ fn run(options: Options) -> Result<(), Fault> {
             "admin_url": admin_url,
             "fleet_addr": running.fleet.to_string(),
             "admin_token_file": admin_token_file,
-            "fleet_token_file": fleet_token_file,
             "pid": std::process::id(),
         });
         write_ready(path, &facts.to_string()).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -167,8 +172,25 @@ fn run(options: Options) -> Result<(), Fault> {
 
 /// Tells this process from others of its service, in traces.
 fn instance() -> String {
-    let host = rustix::system::uname().nodename().to_str().map_or_else(|_| "unknown".into(), str::to_owned);
-    format!("{host}-{}", std::process::id())
+    format!("{}-{}", host(), std::process::id())
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_str().map_or_else(|_| "unknown".into(), str::to_owned)
+}
+
+/// What join tokens say: names that were given, else where it listens, by the host's name if that is everywhere.
+fn addresses(names: &[String], fleet: &TcpListener) -> Result<Vec<String>, Fault> {
+    let at = fleet.local_addr().map_err(|error| format!("a socket has no address: {error}"))?;
+    let whole = |name: &String| match name.rsplit_once(':') {
+        Some((_, port)) if port.parse::<u16>().is_ok() => name.clone(),
+        _ => format!("{name}:{}", at.port()),
+    };
+    Ok(match names {
+        [] if at.ip().is_unspecified() => vec![format!("{}:{}", host(), at.port())],
+        [] => vec![at.to_string()],
+        names => names.iter().map(whole).collect(),
+    })
 }
 
 fn storage(

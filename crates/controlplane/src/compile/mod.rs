@@ -120,9 +120,14 @@ impl Compiler<'_> {
                 client.sigv4.iter_mut().for_each(|pair| pair.secret_access_key.zeroize());
                 vec![made]
             }
-            Body::Team(_) | Body::Section(_) | Body::Operator(_) | Body::Replica(_) | Body::Host(_) => {
-                Vec::new()
-            }
+            Body::Team(_)
+            | Body::Section(_)
+            | Body::Operator(_)
+            | Body::Replica(_)
+            | Body::Host(_)
+            | Body::Node(_)
+            | Body::Join(_)
+            | Body::Authority(_) => Vec::new(),
         })
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Finding, or_ok};
 use crate::{
-    resource::{KeyDocument, KeyState, KeyVersion, Step, SupplyOutcome},
+    resource::{KeyDocument, KeyState, KeyVersion, Proof, Step, SupplyOutcome},
     rotation::RolloutView,
 };
 use keyway_config::Span;
@@ -25,6 +25,8 @@ pub(crate) struct KeyFacts<'a> {
     pub(crate) closed: BTreeMap<u32, String>,
     /// Answers 401 and 403 that replicas counted, by version.
     pub(crate) refused: BTreeMap<u32, u64>,
+    /// Versions that some request has used.
+    pub(crate) used: BTreeSet<u32>,
     pub(crate) rollout: Option<RolloutView>,
     /// When its source is to replace it, milliseconds since 1970; absent = at no set time.
     pub(crate) due: Option<u64>,
@@ -78,6 +80,13 @@ fn worn(facts: &KeyFacts<'_>, version: &KeyVersion, now: u64) -> Option<Finding>
         let what_to_do =
             format!("try it: keyway provider test {}; then keyway key rotate {name}", facts.provider);
         return Some(Finding::warn(KEYS, what, what_to_do));
+    }
+    if version.proof == Proof::Unproven && !facts.used.contains(&number) {
+        let what = format!(
+            "{} could not say whether version {number} of {name} is good, and nothing has used it",
+            facts.provider
+        );
+        return Some(Finding::warn(KEYS, what, format!("keyway provider test {}", facts.provider)));
     }
     let days = now.saturating_sub(version.at.saturating_mul(1000)) / DAY_MS;
     let what = format!("version {number} of {name} is in use for {days} days");

@@ -1,6 +1,7 @@
 //! What is wrong or soon will be, from what is known already. Pure: facts and the time come in, findings go out; nothing is
 //! put right here, and no secret is in any finding.
 
+mod certificates;
 mod configuration;
 mod keys;
 mod replicas;
@@ -9,6 +10,7 @@ mod store;
 mod tests;
 mod usage;
 
+pub(crate) use certificates::certificates;
 pub(crate) use configuration::configuration;
 pub(crate) use keys::{KeyFacts, keys};
 pub(crate) use replicas::{clocks, replicas};

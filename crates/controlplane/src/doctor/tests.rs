@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const DAY: u64 = 86_400_000;
 const NOW: u64 = 1000 * DAY;
+/// A version that some request has used.
+const USED: u32 = 7;
 const HERE: &str = "https://api.example.com:443";
 
 /// Level and a part of the words of what is found.
@@ -193,14 +195,18 @@ fn keys_are_whole_wanted_and_young() {
     let moved = BTreeSet::from(["https://elsewhere.example:443".to_owned()]);
     let active = || key(vec![version(1, KeyState::Active)]);
     let old = KeyVersion { at: (NOW - 91 * DAY) / 1000, ..version(1, KeyState::Active) };
+    let unproven = KeyVersion { proof: Proof::Unproven, ..version(1, KeyState::Active) };
+    let unproven_used = KeyVersion { version: USED, ..unproven.clone() };
     let closed = || BTreeMap::from([(1, "not what was sealed".to_owned())]);
     let none = BTreeMap::new;
     type Case<'a> = (&'a str, KeyDocument, &'a BTreeSet<String>, BTreeMap<u32, String>, u64, Found);
-    let cases: [Case<'_>; 9] = [
+    let cases: [Case<'_>; 11] = [
         ("well", active(), &here, none(), 0, &[(Level::Ok, "1, each")]),
         ("closed", active(), &here, closed(), 0, &[(Level::Fail, "not what was sealed")]),
         ("moved", active(), &moved, none(), 0, &[(Level::Fail, "https://elsewhere.example:443")]),
         ("refused", active(), &here, none(), 3, &[(Level::Warn, "3 times")]),
+        ("unproven", key(vec![unproven]), &here, none(), 0, &[(Level::Warn, "could not say")]),
+        ("unproven and used", key(vec![unproven_used]), &here, none(), 0, &[(Level::Ok, "1, each")]),
         ("old", key(vec![old]), &here, none(), 0, &[(Level::Warn, "91 days")]),
         (
             "revoked",
@@ -225,7 +231,16 @@ fn keys_are_whole_wanted_and_young() {
         let name = ("openai".to_owned(), "main".to_owned());
         let rollout = RolloutView::new(&name, &key, &[], &Counts::default(), NOW);
         let refused = BTreeMap::from([(1, refused)]);
-        let facts = KeyFacts { provider: "openai", key: &key, origins, closed, refused, rollout, due: None };
+        let facts = KeyFacts {
+            provider: "openai",
+            key: &key,
+            origins,
+            closed,
+            refused,
+            used: BTreeSet::from([USED]),
+            rollout,
+            due: None,
+        };
         found(what, &keys(&[facts], NOW), expected);
     }
     found("none", &keys(&[], NOW), &[(Level::Ok, "none")]);

@@ -1,19 +1,22 @@
 //! The fleet: one gRPC stream per replica for states, one for usage. Decisions are in `push::Session` and `registry`; here are sockets and waits.
 
+mod accept;
 mod codec;
+mod enroll;
 mod hosts;
 mod probe;
 mod registry;
 mod report;
 mod service;
 mod stream;
+mod tls;
 
 pub use hosts::{Host, HostReplica, HostReplicaState, HostState};
 pub use probe::{Asked, ProbeFailed, Probed};
 pub use registry::{Refused, Replica, ReplicaState};
-pub use service::serve;
+pub(crate) use service::{Fort, serve};
 
-use crate::{observe::Answers, push::Push, resource::ReplicaDocument, token::Token};
+use crate::{observe::Answers, push::Push, resource::ReplicaDocument};
 use keyway_proto::fleet::v1::{HostOrder, Probe, ProbeResult};
 use keyway_snapshot::{StateHash, Version};
 use parking_lot::Mutex;
@@ -40,7 +43,6 @@ const ORDER_QUEUE: usize = 16;
 /// All replicas, and the newest state for them.
 #[derive(Debug)]
 pub struct Fleet {
-    token: Token,
     cluster: String,
     registry: Mutex<Registry>,
     /// Taken before `registry` where both are wanted.
@@ -67,9 +69,8 @@ pub(crate) enum Order {
 impl Fleet {
     /// A fleet without replicas; `first` is what they will be sent.
     #[must_use]
-    pub fn new(token: Token, cluster: String, first: Arc<Push>) -> Self {
+    pub fn new(cluster: String, first: Arc<Push>) -> Self {
         Self {
-            token,
             cluster,
             members: watch::Sender::new(0),
             registry: Mutex::default(),

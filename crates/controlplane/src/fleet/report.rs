@@ -1,6 +1,7 @@
 //! One replica's stream of usage: a batch in, booked, and only then the word that it is. What cannot be booked ends the
 //! stream, and the replica keeps it.
 
+use super::service::Welcome;
 use crate::{
     plane::unix_millis,
     usage::{Books, UsageError},
@@ -20,6 +21,7 @@ type Out = mpsc::Sender<Result<Accepted, Status>>;
 pub(super) struct Report {
     pub(super) books: Arc<Books>,
     pub(super) stopping: watch::Receiver<bool>,
+    pub(super) welcome: Welcome,
 }
 
 impl StreamingService<Batch> for Report {
@@ -29,12 +31,19 @@ impl StreamingService<Batch> for Report {
 
     fn call(&mut self, request: Request<Streaming<Batch>>) -> Self::Future {
         let (out, answers) = mpsc::channel(ANSWERS);
-        tokio::spawn(run(Arc::clone(&self.books), request.into_inner(), self.stopping.clone(), out));
+        let welcome = self.welcome.clone();
+        tokio::spawn(run(Arc::clone(&self.books), welcome, request.into_inner(), self.stopping.clone(), out));
         Box::pin(async { Ok(Response::new(ReceiverStream::new(answers))) })
     }
 }
 
-async fn run(books: Arc<Books>, mut from: Streaming<Batch>, mut stopping: watch::Receiver<bool>, out: Out) {
+async fn run(
+    books: Arc<Books>,
+    welcome: Welcome,
+    mut from: Streaming<Batch>,
+    mut stopping: watch::Receiver<bool>,
+    out: Out,
+) {
     loop {
         let batch = tokio::select! {
             biased;
@@ -49,9 +58,15 @@ async fn run(books: Arc<Books>, mut from: Streaming<Batch>, mut stopping: watch:
             },
         };
         let incarnation = batch.incarnation.clone();
-        let answer = match books.book(batch, unix_millis()).await {
-            Ok(last) => Ok(Accepted { incarnation, last }),
-            Err(error) => Err(status(&error)),
+        let answer = match welcome.check() {
+            Err(status) => Err(status),
+            Ok(()) if !welcome.speaks_for(&batch.replica) => {
+                Err(Status::permission_denied("this certificate speaks for no replica of that id"))
+            }
+            Ok(()) => {
+                let booked = books.book(batch, unix_millis()).await;
+                booked.map(|last| Accepted { incarnation, last }).map_err(|error| status(&error))
+            }
         };
         let ended = answer.is_err();
         if out.send(answer).await.is_err() || ended {

@@ -1,12 +1,20 @@
-//! The gRPC door: token, method, bounds. Written by hand beside the generated service because frames go out as the
+//! The gRPC door: certificate, method, bounds. Written by hand beside the generated service because frames go out as the
 //! bytes that were encoded once, not as messages that each stream encodes again.
 
-use super::{Fleet, codec::Frames, report::Report, stream};
-use crate::{serve::STOP_GRACE, usage::Books};
+use super::{
+    Fleet,
+    accept::{From, READY, accept},
+    codec::Frames,
+    enroll::{Desk, told},
+    report::Report,
+    stream,
+    tls::{self, Peer},
+};
+use crate::{Plane, authority::Authority, serve::STOP_GRACE, usage::Books};
 use bytes::Bytes;
 use keyway_proto::{
     BATCH_LIMIT,
-    fleet::v1::{Accepted, Batch, FromReplica, fleet_server},
+    fleet::v1::{Accepted, Batch, FromReplica, enroll_server::EnrollServer, fleet_server},
 };
 use std::{
     convert::Infallible,
@@ -18,12 +26,12 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{mpsc, watch};
-use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
     Request, Response, Status, Streaming,
     body::Body,
     server::{Grpc, NamedService, StreamingService},
-    transport::{Server, server::TcpIncoming},
+    transport::Server,
 };
 use tonic_prost::ProstCodec;
 
@@ -35,8 +43,6 @@ const FRAME_QUEUE: usize = 2;
 const MESSAGE_LIMIT: usize = 64 * 1024;
 /// Bytes that a message with a batch of frames may have: the frames, and what stands round them.
 const BATCH_MESSAGE_LIMIT: usize = BATCH_LIMIT + MESSAGE_LIMIT;
-/// After a connection that could not be accepted.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const KEEPALIVE: Duration = Duration::from_secs(10);
 const KEEPALIVE_ANSWER: Duration = Duration::from_secs(10);
 /// Streams on one connection: a replica needs two, and two more while the first are being given up.
@@ -44,19 +50,27 @@ const STREAM_LIMIT: u32 = 4;
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// Whom the fleet port lets do what.
+#[derive(Debug, Clone)]
+pub(crate) struct Fort {
+    pub(crate) plane: Arc<Plane>,
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) books: Arc<Books>,
+}
+
 /// Answers replicas until `stop` is ready; open streams end with it.
 ///
 /// # Errors
-/// When the listener cannot be used.
-pub async fn serve(
-    fleet: Arc<Fleet>,
-    books: Arc<Books>,
+/// When the listener cannot be used, or TLS cannot be set up.
+pub(crate) async fn serve(
+    fort: Fort,
     listener: TcpListener,
     stop: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
+    let (plane, authority) = (Arc::clone(&fort.plane), Arc::clone(&fort.authority));
     listener.set_nonblocking(true)?;
     let (stopped, mut grace) = watch::channel(false);
-    let ending = Arc::clone(&fleet);
+    let ending = Arc::clone(plane.fleet());
     let stop = async move {
         stop.await;
         ending.end_streams();
@@ -67,35 +81,48 @@ pub async fn serve(
         let _ = grace.wait_for(|stopped| *stopped).await;
         tokio::time::sleep(STOP_GRACE).await;
     };
-    let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?).with_nodelay(Some(true));
-    let incoming = incoming.then(|accepted| async {
-        if accepted.is_err() {
-            // No descriptor is left: asked again at once it would say so again, as fast as this core can ask.
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-        }
-        accepted
-    });
+    let config = tls::config(&authority, &plane).map_err(std::io::Error::other)?;
+    let (shown, config) = watch::channel(config);
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let (ready, incoming) = mpsc::channel(READY);
+    let accepting = accept(listener, Arc::clone(&authority), config, ready);
+    let renewing = tls::renew(Arc::clone(&authority), Arc::clone(&plane), shown);
+    let desk = EnrollServer::new(Desk { authority, plane }).max_decoding_message_size(MESSAGE_LIMIT);
     let serving = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))
         .max_concurrent_streams(STREAM_LIMIT)
-        .add_service(Door { fleet, books })
-        .serve_with_incoming_shutdown(incoming, stop);
+        .add_service(Door(fort))
+        .add_service(desk)
+        .serve_with_incoming_shutdown(ReceiverStream::new(incoming), stop);
+    let beside = async { tokio::join!(accepting, renewing) };
+    let serving = async {
+        tokio::select! {
+            ended = serving => ended.map_err(std::io::Error::other),
+            // Neither ends before the server.
+            _ = beside => std::future::pending().await,
+        }
+    };
     tokio::select! {
-        ended = serving => ended.map_err(std::io::Error::other),
+        ended = serving => ended,
         // A frozen replica does not hold up the end.
         () = grace => Ok(()),
     }
 }
 
 #[derive(Debug, Clone)]
-struct Door {
-    fleet: Arc<Fleet>,
-    books: Arc<Books>,
-}
+struct Door(Fort);
 
 struct Sync {
     fleet: Arc<Fleet>,
+    welcome: Welcome,
+}
+
+/// A stream's right to go on.
+#[derive(Debug, Clone)]
+pub(in crate::fleet) struct Welcome {
+    fort: Fort,
+    peer: Peer,
 }
 
 // === impl Door ===
@@ -114,27 +141,72 @@ impl tower::Service<http::Request<Body>> for Door {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let (fleet, books) = (Arc::clone(&self.fleet), Arc::clone(&self.books));
+        let fort = self.0.clone();
         Box::pin(async move {
-            if !fleet.token.admits(request.headers()) {
-                return Ok(Status::unauthenticated("wrong or no fleet token").into_http());
+            let (fleet, books) = (Arc::clone(fort.plane.fleet()), Arc::clone(&fort.books));
+            let peer = request.extensions().get::<From>().and_then(|From(peer)| peer.clone());
+            let Some(peer) = peer else {
+                return Ok(Status::unauthenticated("no certificate was shown: join first").into_http());
+            };
+            let welcome = Welcome { fort, peer };
+            if let Err(status) = welcome.check() {
+                return Ok(status.into_http());
             }
             let path = request.uri().path().to_owned();
             Ok(match path.as_str() {
                 SYNC => {
                     let mut grpc = Grpc::new(Frames).apply_max_message_size_config(Some(MESSAGE_LIMIT), None);
-                    grpc.streaming(Sync { fleet }, request).await
+                    grpc.streaming(Sync { fleet, welcome }, request).await
                 }
                 REPORT => {
                     let codec = ProstCodec::<Accepted, Batch>::default();
                     let mut grpc =
                         Grpc::new(codec).apply_max_message_size_config(Some(BATCH_MESSAGE_LIMIT), None);
                     let stopping = fleet.stopping.subscribe();
-                    grpc.streaming(Report { books, stopping }, request).await
+                    grpc.streaming(Report { books, stopping, welcome }, request).await
                 }
                 _ => Status::unimplemented("there are only Sync and Report").into_http(),
             })
         })
+    }
+}
+
+/// A certificate speaks for the replicas of its own node and for no other's.
+fn is_of(id: &str, node: &str) -> bool {
+    let rest = id.strip_prefix(node);
+    rest.is_some_and(|rest| {
+        rest.is_empty() || rest.strip_prefix('~').is_some_and(|number| !number.is_empty())
+    })
+}
+
+// === impl Welcome ===
+
+impl Welcome {
+    /// # Errors
+    /// The node was evicted, or joined again with another key.
+    pub(in crate::fleet) fn check(&self) -> Result<(), Status> {
+        let Self { fort: Fort { plane, authority, .. }, peer: Peer { name, key } } = self;
+        authority.welcome(plane, name, key).map_err(|turned| told(name, &turned))
+    }
+
+    /// The node's name.
+    pub(super) fn node(&self) -> &str {
+        &self.peer.name
+    }
+
+    /// Whether a replica of that id runs on that node. What runs in this very program may call itself as it likes.
+    pub(super) fn speaks_for(&self, replica: &str) -> bool {
+        is_of(replica, &self.peer.name) || self.is_own()
+    }
+
+    /// Whether a supervisor of that name, if any, is that node's.
+    pub(super) fn is_under(&self, supervisor: &str) -> bool {
+        supervisor.is_empty() || supervisor == self.node() || self.is_own()
+    }
+
+    fn is_own(&self) -> bool {
+        let Peer { name, key } = &self.peer;
+        self.fort.authority.is_own(name, key)
     }
 }
 
@@ -147,7 +219,7 @@ impl StreamingService<FromReplica> for Sync {
 
     fn call(&mut self, request: Request<Streaming<FromReplica>>) -> Self::Future {
         let (out, frames) = mpsc::channel(FRAME_QUEUE);
-        tokio::spawn(stream::run(Arc::clone(&self.fleet), request.into_inner(), out));
+        tokio::spawn(stream::run(Arc::clone(&self.fleet), self.welcome.clone(), request.into_inner(), out));
         Box::pin(async { Ok(Response::new(ReceiverStream::new(frames))) })
     }
 }

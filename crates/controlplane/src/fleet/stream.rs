@@ -4,6 +4,7 @@
 use super::{
     Fleet, Order, hosts,
     registry::{Known, Turned},
+    service::Welcome,
 };
 use crate::{
     plane::unix_millis,
@@ -55,7 +56,7 @@ struct Hears {
 }
 
 /// Serves one stream to its end.
-pub(super) async fn run(fleet: Arc<Fleet>, mut from: Streaming<FromReplica>, out: Out) {
+pub(super) async fn run(fleet: Arc<Fleet>, welcome: Welcome, mut from: Streaming<FromReplica>, out: Out) {
     let hello = match timeout(HELLO_DEADLINE, from.message()).await {
         Ok(Ok(Some(FromReplica { message: Some(from_replica::Message::Hello(hello)) }))) => hello,
         Ok(Ok(_)) => return refuse(&out, Status::invalid_argument("the first message must be Hello")),
@@ -65,8 +66,14 @@ pub(super) async fn run(fleet: Arc<Fleet>, mut from: Streaming<FromReplica>, out
     if fleet.withheld.load(Ordering::Relaxed) {
         return refuse(&out, Status::unavailable("this control plane makes another state than its leader"));
     }
+    if !welcome.speaks_for(&hello.id) || !welcome.is_under(&hello.supervisor) {
+        let node = welcome.node();
+        let text =
+            format!("a replica of the node `{node}` is called `{node}` or `{node}~N`, and this one is not");
+        return refuse(&out, Status::failed_precondition(text));
+    }
     if hello.is_supervisor {
-        let end = hosts::stream::run(fleet, hello, from, &out).await;
+        let end = hosts::stream::run(fleet, welcome, hello, from, &out).await;
         return refuse(&out, end);
     }
     if let Err(status) = check(&hello, fleet.version(), fleet.cluster()) {
@@ -153,6 +160,9 @@ impl Link {
                 },
                 order = orders.recv() => match order {
                     Some(order) => self.order(order),
+                    None if self.fleet.registry.lock().is_evicted(&self.id) => {
+                        return Status::failed_precondition("evicted: start it under another name");
+                    }
                     None => return Status::aborted("the same replica opened another stream"),
                 },
                 room = out.reserve(), if self.session.has_frame() => match room {

@@ -15,7 +15,6 @@ use crate::{
     },
     source::{Lookup, Sources},
     store::{Batch, Key, Store, StoreError, Write},
-    token::Token,
     vault::{SecretId, Vault},
 };
 use arc_swap::ArcSwap;
@@ -81,7 +80,7 @@ impl Plane {
     ///
     /// # Errors
     /// When the store cannot be read, or holds what this build cannot compile.
-    pub async fn open(store: Arc<dyn Store>, vault: Vault, fleet_token: Token) -> Result<Self, Refusal> {
+    pub async fn open(store: Arc<dyn Store>, vault: Vault) -> Result<Self, Refusal> {
         let (catalog, identity) = (Catalog::embedded(), store.identity());
         let open = |id: &SecretId, origins: &BTreeSet<String>| vault.open(id, origins);
         let secrets = |id: &SecretId, origins: &BTreeSet<String>| -> Option<Secret> {
@@ -120,7 +119,7 @@ impl Plane {
         let as_published = shared
             .as_ref()
             .is_none_or(|read| read.published.as_ref().is_some_and(|(_, hash)| *hash == follow::hex(&first)));
-        let fleet = Arc::new(Fleet::new(fleet_token, identity.cluster, first));
+        let fleet = Arc::new(Fleet::new(identity.cluster, first));
         fleet.set_lease(lease(&state));
         fleet.withhold(!as_published);
         fleet.want(wanted(&state));

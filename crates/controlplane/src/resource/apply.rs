@@ -79,7 +79,7 @@ fn doomed(state: &State, file: &File) -> Doomed {
         Kind::Client => file.clients.contains_key(name),
         Kind::Section => sections.contains(name),
         // No file names these, and none takes them away.
-        Kind::Operator | Kind::Replica | Kind::Host => true,
+        Kind::Operator | Kind::Replica | Kind::Host | Kind::Node | Kind::Join | Kind::Authority => true,
     };
     let mut doomed = Doomed::default();
     for (key, held) in state.all() {

@@ -1,7 +1,7 @@
 //! What the store holds: one document per provider, model, team, client and open section. No secret is in a document;
 //! of keys and tokens it holds versions, digests and what may be shown.
 
-use super::{Handover, KeyDocument, Operator, PairDocument};
+use super::{AuthorityDocument, Handover, JoinDocument, KeyDocument, NodeDocument, Operator, PairDocument};
 use crate::store::Key;
 use bytes::Bytes;
 use keyway_config::{Client, Model, Provider, Team};
@@ -27,6 +27,12 @@ pub enum Kind {
     Operator,
     /// A replica that may hold secrets.
     Replica,
+    /// A host or process that joined.
+    Node,
+    /// A token with which nodes join.
+    Join,
+    /// The roots of certificates.
+    Authority,
     /// How many replicas a host runs; in no file.
     Host,
 }
@@ -95,6 +101,12 @@ pub enum Body {
     Operator(Operator),
     /// A replica that was sent a state and is not proven ended.
     Replica(ReplicaDocument),
+    /// A node.
+    Node(NodeDocument),
+    /// A join token.
+    Join(JoinDocument),
+    /// The roots of certificates.
+    Authority(AuthorityDocument),
     /// What an operator wants of a host.
     Host(HostDocument),
 }
@@ -122,6 +134,11 @@ pub struct ReplicaDocument {
 // === impl Kind ===
 
 impl Kind {
+    /// Whether somebody configured it: it may stand in a file, or is an operator. What is not comes about by itself.
+    pub(crate) fn is_configuration(self) -> bool {
+        !matches!(self, Self::Replica | Self::Host | Self::Node | Self::Join | Self::Authority)
+    }
+
     /// Whether replicas are sent it.
     pub(crate) fn is_sent(self) -> bool {
         matches!(self, Self::Provider | Self::Model | Self::Client)
@@ -138,6 +155,9 @@ impl Kind {
             Self::Section => "section",
             Self::Operator => "operator",
             Self::Replica => "replica",
+            Self::Node => "node",
+            Self::Join => "join",
+            Self::Authority => "authority",
             Self::Host => "host",
         }
     }
@@ -153,6 +173,9 @@ impl Kind {
             Self::Section,
             Self::Operator,
             Self::Replica,
+            Self::Node,
+            Self::Join,
+            Self::Authority,
             Self::Host,
         ];
         all.into_iter().find(|kind| kind.word() == key.kind())
@@ -174,8 +197,9 @@ impl Kind {
             Self::Client => format!("clients.{name}"),
             Self::Section => name.to_owned(),
             Self::Operator => format!("operators.{name}"),
-            Self::Replica => format!("replica {name}"),
-            Self::Host => format!("host {name}"),
+            Self::Replica | Self::Host | Self::Node | Self::Join | Self::Authority => {
+                format!("{} {name}", self.word())
+            }
         }
     }
 }

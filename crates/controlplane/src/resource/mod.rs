@@ -6,6 +6,7 @@ mod author;
 mod document;
 mod handover;
 mod key;
+mod node;
 mod operator;
 mod pair;
 mod proposal;
@@ -22,6 +23,7 @@ pub use key::{
     Barred, Begin, Closed, Figures, KeyDocument, KeyState, KeyVersion, Leaving, Minting, NextStage, Probing,
     Proof, Rollout, Stage, StageEnd, Step, Supplied, Supply, SupplyOutcome, Trial, Trials, Verb, Verdict,
 };
+pub use node::{AUTHORITY, AuthorityDocument, JoinDocument, NodeDocument, RootDocument};
 pub use operator::{Operator, Rights};
 pub use pair::PairDocument;
 pub use proposal::{Change, How, Means, Op, Proposal, Sealing, Shown, Touch};
@@ -30,6 +32,7 @@ pub use scope::{Scope, Scopes};
 pub use state::{Held, State};
 pub use tokens::{MadePair, TokenText};
 
+pub(crate) use node::secret_id as root_secret;
 pub(crate) use proposal::not_found;
 pub(crate) use state::add as add_to_file;
 pub(crate) use tokens::digest;

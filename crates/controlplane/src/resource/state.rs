@@ -1,7 +1,7 @@
 //! All documents at one revision, each with the resources that it compiles to. Immutable; a change makes the next one
 //! and shares whatever it did not touch.
 
-use super::{Body, Document, KeyDocument, Kind};
+use super::{Body, Document, KeyDocument, Kind, RootDocument};
 use crate::{
     store::{Key, Revision},
     usage::Retention,
@@ -65,7 +65,7 @@ impl State {
         })
     }
 
-    /// Every secret that some key version or client needs.
+    /// Every secret that some key version, client or root needs.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = SecretId> {
         let of_clients = self.each(Kind::Client).filter_map(|(client, held)| match &held.document.body {
             Body::Client { pair: Some(pair), .. } => Some(pair.secret_id(client)),
@@ -81,11 +81,16 @@ impl State {
                 kept.map(move |version| version.secret_id(provider, &key.name))
             })
         });
-        of_keys.chain(of_clients)
+        let of_roots = self.authority().into_iter().flat_map(|all| &all.roots).map(RootDocument::secret_id);
+        of_keys.chain(of_clients).chain(of_roots)
     }
 
-    /// Whether some key version or client needs this secret.
+    /// Whether some key version, client or root needs this secret.
     pub(crate) fn names(&self, id: &SecretId) -> bool {
+        if super::node::is_of_authority(id) {
+            let roots = self.authority().map(|all| all.roots.as_slice()).unwrap_or_default();
+            return roots.iter().any(|root| root.generation == id.version);
+        }
         if let Some(client) = super::pair::client_of(id) {
             let held = self.get(Kind::Client, client).map(|held| &held.document.body);
             return matches!(held, Some(Body::Client { pair: Some(pair), .. }) if pair.version == id.version);
@@ -110,9 +115,7 @@ impl State {
 
     /// Whether anything was ever configured.
     pub(crate) fn has_settings(&self) -> bool {
-        self.documents
-            .keys()
-            .any(|key| Kind::of(key).is_some_and(|kind| !matches!(kind, Kind::Replica | Kind::Host)))
+        self.documents.keys().any(|key| Kind::of(key).is_some_and(Kind::is_configuration))
     }
 
     /// Whether there is no document.
@@ -177,7 +180,10 @@ impl State {
             | Body::Section(_)
             | Body::Operator(_)
             | Body::Replica(_)
-            | Body::Host(_) => None,
+            | Body::Host(_)
+            | Body::Node(_)
+            | Body::Join(_)
+            | Body::Authority(_) => None,
         }
     }
 
@@ -224,7 +230,12 @@ pub(crate) fn add(file: &mut File, name: &str, body: &Body) {
         Body::Team(team) => drop::<Option<Team>>(file.teams.insert(name, team.clone())),
         Body::Client { spec, .. } => drop::<Option<Client>>(file.clients.insert(name, Client::clone(spec))),
         Body::Section(value) => section(file, &name, value),
-        Body::Operator(_) | Body::Replica(_) | Body::Host(_) => {}
+        Body::Operator(_)
+        | Body::Replica(_)
+        | Body::Host(_)
+        | Body::Node(_)
+        | Body::Join(_)
+        | Body::Authority(_) => {}
     }
 }
 

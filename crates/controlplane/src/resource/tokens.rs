@@ -70,6 +70,11 @@ impl TokenText {
         Ok(Self(text))
     }
 
+    /// One that was made elsewhere.
+    pub(crate) fn of(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
     /// The text, for the one answer that shows it.
     #[must_use]
     pub fn expose(&self) -> &str {

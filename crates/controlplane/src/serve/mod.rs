@@ -12,7 +12,8 @@ pub use tls::{Tls, TlsError};
 use crate::{
     Lookup, Outcome, Plane, Token,
     api::{self, Api},
-    fleet,
+    authority::{self, Authority, Certificates},
+    fleet::{self, Fort},
     resource::{Apply, Author, Refusal, Way, file_proposal},
     rotation::Counts,
     store::{Address, IndexCheck, Shared, StoreError},
@@ -20,6 +21,7 @@ use crate::{
     vault::VaultError,
 };
 use keyway_config::{Problem, Secret};
+use keyway_proto::fleet::v1::Enrolled;
 use keyway_telemetry::Tracer;
 use std::{
     io,
@@ -47,8 +49,8 @@ pub struct Settings {
     pub fleet: TcpListener,
     /// What operators show.
     pub admin_token: Secret,
-    /// What replicas show.
-    pub fleet_token: Secret,
+    /// Of nodes' certificates.
+    pub certificates: Certificates,
     /// Certificate of the admin listener.
     pub tls: Option<Tls>,
     /// Where data lies.
@@ -105,6 +107,7 @@ pub struct Initial {
 pub struct Running {
     /// In-process access to everything that the API does; absent while the vault is sealed.
     pub plane: Option<Arc<Plane>>,
+    authority: Option<Arc<Authority>>,
     /// What the initial files did, in their order: tokens that were made are shown here only.
     pub initial: Vec<Outcome>,
     /// Where the admin API answers.
@@ -125,14 +128,6 @@ pub enum ServeError {
          or listen on 127.0.0.1"
     )]
     InClear {
-        /// Where it was to listen.
-        address: SocketAddr,
-    },
-    /// Replicas have no certificates yet.
-    #[error(
-        "{address} is not loopback: until replicas have certificates the fleet stream is for loopback only"
-    )]
-    FleetNotLoopback {
         /// Where it was to listen.
         address: SocketAddr,
     },
@@ -173,9 +168,6 @@ pub fn serve(settings: Settings) -> Result<Running, ServeError> {
     if settings.tls.is_none() && !admin.ip().is_loopback() {
         return Err(ServeError::InClear { address: admin });
     }
-    if !fleet.ip().is_loopback() {
-        return Err(ServeError::FleetNotLoopback { address: fleet });
-    }
     files::raise_limit();
     let (stop, stopped) = watch::channel(false);
     let (ready, started) = mpsc::sync_channel(1);
@@ -184,9 +176,9 @@ pub fn serve(settings: Settings) -> Result<Running, ServeError> {
         runtime.block_on(async {
             let handle = Handle::current();
             match start(settings, stopped).await {
-                Ok((plane, initial, serving)) => {
+                Ok((plane, authority, initial, serving)) => {
                     // The caller waits for exactly this message.
-                    let _ = ready.send(Ok((plane, initial, handle)));
+                    let _ = ready.send(Ok((plane, authority, initial, handle)));
                     serving.await
                 }
                 Err(error) => {
@@ -204,16 +196,20 @@ pub fn serve(settings: Settings) -> Result<Running, ServeError> {
             .unwrap_or_else(|| io::Error::other("the control plane's thread ended"))
             .into());
     };
-    let (plane, initial, runtime) = started?;
-    Ok(Running { plane, initial, admin, fleet, runtime, stop, thread })
+    let (plane, authority, initial, runtime) = started?;
+    Ok(Running { plane, authority, initial, admin, fleet, runtime, stop, thread })
 }
 
-type Started = (Option<Arc<Plane>>, Vec<Outcome>, std::pin::Pin<Box<dyn Future<Output = io::Result<()>>>>);
+type Started = (
+    Option<Arc<Plane>>,
+    Option<Arc<Authority>>,
+    Vec<Outcome>,
+    std::pin::Pin<Box<dyn Future<Output = io::Result<()>>>>,
+);
 
 async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Started, ServeError> {
     let tls = settings.tls.as_ref().map(Tls::acceptor).transpose()?;
-    let token = |secret: &Secret| Token::new(secret.expose()).map_err(io::Error::other);
-    let (admin_token, fleet_token) = (token(&settings.admin_token)?, token(&settings.fleet_token)?);
+    let admin_token = Token::new(settings.admin_token.expose()).map_err(io::Error::other)?;
     let at = storage::At {
         admin: settings.admin.local_addr()?,
         fleet: settings.fleet.local_addr()?,
@@ -229,15 +225,17 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
             let admin = accept::serve(settings.admin, tls, router, wait(stopped))?;
             // Nothing listens there: replicas are told so at once and serve what they have.
             drop(settings.fleet);
-            return Ok((None, Vec::new(), Box::pin(admin)));
+            return Ok((None, None, Vec::new(), Box::pin(admin)));
         }
     };
-    let plane = Plane::open(store, vault, fleet_token).await?;
+    let plane = Plane::open(store, vault).await?;
     let plane = Arc::new(plane.traced(settings.tracer).with_environment(settings.environment));
     if let Some(shared) = plane.store().shared() {
         shared.keep_books(take_books).await?;
         begin(&plane, shared).await?;
     }
+    let following = tokio::spawn(Arc::clone(&plane).follow(stopped.clone()));
+    let authority = Arc::new(Authority::open(&plane, settings.certificates).await?);
     let mut outcomes = Vec::with_capacity(settings.initial.len());
     for Initial { apply, by } in settings.initial {
         if !plane.leads() {
@@ -268,20 +266,22 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
     }
     let counts = Arc::new(Counts::default());
     let api = Api::new(Arc::clone(&plane), Arc::clone(&counts), Arc::clone(&books), admin_token);
-    let api = api.backing_up(backup);
+    let api = api.backing_up(backup).issuing(Arc::clone(&authority));
     let router = api::router(api);
-    let following = tokio::spawn(Arc::clone(&plane).follow(stopped.clone()));
     let leading = tokio::spawn(leading::run(Arc::clone(&plane), counts, stopped.clone()));
     let tidying = tokio::spawn(usage::run(Arc::clone(&books), Arc::clone(&plane), stopped.clone()));
     let admin = accept::serve(settings.admin, tls, router, wait(stopped.clone()))?;
-    let fleet = fleet::serve(Arc::clone(plane.fleet()), Arc::clone(&books), settings.fleet, wait(stopped));
+    let renewing = tokio::spawn(authority::run(Arc::clone(&authority), Arc::clone(&plane), stopped.clone()));
+    let fort =
+        Fort { plane: Arc::clone(&plane), authority: Arc::clone(&authority), books: Arc::clone(&books) };
+    let fleet = fleet::serve(fort, settings.fleet, wait(stopped));
     let serving = Box::pin(async move {
-        let (admin, fleet, ..) = tokio::join!(admin, fleet, following, leading, tidying);
+        let (admin, fleet, ..) = tokio::join!(admin, fleet, following, leading, tidying, renewing);
         // Last: whoever could report is gone.
         let closed = tokio::task::spawn_blocking(move || books.close()).await.map_err(io::Error::other);
         admin.and(fleet).and(closed)
     });
-    Ok((Some(plane), outcomes, serving))
+    Ok((Some(plane), Some(authority), outcomes, serving))
 }
 
 /// Waits until it is known who leads, and begins to where it is this one: what is in force from the start is its to write.
@@ -339,6 +339,25 @@ pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
+/// Gives certificates to nodes of this process.
+#[derive(Debug, Clone)]
+pub struct Issuing {
+    plane: Arc<Plane>,
+    authority: Arc<Authority>,
+}
+
+// === impl Issuing ===
+
+impl Issuing {
+    /// For a key of that node, without a token: who asks is who is asked. The request is PKCS #10.
+    ///
+    /// # Errors
+    /// When the request is none, or no certificate can be made.
+    pub fn enroll(&self, node: &str, csr: &[u8]) -> Result<Enrolled, Refusal> {
+        self.authority.enroll_own(&self.plane, node, csr)
+    }
+}
+
 // === impl Running ===
 
 impl Running {
@@ -346,6 +365,13 @@ impl Running {
     #[must_use]
     pub fn runtime(&self) -> &Handle {
         &self.runtime
+    }
+
+    /// What gives certificates to nodes of this process; `None` while the vault is sealed.
+    #[must_use]
+    pub fn issuing(&self) -> Option<Issuing> {
+        let (plane, authority) = self.plane.clone().zip(self.authority.clone())?;
+        Some(Issuing { plane, authority })
     }
 
     /// Stops answering: open answers get [`STOP_GRACE`], replicas keep what they serve.

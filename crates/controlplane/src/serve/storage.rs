@@ -94,7 +94,7 @@ fn open_shared(home: &Path, sources: &Sources, shared: &SharedStore, at: At) -> 
     let scheme = if at.tls { "https" } else { "http" };
     let me = Member {
         name,
-        fleet: shared.advertise_fleet.clone().unwrap_or_else(|| format!("http://{}", at.fleet)),
+        fleet: shared.advertise_fleet.clone().unwrap_or_else(|| format!("https://{}", at.fleet)),
         admin: shared.advertise_admin.clone().unwrap_or_else(|| format!("{scheme}://{}", at.admin)),
     };
     tracing::info!(name = me.name, store = %shared.address, "shares its store with other control planes");

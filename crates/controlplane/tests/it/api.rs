@@ -1,6 +1,6 @@
 //! Operators at the REST API.
 
-use crate::support::{ADMIN_TOKEN, FLEET_TOKEN, Replica, Started, hello, start, stop};
+use crate::support::{ADMIN_TOKEN, Replica, Started, hello, start, stop};
 use keyway_proto::fleet::v1::{ProbeResult, from_replica, to_replica};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
@@ -306,7 +306,7 @@ async fn replicas_and_keys_tried_on_them() {
     operator.good(Method::POST, "/apply", json!({ "file": file() })).await;
     let (status, error) = operator.bad(Method::POST, "/providers/openai/test", json!({})).await;
     assert_eq!((status, &error["code"]), (503, &json!("no_replica")));
-    let mut replica = Replica::connect(&running, FLEET_TOKEN, hello("r1")).await.unwrap();
+    let mut replica = Replica::connect(&running, hello("r1")).await.unwrap();
     replica.take().await;
     let answering = tokio::spawn(async move {
         for status in [200, 401, 200] {
@@ -359,7 +359,7 @@ async fn a_full_house_does_not_hold_up_the_end() {
 async fn without_a_collector_the_callers_trace_still_reaches_the_replicas() {
     const CALLER: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let running = start();
-    let mut replica = Replica::connect(&running, FLEET_TOKEN, hello("r1")).await.unwrap();
+    let mut replica = Replica::connect(&running, hello("r1")).await.unwrap();
     assert_eq!(replica.state().await.traceparent, "", "nobody asked for the first state");
     let operator = Operator::of(&running);
     for (path, caller, told) in [("/models/a", CALLER, CALLER), ("/models/b", "00-nonsense", "")] {
@@ -367,7 +367,7 @@ async fn without_a_collector_the_callers_trace_still_reaches_the_replicas() {
         let alias = json!({ "targets": [{ "provider": "sandbox", "model": "echo" }] });
         let (status, answer) = operator.send(Method::PUT, path, alias, &headers).await;
         assert!(status.is_success(), "{answer}");
-        let mut late = Replica::connect(&running, FLEET_TOKEN, hello(path)).await.unwrap();
+        let mut late = Replica::connect(&running, hello(path)).await.unwrap();
         assert_eq!(late.state().await.traceparent, told);
     }
     stop(running).await;

@@ -1,8 +1,11 @@
 //! A replica made of a gRPC client sees what a file brings about.
 
-use crate::support::{ADMIN_TOKEN, FLEET_TOKEN, Replica, apply, author, hello, start, stop, until};
+use crate::node::{Node, strange};
+use crate::support::{Replica, apply, author, hello, start, stop, until};
 use keyway_controlplane::fleet::{Asked, ReplicaState};
-use keyway_proto::fleet::v1::{Beat, Hello, ProbeResult, from_replica, to_replica};
+use keyway_proto::fleet::v1::{
+    Beat, Hello, ProbeResult, fleet_client::FleetClient, from_replica, to_replica,
+};
 use keyway_snapshot::Dialect;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -20,7 +23,7 @@ clients:
 ";
 
 async fn connect(running: &keyway_controlplane::Running, id: &str) -> Replica {
-    Replica::connect(running, FLEET_TOKEN, hello(id)).await.unwrap()
+    Replica::connect(running, hello(id)).await.unwrap()
 }
 
 #[tokio::test]
@@ -83,12 +86,17 @@ async fn a_refused_state_is_shown_and_not_sent_again() {
 #[tokio::test]
 async fn strangers_and_other_schemas_are_refused() {
     let running = start();
-    for token in ["wrong", "", ADMIN_TOKEN] {
-        let refused = Replica::connect(&running, token, hello("r1")).await.err().unwrap();
-        assert_eq!(refused.code(), Code::Unauthenticated);
+    let fleet = running.fleet.to_string();
+    let unasked = FleetClient::new(strange(&fleet).await).sync(tokio_stream::empty()).await.err().unwrap();
+    assert_eq!(unasked.code(), Code::Unauthenticated);
+    // A certificate speaks for its own node's replicas alone.
+    let node = Node::of(&running, "r1");
+    for other in ["r2", "r11", "r1~", ""] {
+        let mut refused = Replica::connect_to(&fleet, &node, hello(other)).await.unwrap();
+        let code = refused.end().await.code();
+        assert!(matches!(code, Code::FailedPrecondition | Code::InvalidArgument), "{other}");
     }
-    let mut newer =
-        Replica::connect(&running, FLEET_TOKEN, Hello { schema: 99, ..hello("r1") }).await.unwrap();
+    let mut newer = Replica::connect(&running, Hello { schema: 99, ..hello("r1") }).await.unwrap();
     assert_eq!(newer.end().await.code(), Code::FailedPrecondition);
     assert!(running.plane.fleet().list().is_empty());
     stop(running).await;

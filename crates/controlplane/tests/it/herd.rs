@@ -1,7 +1,10 @@
 //! Many replicas, each a gRPC client of this process, at a control plane that is a process of its own: they all come back
 //! at once after its end (P3 of the list of faults), or one of them refuses what the others take (P6).
 
-use crate::support::{Received, Replica, hello};
+use crate::{
+    node::{Node, join_token},
+    support::{Received, Replica, hello},
+};
 use keyway_proto::fleet::v1::{Beat, Hello, to_replica};
 use serde_json::{Value, json};
 use std::{
@@ -24,7 +27,6 @@ struct Control {
     child: Child,
     fleet: String,
     admin: String,
-    fleet_token: String,
     admin_token: String,
 }
 
@@ -52,9 +54,14 @@ impl Control {
             child,
             fleet: facts["fleet_addr"].as_str().unwrap().to_owned(),
             admin: facts["admin_url"].as_str().unwrap().to_owned(),
-            fleet_token: token("fleet_token_file"),
             admin_token: token("admin_token_file"),
         }
+    }
+
+    /// The node that all replicas here run on.
+    async fn join(&self) -> Node {
+        let token = join_token(&self.admin, &self.admin_token).await;
+        Node::join(&self.fleet, &token, "herd").await.unwrap()
     }
 
     async fn get(&self, path: &str) -> Value {
@@ -99,21 +106,21 @@ impl Drop for Control {
     }
 }
 
-async fn connect(control: &Control, number: usize) -> Replica {
-    let name = format!("replica-{number}");
+async fn connect(control: &Control, node: &Node, number: usize) -> Replica {
+    let name = format!("herd~{number}");
     let hello = Hello { incarnation: name.clone(), ..hello(&name) };
-    Replica::connect_to(&control.fleet, &control.fleet_token, hello).await.unwrap()
+    Replica::connect_to(&control.fleet, node, hello).await.unwrap()
 }
 
 /// All come at once with nothing in hand; each takes the whole state. Gives its bytes too.
-async fn herd(control: &Control) -> (Vec<Replica>, usize) {
+async fn herd(control: &Control, node: &Node) -> (Vec<Replica>, usize) {
     let mut coming = JoinSet::new();
     for number in 0..REPLICAS {
-        let (fleet, token) = (control.fleet.clone(), control.fleet_token.clone());
+        let (fleet, node) = (control.fleet.clone(), node.clone());
         coming.spawn(async move {
-            let name = format!("replica-{number}");
+            let name = format!("herd~{number}");
             let hello = Hello { incarnation: name.clone(), ..hello(&name) };
-            let mut replica = Replica::connect_to(&fleet, &token, hello).await.unwrap();
+            let mut replica = Replica::connect_to(&fleet, &node, hello).await.unwrap();
             let received = replica.state().await;
             replica.acknowledge_unread(&received).await;
             (replica, size(&received))
@@ -152,9 +159,10 @@ async fn p3_two_hundred_replicas_come_back_at_once() {
 
     // One after the other, so that what a rush costs is not in it.
     let control = Control::start(home.path(), &config);
+    let node = control.join().await;
     let mut replicas = Vec::new();
     for number in 0..REPLICAS {
-        let mut replica = connect(&control, number).await;
+        let mut replica = connect(&control, &node, number).await;
         let received = replica.state().await;
         replica.acknowledge_unread(&received).await;
         replicas.push(replica);
@@ -166,7 +174,7 @@ async fn p3_two_hundred_replicas_come_back_at_once() {
 
     let control = Control::start(home.path(), &config);
     let began = Instant::now();
-    let (replicas, bytes) = herd(&control).await;
+    let (replicas, bytes) = herd(&control, &node).await;
     control.until("all serve again", all_serve).await;
     let took = began.elapsed();
     let most = control.memory("VmHWM:");
@@ -186,7 +194,8 @@ async fn p6_one_that_refuses_is_named_and_holds_up_nobody() {
     let config = home.path().join("keyway.yaml");
     std::fs::write(&config, "{}\n").unwrap();
     let control = Control::start(home.path(), &config);
-    let (mut good, mut bad) = (connect(&control, 1).await, connect(&control, 2).await);
+    let node = control.join().await;
+    let (mut good, mut bad) = (connect(&control, &node, 1).await, connect(&control, &node, 2).await);
     for replica in [&mut good, &mut bad] {
         replica.take().await;
     }
@@ -196,13 +205,13 @@ async fn p6_one_that_refuses_is_named_and_holds_up_nobody() {
     bad.refuse().await;
     let taken = good.take().await;
     assert_eq!(taken.version.to_string(), made["snapshot"], "whoever changed it was answered already");
-    let named = |all: &[Value]| all.iter().any(|one| one["id"] == "replica-2" && one["state"] == "rejected");
+    let named = |all: &[Value]| all.iter().any(|one| one["id"] == "herd~2" && one["state"] == "rejected");
     let all = control.until("it is named", named).await;
-    let refused = &all.iter().find(|one| one["id"] == "replica-2").unwrap()["refused"];
+    let refused = &all.iter().find(|one| one["id"] == "herd~2").unwrap()["refused"];
     assert_eq!((&refused["field"], &refused["snapshot"]), (&json!("client/a: models"), &made["snapshot"]));
-    assert!(all.iter().any(|one| one["id"] == "replica-1" && one["state"] == "ready"), "{all:?}");
+    assert!(all.iter().any(|one| one["id"] == "herd~1" && one["state"] == "ready"), "{all:?}");
     let doctor = control.get("/doctor").await.to_string();
-    assert!(doctor.contains("replica-2") && doctor.contains("client/a: models"), "{doctor}");
+    assert!(doctor.contains("herd~2") && doctor.contains("client/a: models"), "{doctor}");
 
     // It goes on to say that it lives, and is sent nothing but life signs.
     for _ in 0..BEATS {

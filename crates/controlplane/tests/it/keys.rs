@@ -2,7 +2,7 @@
 
 use crate::{
     api::Operator,
-    support::{FLEET_TOKEN, Replica, Started, hello, start, stop},
+    support::{Replica, Started, hello, start, stop},
 };
 use keyway_proto::{
     fleet::v1::{Beat, KeyUse, ProbeResult, from_replica, to_replica},
@@ -39,7 +39,7 @@ struct Counts {
 
 impl Sim {
     async fn join(running: &Started, id: &str, status: u32) -> Self {
-        let mut replica = Replica::connect(running, FLEET_TOKEN, hello(id)).await.unwrap();
+        let mut replica = Replica::connect(running, hello(id)).await.unwrap();
         let counts = Arc::new(Mutex::new(Counts { status, ..Counts::default() }));
         let (beats, mut wanted) = mpsc::channel(8);
         let first = replica.take().await;

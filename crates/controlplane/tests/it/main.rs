@@ -8,6 +8,7 @@ mod fleet;
 mod herd;
 #[cfg(test)]
 mod keys;
+mod node;
 #[cfg(test)]
 mod program;
 #[cfg(test)]

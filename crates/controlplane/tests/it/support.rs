@@ -1,7 +1,8 @@
 //! A control plane in this process on ports that the system chose, and a replica made of a gRPC client alone.
 
+use crate::node::Node;
 use keyway_config::{File, Secret};
-use keyway_controlplane::{Plane, Running, Settings, resource::Apply, serve, serve::Storage};
+use keyway_controlplane::{Certificates, Plane, Running, Settings, resource::Apply, serve, serve::Storage};
 use keyway_proto::{
     fleet::v1::{
         Ack, Begin, Commit, FromReplica, Hello, Nack, ToReplica, fleet_client::FleetClient, from_replica,
@@ -14,10 +15,9 @@ use std::{net::TcpListener, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Status, Streaming, metadata::MetadataValue, transport::Channel};
+use tonic::{Status, Streaming};
 
 pub(crate) const ADMIN_TOKEN: &str = "an-admin-token-for-tests-only";
-pub(crate) const FLEET_TOKEN: &str = "a-fleet-token-for-tests-only";
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// A control plane and its data directory, which goes with it.
@@ -47,7 +47,7 @@ pub(crate) fn start_in(home: TempDir) -> Started {
         admin: listener(),
         fleet: listener(),
         admin_token: secret(ADMIN_TOKEN),
-        fleet_token: secret(FLEET_TOKEN),
+        certificates: Certificates::at(vec!["127.0.0.1:8601".to_owned()]),
         tls: None,
         storage: Storage {
             home: home.path().to_owned(),
@@ -96,21 +96,19 @@ pub(crate) struct Received {
 }
 
 impl Replica {
-    pub(crate) async fn connect(running: &Running, token: &str, hello: Hello) -> Result<Self, Status> {
-        Self::connect_to(&running.fleet.to_string(), token, hello).await
+    /// A replica of the node that its name says.
+    pub(crate) async fn connect(running: &Running, hello: Hello) -> Result<Self, Status> {
+        let node = Node::of(running, hello.id.split('~').next().unwrap());
+        Self::connect_to(&running.fleet.to_string(), &node, hello).await
     }
 
     /// As `connect`, to a control plane in another process.
-    pub(crate) async fn connect_to(fleet: &str, token: &str, hello: Hello) -> Result<Self, Status> {
-        let channel = Channel::from_shared(format!("http://{fleet}")).unwrap().connect().await.unwrap();
+    pub(crate) async fn connect_to(fleet: &str, node: &Node, hello: Hello) -> Result<Self, Status> {
+        let channel = node.connect(fleet).await;
         let (out, messages) = mpsc::channel(16);
-        let mut request = Request::new(ReceiverStream::new(messages));
-        request
-            .metadata_mut()
-            .insert("authorization", MetadataValue::try_from(format!("Bearer {token}")).unwrap());
         let replica = out.clone();
         replica.send(FromReplica { message: Some(from_replica::Message::Hello(hello)) }).await.unwrap();
-        let from = FleetClient::new(channel).sync(request).await?.into_inner();
+        let from = FleetClient::new(channel).sync(ReceiverStream::new(messages)).await?.into_inner();
         Ok(Self { out, from })
     }
 

@@ -1,8 +1,9 @@
 //! Usage as a replica reports it: booked once whatever happens between the commit and the answer, and by no stranger.
 
 use crate::{
+    node::{Node, join_token, strange},
     program::{facts, program},
-    support::{ADMIN_TOKEN, FLEET_TOKEN, Started, start, start_in, stop},
+    support::{ADMIN_TOKEN, Started, start, start_in, stop},
 };
 use keyway_proto::{
     BATCH_LIMIT,
@@ -13,7 +14,7 @@ use prost::Message;
 use std::time::Duration;
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request, Status, Streaming, metadata::MetadataValue, transport::Channel};
+use tonic::{Code, Status, Streaming, transport::Channel};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -24,13 +25,13 @@ struct Reporter {
 }
 
 impl Reporter {
-    async fn connect(fleet: &str, token: &str) -> Result<Self, Status> {
-        let channel = Channel::from_shared(format!("http://{fleet}")).unwrap().connect().await.unwrap();
+    async fn connect(fleet: &str, node: &Node) -> Result<Self, Status> {
+        Self::over(node.connect(fleet).await).await
+    }
+
+    async fn over(channel: Channel) -> Result<Self, Status> {
         let (out, batches) = mpsc::channel(1);
-        let mut request = Request::new(ReceiverStream::new(batches));
-        let bearer = MetadataValue::try_from(format!("Bearer {token}")).unwrap();
-        request.metadata_mut().insert("authorization", bearer);
-        let accepted = FleetClient::new(channel).report(request).await?.into_inner();
+        let accepted = FleetClient::new(channel).report(ReceiverStream::new(batches)).await?.into_inner();
         Ok(Self { out, accepted })
     }
 
@@ -89,19 +90,21 @@ async fn nothing_is_booked_twice_when_an_answer_is_lost() {
     let started = start();
     let fleet = started.fleet.to_string();
     let frames: Vec<Frame> = (1..=30).map(frame).collect();
-    let mut reporter = Reporter::connect(&fleet, FLEET_TOKEN).await.unwrap();
+    let node = Node::of(&started, "r1");
+    let mut reporter = Reporter::connect(&fleet, &node).await.unwrap();
     assert_eq!(reporter.book("p1", &frames[..10]).await, 10);
     // The answer is on its way, or not, when the connection goes.
     reporter.send("p1", &frames[10..20]).await;
     drop(reporter);
-    let mut again = Reporter::connect(&fleet, FLEET_TOKEN).await.unwrap();
+    let mut again = Reporter::connect(&fleet, &node).await.unwrap();
     assert_eq!(again.book("p1", &frames[10..20]).await, 20);
     assert_eq!(total(&started).await, (20, (1..=20).sum()));
     // The control plane goes, and comes back over what it had written.
     let home = stop(started).await;
     assert_eq!(again.answer().await.unwrap_err().code(), Code::Unavailable);
     let started = start_in(home);
-    let mut again = Reporter::connect(&started.fleet.to_string(), FLEET_TOKEN).await.unwrap();
+    let node = Node::of(&started, "r1");
+    let mut again = Reporter::connect(&started.fleet.to_string(), &node).await.unwrap();
     assert_eq!(again.book("p1", &frames[15..]).await, 30);
     assert_eq!(again.book("p2", &frames[..1]).await, 1);
     assert_eq!(total(&started).await, (31, (1..=30).sum::<u64>() + 1));
@@ -112,16 +115,19 @@ async fn nothing_is_booked_twice_when_an_answer_is_lost() {
 async fn strangers_and_nonsense_book_nothing() {
     let started = start();
     let fleet = started.fleet.to_string();
-    for token in ["", "wrong", ADMIN_TOKEN] {
-        let refused = Reporter::connect(&fleet, token).await.err().unwrap();
-        assert_eq!(refused.code(), Code::Unauthenticated);
-    }
-    let mut reporter = Reporter::connect(&fleet, FLEET_TOKEN).await.unwrap();
+    let refused = Reporter::over(strange(&fleet).await).await.err().unwrap();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    let node = Node::of(&started, "r1");
+    let other = Batch { replica: "r2".to_owned(), incarnation: "p".to_owned(), frames: Vec::new() };
+    let mut reporter = Reporter::connect(&fleet, &node).await.unwrap();
+    reporter.out.send(other).await.unwrap();
+    assert_eq!(reporter.answer().await.unwrap_err().code(), Code::PermissionDenied, "of another node");
+    let mut reporter = Reporter::connect(&fleet, &node).await.unwrap();
     reporter.send("p", &[Frame { first: 3, last: 2, ..Frame::default() }]).await;
     assert_eq!(reporter.answer().await.unwrap_err().code(), Code::InvalidArgument);
-    let mut reporter = Reporter::connect(&fleet, FLEET_TOKEN).await.unwrap();
+    let mut reporter = Reporter::connect(&fleet, &node).await.unwrap();
     let frames = vec![vec![0; BATCH_LIMIT * 2]];
-    let batch = Batch { replica: "r".to_owned(), incarnation: "p".to_owned(), frames };
+    let batch = Batch { replica: "r1".to_owned(), incarnation: "p".to_owned(), frames };
     reporter.out.send(batch).await.unwrap();
     assert!(matches!(reporter.answer().await, Err(_) | Ok(None)));
     assert_eq!(total(&started).await, (0, 0));
@@ -132,7 +138,8 @@ async fn strangers_and_nonsense_book_nothing() {
 #[tokio::test]
 async fn the_largest_batch_fits() {
     let started = start();
-    let mut reporter = Reporter::connect(&started.fleet.to_string(), FLEET_TOKEN).await.unwrap();
+    let node = Node::of(&started, "r1");
+    let mut reporter = Reporter::connect(&started.fleet.to_string(), &node).await.unwrap();
     let mut frames = Vec::new();
     let mut bytes = 0;
     for number in 1.. {
@@ -156,14 +163,24 @@ async fn killed_between_commit_and_answer_it_books_each_frame_once() {
     let home = tempfile::tempdir().unwrap();
     let frames: Vec<Frame> = (1..=FRAMES as u64).map(frame).collect();
     let (mut accepted, mut kills, mut lost, mut unanswered) = (0, 0, 0, 0);
+    let mut joined = None;
     while accepted < FRAMES {
         let ready = home.path().join(format!("ready-{kills}"));
         let mut child =
             program(home.path()).args(["--admin-listen", "0", "--ready-file"]).arg(&ready).spawn().unwrap();
         let facts = facts(&mut child, &ready);
         let text = |name: &str| facts[name].as_str().unwrap().to_owned();
-        let token = std::fs::read_to_string(text("fleet_token_file")).unwrap();
-        let mut reporter = Reporter::connect(&text("fleet_addr"), token.trim()).await.unwrap();
+        let fleet = text("fleet_addr");
+        let node = match &joined {
+            Some(node) => node,
+            // Once: what it got is good at every later start.
+            None => {
+                let token = std::fs::read_to_string(text("admin_token_file")).unwrap();
+                let token = join_token(&text("admin_url"), token.trim()).await;
+                joined.insert(Node::join(&fleet, &token, "r1").await.unwrap())
+            }
+        };
+        let mut reporter = Reporter::connect(&fleet, node).await.unwrap();
         for _ in 0..8 {
             let to = (accepted + 7).min(FRAMES);
             accepted = reporter.book("p", &frames[accepted..to]).await as usize;

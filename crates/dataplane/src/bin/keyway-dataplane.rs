@@ -2,16 +2,19 @@
 
 use clap::Parser;
 use keyway_dataplane::{
-    Running, Settings, StateDir, start,
+    Running, Settings, StateDir,
+    identity::{BadToken, IdentityError, JoinToken},
+    start,
     supervise::{self, Host, REPLICA_LIMIT, Resumed, Serving, Sockets, Supervise, Supervisor, TlsFiles},
     tls_config,
 };
 use keyway_harden::harden;
+use keyway_snapshot::Secret;
 use keyway_telemetry::Otlp;
 use mimalloc::MiMalloc;
 use std::{
     ffi::OsString,
-    io::Write,
+    io::{Read, Write},
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -24,6 +27,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
+/// Characters of the machine's name in a name that is made of it.
+const HOST_LIMIT: usize = 50;
+/// Bytes of a join token's file.
+const TOKEN_LIMIT: u64 = 8 << 10;
+/// The join token's name among systemd's credentials.
+const CREDENTIAL: &str = "keyway-join-token";
+
 /// Keyway's data plane: proxies API traffic with what its control plane tells it
 #[derive(Debug, Parser)]
 #[command(version)]
@@ -34,12 +44,18 @@ struct Args {
     /// Where health, metrics and the snapshot's version are shown
     #[arg(long, env = "KEYWAY_OPS_LISTEN", default_value = "127.0.0.1:8586", value_name = "HOST:PORT")]
     ops_listen: SocketAddr,
-    /// The control plane's fleet port
-    #[arg(long, env = "KEYWAY_FLEET_URL", default_value = "http://127.0.0.1:8601", value_name = "URL")]
-    fleet_url: String,
-    /// File that holds the fleet token; the control plane makes it
-    #[arg(long, env = "KEYWAY_FLEET_TOKEN_FILE", value_name = "FILE")]
-    fleet_token_file: Option<PathBuf>,
+    /// The control plane's fleet port, https://HOST:PORT; the join token says it by default
+    #[arg(long, env = "KEYWAY_FLEET_URL", value_name = "URL")]
+    fleet_url: Option<String>,
+    /// File with a token of `keyway join-token create`, `-` reads stdin [default: the systemd credential keyway-join-token]; needed once, as what it gives is kept
+    #[arg(long, env = "KEYWAY_JOIN_TOKEN_FILE", value_name = "FILE")]
+    join_token_file: Option<PathBuf>,
+    /// Where systemd puts credentials
+    #[arg(long, env = "CREDENTIALS_DIRECTORY", hide = true)]
+    credentials: Option<PathBuf>,
+    /// The name to join as; unique in the fleet, made from the replica's by default
+    #[arg(long, env = "KEYWAY_NODE", value_name = "NAME")]
+    node: Option<String>,
     /// Where files are kept
     #[arg(long, env = "KEYWAY_HOME", value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -187,7 +203,8 @@ async fn listen_to_signals(host: &Host) -> Result<(), String> {
 fn supervise(args: Args) -> Result<Supervise, String> {
     let home = home(&args)?;
     let host = host();
-    let name = args.id.clone().unwrap_or_else(|| default_id(&host, args.listen.port()));
+    let named = args.node.clone().or_else(|| args.id.clone());
+    let name = named.unwrap_or_else(|| default_id(&host, args.listen.port()));
     if name.contains('~') {
         return Err(format!(
             "--id {name}: a host's name holds no `~`, which stands before a replica's number"
@@ -204,8 +221,9 @@ fn supervise(args: Args) -> Result<Supervise, String> {
         program: program()?,
         replica: vec![REPLICA.into()],
         again: Some(again()),
-        fleet_token: fleet_token(&token_file(&args, &home))?,
         fleet_url: args.fleet_url.clone(),
+        identity: None,
+        token: token_of(&args, Some(&StateDir::at(dir.clone())))?,
         dir,
         serving: Serving {
             threads: args.threads,
@@ -240,8 +258,11 @@ fn home(args: &Args) -> Result<PathBuf, String> {
     home.ok_or_else(|| "no home directory; say where files are kept with --data-dir".to_owned())
 }
 
-fn token_file(args: &Args, home: &Path) -> PathBuf {
-    args.fleet_token_file.clone().unwrap_or_else(|| home.join("fleet.token"))
+/// With what to join; only where an identity is kept already it may be missing.
+fn token_of(args: &Args, state: Option<&StateDir>) -> Result<Option<JoinToken>, String> {
+    let token = join_token(args.join_token_file.clone(), args.credentials.clone())?;
+    let is_kept = state.is_some_and(|state| state.identity_file.exists());
+    if token.is_some() || is_kept { Ok(token) } else { Err(IdentityError::NotJoined.to_string()) }
 }
 
 /// This machine's name.
@@ -266,12 +287,17 @@ fn settings(args: Args) -> Result<Settings, String> {
         _ => None,
     };
     warn_in_clear(&args);
-    let fleet_token = fleet_token(&token_file(&args, &home))?;
     let host = host();
-    let id = args.id.unwrap_or_else(|| default_id(&host, args.listen.port()));
-    let state = args.state_dir.unwrap_or_else(|| home.join("replicas").join(file_name(&id)));
+    let named = args.id.clone().or_else(|| args.node.clone());
+    let id = named.unwrap_or_else(|| default_id(&host, args.listen.port()));
+    let state = args.state_dir.clone().unwrap_or_else(|| home.join("replicas").join(file_name(&id)));
     let state =
         (!args.no_state).then(|| StateDir { usage_limit: args.usage_spool << 20, ..StateDir::at(state) });
+    let token = token_of(&args, state.as_ref())?;
+    let node = args.node.clone().unwrap_or_else(|| id.split('~').next().unwrap_or_default().to_owned());
+    if id.strip_prefix(&node).is_none_or(|rest| !rest.is_empty() && !rest.starts_with('~')) {
+        return Err(format!("--id {id}: a replica of the node {node} is called {node} or {node}~N"));
+    }
     Ok(Settings {
         id,
         host,
@@ -279,7 +305,9 @@ fn settings(args: Args) -> Result<Settings, String> {
         listener: bind(args.listen, "--listen")?,
         ops: bind(args.ops_listen, "--ops-listen")?,
         fleet_url: args.fleet_url,
-        fleet_token,
+        identity: None,
+        token,
+        node,
         threads: args.threads,
         tls,
         upstream_ca: args.upstream_ca,
@@ -289,8 +317,10 @@ fn settings(args: Args) -> Result<Settings, String> {
     })
 }
 
-/// The same after a restart, where the port is.
+/// The same after a restart, where the port is; as a node may be called.
 fn default_id(host: &str, port: u16) -> String {
+    let plain = |char: char| if char.is_ascii_alphanumeric() { char.to_ascii_lowercase() } else { '-' };
+    let host: String = host.chars().map(plain).take(HOST_LIMIT).collect();
     match port {
         0 => format!("{host}-{}", std::process::id()),
         port => format!("{host}-{port}"),
@@ -313,11 +343,26 @@ fn bind(address: SocketAddr, option: &str) -> Result<TcpListener, String> {
     })
 }
 
-fn fleet_token(file: &Path) -> Result<keyway_snapshot::Secret, String> {
-    let text = std::fs::read(file).map_err(|error| {
-        format!("cannot read the fleet token from {}: {error}; start the control plane first, or give --fleet-token-file", file.display())
-    })?;
-    Ok(keyway_snapshot::Secret::new(text.trim_ascii().to_vec()))
+/// The join token, wherever it is; a file that is gone is no fault, as the token is needed only once.
+fn join_token(given: Option<PathBuf>, credentials: Option<PathBuf>) -> Result<Option<JoinToken>, String> {
+    let credential = || credentials.map(|dir| dir.join(CREDENTIAL)).filter(|path| path.exists());
+    let Some(path) = given.or_else(credential) else { return Ok(None) };
+    let fault = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let read = if path == Path::new("-") {
+        let mut text = Vec::new();
+        std::io::stdin().take(TOKEN_LIMIT).read_to_end(&mut text).map(|_| text)
+    } else {
+        std::fs::read(&path)
+    };
+    let text = match read {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        read => Secret::new(read.map_err(|error| fault(&error))?),
+    };
+    let text = std::str::from_utf8(text.expose()).map_err(|_| fault(&BadToken))?;
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    JoinToken::parse(text).map(Some).map_err(|error| fault(&error))
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, String> {

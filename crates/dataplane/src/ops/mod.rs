@@ -3,6 +3,8 @@
 mod metrics;
 
 use crate::{
+    clock,
+    identity::Badge,
     ingress::BodyBudget,
     lease::{self, Keyring},
     meter::{SpoolCounts, Totals},
@@ -44,6 +46,7 @@ pub(crate) struct Ops {
     /// Only with a collector.
     pub(crate) spans: Option<Arc<Spans>>,
     pub(crate) link: Arc<Mutex<LinkStatus>>,
+    pub(crate) badge: Arc<Badge>,
     pub(crate) draining: watch::Receiver<bool>,
     pub(crate) epoch: std::time::Instant,
 }
@@ -160,6 +163,11 @@ impl Ops {
                 "refused": link.refused,
                 "rejected": link.rejected,
             },
+            "node": self.badge.identity().map(|identity| json!({
+                "name": identity.node(),
+                "certificate_seconds_left": identity.left(clock::since_epoch().as_secs()).as_secs(),
+            })),
+            "node_error": link.identity_error,
         });
         (ready, detail)
     }

@@ -35,6 +35,10 @@ pub(super) async fn run(
     let random = Random::new();
     let mut wait = RETRY_FIRST;
     let mut last = String::new();
+    tokio::select! {
+        () = settings.badge.joined() => {}
+        () = over(&mut reports) => {}
+    }
     while !is_over(&reports) {
         let mut was_heard = false;
         let ended = stream(&settings, &mut reports, &orders, &mut was_heard).await;

@@ -21,9 +21,15 @@ pub use settings::{Serving, Sockets, Supervise, SuperviseError, TlsFiles};
 
 pub use plan::REPLICA_LIMIT;
 
-use crate::sync::LinkSettings;
+use crate::{
+    StateDir,
+    identity::{self, Badge, Joining, prepare},
+    sync::LinkSettings,
+};
 use fetch::fetch;
 use keyway_proto::fleet::v1::{HostOrder, HostReport};
+use keyway_snapshot::Secret;
+use parking_lot::Mutex;
 use places::Places;
 use plan::{Act, Ended, Plan};
 use process::{Exit, Process, Program};
@@ -31,6 +37,7 @@ use rustix::process::Pid;
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener},
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
@@ -73,6 +80,8 @@ pub struct Supervisor {
     running: BTreeMap<u32, Process>,
     looks: JoinSet<Option<(u32, Pid)>>,
     words: mpsc::Receiver<Word>,
+    badge: Arc<Badge>,
+    joining: Arc<Joining>,
     settings: Supervise,
 }
 
@@ -126,11 +135,28 @@ impl Supervisor {
                 "the fleet wants another number of replicas here than it was started with"
             );
         }
+        let (name, host) = (settings.name.clone(), settings.host.clone());
+        let way = (settings.token.take(), settings.fleet_url.clone());
+        let file = StateDir::at(settings.dir.clone()).identity_file;
+        let (badge, joining) = prepare(settings.identity.take(), Some(file), way, (name, host))?;
+        let joining = Arc::new(joining);
         let plan = Plan::new(wanted, settings.serving.grace);
         let program = Program { path: settings.program.clone(), args: std::mem::take(&mut settings.replica) };
         let Sockets { api, ops } = sockets;
         let (running, looks) = (BTreeMap::new(), JoinSet::new());
-        let supervisor = Self { plan, places, program, api: Some(api), ops, running, looks, words, settings };
+        let supervisor = Self {
+            plan,
+            places,
+            program,
+            api: Some(api),
+            ops,
+            running,
+            looks,
+            words,
+            badge,
+            joining,
+            settings,
+        };
         Ok((supervisor, Host { words: tell }))
     }
 
@@ -169,17 +195,24 @@ impl Supervisor {
         let linked = link::run(self.link()?, reports, order);
         let caught = |error| SuperviseError::System("cannot wait for processes", error);
         let child = signal(SignalKind::child()).map_err(caught)?;
+        let (badge, joining) = (Arc::clone(&self.badge), Arc::clone(&self.joining));
+        let status = Mutex::default();
+        let keeping = identity::keep(&badge, &joining, &status);
         let supervising = self.supervise(Ears { report, addresses, orders, child });
         let (ops, linked) = (std::pin::pin!(ops), std::pin::pin!(linked));
         // The link ends once nobody reports any more and the last report was heard.
         let both = async { tokio::join!(supervising, linked) };
         tokio::select! {
             _ = both => Ok(()),
+            () = keeping => Ok(()),
             ended = ops => ended.map_err(failed),
         }
     }
 
     async fn supervise(&mut self, mut ears: Ears) {
+        if !self.joined().await {
+            return;
+        }
         let mut look = interval(LOOK_EVERY);
         // Those that ended while this program replaced itself.
         self.reap();
@@ -205,6 +238,33 @@ impl Supervisor {
                 () = sleep_until(due) => {}
             }
         }
+    }
+
+    /// Until there is an identity to give to replicas; `false`: told to stop before. Where none can come they serve what
+    /// they keep.
+    async fn joined(&mut self) -> bool {
+        if self.joining.token.is_none() {
+            return true;
+        }
+        loop {
+            tokio::select! {
+                () = self.badge.joined() => return true,
+                word = self.words.recv() => match word {
+                    Some(Word::Upgrade) => {}
+                    Some(Word::Stop | Word::Kill) | None => return false,
+                },
+            }
+        }
+    }
+
+    fn url(&self) -> String {
+        // Without any, whoever dials says so at every try.
+        self.joining.urls.first().cloned().unwrap_or_default()
+    }
+
+    fn identity(&self) -> Secret {
+        let text = self.badge.identity().map(|identity| identity.text().as_bytes().to_vec());
+        Secret::new(text.unwrap_or_default())
     }
 
     fn follow_plan(&mut self) {
@@ -243,8 +303,8 @@ impl Supervisor {
         let id = self.places.id(number);
         let dir = self.places.dir(number);
         let orders = pass::Orders {
-            fleet_url: self.settings.fleet_url.clone(),
-            fleet_token: self.settings.fleet_token.clone(),
+            fleet_url: self.url(),
+            identity: self.identity(),
             supervisor: self.settings.name.clone(),
             host: self.settings.host.clone(),
             state_dir: (!self.settings.serving.no_state).then(|| dir.clone()),
@@ -380,8 +440,8 @@ impl Supervisor {
     fn link(&self) -> Result<LinkSettings, SuperviseError> {
         let [listen, ops_listen] = self.addresses()?;
         Ok(LinkSettings {
-            url: self.settings.fleet_url.clone(),
-            token: self.settings.fleet_token.clone(),
+            url: self.url(),
+            badge: Arc::clone(&self.badge),
             id: self.settings.name.clone(),
             host: self.settings.host.clone(),
             supervisor: self.settings.name.clone(),

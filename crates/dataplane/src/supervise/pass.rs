@@ -27,11 +27,11 @@ const FILES: usize = 253;
 /// What a replica is told.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Orders {
-    /// Of the fleet stream, `http://HOST:PORT`.
+    /// Of the fleet stream, `https://HOST:PORT`.
     pub(super) fleet_url: String,
-    /// Opens it.
-    #[serde(with = "text")]
-    pub(super) fleet_token: Secret,
+    /// What is shown there, as text; empty = nothing: it serves what it keeps.
+    #[serde(with = "text", default = "nothing")]
+    pub(super) identity: Secret,
     /// The same in every life: a new process under an old name proves that the one before is gone.
     pub(super) id: String,
     /// Who reaps it.
@@ -42,6 +42,10 @@ pub(super) struct Orders {
     /// Serving threads.
     pub(super) threads: usize,
     pub(super) serving: Serving,
+}
+
+fn nothing() -> Secret {
+    Secret::new(Vec::new())
 }
 
 /// A secret as the text that it is, for this one socket.
@@ -120,8 +124,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let orders = Orders {
-            fleet_url: "http://127.0.0.1:1".into(),
-            fleet_token: Secret::new(vec![b't'; 10_000]),
+            fleet_url: "https://127.0.0.1:1".into(),
+            identity: Secret::new(vec![b't'; 10_000]),
             id: "h~1".into(),
             supervisor: "h".into(),
             host: "machine".into(),
@@ -133,7 +137,7 @@ mod tests {
         send(&ours, &orders, &[listener.as_fd()]).unwrap();
         drop(listener);
         let (got, files) = receive::<Orders>(&theirs).unwrap();
-        assert_eq!((got.id.as_str(), got.fleet_token.expose().len(), files.len()), ("h~1", 10_000, 1));
+        assert_eq!((got.id.as_str(), got.identity.expose().len(), files.len()), ("h~1", 10_000, 1));
         let socket = TcpListener::from(files.into_iter().next().unwrap());
         let mut caller = TcpStream::connect(address).expect("somebody still listens");
         caller.write_all(b"x").unwrap();

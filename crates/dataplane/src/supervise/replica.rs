@@ -1,7 +1,7 @@
 //! A replica under a supervisor, from its own side: gets its orders, serves, ends when its supervisor says so or is gone.
 
 use super::{SuperviseError, pass};
-use crate::{Running, Settings, StateDir, start, tls_config};
+use crate::{Running, Settings, StateDir, identity::Identity, start, tls_config};
 use std::{
     io::{self, Read},
     net::TcpListener,
@@ -47,20 +47,22 @@ fn settings(
     listener: TcpListener,
     ops: TcpListener,
 ) -> Result<Settings, SuperviseError> {
-    let pass::Orders { fleet_url, fleet_token, id, supervisor, host, state_dir, threads, serving } = orders;
+    let pass::Orders { fleet_url, identity, id, supervisor, host, state_dir, threads, serving } = orders;
     let tls = serving.tls.as_ref().map(|files| tls_config(&files.cert, &files.key)).transpose()?;
     let state = state_dir.map(|dir| {
         let at = StateDir::at(dir);
         StateDir { lock_wait: LOCK_WAIT, usage_limit: serving.usage_limit.unwrap_or(at.usage_limit), ..at }
     });
     Ok(Settings {
+        node: id.split('~').next().unwrap_or_default().to_owned(),
         id,
         host,
         supervisor,
         listener,
         ops,
-        fleet_url,
-        fleet_token,
+        fleet_url: Some(fleet_url),
+        identity: std::str::from_utf8(identity.expose()).ok().and_then(Identity::from_text),
+        token: None,
         threads: Some(threads),
         tls,
         upstream_ca: serving.upstream_ca,

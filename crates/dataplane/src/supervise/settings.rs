@@ -1,6 +1,6 @@
 //! What a supervisor is started with, and what goes wrong.
 
-use keyway_snapshot::Secret;
+use crate::identity::{Identity, IdentityError, JoinToken};
 use serde::{Deserialize, Serialize};
 use std::{ffi::OsString, io, net::TcpListener, path::PathBuf, time::Duration};
 
@@ -21,10 +21,12 @@ pub struct Supervise {
     pub replica: Vec<OsString>,
     /// With these arguments the program becomes this supervisor again; `None` = it does not replace itself.
     pub again: Option<Vec<OsString>>,
-    /// `http://host:port` of the control plane's fleet port.
-    pub fleet_url: String,
-    /// What the fleet port asks for.
-    pub fleet_token: Secret,
+    /// `https://host:port` of the control plane's fleet port; `None` = as the join token or the identity says.
+    pub fleet_url: Option<String>,
+    /// Given by who started it, who also keeps it; `None` = it lies beside `dir`, or comes by the token.
+    pub identity: Option<Identity>,
+    /// With what to join, where there is no identity yet.
+    pub token: Option<JoinToken>,
     /// Its own; below it each replica has a directory.
     pub dir: PathBuf,
     /// What every replica is started with.
@@ -92,6 +94,9 @@ pub enum SuperviseError {
     /// Certificate or key.
     #[error(transparent)]
     Tls(#[from] crate::TlsError),
+    /// Who this host is.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The replica did not start.
     #[error(transparent)]
     Start(#[from] crate::StartError),

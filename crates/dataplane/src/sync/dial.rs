@@ -1,16 +1,18 @@
 //! How a replica reaches its control plane.
 
-use crate::observe::Tracer;
+use crate::{identity::Badge, observe::Tracer};
+use hyper_util::rt::TokioIo;
 use keyway_proto::fleet::v1::{FromReplica, ToReplica, fleet_client::FleetClient};
-use keyway_snapshot::Secret;
-use std::{error::Error, time::Duration};
-use tokio::sync::mpsc;
+use rustls::{AlertDescription, ClientConfig, pki_types::ServerName};
+use std::{error::Error, io, sync::Arc, time::Duration};
+use tokio::{net::TcpStream, sync::mpsc};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
-    Request, Response, Status, Streaming,
-    metadata::MetadataValue,
-    transport::{Channel, Endpoint},
+    Response, Status, Streaming,
+    transport::{Channel, Endpoint, Uri},
 };
+use tower::service_fn;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// What a control plane that is there takes to answer Hello.
@@ -23,7 +25,8 @@ const MESSAGE_LIMIT: usize = 4 << 20;
 #[derive(Debug, Clone)]
 pub(crate) struct LinkSettings {
     pub(crate) url: String,
-    pub(crate) token: Secret,
+    /// Shown at every connection.
+    pub(crate) badge: Arc<Badge>,
     pub(crate) id: String,
     pub(crate) host: String,
     /// Who started and reaps it; empty = nobody.
@@ -47,40 +50,81 @@ pub(crate) async fn dial(
 ) -> Result<Streaming<ToReplica>, Status> {
     let mut client = connect(settings).await?;
     outbox.try_send(hello).map_err(|error| Status::unknown(error.to_string()))?;
-    let request = request(settings, ReceiverStream::new(outgoing))?;
-    opened(client.sync(request)).await
+    opened(client.sync(ReceiverStream::new(outgoing))).await.inspect_err(|why| doubt(settings, why))
 }
 
-/// A connection.
+/// A connection that shows this node's certificate.
 ///
 /// # Errors
 /// Why there is none.
 pub(super) async fn connect(settings: &LinkSettings) -> Result<FleetClient<Channel>, Status> {
-    let endpoint =
-        Endpoint::from_shared(settings.url.clone()).map_err(|error| Status::unknown(error.to_string()))?;
-    let channel = endpoint
-        .connect_timeout(CONNECT_LIMIT)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(KEEPALIVE)
-        .connect()
-        .await
-        .map_err(|error| Status::unknown(format!("{}: {}", settings.url, innermost(&error))))?;
+    let tls = settings.badge.tls().ok_or_else(|| Status::unknown("this node has not joined yet"))?;
+    let channel = channel(&settings.url, tls).await.inspect_err(|why| doubt(settings, why))?;
     Ok(FleetClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT))
 }
 
-/// With what the fleet port asks for.
+/// A certificate that was not taken is renewed, whatever is wrong with it. TLS 1.3 tells of it only once the connection
+/// stands, so it may come with the first answer.
+pub(super) fn doubt(settings: &LinkSettings, why: &Status) {
+    let mut reason: Option<&(dyn Error + 'static)> = Some(why);
+    while let Some(error) = reason {
+        let io = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let tls = io.and_then(|inner| inner.downcast_ref()).or_else(|| error.downcast_ref());
+        if let Some(rustls::Error::AlertReceived(alert)) = tls
+            && is_about_certificates(*alert)
+        {
+            return settings.badge.doubt();
+        }
+        reason = error.source();
+    }
+}
+
+fn is_about_certificates(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnknownCA
+            | AlertDescription::DecryptError
+    )
+}
+
+/// A connection to the fleet port, over this TLS.
 ///
 /// # Errors
-/// The fleet token cannot be sent.
-pub(super) fn request<T>(settings: &LinkSettings, message: T) -> Result<Request<T>, Status> {
-    let mut request = Request::new(message);
-    let token = format!("Bearer {}", String::from_utf8(settings.token.expose().to_vec()).unwrap_or_default());
-    let mut token = MetadataValue::try_from(token)
-        .map_err(|_| Status::unknown("the fleet token is not a header value"))?;
-    token.set_sensitive(true);
-    request.metadata_mut().insert("authorization", token);
-    Ok(request)
+/// Why there is none.
+pub(crate) async fn channel(url: &str, tls: Arc<ClientConfig>) -> Result<Channel, Status> {
+    let endpoint =
+        Endpoint::from_shared(url.to_owned()).map_err(|error| Status::unknown(format!("{url}: {error}")))?;
+    let connector = TlsConnector::from(tls);
+    let connect = service_fn(move |uri: Uri| {
+        let connector = connector.clone();
+        async move { Ok::<_, io::Error>(TokioIo::new(secured(&connector, &uri).await?)) }
+    });
+    let connected = endpoint
+        .connect_timeout(CONNECT_LIMIT)
+        .http2_keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE)
+        .connect_with_connector(connect)
+        .await;
+    connected.map_err(|error| {
+        let mut status = Status::unknown(format!("{url}: {}", innermost(&error)));
+        status.set_source(Arc::new(error));
+        status
+    })
+}
+
+async fn secured(connector: &TlsConnector, uri: &Uri) -> io::Result<TlsStream<TcpStream>> {
+    let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what.to_owned());
+    let host = uri.host().ok_or_else(|| invalid("the address names no host"))?;
+    let port = uri.port_u16().ok_or_else(|| invalid("the address names no port"))?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| invalid("the address names no host"))?;
+    connector.connect(name, stream).await
 }
 
 /// The stream that a call opens.

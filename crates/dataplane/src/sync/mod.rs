@@ -12,8 +12,8 @@ mod session;
 mod status;
 mod usage;
 
-pub(crate) use dial::{LinkSettings, dial};
-pub(crate) use disk::Disk;
+pub(crate) use dial::{LinkSettings, channel, dial};
+pub(crate) use disk::{Disk, private_dir, private_file, write_private};
 pub use disk::{StateDir, StateDirError};
 pub(crate) use held::{Held, State};
 pub(crate) use keeper::Keeper;

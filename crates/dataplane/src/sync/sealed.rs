@@ -42,7 +42,7 @@ pub(super) struct Newest {
 
 /// Why a file is not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Bad {
+pub(crate) enum Bad {
     #[error("cut short")]
     Short,
     #[error("not a file of this kind")]

@@ -25,6 +25,8 @@ pub(crate) struct LinkStatus {
     pub(crate) source: Source,
     /// Why what lies on disk cannot be served, or could not be written.
     pub(crate) last_good_error: Option<String>,
+    /// Why this node got no certificate when it last asked, or could not keep it.
+    pub(crate) identity_error: Option<String>,
     word: Option<Word>,
 }
 

@@ -2,7 +2,6 @@
 
 use crate::plane::{Plane, State};
 use keyway_dataplane::{Running, Settings, start};
-use keyway_snapshot::Secret;
 use std::{net::TcpListener, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -28,8 +27,10 @@ impl Gateway {
             supervisor: String::new(),
             listener: bind(),
             ops: bind(),
-            fleet_url: plane.url.clone(),
-            fleet_token: Secret::new(b"t".to_vec()),
+            fleet_url: Some(plane.url.clone()),
+            identity: Some(plane.identity.clone()),
+            token: None,
+            node: "r".to_owned(),
             threads: Some(2),
             tls: None,
             upstream_ca: None,

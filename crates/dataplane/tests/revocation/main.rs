@@ -6,6 +6,9 @@
 #[cfg(test)]
 mod gateway;
 #[cfg(test)]
+#[path = "../peer/mod.rs"]
+mod peer;
+#[cfg(test)]
 mod plane;
 #[cfg(test)]
 mod provider;

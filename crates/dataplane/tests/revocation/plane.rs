@@ -1,6 +1,8 @@
 //! A control plane that pushes what the test says and reads what the replica reports.
 
+use crate::peer::Peer;
 use bytes::Bytes;
+use keyway_dataplane::identity::Identity;
 use keyway_proto::{
     SCHEMA,
     fleet::v1::{
@@ -14,7 +16,7 @@ use keyway_snapshot::{DigestKey, state_hash};
 use prost::Message;
 use std::time::Duration;
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming, transport::Server};
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -34,6 +36,8 @@ pub(crate) struct State {
 /// One replica's.
 pub(crate) struct Plane {
     pub(crate) url: String,
+    /// Of a node that it takes.
+    pub(crate) identity: Identity,
     streams: mpsc::Receiver<Talk>,
     talk: Option<Talk>,
     counter: u64,
@@ -63,11 +67,12 @@ impl Fleet for Service {
 impl Plane {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let peer = Peer::new();
         let (out, streams) = mpsc::channel(4);
         let server = Server::builder().add_service(FleetServer::new(Service(out)));
-        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-        Self { url, streams, talk: None, counter: 0 }
+        tokio::spawn(server.serve_with_incoming(peer.incoming(listener)));
+        Self { url, identity: peer.identity, streams, talk: None, counter: 0 }
     }
 
     pub(crate) async fn connected(&mut self) {

@@ -6,6 +6,9 @@
 #[cfg(test)]
 mod caller;
 #[cfg(test)]
+#[path = "../peer/mod.rs"]
+mod peer;
+#[cfg(test)]
 mod plane;
 #[cfg(test)]
 mod process;
@@ -16,7 +19,6 @@ use keyway_proto::{
     fleet::v1::{Outcome, Record, UsageSource},
     snapshot::v1::{Dialect, Endpoint, Meter},
 };
-use keyway_snapshot::Secret;
 use plane::{Plane, total};
 use process::{Process, spooled};
 use std::{
@@ -46,8 +48,10 @@ impl Replica {
             supervisor: String::new(),
             listener: bind(),
             ops: bind(),
-            fleet_url: plane.url.clone(),
-            fleet_token: Secret::new(b"t".to_vec()),
+            fleet_url: Some(plane.url.clone()),
+            identity: Some(plane.identity.clone()),
+            token: None,
+            node: "r".to_owned(),
             threads: Some(2),
             tls: None,
             upstream_ca: None,
@@ -226,7 +230,7 @@ async fn d1_killed_under_load_it_loses_what_ended_in_the_last_10_ms_at_most() {
     for _ in 0..3 {
         plane.keeps_books(false);
         let home = TempDir::new().unwrap();
-        let process = Process::start(&home, &plane.url);
+        let process = Process::start(&home, &plane);
         configured(process.listen).await;
         let stop = Arc::<AtomicBool>::default();
         let loading = {
@@ -251,7 +255,7 @@ async fn d1_killed_under_load_it_loses_what_ended_in_the_last_10_ms_at_most() {
         // The next process hands over what this one left, and then its own.
         plane.keeps_books(true);
         let before = total(&plane.books(|books| books.frames.clone())).requests;
-        let process = Process::start(&home, &plane.url);
+        let process = Process::start(&home, &plane);
         configured(process.listen).await;
         plane.until(before + kept + 2).await;
         assert_eq!(total(&plane.books(|books| books.frames.clone())).requests, before + kept + 2);

@@ -1,6 +1,8 @@
 //! A control plane that pushes one state to whoever comes, and keeps books while it is told to.
 
+use crate::peer::Peer;
 use bytes::Bytes;
+use keyway_dataplane::identity::Identity;
 use keyway_metering::{Fold, add};
 use keyway_proto::{
     SCHEMA,
@@ -16,7 +18,7 @@ use parking_lot::Mutex;
 use prost::Message;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming, transport::Server};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -25,6 +27,8 @@ const VERSION: Option<wire::Version> = Some(wire::Version { epoch: 1, counter: 7
 /// Its address, and what it has booked.
 pub(crate) struct Plane {
     pub(crate) url: String,
+    /// Of a node that it takes.
+    pub(crate) identity: Identity,
     books: Arc<Mutex<Books>>,
 }
 
@@ -130,12 +134,13 @@ impl Plane {
     /// Providers `sandbox`, built in, and `p` at this address; a client for the token `kw_1`.
     pub(crate) async fn start(base_url: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let peer = Peer::new();
         let books = Arc::<Mutex<Books>>::default();
         let service = Service(state(base_url), Arc::clone(&books));
         let server = Server::builder().add_service(FleetServer::new(service));
-        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-        Self { url, books }
+        tokio::spawn(server.serve_with_incoming(peer.incoming(listener)));
+        Self { url, identity: peer.identity, books }
     }
 
     /// Whether books are kept from now on; streams that are open end with their next batch if not.

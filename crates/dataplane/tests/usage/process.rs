@@ -1,5 +1,7 @@
 //! The program itself, which can be killed, and what lies in its spool then.
 
+use crate::plane::Plane;
+use keyway_dataplane::StateDir;
 use keyway_proto::fleet::v1::Frame;
 use prost::Message;
 use std::{
@@ -20,15 +22,13 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts it with a state directory in `home`.
-    pub(crate) fn start(home: &TempDir, fleet_url: &str) -> Self {
-        let token = home.path().join("fleet.token");
-        fs::write(&token, "t").unwrap();
+    pub(crate) fn start(home: &TempDir, plane: &Plane) -> Self {
+        let state = StateDir::at(home.path().join("state"));
+        plane.identity.write(&state.identity_file).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_keyway-dataplane"))
             .args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--id", "r", "--threads", "2"])
-            .args(["--fleet-url", fleet_url, "--fleet-token-file"])
-            .arg(&token)
-            .arg("--state-dir")
-            .arg(home.path().join("state"))
+            .args(["--fleet-url", &plane.url, "--state-dir"])
+            .arg(&state.dir)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

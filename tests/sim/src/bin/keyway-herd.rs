@@ -1,7 +1,7 @@
 //! Many replicas in one process, until it is ended: what `cargo xtask bench fleet` puts before a control plane.
 
 use clap::Parser;
-use keyway_sim::{Place, run};
+use keyway_sim::{Node, Place, run};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{error::Error, path::PathBuf};
 use tokio::task::JoinSet;
@@ -12,7 +12,7 @@ struct Options {
     /// The fleet stream, HOST:PORT
     #[arg(long)]
     fleet: String,
-    /// The file of the fleet token
+    /// The file of a join token
     #[arg(long)]
     token_file: PathBuf,
     /// How many
@@ -25,11 +25,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
-    let token = std::fs::read_to_string(&options.token_file)?.trim().to_owned();
-    let place = Place { fleet: options.fleet, token };
+    let token = std::fs::read_to_string(&options.token_file)?;
+    let node = Node::join(&options.fleet, &token, "sim").await?;
+    let place = Place { fleet: options.fleet, node };
     let mut herd = JoinSet::new();
     for number in 0..options.replicas {
-        herd.spawn(run(place.clone(), format!("sim-{number}")));
+        herd.spawn(run(place.clone(), number));
     }
     herd.join_all().await;
     Ok(())

@@ -27,7 +27,9 @@ pub(super) fn measure(replicas: usize, runtime: &Runtime) -> Outcome<Vec<Row>> {
     let mut planes = Planes::start(&yaml(&provider, CLIENTS), 0)?;
     let mut command = Command::new(binary("keyway-herd")?);
     command.args(["--fleet", planes.fleet_addr(), "--replicas", &replicas.to_string(), "--token-file"]);
-    let _herd = Process::start("keyway-herd", command.arg(planes.fleet_token_file()))?;
+    let token = planes.folder().join("herd.join");
+    planes.join_token(&token, &[])?;
+    let _herd = Process::start("keyway-herd", command.arg(&token))?;
     in_sync(&planes, runtime, replicas, false)?;
     let mut times = Vec::new();
     for number in 1..=ROTATIONS {

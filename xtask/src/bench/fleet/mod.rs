@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// Take the binaries that are there
     #[arg(long)]
     no_build: bool,
+    /// Where the programs are, if they are not to be built
+    #[arg(long, value_name = "DIR", conflicts_with = "no_build")]
+    programs: Option<PathBuf>,
     /// Also write the table to this file
     #[arg(long)]
     markdown: Option<PathBuf>,
@@ -65,10 +68,13 @@ const FIGURES: [Figure; 6] =
     [Figure::Ten, Figure::Herd, Figure::Revoked, Figure::Requests, Figure::Failover, Figure::Cold];
 
 pub(crate) fn run(args: &Args) -> Outcome<()> {
-    if !args.no_build {
+    if !args.no_build && args.programs.is_none() {
         build()?;
     }
-    use_folder(target_folder()?.join("release"));
+    use_folder(match &args.programs {
+        Some(folder) => folder.clone(),
+        None => target_folder()?.join("release"),
+    });
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let mut page = Page::new(&Machine::look()?);
     for figure in FIGURES {

@@ -11,7 +11,7 @@ use crate::connection::{ADMIN_TOKEN_FILE, CONTEXT_FILE, is_local};
 use crate::home::Home;
 
 /// Files of the data directory that nobody else may read.
-const PRIVATE: &[&str] = &[ADMIN_TOKEN_FILE, CONTEXT_FILE, "client.token", "fleet.token", "root.key"];
+const PRIVATE: &[&str] = &[ADMIN_TOKEN_FILE, CONTEXT_FILE, "client.token", "root.key"];
 /// Bits that let others in.
 const OTHERS: u32 = 0o077;
 /// An answer that takes longer is slow.

@@ -22,6 +22,8 @@ pub(crate) enum Fleet {
         /// Its id
         id: String,
     },
+    /// Hosts and data planes that have joined: until when their certificates last
+    Nodes,
     /// Hosts whose replicas a supervisor runs: how many, how many are wanted, what is wrong
     Hosts,
     /// Run so many replicas on a host, from now on
@@ -47,9 +49,9 @@ pub(crate) enum Fleet {
         /// Its id
         id: String,
     },
-    /// Close the books of a replica that is gone for good: nothing waits for it any more, and it may not come back
+    /// Shut out a node with its replicas, or a replica that is gone for good: nothing waits for it any more, and it may not come back
     Evict {
-        /// Its id
+        /// The node's name, or the replica's id
         id: String,
         /// Do it; wanted where a person sits at the terminal
         #[arg(long)]
@@ -60,6 +62,7 @@ pub(crate) enum Fleet {
 pub(crate) async fn run(server: &Server, output: Output, verb: Fleet) -> Result<(), Failure> {
     match verb {
         Fleet::List => print::result(output, &server.get("/fleet").await?, table),
+        Fleet::Nodes => print::result(output, &server.get("/nodes").await?, nodes),
         Fleet::Show { id } => print::result(output, &server.get(&path(&id)).await?, print::fields),
         Fleet::Drain { id } => {
             let answer = server.post(&format!("{}/drain", path(&id)), &json!({})).await?;
@@ -76,8 +79,8 @@ pub(crate) async fn run(server: &Server, output: Output, verb: Fleet) -> Result<
 async fn evict(server: &Server, output: Output, id: &str, yes: bool) -> Result<(), Failure> {
     if !yes && io::stdin().is_terminal() {
         return Err(Failure::Usage(format!(
-            "nobody can take a secret back from {id}: it must be gone for good, and it is never let in again under its \
-             name; if so, say it with --yes"
+            "nobody can take a secret back from {id}, and it is never let in again under its name; if that is meant, say \
+             it with --yes"
         )));
     }
     let answer = server.post(&format!("{}/evict", path(id)), &json!({})).await?;
@@ -86,9 +89,9 @@ async fn evict(server: &Server, output: Output, id: &str, yes: bool) -> Result<(
         print::line(&keys.join("\n"));
     }
     let note = match keys.len() {
-        0 => format!("Replica {id} is evicted; it held no keys."),
+        0 => format!("{id} is evicted; it held no keys."),
         _ => format!(
-            "Replica {id} is evicted. If others can get at it, rotate the key versions that it may still hold."
+            "{id} is evicted. If others can get at it, rotate the key versions that it may still hold."
         ),
     };
     done(output, &answer, &note);
@@ -101,6 +104,15 @@ fn text(value: &Value) -> String {
 
 fn path(id: &str) -> String {
     format!("/fleet/{}", segment(id))
+}
+
+fn nodes(nodes: &Value) -> Table {
+    let headings = &["NAME", "HOST", "STATE", "EXPIRES", "ROOT", "TOKEN"];
+    let mut table = Table::new(headings, "no nodes have joined; see `keyway join-token create`");
+    for one in print::list(nodes) {
+        table.row(["name", "host", "state", "expires", "root", "token"].map(|field| cell(one, field)));
+    }
+    table
 }
 
 fn table(replicas: &Value) -> Table {

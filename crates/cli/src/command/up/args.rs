@@ -21,6 +21,9 @@ pub(crate) struct Up {
     /// Where data planes get their configuration [file: server.fleet_listen] [default: 127.0.0.1:8601]
     #[arg(long, env = "KEYWAY_FLEET_LISTEN", value_name = "ADDR")]
     pub(super) fleet_listen: Option<String>,
+    /// Where data planes elsewhere reach it, HOST or HOST:PORT, repeated or comma-separated: what join tokens say [default: where it listens]
+    #[arg(long, env = "KEYWAY_FLEET_NAME", value_name = "NAME", value_delimiter = ',')]
+    pub(super) fleet_name: Vec<String>,
     /// Data planes, each a process of its own, all on one port [file: server.replicas] [default: one, in this process]
     #[arg(long, env = "KEYWAY_REPLICAS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(super) replicas: Option<u32>,

@@ -4,9 +4,9 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use keyway_dataplane::identity::Identity;
 use keyway_dataplane::supervise::Serving;
 use keyway_dataplane::{Running, Settings, StateDir, start, tls_config};
-use keyway_snapshot::Secret;
 
 use crate::failure::Failure;
 
@@ -15,10 +15,10 @@ const LOCK_WAIT: Duration = Duration::from_secs(25);
 
 /// What a data plane in this process is told.
 pub(crate) struct Orders {
-    /// Of the fleet stream, `http://HOST:PORT`.
+    /// Of the fleet stream, `https://HOST:PORT`.
     pub(crate) fleet_url: String,
-    /// Opens it.
-    pub(crate) fleet_token: keyway_config::Secret,
+    /// What it shows there; `None` = nothing: it serves what it keeps.
+    pub(crate) identity: Option<Identity>,
     pub(crate) id: String,
     /// Where it keeps its last good state.
     pub(crate) state_dir: PathBuf,
@@ -35,16 +35,18 @@ pub(crate) struct DataPlane {
 impl DataPlane {
     /// Starts it on sockets that are bound already.
     pub(crate) fn start(listener: TcpListener, ops: TcpListener, orders: Orders) -> Result<Self, Failure> {
-        let Orders { fleet_url, fleet_token, id, state_dir, serving } = orders;
+        let Orders { fleet_url, identity, id, state_dir, serving } = orders;
         let tls = serving.tls.as_ref().map(|files| tls_config(&files.cert, &files.key)).transpose();
         let settings = Settings {
+            node: id.clone(),
             id,
             host: host(),
             supervisor: String::new(),
             listener,
             ops,
-            fleet_url,
-            fleet_token: Secret::new(fleet_token.expose().as_bytes().to_vec()),
+            fleet_url: Some(fleet_url),
+            identity,
+            token: None,
             threads: serving.threads,
             tls: tls.map_err(|error| Failure::Other(error.to_string()))?,
             upstream_ca: serving.upstream_ca,

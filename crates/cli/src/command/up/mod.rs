@@ -6,6 +6,7 @@ mod args;
 mod data_plane;
 mod first;
 mod found;
+mod identity;
 mod logging;
 mod outside;
 mod ports;
@@ -21,6 +22,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use keyway_controlplane::{
+    Certificates,
     observe::SERVICE,
     serve::{Storage, Tls},
     store::IndexCheck,
@@ -56,13 +58,14 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
     let Ports { api, ops, admin, fleet } = ports;
     let bound = |error| Failure::Other(format!("a socket has no address: {error}"));
     let (api_at, ops_at) = (api.local_addr().map_err(bound)?, ops.local_addr().map_err(bound)?);
+    let fleet_at = fleet.local_addr().map_err(bound)?;
     warn_in_clear(&settings, api_at);
     let exporting = traces(global)?;
     let control = keyway_controlplane::serve(keyway_controlplane::Settings {
         admin,
         fleet,
         admin_token: tokens.admin.clone(),
-        fleet_token: tokens.fleet.clone(),
+        certificates: Certificates::at(settings.fleet_names(&fleet_at)),
         tls: settings
             .serving
             .tls
@@ -88,7 +91,6 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
     let planes = Planes {
         api,
         ops,
-        fleet_token: tokens.fleet,
         control,
         replicas: settings.replicas,
         serving: settings.serving,

@@ -5,15 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyway_config::Secret;
 use keyway_controlplane::Running;
 use keyway_dataplane::supervise::{Serving, Sockets, Supervise};
-use keyway_snapshot::Secret as Exposed;
 use tokio::time::timeout;
 
 use super::data_plane::{DataPlane, Orders, host};
 use super::outside::Outside;
 use super::signals::Signals;
+use super::{identity, reachable};
 use crate::command::block_on;
 use crate::failure::Failure;
 use crate::print;
@@ -31,7 +30,6 @@ const READY_LIMIT: Duration = Duration::from_secs(30);
 pub(super) struct Planes {
     pub(super) api: TcpListener,
     pub(super) ops: TcpListener,
-    pub(super) fleet_token: Secret,
     pub(super) control: Running,
     pub(super) replicas: Option<u32>,
     pub(super) serving: Serving,
@@ -52,11 +50,12 @@ enum Started {
 impl Planes {
     /// Calls `ready` once all data planes serve; returns when everything has ended.
     pub(super) fn run(self, ready: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
-        let Self { api, ops, fleet_token, control, replicas, serving, states, program } = self;
-        let fleet_url = format!("http://{}", control.fleet);
+        let Self { api, ops, control, replicas, serving, states, program } = self;
+        let fleet_url = format!("https://{}", reachable(control.fleet));
+        let identity = identity::make(control.issuing().as_ref())?;
         let Some(replicas) = replicas else {
             let (id, state_dir) = (INSIDE.to_owned(), states.join(INSIDE));
-            let orders = Orders { fleet_url, fleet_token, id, state_dir, serving };
+            let orders = Orders { fleet_url, identity, id, state_dir, serving };
             let started = Started::Inside(Box::new(DataPlane::start(api, ops, orders)?));
             return block_on(serve(started, control, ready));
         };
@@ -68,8 +67,9 @@ impl Planes {
             program,
             replica: vec![VERB.into()],
             again: None,
-            fleet_url,
-            fleet_token: Exposed::new(fleet_token.expose().as_bytes().to_vec()),
+            fleet_url: Some(fleet_url),
+            identity,
+            token: None,
             dir: states,
             serving,
         };

@@ -8,6 +8,7 @@ use keyway_config::Server;
 use keyway_dataplane::supervise::{REPLICA_LIMIT, Serving, TlsFiles};
 
 use super::args::Up;
+use super::data_plane::host;
 use super::logging;
 use crate::failure::Failure;
 
@@ -28,6 +29,7 @@ pub(crate) struct Settings {
     pub(super) ops: Address,
     pub(super) admin: Address,
     pub(super) fleet: Address,
+    fleet_names: Vec<String>,
     /// `None` = one, in this process.
     pub(super) replicas: Option<u32>,
     /// What every data plane is started with.
@@ -64,6 +66,7 @@ impl Settings {
             ops: address("--ops-listen", &up.ops_listen, file.ops_listen, 8586)?,
             admin: address("--admin-listen", &up.admin_listen, file.admin_listen, 8600)?,
             fleet: address("--fleet-listen", &up.fleet_listen, file.fleet_listen, 8601)?,
+            fleet_names: up.fleet_name.clone(),
             replicas,
             serving: Serving {
                 threads: up.threads.or(file.threads).map(|count| usize::try_from(count).unwrap_or(1)),
@@ -78,6 +81,19 @@ impl Settings {
             root_key_file: up.root_key_file.clone(),
             credentials: up.credentials.clone(),
         })
+    }
+
+    /// What join tokens say: names that were given, else where it listens, by the host's name if that is everywhere.
+    pub(super) fn fleet_names(&self, at: &SocketAddr) -> Vec<String> {
+        let whole = |name: &String| match name.rsplit_once(':') {
+            Some((_, port)) if port.parse::<u16>().is_ok() => name.clone(),
+            _ => format!("{name}:{}", at.port()),
+        };
+        match self.fleet_names.as_slice() {
+            [] if at.ip().is_unspecified() => vec![format!("{}:{}", host(), at.port())],
+            [] => vec![at.to_string()],
+            names => names.iter().map(whole).collect(),
+        }
     }
 
     /// With a collector of traces.

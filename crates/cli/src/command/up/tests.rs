@@ -7,7 +7,7 @@ use std::path::Path;
 use keyway_catalog::Catalog;
 use keyway_config::{File, Secret, Server, load};
 use keyway_controlplane::resource::{Apply, Way};
-use keyway_controlplane::{Initial, Settings as Control, serve};
+use keyway_controlplane::{Certificates, Initial, Settings as Control, serve};
 
 use super::announce::{Announcement, SANDBOX_MODEL, model};
 use super::args::Up;
@@ -87,7 +87,7 @@ fn the_control_plane_starts_with_every_key_that_can_be_found() {
         admin: bind(),
         fleet: bind(),
         admin_token: Secret::new("a".repeat(24)),
-        fleet_token: Secret::new("f".repeat(24)),
+        certificates: Certificates::at(Vec::new()),
         tls: None,
         tracer: keyway_telemetry::Tracer::default(),
         environment: None,

@@ -8,7 +8,6 @@ use crate::failure::Failure;
 use crate::home::Home;
 
 const CLIENT_TOKEN_FILE: &str = "client.token";
-const FLEET_TOKEN_FILE: &str = "fleet.token";
 /// A file with less was cut or written by hand; it would be refused later with less clear words.
 const SHORTEST: usize = 24;
 
@@ -17,8 +16,6 @@ const SHORTEST: usize = 24;
 pub(crate) struct Tokens {
     /// The admin API, for operators.
     pub(super) admin: Secret,
-    /// The fleet stream, for data planes.
-    pub(super) fleet: Secret,
     /// The gateway, for the first client.
     pub(super) client: Secret,
 }
@@ -28,11 +25,7 @@ pub(crate) struct Tokens {
 impl Tokens {
     /// Reads those that are there and makes the others.
     pub(super) fn keep(home: &Home) -> Result<Self, Failure> {
-        Ok(Self {
-            admin: keep(home, ADMIN_TOKEN_FILE)?,
-            fleet: keep(home, FLEET_TOKEN_FILE)?,
-            client: keep(home, CLIENT_TOKEN_FILE)?,
-        })
+        Ok(Self { admin: keep(home, ADMIN_TOKEN_FILE)?, client: keep(home, CLIENT_TOKEN_FILE)? })
     }
 }
 

@@ -71,7 +71,7 @@ async fn book(books: &Books, process: &str, records: Vec<Record>) {
 async fn filled() -> Filled {
     let vault = crate::vault::Vault::ephemeral().unwrap();
     let store: Arc<dyn Store> = Arc::new(Memory::default());
-    let plane = Arc::new(Plane::open(store, vault, Token::new(FLEET).unwrap()).await.unwrap());
+    let plane = Arc::new(Plane::open(store, vault).await.unwrap());
     let books = books();
     let token = Token::new(TOKEN).unwrap();
     let router = router(Api::new(Arc::clone(&plane), Arc::default(), Arc::clone(&books), token));

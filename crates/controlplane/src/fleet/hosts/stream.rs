@@ -1,7 +1,7 @@
 //! One supervisor's stream: reports in, orders and life signs out; never a state.
 
 use crate::{
-    fleet::{Fleet, stream::Out},
+    fleet::{Fleet, service::Welcome, stream::Out},
     push::frame,
     serve::stopped,
 };
@@ -26,6 +26,7 @@ const WORD_LIMIT: usize = 512;
 /// Serves one stream to its end; gives why it ended.
 pub(in crate::fleet) async fn run(
     fleet: Arc<Fleet>,
+    welcome: Welcome,
     hello: Hello,
     mut from: Streaming<FromReplica>,
     out: &Out,
@@ -63,8 +64,13 @@ pub(in crate::fleet) async fn run(
                 },
                 None => break Status::aborted("the same host opened another stream"),
             },
-            // A stream that takes nothing needs no sign of life.
-            _ = beat.tick() => drop(out.try_send(Ok(frame(to_replica::Message::Beat(Beat::default()))))),
+            _ = beat.tick() => {
+                if let Err(evicted) = welcome.check() {
+                    break evicted;
+                }
+                // A stream that takes nothing needs no sign of life.
+                drop(out.try_send(Ok(frame(to_replica::Message::Beat(Beat::default())))));
+            }
         }
     };
     fleet.hosts.lock().ended(&name, stream, Instant::now());

@@ -212,11 +212,13 @@ impl Registry {
 
     /// Its books are closed by an operator's word, and it may not come back. `false`: it is not known.
     pub(super) fn evict(&mut self, id: &str) -> bool {
-        let known = self.rows.remove(id).is_some();
-        if known {
-            self.evicted.insert(id.to_owned());
-        }
-        known
+        self.evicted.insert(id.to_owned());
+        self.rows.remove(id).is_some()
+    }
+
+    /// Whether an operator evicted it.
+    pub(super) fn is_evicted(&self, id: &str) -> bool {
+        self.evicted.contains(id)
     }
 
     /// How long secrets are used without word from here; absent = without limit.

@@ -20,6 +20,8 @@ pub(crate) enum Strike {
     Error(rustix::io::Errno),
     /// Only so many bytes are written.
     Short(usize),
+    /// So many bytes are written, and then this process is gone.
+    Kill(usize),
 }
 
 /// The system's disk with faults to come.
@@ -52,9 +54,16 @@ impl Faulty {
     fn pass(&self, call: Call) -> io::Result<()> {
         match self.strike(call) {
             Some(Strike::Error(errno)) => Err(errno.into()),
+            Some(Strike::Kill(_)) => die(),
             Some(Strike::Short(_)) | None => Ok(()),
         }
     }
+}
+
+/// As kill -9 from outside: nothing is flushed, closed or said.
+fn die() -> ! {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    unreachable!("nobody outlives SIGKILL")
 }
 
 impl Disk for Faulty {
@@ -67,6 +76,10 @@ impl Disk for Faulty {
         match self.strike(Call::Write) {
             Some(Strike::Error(errno)) => Err(errno.into()),
             Some(Strike::Short(length)) => System.write(file, at, &bytes[..length.min(bytes.len())]),
+            Some(Strike::Kill(length)) => {
+                let _ = System.write(file, at, &bytes[..length.min(bytes.len())]);
+                die()
+            }
             None => System.write(file, at, bytes),
         }
     }

@@ -1,6 +1,7 @@
 //! Prometheus text. Names, units and labels stand in docs/metrics.md; a test compares the two.
 
 use super::Ops;
+use crate::clock;
 use crate::meter::SpoolCounts;
 use crate::observe::{BOUNDS_MS, Durations, Endings, Tried};
 use crate::sync::Source;
@@ -98,6 +99,12 @@ fn snapshot(out: &mut String, ops: &Ops) {
     family(out, "keyway_config_age_seconds", "gauge", help);
     if let Some(age) = link.age(std::time::Instant::now()) {
         let _ = writeln!(out, "keyway_config_age_seconds {}", seconds(age.as_micros()));
+    }
+    let help = "Until this node's certificate ends; renewed at half of its life. No sample before the node has joined.";
+    family(out, "keyway_certificate_seconds_left", "gauge", help);
+    if let Some(identity) = ops.badge.identity() {
+        let left = identity.left(clock::since_epoch().as_secs());
+        let _ = writeln!(out, "keyway_certificate_seconds_left {}", left.as_secs());
     }
     let lapsed = u8::from(state.is_some_and(|state| state.keyring.is_lapsed()));
     let help = "1 while provider keys may not be used, since the control plane was silent for too long.";

@@ -22,6 +22,7 @@ fn ops() -> Ops {
         budget: Arc::default(),
         spans: None,
         link: Arc::default(),
+        badge: Arc::default(),
         draining: tokio::sync::watch::channel(false).1,
         epoch: std::time::Instant::now(),
     }

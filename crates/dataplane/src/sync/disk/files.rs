@@ -17,7 +17,7 @@ const LOCK_LOOK: Duration = Duration::from_millis(20);
 
 /// Why a file is not used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unusable {
+pub(crate) enum Unusable {
     #[error("{0}")]
     Read(#[from] io::Error),
     #[error("not a file of this user with mode 0600")]
@@ -32,7 +32,7 @@ pub(super) enum Unusable {
     Invalid(#[from] keyway_snapshot::Invalid),
 }
 
-pub(super) fn private_dir(path: &Path) -> Result<(), StateDirError> {
+pub(crate) fn private_dir(path: &Path) -> Result<(), StateDirError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|error| StateDirError::System(path.to_owned(), error))
 }
@@ -71,7 +71,7 @@ pub(super) fn node_key(path: &Path) -> Result<NodeKey, StateDirError> {
     NodeKey::new(&Zeroizing::new(bytes)).map_err(|_| StateDirError::NotAKey(path.to_owned()))
 }
 
-pub(super) fn private_file(path: &Path, limit: u64) -> Result<Vec<u8>, Unusable> {
+pub(crate) fn private_file(path: &Path, limit: u64) -> Result<Vec<u8>, Unusable> {
     let file = File::open(path)?;
     // Of the opened file, not of the name: nobody can change it in between.
     let found = file.metadata()?;
@@ -83,7 +83,7 @@ pub(super) fn private_file(path: &Path, limit: u64) -> Result<Vec<u8>, Unusable>
     Ok(bytes)
 }
 
-pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}

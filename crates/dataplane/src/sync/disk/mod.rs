@@ -9,7 +9,8 @@ mod files;
 
 use super::sealed::{Head, KEY_LEN, Newest, NodeKey};
 use crate::meter::DISK_LIMIT;
-use files::{Unusable, locked, node_key, nonce, private_dir, private_file, write};
+use files::{Unusable, locked, node_key, nonce, write};
+pub(crate) use files::{private_dir, private_file, write as write_private};
 use keyway_proto::{STATE_LIMIT, fleet::v1::Chunk};
 use keyway_snapshot::{CredentialState, Snapshot, Version};
 use std::{
@@ -37,6 +38,8 @@ pub struct StateDir {
     pub dir: PathBuf,
     /// File of the key that seals it, made if missing. In another directory, so that a copy of `dir` opens nothing.
     pub key_file: PathBuf,
+    /// File of this node's identity, beside that key and for the same reason.
+    pub identity_file: PathBuf,
     /// How long to wait for a process that still uses `dir`.
     pub lock_wait: Duration,
     /// Bytes of usage that wait here for the control plane. Beyond them requests are summed up, coarser where need be.
@@ -47,13 +50,16 @@ impl StateDir {
     /// Of [`Self::usage_limit`], unless another is said.
     pub const USAGE_MIB: u64 = DISK_LIMIT >> 20;
 
-    /// With the key in `node-keys` beside it.
+    /// With key and identity in `node-keys` beside it.
     #[must_use]
     pub fn at(dir: PathBuf) -> Self {
-        let mut key = dir.file_name().unwrap_or_default().to_owned();
-        key.push(".key");
-        let key_file = dir.parent().unwrap_or(&dir).join("node-keys").join(key);
-        Self { dir, key_file, lock_wait: LOCK_WAIT, usage_limit: DISK_LIMIT }
+        let beside = |ending: &str| {
+            let mut name = dir.file_name().unwrap_or_default().to_owned();
+            name.push(ending);
+            dir.parent().unwrap_or(&dir).join("node-keys").join(name)
+        };
+        let (key_file, identity_file) = (beside(".key"), beside(".identity"));
+        Self { dir, key_file, identity_file, lock_wait: LOCK_WAIT, usage_limit: DISK_LIMIT }
     }
 }
 

@@ -10,7 +10,8 @@ use tempfile::TempDir;
 
 fn at(root: &TempDir) -> StateDir {
     let (dir, key_file) = (root.path().join("state"), root.path().join("keys/one.key"));
-    StateDir { dir, key_file, lock_wait: Duration::ZERO, usage_limit: 1 << 20 }
+    let identity_file = root.path().join("keys/one.identity");
+    StateDir { dir, key_file, identity_file, lock_wait: Duration::ZERO, usage_limit: 1 << 20 }
 }
 
 fn resource(kind: Kind, name: &str, body: &impl Message) -> Resource {

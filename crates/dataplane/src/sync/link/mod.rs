@@ -90,7 +90,11 @@ where
     /// Runs until told to end.
     pub(crate) async fn run(&self) {
         let random = Random::new();
-        let mut wait = RETRY_FIRST;
+        let (mut wait, mut ending) = (RETRY_FIRST, self.ending.subscribe());
+        tokio::select! {
+            () = self.settings.badge.joined() => {}
+            _ = ending.wait_for(|ending| *ending) => return,
+        }
         while !*self.ending.borrow() {
             let mut was_heard = false;
             let ended = self.stream(&mut was_heard).await;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    identity::{Badge, Identity, peer::Peer},
     lease::{Take, tests::resources},
     observe::Core,
     sync::{Disk, StateDir},
@@ -18,7 +19,7 @@ use prost::Message as _;
 use std::rc::Rc;
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::LocalSet, time::timeout};
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Streaming, transport::Server};
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -61,7 +62,7 @@ struct Replica {
     link: Rc<Link<Probed>>,
 }
 
-fn replica(url: String, disk: Option<Disk>) -> Replica {
+fn replica((url, badge): (String, Arc<Badge>), disk: Option<Disk>) -> Replica {
     let (held, status) = (Arc::<Held>::default(), Arc::<Mutex<LinkStatus>>::default());
     let ends = Ends {
         held: Arc::clone(&held),
@@ -72,7 +73,7 @@ fn replica(url: String, disk: Option<Disk>) -> Replica {
     };
     let settings = LinkSettings {
         url,
-        token: keyway_snapshot::Secret::new(b"t".to_vec()),
+        badge,
         id: "r".to_owned(),
         host: "h".to_owned(),
         supervisor: String::new(),
@@ -85,14 +86,21 @@ fn replica(url: String, disk: Option<Disk>) -> Replica {
     Replica { held, status, link: Rc::new(Link::new(settings, ends, probe)) }
 }
 
+fn badge(identity: Identity) -> Arc<Badge> {
+    let badge = Arc::<Badge>::default();
+    badge.show(identity).unwrap();
+    badge
+}
+
 /// A control plane; gives its address and its streams.
-async fn plane(refuses: Option<&'static str>) -> (String, mpsc::Receiver<Talked>) {
+async fn plane(refuses: Option<&'static str>) -> ((String, Arc<Badge>), mpsc::Receiver<Talked>) {
+    let peer = Peer::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let url = format!("https://{}", listener.local_addr().unwrap());
     let (streams, taken) = mpsc::channel(4);
     let server = Server::builder().add_service(FleetServer::new(Plane { streams, refuses }));
-    tokio::task::spawn_local(server.serve_with_incoming(TcpListenerStream::new(listener)));
-    (url, taken)
+    tokio::task::spawn_local(server.serve_with_incoming(peer.incoming(listener)));
+    ((url, badge(peer.identity)), taken)
 }
 
 async fn hear(from: &mut Streaming<FromReplica>) -> from_replica::Message {

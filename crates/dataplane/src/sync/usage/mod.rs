@@ -1,7 +1,7 @@
 //! The stream that takes usage to the control plane: one batch is under way at a time, and the spool keeps it until it
 //! is in the books. Opened when there is something to send, and again with jitter when it breaks.
 
-use super::dial::{LinkSettings, connect, opened, request};
+use super::dial::{LinkSettings, connect, doubt, opened};
 use crate::{
     meter::{BATCH, SpoolCounts, Spooling},
     random::Random,
@@ -47,6 +47,7 @@ impl UsageLink {
     pub(crate) async fn run(&self) {
         let random = Random::new();
         let mut wait = RETRY_FIRST;
+        self.settings.badge.joined().await;
         let mut unread = self.spooling.unread();
         // An error says that the spool is gone, and with it all there is to send.
         while unread.wait_for(|unread| *unread).await.is_ok() {
@@ -90,8 +91,8 @@ impl UsageLink {
         let mut pace = Pace::rested(Instant::now());
         let mut more = is_full(&batch);
         outbox.try_send(batch).map_err(|_| ended())?;
-        let request = request(&self.settings, ReceiverStream::new(outgoing))?;
-        let mut incoming = opened(client.report(request)).await?;
+        let opening = opened(client.report(ReceiverStream::new(outgoing))).await;
+        let mut incoming = opening.inspect_err(|why| doubt(&self.settings, why))?;
         self.counts().streams.fetch_add(1, Relaxed);
         loop {
             let last = timeout(ACCEPT_LIMIT, booked(&mut incoming, &incarnation)).await;

@@ -1,6 +1,7 @@
 //! A link against books of a few lines, over a real connection.
 
 use super::*;
+use crate::identity::{Badge, Identity, peer::Peer};
 use crate::meter::{Bell, Budget, Ends, Spool, Tray};
 use keyway_proto::fleet::v1::{
     Frame, FromReplica, Record, ToReplica,
@@ -10,7 +11,6 @@ use prost::Message as _;
 use std::{collections::BTreeMap, path::Path, rc::Rc, sync::Arc};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::LocalSet};
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, transport::Server};
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -33,30 +33,36 @@ impl Fleet for Plane {
         &self,
         request: Request<Streaming<Batch>>,
     ) -> Result<Response<Self::ReportStream>, Status> {
-        assert_eq!(request.metadata().get("authorization").unwrap(), "Bearer t");
         let (out, outgoing) = mpsc::channel(16);
         self.0.send((request.into_inner(), out)).await.unwrap();
         Ok(Response::new(ReceiverStream::new(outgoing)))
     }
 }
 
-async fn plane() -> (String, mpsc::Receiver<Talked>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let (streams, taken) = mpsc::channel(4);
-    let server = Server::builder().add_service(FleetServer::new(Plane(streams)));
-    tokio::task::spawn_local(server.serve_with_incoming(TcpListenerStream::new(listener)));
-    (url, taken)
+fn badge(identity: Identity) -> Arc<Badge> {
+    let badge = Arc::<Badge>::default();
+    badge.show(identity).unwrap();
+    badge
 }
 
-fn link(url: String, spool: Spool) -> Rc<UsageLink> {
+async fn plane() -> ((String, Arc<Badge>), mpsc::Receiver<Talked>) {
+    let peer = Peer::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let (streams, taken) = mpsc::channel(4);
+    let server = Server::builder().add_service(FleetServer::new(Plane(streams)));
+    tokio::task::spawn_local(server.serve_with_incoming(peer.incoming(listener)));
+    ((url, badge(peer.identity)), taken)
+}
+
+fn link((url, badge): (String, Arc<Badge>), spool: Spool) -> Rc<UsageLink> {
     let (budget, bell) = (Arc::<Budget>::default(), Arc::<Bell>::default());
     let trays = vec![Arc::new(Tray::new(Arc::clone(&budget), Arc::clone(&bell)))];
     let (totals, counts) = (Arc::default(), Arc::default());
     let ends = Ends { trays, budget, bell, totals, counts, replica: "r".to_owned() };
     let settings = LinkSettings {
         url,
-        token: keyway_snapshot::Secret::new(b"t".to_vec()),
+        badge,
         id: "r".to_owned(),
         host: "h".to_owned(),
         supervisor: String::new(),
@@ -155,17 +161,19 @@ async fn a_control_plane_that_comes_late_gets_everything() {
     LocalSet::new()
         .run_until(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let url = format!("http://{}", listener.local_addr().unwrap());
+            let url = format!("https://{}", listener.local_addr().unwrap());
             // Refuses connections until it is opened again.
             let address = listener.local_addr().unwrap();
             drop(listener);
-            let link = link(url, spool(root.path(), "two", 4));
+            let peer = Peer::new();
+            let link = link((url, badge(peer.identity.clone())), spool(root.path(), "two", 4));
             let running = Rc::clone(&link);
             tokio::task::spawn_local(async move { running.run().await });
             link.flush().await;
             let (streams, mut taken) = mpsc::channel(4);
             let server = Server::builder().add_service(FleetServer::new(Plane(streams)));
-            tokio::task::spawn_local(server.serve(address));
+            let listener = TcpListener::bind(address).await.unwrap();
+            tokio::task::spawn_local(server.serve_with_incoming(peer.incoming(listener)));
             let (mut from, to) = talk(&mut taken).await;
             let mut books = Books::default();
             let accepted = book(&mut from, &mut books).await;

@@ -59,7 +59,6 @@ struct Facts {
     admin_url: String,
     fleet_addr: String,
     admin_token_file: PathBuf,
-    fleet_token_file: PathBuf,
 }
 
 // === impl Setup ===
@@ -128,10 +127,29 @@ impl Planes {
     /// Starts one more data plane and waits until it listens.
     pub fn add_unready(&mut self) -> Result<&mut Replica, StartError> {
         let id = format!("replica-{}", self.replicas.len() + 1);
+        let token = self.folder().join(format!("{id}.join"));
+        // Bound to the name, so that it also joins where an earlier fleet over the same data had one of it.
+        self.join_token(&token, &["--node", &id])?;
+        self.add_with(id, &token)
+    }
+
+    /// Starts one more data plane of that name with that join token, and waits until it listens.
+    pub fn add_with(&mut self, id: String, token: &Path) -> Result<&mut Replica, StartError> {
         let folder = self.place.folder.path();
-        let fleet = (self.facts.fleet_addr.as_str(), self.facts.fleet_token_file.as_path());
+        let fleet = (self.facts.fleet_addr.as_str(), token);
         let replica = Replica::start(folder, id, fleet, self.place.env.clone())?;
         Ok(self.replicas.push_mut(replica))
+    }
+
+    /// Has a join token written into that file, by `keyway join-token create ARGS`.
+    pub fn join_token(&self, file: &Path, args: &[&str]) -> Result<(), StartError> {
+        let path = file.display().to_string();
+        let all = [&["join-token", "create", "--out", &path], args].concat();
+        let ran = self.cli(&all)?;
+        match ran.code {
+            Some(0) => Ok(()),
+            _ => Err(StartError::system("keyway join-token create")(std::io::Error::other(ran.stderr))),
+        }
     }
 
     /// Starts the control plane, which has ended, over its data and on its ports, and waits until it is ready.
@@ -165,12 +183,6 @@ impl Planes {
     #[must_use]
     pub fn fleet_addr(&self) -> &str {
         &self.facts.fleet_addr
-    }
-
-    /// What a replica shows at the fleet stream lies in this file.
-    #[must_use]
-    pub fn fleet_token_file(&self) -> &Path {
-        &self.facts.fleet_token_file
     }
 
     /// The admin token, read from its file.

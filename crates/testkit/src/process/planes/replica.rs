@@ -29,7 +29,7 @@ pub struct Replica {
     ops: Port,
     folder: PathBuf,
     fleet_addr: String,
-    fleet_token_file: PathBuf,
+    join_token_file: PathBuf,
     env: Vec<(String, String)>,
 }
 
@@ -44,12 +44,12 @@ impl Replica {
     ) -> Result<Self, StartError> {
         let port = || Port::take().map_err(StartError::system(&id));
         let (listen, ops) = (port()?, port()?);
-        let (fleet_addr, fleet_token_file) = (fleet.0.to_owned(), fleet.1.to_owned());
+        let (fleet_addr, join_token_file) = (fleet.0.to_owned(), fleet.1.to_owned());
         let url = |port: &Port| format!("http://{}", port.address());
         let (base_url, ops_url, folder) = (url(&listen), url(&ops), folder.to_owned());
-        let process = spawn((&folder, &env), &id, (&fleet_addr, &fleet_token_file), (&listen, &ops))?;
+        let process = spawn((&folder, &env), &id, (&fleet_addr, &join_token_file), (&listen, &ops))?;
         let mut replica =
-            Self { process, id, base_url, ops_url, listen, ops, folder, fleet_addr, fleet_token_file, env };
+            Self { process, id, base_url, ops_url, listen, ops, folder, fleet_addr, join_token_file, env };
         replica.until_listening()?;
         Ok(replica)
     }
@@ -62,7 +62,7 @@ impl Replica {
 
     /// As `start_again`, and waits for nothing.
     pub fn spawn_again(&mut self) -> Result<(), StartError> {
-        let fleet = (self.fleet_addr.as_str(), self.fleet_token_file.as_path());
+        let fleet = (self.fleet_addr.as_str(), self.join_token_file.as_path());
         self.process = spawn((&self.folder, &self.env), &self.id, fleet, (&self.listen, &self.ops))?;
         Ok(())
     }
@@ -99,16 +99,16 @@ impl Replica {
 fn spawn(
     (folder, env): (&Path, &[(String, String)]),
     id: &str,
-    (fleet_addr, fleet_token_file): (&str, &Path),
+    (fleet_addr, join_token_file): (&str, &Path),
     (listen, ops): (&Port, &Port),
 ) -> Result<Process, StartError> {
     let mut command = clean(&binary("keyway-dataplane")?, folder);
     command.envs(env.iter().map(|(name, value)| (name, value)));
     command
         .args(["--listen", &listen.address(), "--ops-listen", &ops.address(), "--id", id])
-        .args(["--fleet-url", &format!("http://{fleet_addr}")])
-        .arg("--fleet-token-file")
-        .arg(fleet_token_file)
+        .args(["--fleet-url", &format!("https://{fleet_addr}")])
+        .arg("--join-token-file")
+        .arg(join_token_file)
         .arg("--data-dir")
         .arg(folder.join(id));
     Process::start(id, &mut command)

@@ -154,12 +154,23 @@ fn a_small_disk_fills_and_recovers() {
     println!("full at the start: {:?}", store.condition());
 }
 
-/// Not a test: the process that the next one kills, in the directory that it is run in.
+/// Says to the child where it ends itself: which call of the disk, after how many, with how many bytes of it written.
+const OWN_END: &str = "KEYWAY_CRASH";
+/// Processes that are killed; the same under `cargo xtask test --long`.
+const ROUNDS: (u64, u64) = (50, 1000);
+
+/// Not a test: the process that the next one kills, or that ends itself in the midst of a call, in the directory that it
+/// is run in.
 #[test]
 #[ignore = "runs until it is killed"]
 fn writes_until_killed() {
     use std::io::Write as _;
-    let store = open(Path::new("store")).unwrap();
+    let (store, disk) = faulty(Path::new("store"));
+    if let Some(end) = std::env::var_os(OWN_END) {
+        let numbers: Vec<usize> = end.to_str().unwrap().split(',').map(|one| one.parse().unwrap()).collect();
+        let call = [Call::Open, Call::Write, Call::Sync, Call::SyncFolder][numbers[0]];
+        disk.plan(&[(call, numbers[1], Strike::Kill(numbers[2]))]);
+    }
     let mut acknowledged = fs::OpenOptions::new().create(true).append(true).open("acknowledged").unwrap();
     let large = "x".repeat(20_000);
     loop {
@@ -167,35 +178,62 @@ fn writes_until_killed() {
         let value = if at.is_multiple_of(7) { &large } else { "x" };
         let done = store.shared.commit(write(&at.to_string(), 0, Some(value))).unwrap();
         acknowledged.write_all(&done.to_le_bytes()).unwrap();
+        if at.is_multiple_of(50) {
+            store.shared.checkpoint();
+        }
     }
 }
 
+/// Numbers that follow from a seed (SplitMix64).
+fn dice(seed: &mut u64, end: u64) -> u64 {
+    *seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mixed = (*seed ^ (*seed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    (mixed ^ (mixed >> 31)) % end
+}
+
+/// Half of the rounds are ended from outside at any moment, half by themselves in the midst of a call.
 #[test]
 fn killed_at_any_moment_nothing_acknowledged_is_lost() {
     let dir = tempfile::tempdir().unwrap();
-    let mut before = 0;
-    for round in 0..12_u64 {
-        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["store::durable::tests::crash::writes_until_killed", "--exact", "--ignored"])
-            .current_dir(dir.path())
-            .stdout(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
+    let long = std::env::var_os("KEYWAY_LONG").is_some();
+    let mut seed = getrandom::u64().unwrap();
+    println!("seed {seed}");
+    let (mut before, mut own) = (0, 0);
+    for round in 0..if long { ROUNDS.1 } else { ROUNDS.0 } {
+        let by_itself = round.is_multiple_of(2);
+        let end = [dice(&mut seed, 4), dice(&mut seed, 40), dice(&mut seed, 25_000)];
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["store::durable::tests::crash::writes_until_killed", "--exact", "--ignored"]);
+        child.current_dir(dir.path()).stdout(std::process::Stdio::null());
+        if by_itself {
+            child.env(OWN_END, end.map(|one| one.to_string()).join(","));
+        }
+        let mut child = child.spawn().unwrap();
         let deadline = Instant::now() + Duration::from_secs(20);
         let written = || fs::metadata(dir.path().join("acknowledged")).map_or(0, |found| found.len() / 8);
-        while written() < before + 3 + round {
+        let enough = before + 1 + dice(&mut seed, 60);
+        while written() < enough && child.try_wait().unwrap().is_none() {
             assert!(Instant::now() < deadline, "round {round}");
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::sleep(Duration::from_micros(dice(&mut seed, 1500)));
         }
+        own += u32::from(child.try_wait().unwrap().is_some());
         child.kill().unwrap();
         child.wait().unwrap();
-        let acknowledged = fs::read(dir.path().join("acknowledged")).unwrap();
+        let acknowledged = fs::read(dir.path().join("acknowledged")).unwrap_or_default();
         let last = acknowledged.as_chunks::<8>().0.last().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        let store = open(&dir.path().join("store")).unwrap();
+        let store =
+            open(&dir.path().join("store")).unwrap_or_else(|error| panic!("round {round}, {end:?}: {error}"));
         let listing = store.shared.list("");
-        assert!(listing.revision == last || listing.revision == last + 1, "{} {last}", listing.revision);
+        assert!(
+            listing.revision == last || listing.revision == last + 1,
+            "round {round}, {end:?}: {} {last}",
+            listing.revision
+        );
         assert_eq!(listing.entries.len() as u64, listing.revision, "round {round}");
         store.shared.verify().unwrap();
         before = written();
     }
+    println!("{before} writes were acknowledged; {own} processes ended themselves");
+    assert!(own > 0, "no process ended itself");
 }
