@@ -3,6 +3,7 @@
 
 mod base_url;
 mod embedded;
+mod limit;
 mod listed;
 mod model;
 mod names;
@@ -15,6 +16,7 @@ mod tests;
 
 pub use base_url::{BaseUrlError, ResolvedSurface, resolve_base_url};
 pub use keyway_proto::snapshot::v1::{Dialect, StreamEnd};
+pub use limit::{LimitHeaders, Unit, usual_limit_headers};
 pub use model::{Capability, Mode, Model, Scheduled, Status, Timed, UnitPrice};
 pub use names::{DIALECTS, dialect_from_name, dialect_name};
 pub use price::{Meter, Money, Price, Rates, Tier};

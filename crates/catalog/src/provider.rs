@@ -1,5 +1,6 @@
 //! A provider row: where it is, which dialects it speaks, how a credential is presented.
 
+use crate::limit::LimitHeaders;
 use crate::names::{read_dialect, read_end};
 use crate::quirk::{Quirks, Rule};
 use keyway_proto::snapshot::v1::{self as wire, Dialect, StreamEnd};
@@ -70,6 +71,8 @@ pub struct Provider {
     /// rows of models tell, then rules for some; of each kind in their order.
     #[serde(default)]
     pub quirks: Vec<Rule>,
+    /// By which headers it tells what is left of its limits, where they are not the usual ones of its main dialect.
+    pub limits: Option<Vec<LimitHeaders>>,
 }
 
 /// One wire format at a provider.

@@ -11,6 +11,7 @@ mod members;
 pub mod observe;
 pub(crate) mod plane;
 pub mod push;
+mod quota;
 pub mod resource;
 pub mod rotation;
 pub mod serve;

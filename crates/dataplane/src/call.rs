@@ -2,6 +2,7 @@
 
 use crate::{
     ingress::{self, Shape},
+    quota::Ask,
     refusal::Refusal,
     sync::State,
     translate::Asks,
@@ -25,6 +26,8 @@ pub(crate) struct Call {
     pub(crate) started: Instant,
     /// Pinned from the first byte to the last.
     pub(crate) state: Arc<State>,
+    /// What it takes of limits, and for whom.
+    pub(crate) ask: Ask,
     /// With which it came.
     pub(crate) token: TokenDigest,
     pub(crate) endpoint: Endpoint,

@@ -83,6 +83,8 @@ pub(crate) fn thread(
                 gauges: Arc::clone(&gauges),
                 status: Arc::clone(&shared.status),
                 drain: signals.drain.clone(),
+                news: shared.news,
+                epoch: shared.epoch,
                 keeper,
             };
             let usage = UsageLink::new(link_settings.clone(), spooling);

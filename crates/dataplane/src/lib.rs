@@ -25,6 +25,7 @@ mod open;
 mod ops;
 mod pipeline;
 mod probe;
+mod quota;
 mod random;
 mod refusal;
 mod reply;

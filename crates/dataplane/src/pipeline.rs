@@ -11,9 +11,10 @@ use crate::{
     meter::{Asked as AskedModel, Outcome, Tally, Try, tags},
     models,
     open::Cut,
+    quota::Ask,
     refusal::{Attempted, Refusal},
     reply::ReplyBody,
-    route::{self, Step, Tried, choose},
+    route::{self, Choice, Moment, Step, Tried, choose},
     sigv4::Claim,
     sync::State,
     translate::{self, Crossing},
@@ -131,7 +132,6 @@ async fn stages(
     let (route, retries) = route::steps(&state.snapshot, &resolved, &worker.random);
     tally.story.route = route;
     tally.story.asked = AskedModel::resolved(resolved, &model);
-    let hops = hops(&head.headers)?;
     let call = Call {
         started: tally.started,
         dialect: called.dialect,
@@ -139,8 +139,9 @@ async fn stages(
         stream: tally.story.stream,
         named: called.model,
         patience: patience(&head.headers)?,
-        hops,
+        hops: hops(&head.headers)?,
         query: head.uri.query().map(Into::into),
+        ask: Ask::new(&client.name, body.len(), state.snapshot.clients.len()),
         headers: head.headers,
         body,
         decoded: OnceCell::new(),
@@ -205,12 +206,13 @@ async fn attempts(
         let sent = Instant::now();
         let now = worker.millis(sent);
         let steps = &tally.story.route;
-        let Some(chosen) = choose(steps, &tried, &state.keyring, now, worker.random.next()) else {
+        let moment = Moment { ask: &call.ask, now, random: worker.random.next() };
+        let chosen = match choose(steps, &tried, &state.keyring, moment) {
+            Choice::Attempt(chosen) => chosen,
+            Choice::Wait(until) => return Err(Refusal::over_share(until.saturating_sub(now))),
             // Keys that a swap takes away in this moment are closed in the old state and replaced in the new one.
-            if worker.held.is_newest(state) {
-                break;
-            }
-            continue;
+            Choice::Nothing if worker.held.is_newest(state) => break,
+            Choice::Nothing => continue,
         };
         let refused = last.as_ref().is_some_and(|failure| failure.verdict == Some(route::Verdict::Refused));
         // What a version on trial could not do costs its caller none of the retries.
@@ -222,12 +224,13 @@ async fn attempts(
         }
         let Some(crossing) = cross(worker, call, chosen.step, tally, &mut barred) else { continue };
         let steps = &tally.story.route;
-        let (Some(step), Some(lease)) = (steps.get(chosen.step).cloned(), chosen.key.lease(chosen.take))
+        let (Some(step), Some(mut lease)) = (steps.get(chosen.step).cloned(), chosen.key.lease(chosen.take))
         else {
             // Taken away in this moment: that was no attempt.
             continue;
         };
         left -= u32::from(is_retry);
+        lease.begin(&step.target.model, &call.ask, now);
         place.uses(chosen.key.number);
         tally.attempt_begins(call, &step, &chosen.key.id);
         let answered = attempt(worker, call, (&step, crossing.as_deref()), (&lease, &place)).await;

@@ -149,6 +149,16 @@ impl Refusal {
         .later(COME_AGAIN)
     }
 
+    /// What is left of the provider's limit is for clients that had less of it; in so many milliseconds there is more.
+    pub(crate) fn over_share(wait: u64) -> Self {
+        let message =
+            "the provider's rate limit is nearly used up, and this client has had more than its share of it";
+        let seconds = u32::try_from(wait.div_ceil(1000)).unwrap_or(u32::MAX).max(COME_AGAIN);
+        Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimitExceeded, message)
+            .because("quota_share")
+            .later(seconds)
+    }
+
     pub(crate) fn not_configured() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -27,7 +27,7 @@ use std::{
 };
 use tokio::{
     runtime::{Builder, LocalOptions},
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     time::Instant,
 };
 use tokio_rustls::TlsAcceptor;
@@ -146,6 +146,7 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
         trays: (0..count).map(|_| Arc::new(Tray::new(Arc::clone(&budget), Arc::clone(&bell)))).collect(),
         totals: Arc::default(),
         usage: Arc::default(),
+        news: Arc::default(),
         epoch: std::time::Instant::now(),
         connections: (crate::listen::room() / count).max(1),
     };
@@ -250,6 +251,7 @@ pub(crate) struct Shared {
     pub(crate) trays: Vec<Arc<Tray>>,
     pub(crate) totals: Arc<Mutex<Totals>>,
     pub(crate) usage: Arc<SpoolCounts>,
+    pub(crate) news: Arc<Notify>,
     pub(crate) epoch: std::time::Instant,
     connections: usize,
 }
@@ -267,7 +269,7 @@ fn serving_thread(
     let faults = Arc::clone(shared.faults.get(number).ok_or_else(|| at("faults"))?);
     let tracer = shared.tracer.clone();
     let (held, budget, connector) = (Arc::clone(&shared.held), Arc::clone(&shared.budget), connector.clone());
-    let usage = Arc::clone(&shared.usage);
+    let (usage, news) = (Arc::clone(&shared.usage), Arc::clone(&shared.news));
     let (draining, cutting) = (signals.drain.subscribe(), signals.cut.subscribe());
     let (end, epoch, connections) = (signals.end.subscribe(), shared.epoch, shared.connections);
     let alive = signals.alive.clone();
@@ -283,6 +285,7 @@ fn serving_thread(
             tray,
             usage,
             faults,
+            news,
             budget,
             tracer,
             draining,

@@ -14,7 +14,10 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use ulid::Ulid;
 
 /// A core's belongings.
@@ -28,6 +31,8 @@ pub(crate) struct Worker {
     pub(crate) tray: Arc<Tray>,
     pub(crate) usage: Arc<SpoolCounts>,
     pub(crate) faults: Arc<Faults>,
+    /// Told when the fleet should hear of a limit at once.
+    pub(crate) news: Arc<Notify>,
     pub(crate) budget: Arc<BodyBudget>,
     pub(crate) tracer: Option<Tracer>,
     /// True once the replica ends: replies close their connections.

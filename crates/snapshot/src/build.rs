@@ -180,6 +180,7 @@ fn credentials(
             state: from.state(),
             secret: Secret::new(std::mem::take(&mut from.secret)),
             provider: from.provider.as_str().into(),
+            quota: if from.quota.is_empty() { from.key.as_str().into() } else { from.quota.into() },
             key: from.key.into(),
             version: from.version,
             weight: from.weight,

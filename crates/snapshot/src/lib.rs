@@ -7,6 +7,7 @@ mod build;
 mod client;
 mod hash;
 mod invalid;
+mod limit;
 mod model;
 mod price;
 mod provider;
@@ -25,8 +26,10 @@ pub use client::{Client, Clients, DigestKey, Pair, Pattern, TokenDigest};
 pub use hash::{StateHash, state_hash};
 pub use invalid::Invalid;
 pub use keyway_proto::snapshot::v1::{
-    ClientState, CredentialState, Dialect, Endpoint, Meter, PriceOrigin, ServiceTier, Strategy, StreamEnd,
+    ClientState, CredentialState, Dialect, Endpoint, LimitUnit, Meter, PriceOrigin, ServiceTier, Strategy,
+    StreamEnd,
 };
+pub use limit::LimitHeaders;
 pub use model::{Alias, Target};
 pub use price::{
     Bill, Charge, METERS, NanoDollars, Price, Rate, Rules, Used, When, percent, service_tier_by_name,
@@ -90,6 +93,8 @@ pub struct Credential {
     pub weight: u32,
     /// What the provider checks; empty where the version is revoked.
     pub secret: Secret,
+    /// Keys of one provider that name the same share one of its limits: the key's own name where nothing else is said.
+    pub quota: Box<str>,
     /// Replicas on which it is on trial: active there, standby everywhere else. Empty = not on trial.
     pub active_on: Vec<Box<str>>,
     /// Replicas on which it is standby, because a newer one is on trial there.

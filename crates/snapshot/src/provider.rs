@@ -3,7 +3,9 @@
 use crate::price::KeyPrices;
 use crate::quirk::ByModel;
 use crate::url::Urls;
-use crate::{Auth, Dialect, Endpoint, EndpointUrl, Invalid, Pattern, Quirks, StreamEnd, Timeouts};
+use crate::{
+    Auth, Dialect, Endpoint, EndpointUrl, Invalid, LimitHeaders, Pattern, Quirks, StreamEnd, Timeouts,
+};
 use http::{HeaderName, HeaderValue};
 use keyway_proto::snapshot::v1::{self as wire, Kind};
 use std::borrow::Cow;
@@ -25,6 +27,8 @@ pub struct Provider {
     pub built_in: bool,
     /// Why none of its keys may be used, as `error.reason`; `None` = they may.
     pub withheld: Option<&'static str>,
+    /// By which it tells what is left of its limits.
+    pub limit_headers: Box<[LimitHeaders]>,
     /// Of keys that are charged otherwise.
     pub(crate) key_prices: KeyPrices,
     by_model: ByModel,
@@ -81,6 +85,7 @@ impl Provider {
             timeouts: from.timeouts.map(Timeouts::from).unwrap_or_default(),
             built_in: from.built_in,
             withheld: withheld(&from.withheld),
+            limit_headers: LimitHeaders::build(from)?,
             key_prices: KeyPrices::build(from)?,
             by_model: ByModel::build(from)?,
         })

@@ -81,7 +81,7 @@ fn finished(mut tls: ClientConfig) -> Arc<ClientConfig> {
 }
 
 async fn connect(fleet: &str, tls: Arc<ClientConfig>) -> Result<Channel, Status> {
-    let endpoint = Channel::from_shared(format!("https://{fleet}")).map_err(|why| unknown(&why))?;
+    let endpoint = Channel::from_shared(format!("http://{fleet}")).map_err(|why| unknown(&why))?;
     let (fleet, connector) = (fleet.to_owned(), TlsConnector::from(tls));
     let connect = service_fn(move |_| {
         let (fleet, connector) = (fleet.clone(), connector.clone());

@@ -97,13 +97,18 @@ fn shown(output: Output, provider: &Value) {
         return print::json(provider);
     }
     let mut rest = provider.clone();
-    let keys = rest.as_object_mut().and_then(|fields| fields.shift_remove("keys"));
+    let mut take = |field| rest.as_object_mut().and_then(|fields| fields.shift_remove(field));
+    let (keys, limits) = (take("keys"), take("limits"));
     let quirks = quirks(&mut rest);
     print::line(&print::fields(&rest).fitted());
     quirk_table(&quirks);
     if let Some(keys) = keys {
         print::line("");
         print::line(&key_table(&keys).fitted());
+    }
+    if let Some(limits) = limits.as_ref().and_then(print::limits) {
+        print::line("");
+        print::line(&limits.fitted());
     }
 }
 
@@ -213,14 +218,14 @@ fn table(providers: &Value) -> Table {
 }
 
 fn key_table(keys: &Value) -> Table {
-    let headings = &["KEY", "WEIGHT", "VERSION", "STATE", "SECRET", "FINGERPRINT"];
+    let headings = &["KEY", "QUOTA", "WEIGHT", "VERSION", "STATE", "SECRET", "FINGERPRINT"];
     let mut table = Table::new(headings, "no keys; give it one with `keyway provider add NAME`");
     for key in print::list(keys) {
         for version in key.get("versions").map(print::list).into_iter().flatten() {
             let of_version = |field| cell(version, field);
             let version =
                 [of_version("version"), of_version("state"), of_version("secret"), of_version("fingerprint")];
-            table.row([cell(key, "name"), cell(key, "weight")].into_iter().chain(version));
+            table.row(["name", "quota", "weight"].map(|field| cell(key, field)).into_iter().chain(version));
         }
     }
     table

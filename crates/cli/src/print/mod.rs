@@ -1,6 +1,7 @@
 //! What goes to stdout and stderr, and how it looks.
 
 mod columns;
+mod limits;
 mod number;
 mod table;
 mod yaml;
@@ -14,6 +15,7 @@ use crate::args::Output;
 use crate::failure::Failure;
 
 pub(crate) use columns::{Columns, Rank};
+pub(crate) use limits::limits;
 pub(crate) use number::{aligned, thousands, usd};
 pub(crate) use table::{Table, cell, fields, list, moment, width};
 pub(crate) use yaml::yaml;

@@ -159,6 +159,9 @@ fn keys(at: &mut At<'_>, provider: &Provider) {
             at.report_field("secret", credential(secret));
         }
         at.report_field("weight", weight(key.weight));
+        if let Some(quota) = &key.quota {
+            at.report_field("quota", names::name(quota));
+        }
         prices(&mut at.field("prices"), &key.prices);
         if let Some(rotation) = &key.rotation {
             source::check(&mut at.field("rotation"), rotation);

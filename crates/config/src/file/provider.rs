@@ -83,6 +83,10 @@ pub struct Key {
     /// Off every cost of this key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discount: Option<Percent>,
+    /// Keys of one provider that name the same share one of its limits (an organisation, a workspace); the key's own name
+    /// if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<String>,
     /// How it is replaced by itself; left out: it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<KeyRotation>,
@@ -173,6 +177,7 @@ impl Provider {
             weight: None,
             prices: BTreeMap::new(),
             discount: None,
+            quota: None,
             rotation: None,
         });
         short.chain(self.keys.iter().cloned())

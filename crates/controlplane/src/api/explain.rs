@@ -9,7 +9,9 @@ use super::{
 };
 use crate::{
     Plane,
+    fleet::Fleet,
     plane::unix_millis,
+    quota::QuotaView,
     resource::{Body, Held, Kind, State, not_found},
 };
 use keyway_snapshot::{
@@ -74,6 +76,9 @@ pub(super) struct Tried {
     /// What a request of the size that was asked about would cost at list price.
     #[serde(skip_serializing_if = "Option::is_none")]
     estimate: Option<Estimate>,
+    /// What is known of the provider's limits for this model, by quota domain.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    limits: Vec<QuotaView>,
     /// What the estimate is made by: price and discount.
     #[serde(skip)]
     priced: (Option<Arc<Price>>, u32),
@@ -123,6 +128,9 @@ pub(super) async fn explain(call: Call) -> Result<Answer, Fault> {
             rules.push(permission(patterns(&state, &name), &asked, &resolved));
             model = Some(full_name(&resolved).to_owned());
             targets = tried(&snapshot, &resolved, &mut rules);
+            limit(call.plane().fleet(), &mut targets);
+            let limits = targets.iter().flat_map(|target| &target.limits);
+            rules.extend(limits.map(ToString::to_string));
             for target in &mut targets {
                 let priced = (target.priced.0.as_deref(), target.priced.1);
                 let now = unix_millis() / 1000;
@@ -138,6 +146,13 @@ pub(super) async fn explain(call: Call) -> Result<Answer, Fault> {
     }
     let snapshot = snapshot.version.to_string();
     Answer::json(&Explained { client: name, asked, model, allowed, targets, rules, snapshot })
+}
+
+/// What is known of the limits of targets: keys whose limits have room are taken first.
+fn limit(fleet: &Fleet, targets: &mut [Tried]) {
+    for target in targets {
+        target.limits = fleet.limits(&target.provider, Some(&target.model));
+    }
 }
 
 /// Whether its token is taken at all.
@@ -279,6 +294,7 @@ fn one(snapshot: &Snapshot, target: &Target, place: (usize, u32, u32), why: Stri
         why,
         price: price.map(|price| Simple::of(price)),
         estimate: None,
+        limits: Vec::new(),
         priced: (price.cloned(), discount),
     }
 }
@@ -299,10 +315,11 @@ impl Alias {
             return Err(Fault::internal("a model of another kind"));
         };
         let snapshot = plane.snapshot()?;
-        let targets = match snapshot.lookup(name) {
+        let mut targets = match snapshot.lookup(name) {
             Ok(Resolved::Alias(alias)) => of_alias(&snapshot, &alias, 1).0,
             Ok(Resolved::Target(_)) | Err(_) => Vec::new(),
         };
+        limit(plane.fleet(), &mut targets);
         Ok(Self {
             head: Head::new(name, held),
             strategy: spec.strategy.unwrap_or_default(),

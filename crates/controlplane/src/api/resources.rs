@@ -25,7 +25,8 @@ pub(super) async fn show_provider(call: Call) -> Result<Answer, Fault> {
     if call.name() == crate::compile::SANDBOX {
         return Answer::json(&ProviderView::built_in(call.plane()));
     }
-    show(&call, Kind::Provider, ProviderView::new)
+    let limits = call.plane().fleet().limits(call.name(), None);
+    show(&call, Kind::Provider, |name, held| Some(ProviderView::new(name, held)?.limited(limits)))
 }
 
 pub(super) async fn put_provider(call: Call) -> Result<Answer, Fault> {

@@ -3,6 +3,7 @@
 use super::{answer::Note, quirks};
 use crate::{
     Outcome, Plane,
+    quota::QuotaView,
     resource::{
         Body, Change, Held, KeyDocument, KeyState, KeyVersion, Made, MadePair, Proof, Shown, TokenText,
     },
@@ -50,6 +51,9 @@ pub(super) struct ProviderView {
     /// All wire formats with their addresses.
     surfaces: Vec<SurfaceView>,
     keys: Vec<KeyView>,
+    /// What is known of its limits, by quota domain and model.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    limits: Vec<QuotaView>,
     /// Models with a name of their own; any other name is passed on as it stands.
     offers: usize,
     /// What the configuration says beyond that.
@@ -70,6 +74,8 @@ pub(super) struct SurfaceView {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct KeyView {
     name: String,
+    /// The quota domain that it is in, `provider/domain`: keys of one domain share the provider's limits.
+    quota: String,
     /// Share of the requests.
     weight: u32,
     /// Percent off every cost; absent = none.
@@ -246,6 +252,11 @@ impl ProviderView {
         Some(Self::of(&provider, &[], Provider::default()).named(&provider.name))
     }
 
+    /// With what is known of its limits.
+    pub(super) fn limited(self, limits: Vec<QuotaView>) -> Self {
+        Self { limits, ..self }
+    }
+
     fn named(self, name: &str) -> Self {
         Self { name: name.to_owned(), ..self }
     }
@@ -267,7 +278,8 @@ impl ProviderView {
             built_in: provider.built_in,
             dialect: first(|surface| &surface.dialect),
             base_url: first(|surface| &surface.base_url),
-            keys: keys.iter().map(KeyView::from).collect(),
+            keys: keys.iter().map(|key| KeyView::of(&provider.name, key)).collect(),
+            limits: Vec::new(),
             offers: provider.offers.len(),
             surfaces,
             spec,
@@ -275,10 +287,11 @@ impl ProviderView {
     }
 }
 
-impl From<&KeyDocument> for KeyView {
-    fn from(key: &KeyDocument) -> Self {
+impl KeyView {
+    pub(super) fn of(provider: &str, key: &KeyDocument) -> Self {
         Self {
             name: key.name.clone(),
+            quota: key.domain(provider),
             weight: key.weight.unwrap_or(1),
             discount: key.discount,
             prices: key.prices.clone(),

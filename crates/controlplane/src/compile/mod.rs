@@ -169,6 +169,7 @@ impl Compiler<'_> {
                     state: state.into(),
                     weight,
                     secret: secret.expose().to_vec(),
+                    quota: key.quota.clone().unwrap_or_default(),
                     ..wire::Credential::default()
                 };
                 match trial.filter(|_| version.state == KeyState::Active) {

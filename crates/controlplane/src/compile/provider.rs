@@ -5,7 +5,7 @@ use super::{
     price, quirk, timeouts,
 };
 use crate::resource::{Kind, Refusal};
-use keyway_catalog::{BaseUrlError, Catalog, ResolvedSurface};
+use keyway_catalog::{BaseUrlError, Catalog, LimitHeaders, ResolvedSurface, usual_limit_headers};
 use keyway_config::{Dialect, Network, Provider};
 use keyway_proto::snapshot::v1::{self as wire, AuthScheme};
 use std::collections::BTreeMap;
@@ -50,6 +50,7 @@ pub(crate) fn provider(
         withheld: String::new(),
         key_prices: Vec::new(),
         model_quirks: quirk::rules(row, spec),
+        limit_headers: limit_headers(row, &resolved),
     })
 }
 
@@ -97,6 +98,13 @@ fn dialect(dialect: Dialect) -> wire::Dialect {
         Dialect::BedrockConverse => wire::Dialect::BedrockConverse,
         Dialect::CohereChat => wire::Dialect::CohereChat,
     }
+}
+
+/// The row's, else the usual ones of the main dialect.
+fn limit_headers(row: Row<'_>, surfaces: &[ResolvedSurface]) -> Vec<wire::LimitHeaders> {
+    let usual = || surfaces.first().map(|main| usual_limit_headers(main.dialect)).unwrap_or_default();
+    let headers = row.and_then(|row| row.limits.clone()).unwrap_or_else(usual);
+    headers.iter().map(LimitHeaders::to_proto).collect()
 }
 
 /// The row's, then the file's; the file wins over one of the same name.

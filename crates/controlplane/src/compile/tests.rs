@@ -185,6 +185,7 @@ fn only_active_versions_travel_and_a_missing_secret_is_withheld() {
         weight: Some(3),
         prices: BTreeMap::new(),
         discount: None,
+        quota: None,
         versions,
         rollout: None,
         rotation: None,

@@ -164,6 +164,7 @@ fn key(versions: Vec<KeyVersion>) -> KeyDocument {
         weight: None,
         prices: BTreeMap::new(),
         discount: None,
+        quota: None,
         versions,
         rollout: None,
         rotation: None,

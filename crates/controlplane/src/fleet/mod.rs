@@ -16,8 +16,14 @@ pub use probe::{Asked, ProbeFailed, Probed};
 pub use registry::{Refused, Replica, ReplicaState};
 pub(crate) use service::{Fort, serve};
 
-use crate::{observe::Answers, push::Push, resource::ReplicaDocument};
-use keyway_proto::fleet::v1::{HostOrder, Probe, ProbeResult};
+use crate::{
+    observe::Answers,
+    push::{Push, frame},
+    quota::{QuotaView, Table},
+    resource::ReplicaDocument,
+};
+use bytes::Bytes;
+use keyway_proto::fleet::v1::{HostOrder, Probe, ProbeResult, Quotas, to_replica};
 use keyway_snapshot::{StateHash, Version};
 use parking_lot::Mutex;
 pub(crate) use registry::Evidence;
@@ -52,6 +58,10 @@ pub struct Fleet {
     /// Counts replicas that came or whose books were closed.
     members: watch::Sender<u64>,
     stopping: watch::Sender<bool>,
+    quotas: Mutex<Table>,
+    /// What all replicas are to know of limits, encoded once; none before anything was scarce.
+    word: watch::Sender<Option<Bytes>>,
+    started: Instant,
     probes: AtomicU64,
     /// The newest state is not what the leader made of it: no replica is let in.
     withheld: AtomicBool,
@@ -78,6 +88,9 @@ impl Fleet {
             newest: watch::Sender::new(first),
             changed: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
+            quotas: Mutex::default(),
+            word: watch::Sender::new(None),
+            started: Instant::now(),
             probes: AtomicU64::new(0),
             withheld: AtomicBool::new(false),
         }
@@ -148,6 +161,24 @@ impl Fleet {
         let known = self.registry.lock().evict(id);
         self.touch_members();
         known
+    }
+
+    /// What is known of a provider's limits: of one model, or of all.
+    pub(crate) fn limits(&self, provider: &str, model: Option<&str>) -> Vec<QuotaView> {
+        self.quotas.lock().views(provider, model, self.millis())
+    }
+
+    /// A replica has read of limits; the others hear what is scarce.
+    fn learn(&self, replica: &str, quotas: &Quotas) {
+        let (mut table, now) = (self.quotas.lock(), self.millis());
+        let urgent = table.take(replica, quotas, now);
+        if let Some(word) = table.word(urgent, now) {
+            self.word.send_replace(Some(frame(to_replica::Message::Quotas(word))));
+        }
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Whose states are sent.

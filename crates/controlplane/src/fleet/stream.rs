@@ -53,6 +53,7 @@ struct Hears {
     from: Streaming<FromReplica>,
     orders: mpsc::Receiver<Order>,
     newest: watch::Receiver<Arc<Push>>,
+    word: watch::Receiver<Option<Bytes>>,
 }
 
 /// Serves one stream to its end.
@@ -84,6 +85,9 @@ pub(super) async fn run(fleet: Arc<Fleet>, welcome: Welcome, mut from: Streaming
     let serving = hello.serving.map(Version::from);
     // Subscribed before the session is made, so that no state can be published in between.
     let newest = fleet.newest.subscribe();
+    let mut word = fleet.word.subscribe();
+    // What was said before it came is news to it.
+    word.mark_changed();
     let known = fleet.registry.lock().hello(hello, link, Instant::now());
     let known = match known {
         Ok(known) => known,
@@ -101,7 +105,7 @@ pub(super) async fn run(fleet: Arc<Fleet>, welcome: Welcome, mut from: Streaming
     let session = Session::new(Arc::clone(&newest.borrow()), serving, known.refused);
     let mut running = Link { fleet: Arc::clone(&fleet), id: id.clone(), session, probes: HashMap::new() };
     fleet.touch();
-    let end = running.converse(known, Hears { from, orders, newest }, &out).await;
+    let end = running.converse(known, Hears { from, orders, newest, word }, &out).await;
     let supervisor = fleet.registry.lock().supervisor(&id);
     let is_reaped = fleet.hosts.lock().is_connected(&supervisor);
     fleet.registry.lock().ended(&id, known.stream, is_reaped, Instant::now());
@@ -139,7 +143,7 @@ fn refuse(out: &Out, status: Status) {
 
 impl Link {
     async fn converse(&mut self, known: Known, hears: Hears, out: &Out) -> Status {
-        let Hears { mut from, mut orders, mut newest } = hears;
+        let Hears { mut from, mut orders, mut newest, mut word } = hears;
         let mut beat = interval(BEAT);
         let mut stopping = self.fleet.stopping.subscribe();
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -151,6 +155,11 @@ impl Link {
                     return Status::unavailable("the control plane stops");
                 }
                 _ = newest.changed() => self.session.newest(Arc::clone(&newest.borrow_and_update())),
+                Ok(()) = word.changed() => {
+                    if let Some(frame) = word.borrow_and_update().clone() {
+                        self.session.word(frame);
+                    }
+                }
                 message = from.message() => match message {
                     Ok(Some(message)) => if let Err(fault) = self.hear(message, Instant::now()) {
                         return Status::invalid_argument(fault);
@@ -201,6 +210,10 @@ impl Link {
                     // Whoever asked may have given up meanwhile.
                     let _ = (taken.map(|taken| taken.send(())), answer.send(result));
                 }
+                return Ok(());
+            }
+            Message::Quotas(quotas) => {
+                self.fleet.learn(&self.id, &quotas);
                 return Ok(());
             }
             Message::ProbeTaken(ProbeTaken { id }) => {

@@ -221,6 +221,7 @@ pub(crate) fn add(file: &mut File, name: &str, body: &Body) {
                 weight: key.weight,
                 prices: key.prices.clone(),
                 discount: key.discount,
+                quota: key.quota.clone(),
                 rotation: key.rotation.clone(),
             });
             let provider = Provider { keys: keys.collect(), ..Provider::clone(spec) };

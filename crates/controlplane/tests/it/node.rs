@@ -97,7 +97,7 @@ fn builder() -> rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientC
 
 async fn connect(fleet: &str, tls: Arc<ClientConfig>) -> Channel {
     let (fleet, connector) = (fleet.to_owned(), TlsConnector::from(tls));
-    let endpoint = Channel::from_shared(format!("https://{fleet}")).unwrap();
+    let endpoint = Channel::from_shared(format!("http://{fleet}")).unwrap();
     let connect = service_fn(move |_| {
         let (fleet, connector) = (fleet.clone(), connector.clone());
         async move {

@@ -4,6 +4,7 @@ use crate::{
     lease::{Lease, Trouble},
     oauth::NoToken,
     open::Cut,
+    quota,
     reply::Source,
     route::Verdict,
     translate::Crossing,
@@ -163,7 +164,12 @@ pub(super) async fn refused(
             failed(Some(Verdict::Refused), "upstream_payment_required")
         }
         429 => {
-            health.cool(model, now, retry_after(&parts.headers));
+            let wait = quota::wait(&parts.headers);
+            health.cool(model, now, wait);
+            if lease.key().quota.cool(model, now, wait) {
+                // No key of that domain is any help now, on whichever replica.
+                worker.news.notify_one();
+            }
             crate::translate::reply_headers(&mut parts.headers, lease);
             Failure {
                 passed: passed(parts, source, lease, crossing).await,
@@ -177,7 +183,7 @@ pub(super) async fn refused(
             Failure { passed, ..failed(verdict, "upstream_refused") }
         }
         408 | 500..=599 => {
-            health.cool(model, now, retry_after(&parts.headers));
+            health.cool(model, now, quota::wait(&parts.headers));
             failed(Some(Verdict::Passing), "upstream_status")
         }
         300..=399 => failed(Some(Verdict::Broken), "upstream_redirect"),
@@ -204,30 +210,4 @@ async fn passed(
     }
     parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     Some(Box::new(Passed { status: parts.status, headers: parts.headers, body }))
-}
-
-/// The wait that a provider asks for; a date is not read, the usual wait applies then.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
-    let millis =
-        number("retry-after-ms").or_else(|| number("retry-after").map(|seconds| seconds * 1000.0))?;
-    Duration::try_from_secs_f64(millis / 1000.0).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_are_read() {
-        let of = |name: &'static str, value: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(name, HeaderValue::from_static(value));
-            retry_after(&headers)
-        };
-        assert_eq!(of("retry-after", "7"), Some(Duration::from_secs(7)));
-        assert_eq!(of("retry-after-ms", "250"), Some(Duration::from_millis(250)));
-        assert_eq!(of("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT"), None);
-        assert_eq!(of("retry-after", "-1"), None);
-    }
 }

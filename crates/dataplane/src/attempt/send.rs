@@ -54,6 +54,7 @@ pub(super) async fn send(
         }
     })?;
     let (head, body) = reply.into_parts();
+    lease.learn(worker, &step.target, &head.headers);
     Ok(Sent { head, source: Source::new(Rc::clone(worker), link, body), withhold_usage })
 }
 

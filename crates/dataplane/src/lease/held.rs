@@ -3,28 +3,53 @@
 use super::{Key, Presented, redact::redact};
 use crate::{
     oauth::{NoToken, Tokens},
+    quota::{Ask, Spent, Told},
     upstream::Connector,
+    worker::Worker,
 };
 use bytes::Bytes;
-use keyway_snapshot::{Secret, Surface};
+use http::HeaderMap;
+use keyway_snapshot::{Secret, Surface, Target};
 use memchr::memmem;
 use std::sync::{Arc, atomic::Ordering};
+use tokio::time::Instant;
 
 /// A key in use by one attempt.
 #[derive(Debug)]
 pub(crate) struct Lease {
     key: Arc<Key>,
+    /// When its attempt began, in the worker's milliseconds, and what of a scarce limit had been taken then.
+    began: u64,
+    spent: Option<Spent>,
 }
 
 // === impl Lease ===
 
 impl Lease {
     pub(super) fn new(key: Arc<Key>) -> Self {
-        Self { key }
+        Self { key, began: 0, spent: None }
     }
 
     pub(crate) fn key(&self) -> &Arc<Key> {
         &self.key
+    }
+
+    /// Its attempt begins: what it takes of a scarce limit is counted until the provider has said what is left.
+    pub(crate) fn begin(&mut self, model: &str, ask: &Ask, now: u64) {
+        self.began = now;
+        self.spent = self.key.quota.begin(model, ask, now);
+    }
+
+    /// What a reply's head says of the limits of its key.
+    pub(crate) fn learn(&self, worker: &Worker, target: &Target, headers: &HeaderMap) {
+        let names = &*target.provider.limit_headers;
+        if names.is_empty() {
+            return;
+        }
+        let at = Instant::now();
+        let (sent, now) = (self.began, worker.millis(at));
+        let told = Told { headers, names, sent, now, before: self.spent };
+        self.key.quota.learn(&target.model, &told, || worker.since_epoch(at));
     }
 
     /// How it goes into a request to this surface.

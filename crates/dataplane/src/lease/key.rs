@@ -3,8 +3,11 @@
 //! Counts are written next to each other in one cache line that `in_flight` has brought to the core anyway, so that
 //! knowing more of a key costs a request next to nothing.
 
-use super::{Health, Lease, Ways};
-use crate::clock;
+use super::{Due, Health, Lease, Ways};
+use crate::{
+    clock,
+    quota::{Ask, Domain, Room},
+};
 use aws_lc_rs::digest::{Context, SHA256};
 use keyway_proto::fleet::v1::KeyUse;
 use keyway_snapshot::{Credential, CredentialState, Provider, Secret};
@@ -44,6 +47,8 @@ pub(crate) enum Take {
 #[derive(Debug)]
 pub(crate) struct Key {
     uses: Arc<Uses>,
+    /// With whom it shares the provider's limits.
+    pub(crate) quota: Arc<Domain>,
     pub(super) ways: Ways,
     pub(super) secret: Option<Secret>,
 }
@@ -129,36 +134,51 @@ impl From<CredentialState> for KeyState {
 // === impl Key ===
 
 impl Key {
-    pub(super) fn new(provider: &Provider, credential: &Credential, state: KeyState) -> Self {
+    pub(super) fn new(
+        provider: &Provider,
+        credential: &Credential,
+        state: KeyState,
+        quota: Arc<Domain>,
+    ) -> Self {
         let ways = Ways::of(provider, &credential.secret);
         let uses = Uses::new(credential.id().into(), Proof::of(provider, &credential.secret));
-        let key = Self { uses: Arc::new(uses), ways, secret: Some(credential.secret.clone()) };
+        let key = Self { uses: Arc::new(uses), quota, ways, secret: Some(credential.secret.clone()) };
         key.weight.store(credential.weight, Ordering::Relaxed);
         key.enter(state);
         key
     }
 
     /// For a provider that asks for none: counted and watched like any other.
-    pub(super) fn none(provider: &str) -> Self {
+    pub(super) fn none(provider: &str, quota: Arc<Domain>) -> Self {
         let uses = Uses::new(format!("{provider}/none/0").into(), Proof([0; 32]));
-        Self { uses: Arc::new(uses), ways: Ways::none(), secret: None }
+        Self { uses: Arc::new(uses), quota, ways: Ways::none(), secret: None }
     }
 
     /// The same key for who only counts: attempts that hold it keep its secret, and nobody else.
     pub(super) fn without_secret(&self) -> Self {
-        Self { uses: Arc::clone(&self.uses), ways: Ways::none(), secret: None }
+        let (uses, quota) = (Arc::clone(&self.uses), Arc::clone(&self.quota));
+        Self { uses, quota, ways: Ways::none(), secret: None }
     }
 
-    /// The same key with its secret, if this is it.
-    pub(super) fn again(self: &Arc<Self>, provider: &Provider, credential: &Credential) -> Option<Arc<Self>> {
+    /// The same key with its secret, if this is it, in this quota domain.
+    pub(super) fn again(
+        self: &Arc<Self>,
+        provider: &Provider,
+        credential: &Credential,
+        quota: &Arc<Domain>,
+    ) -> Option<Arc<Self>> {
         if self.proof != Proof::of(provider, &credential.secret) {
             return None;
         }
-        if self.secret.is_some() {
+        if self.secret.is_some() && Arc::ptr_eq(&self.quota, quota) {
             return Some(Arc::clone(self));
         }
+        let ways = match self.secret {
+            Some(_) => self.ways.clone(),
+            None => Ways::of(provider, &credential.secret),
+        };
         let (uses, secret) = (Arc::clone(&self.uses), Some(credential.secret.clone()));
-        Some(Arc::new(Self { uses, ways: Ways::of(provider, &credential.secret), secret }))
+        Some(Arc::new(Self { uses, quota: Arc::clone(quota), ways, secret }))
     }
 
     pub(super) fn provider(&self) -> &str {
@@ -305,6 +325,26 @@ impl Key {
         self.started.fetch_add(1, Ordering::Relaxed);
         self.used();
         Some(Lease::new(Arc::clone(self)))
+    }
+
+    /// Whether it may be taken for a model now, by its own health and by what it shares with others.
+    pub(crate) fn due(&self, model: &str, now: u64) -> Due {
+        match (self.health.due(model, now), self.quota.cooling(model, now)) {
+            (Due::Benched, _) => Due::Benched,
+            (due, None) => due,
+            (Due::Ready, Some(until)) => Due::Cooling(until),
+            (Due::Cooling(own), Some(until)) => Due::Cooling(own.max(until)),
+        }
+    }
+
+    /// Whether nothing stands in the way of any request: what most requests find.
+    pub(crate) fn is_free(&self, model: &str, now: u64) -> bool {
+        self.quota.is_ample(now) && self.health.due(model, now) == Due::Ready
+    }
+
+    /// What its limits let through for this request.
+    pub(crate) fn room(&self, model: &str, ask: &Ask, now: u64) -> Room {
+        self.quota.room(model, ask, now)
     }
 
     pub(super) fn used(&self) {

@@ -4,6 +4,7 @@
 //! after, so that at no moment a request finds the old version closed and the new one not there yet.
 
 use super::{Key, key::KeyState};
+use crate::quota::Domain;
 use foldhash::HashMap;
 use keyway_proto::fleet::v1::KeyUse;
 use keyway_snapshot::{Credential, CredentialState, Provider, Snapshot};
@@ -13,6 +14,8 @@ use std::{collections::HashSet, sync::Arc};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Keyring {
     by_provider: HashMap<Box<str>, Keys>,
+    /// What keys share; one that a new state names too goes on with what is known of it.
+    domains: HashMap<Box<str>, Arc<Domain>>,
     /// Revoked, or in no state any more and perhaps still in use. Never chosen.
     leaving: Vec<Arc<Key>>,
     /// Secrets must not be used: the control plane has been silent for too long.
@@ -48,13 +51,14 @@ impl Keyring {
         for (name, provider) in &snapshot.providers {
             let mut keys = Vec::new();
             for credential in snapshot.credentials.get(name).into_iter().flatten() {
+                let quota = ring.share(before, &credential.provider, &credential.quota);
                 if credential.state == CredentialState::Revoked {
-                    ring.revoke(credential, provider, before, &mut changes);
+                    ring.revoke((credential, quota), provider, before, &mut changes);
                     continue;
                 }
                 let state = credential.state_on(&ring.replica).into();
-                let key = before.known(provider, credential);
-                let key = key.unwrap_or_else(|| Arc::new(Key::new(provider, credential, state)));
+                let key = before.known(provider, credential, &quota);
+                let key = key.unwrap_or_else(|| Arc::new(Key::new(provider, credential, state, quota)));
                 key.weigh(credential.weight);
                 key.try_out(credential.is_on_trial_on(&ring.replica));
                 changes.enter(&key, state);
@@ -62,7 +66,8 @@ impl Keyring {
             }
             if keys.is_empty() && provider.is_keyless() {
                 let none = before.find(name, &format!("{name}/none/0"));
-                keys.push(none.unwrap_or_else(|| Arc::new(Key::none(name))));
+                let quota = ring.share(before, name, "none");
+                keys.push(none.unwrap_or_else(|| Arc::new(Key::none(name, quota))));
             }
             let keyless = provider.is_keyless();
             ring.by_provider.insert(name.clone(), Keys { keys, keyless });
@@ -71,9 +76,17 @@ impl Keyring {
         (ring, changes)
     }
 
+    /// The quota domain of this name.
+    fn share(&mut self, before: &Keyring, provider: &str, name: &str) -> Arc<Domain> {
+        let id = format!("{provider}/{name}");
+        let known = self.domains.get(&*id).or_else(|| before.domains.get(&*id)).cloned();
+        let domain = known.unwrap_or_else(|| Arc::new(Domain::new(id)));
+        self.domains.entry(domain.id.clone()).or_insert(domain).clone()
+    }
+
     fn revoke(
         &mut self,
-        credential: &Credential,
+        (credential, quota): (&Credential, Arc<Domain>),
         provider: &Provider,
         before: &Keyring,
         changes: &mut Changes,
@@ -82,7 +95,7 @@ impl Keyring {
         let known: Vec<_> = before.everything().filter(|key| *key.id == *id).cloned().collect();
         if known.is_empty() {
             // Named in reports, so that it is known to be out of use here.
-            self.leaving.push(Arc::new(Key::new(provider, credential, KeyState::Revoked)));
+            self.leaving.push(Arc::new(Key::new(provider, credential, KeyState::Revoked, quota)));
         }
         for key in known {
             changes.enter(&key, KeyState::Revoked);
@@ -136,6 +149,16 @@ impl Keyring {
         self.all().chain(&self.leaving)
     }
 
+    /// What its keys share.
+    pub(crate) fn domains(&self) -> impl Iterator<Item = &Arc<Domain>> {
+        self.domains.values()
+    }
+
+    /// The quota domain of that id, `provider/domain`.
+    pub(crate) fn domain(&self, id: &str) -> Option<&Arc<Domain>> {
+        self.domains.get(id)
+    }
+
     /// The key of that id.
     pub(crate) fn find(&self, provider: &str, id: &str) -> Option<Arc<Key>> {
         self.by_provider.get(provider)?.keys.iter().find(|key| *key.id == *id).cloned()
@@ -187,10 +210,12 @@ impl Keyring {
         keys.fold((false, false), |sum, one| (sum.0 || one.0, sum.1 || one.1))
     }
 
-    fn known(&self, provider: &Provider, credential: &Credential) -> Option<Arc<Key>> {
+    fn known(&self, provider: &Provider, credential: &Credential, quota: &Arc<Domain>) -> Option<Arc<Key>> {
         let id = credential.id();
         let held = self.by_provider.get(&credential.provider).into_iter().flat_map(|of| &of.keys);
-        held.chain(&self.leaving).filter(|key| *key.id == *id).find_map(|key| key.again(provider, credential))
+        held.chain(&self.leaving)
+            .filter(|key| *key.id == *id)
+            .find_map(|key| key.again(provider, credential, quota))
     }
 }
 

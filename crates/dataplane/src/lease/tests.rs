@@ -221,6 +221,7 @@ fn on_trial_each_replica_has_one_active_version_and_the_other_stands_by() {
             secret: format!("sk-{version}").into_bytes(),
             active_on: if version == 2 { vec!["a".to_owned()] } else { Vec::new() },
             standby_on: if version == 1 { vec!["a".to_owned()] } else { Vec::new() },
+            ..wire::Credential::default()
         };
         resource(Kind::Credential, &format!("p/main/{version}"), &credential)
     };

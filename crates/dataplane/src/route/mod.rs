@@ -5,5 +5,5 @@ mod choose;
 mod order;
 
 pub(crate) use budget::RetryBudget;
-pub(crate) use choose::{Tried, Verdict, choose};
+pub(crate) use choose::{Choice, Moment, Tried, Verdict, choose};
 pub(crate) use order::{Step, steps};

@@ -51,23 +51,22 @@ fn in_order(alias: &Alias, random: &Random, steps: &mut Vec<Step>) {
             Strategy::Priority => left.iter().take_while(|other| other.2 == first.2).count(),
             Strategy::Weighted | Strategy::Unspecified => left.len(),
         };
-        let weights = left.iter().take(class).map(|(_, weight, _)| *weight);
-        let (target, ..) = left.remove(pick(weights, random.next()));
+        let weights = left.iter().take(class).map(|(_, weight, _)| u64::from(*weight));
+        let (target, ..) = left.remove(pick(weights, random.next()).unwrap_or(0));
         steps.push(Step::new(Arc::clone(target), alias.timeouts));
     }
 }
 
-/// The place of the weight on which a number falls; 0 where all are zero.
-pub(super) fn pick(weights: impl Iterator<Item = u32> + Clone, number: u64) -> usize {
-    let total: u64 = weights.clone().map(u64::from).sum();
-    let Some(mut point) = number.checked_rem(total) else { return 0 };
+/// The place of the weight on which a number falls; none where all are zero.
+pub(super) fn pick(weights: impl Iterator<Item = u64> + Clone, number: u64) -> Option<usize> {
+    let mut point = number.checked_rem(weights.clone().sum())?;
     for (at, weight) in weights.enumerate() {
-        match point.checked_sub(u64::from(weight)) {
+        match point.checked_sub(weight) {
             Some(rest) => point = rest,
-            None => return at,
+            None => return Some(at),
         }
     }
-    0
+    None
 }
 
 #[cfg(test)]
@@ -76,15 +75,17 @@ mod tests {
 
     #[test]
     fn numbers_fall_by_weight() {
-        let hits = |weights: &[u32]| {
+        let hits = |weights: &[u64]| {
             let mut hits = vec![0; weights.len()];
             for number in 0..100 {
-                hits[pick(weights.iter().copied(), number)] += 1;
+                if let Some(at) = pick(weights.iter().copied(), number) {
+                    hits[at] += 1;
+                }
             }
             hits
         };
         assert_eq!(hits(&[80, 20]), [80, 20]);
         assert_eq!(hits(&[1, 0, 3]), [25, 0, 75]);
-        assert_eq!(hits(&[0, 0]), [100, 0]);
+        assert_eq!(hits(&[0, 0]), [0, 0]);
     }
 }

@@ -96,8 +96,10 @@ fn is_about_certificates(alert: AlertDescription) -> bool {
 /// # Errors
 /// Why there is none.
 pub(crate) async fn channel(url: &str, tls: Arc<ClientConfig>) -> Result<Channel, Status> {
+    // To tonic it is a plain connection: TLS is below it, and https it would want to do itself.
+    let plain = format!("http://{}", url.trim_start_matches("https://"));
     let endpoint =
-        Endpoint::from_shared(url.to_owned()).map_err(|error| Status::unknown(format!("{url}: {error}")))?;
+        Endpoint::from_shared(plain).map_err(|error| Status::unknown(format!("{url}: {error}")))?;
     let connector = TlsConnector::from(tls);
     let connect = service_fn(move |uri: Uri| {
         let connector = connector.clone();

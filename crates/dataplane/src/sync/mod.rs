@@ -6,6 +6,7 @@ mod disk;
 mod held;
 mod keeper;
 mod link;
+mod quotas;
 mod report;
 mod sealed;
 mod session;

@@ -267,7 +267,7 @@ impl UsageSource {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FromReplica {
-    #[prost(oneof = "from_replica::Message", tags = "1, 2, 3, 4, 5, 6, 8")]
+    #[prost(oneof = "from_replica::Message", tags = "1, 2, 3, 4, 5, 6, 8, 9")]
     pub message: ::core::option::Option<from_replica::Message>,
 }
 /// Nested message and enum types in `FromReplica`.
@@ -288,11 +288,13 @@ pub mod from_replica {
         ProbeTaken(super::ProbeTaken),
         #[prost(message, tag = "8")]
         Host(super::HostReport),
+        #[prost(message, tag = "9")]
+        Quotas(super::Quotas),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ToReplica {
-    #[prost(oneof = "to_replica::Message", tags = "1, 2, 3, 4, 5, 6, 8")]
+    #[prost(oneof = "to_replica::Message", tags = "1, 2, 3, 4, 5, 6, 8, 9")]
     pub message: ::core::option::Option<to_replica::Message>,
 }
 /// Nested message and enum types in `ToReplica`.
@@ -313,6 +315,8 @@ pub mod to_replica {
         Probe(super::Probe),
         #[prost(message, tag = "8")]
         Host(super::HostOrder),
+        #[prost(message, tag = "9")]
+        Quotas(super::Quotas),
     }
 }
 /// First message of a replica.
@@ -535,6 +539,50 @@ pub struct ProbeResult {
     /// The body names the key as the fault, whatever the status (Gemini: 400 with API_KEY_INVALID).
     #[prost(bool, tag = "5")]
     pub key_invalid: bool,
+}
+/// What is known of providers' limits. From a replica: what it read of replies since it last said so, some times a second
+/// at most and at once after a 429. To a replica: what all of them know and is scarce. Not part of any state.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Quotas {
+    #[prost(message, repeated, tag = "1")]
+    pub quotas: ::prost::alloc::vec::Vec<Quota>,
+}
+/// Of one model in one quota domain.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Quota {
+    /// `provider/domain`.
+    #[prost(string, tag = "1")]
+    pub domain: ::prost::alloc::string::String,
+    /// The provider's own name.
+    #[prost(string, tag = "2")]
+    pub model: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "3")]
+    pub levels: ::prost::alloc::vec::Vec<QuotaLevel>,
+    /// The provider answered 429: nothing before so many milliseconds from the sending of this message; 0 = it did not.
+    #[prost(uint64, tag = "4")]
+    pub cooling_millis: u64,
+    /// To replicas only: how many of them use it now.
+    #[prost(uint32, tag = "5")]
+    pub sharers: u32,
+}
+/// Times are relative to the sending of the message, so that clocks of two hosts need not agree.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct QuotaLevel {
+    #[prost(enumeration = "super::super::snapshot::v1::LimitUnit", tag = "1")]
+    pub unit: i32,
+    #[prost(uint64, tag = "2")]
+    pub limit: u64,
+    #[prost(uint64, tag = "3")]
+    pub remaining: u64,
+    /// Until the limit is whole again.
+    #[prost(uint64, tag = "4")]
+    pub reset_millis: u64,
+    /// Since it was read.
+    #[prost(uint64, tag = "5")]
+    pub age_millis: u64,
+    /// What is left grows at the reset and not before.
+    #[prost(bool, tag = "6")]
+    pub fixed: bool,
 }
 /// What a supervisor does on its host: on every change, and once a second as its life sign.
 #[derive(Clone, PartialEq, ::prost::Message)]

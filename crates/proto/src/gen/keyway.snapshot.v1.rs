@@ -87,6 +87,25 @@ pub struct Provider {
     /// What single models do differently: each whose pattern fits is laid over the surface's and the offer's, in order.
     #[prost(message, repeated, tag = "11")]
     pub model_quirks: ::prost::alloc::vec::Vec<ModelQuirks>,
+    /// By which headers of its replies it tells what is left of its limits; none = it does not tell.
+    #[prost(message, repeated, tag = "20")]
+    pub limit_headers: ::prost::alloc::vec::Vec<LimitHeaders>,
+}
+/// Names of response headers, lower-case.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LimitHeaders {
+    #[prost(enumeration = "LimitUnit", tag = "1")]
+    pub unit: i32,
+    #[prost(string, tag = "2")]
+    pub limit: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub remaining: ::prost::alloc::string::String,
+    /// Until the limit is whole again: seconds, `6m0s`, RFC 3339, or seconds or milliseconds since 1970.
+    #[prost(string, tag = "4")]
+    pub reset: ::prost::alloc::string::String,
+    /// What is left grows at the reset and not before; else steadily.
+    #[prost(bool, tag = "5")]
+    pub fixed: bool,
 }
 /// What one key is charged, whichever its version.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -374,6 +393,9 @@ pub struct Credential {
     pub weight: u32,
     #[prost(bytes = "vec", tag = "6")]
     pub secret: ::prost::alloc::vec::Vec<u8>,
+    /// Keys of one provider that share one of its limits name the same; empty = the key's own name.
+    #[prost(string, tag = "10")]
+    pub quota: ::prost::alloc::string::String,
     /// Replicas on which this active version is on trial: there it is active, everywhere else standby. Empty = active everywhere.
     #[prost(string, repeated, tag = "13")]
     pub active_on: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
@@ -599,6 +621,42 @@ impl Endpoint {
             "ENDPOINT_RERANK" => Some(Self::Rerank),
             "ENDPOINT_INVOKE" => Some(Self::Invoke),
             "ENDPOINT_EMBEDDINGS_BATCH" => Some(Self::EmbeddingsBatch),
+            _ => None,
+        }
+    }
+}
+/// What a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LimitUnit {
+    Unspecified = 0,
+    Requests = 1,
+    Tokens = 2,
+    InputTokens = 3,
+    OutputTokens = 4,
+}
+impl LimitUnit {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LIMIT_UNIT_UNSPECIFIED",
+            Self::Requests => "LIMIT_UNIT_REQUESTS",
+            Self::Tokens => "LIMIT_UNIT_TOKENS",
+            Self::InputTokens => "LIMIT_UNIT_INPUT_TOKENS",
+            Self::OutputTokens => "LIMIT_UNIT_OUTPUT_TOKENS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LIMIT_UNIT_UNSPECIFIED" => Some(Self::Unspecified),
+            "LIMIT_UNIT_REQUESTS" => Some(Self::Requests),
+            "LIMIT_UNIT_TOKENS" => Some(Self::Tokens),
+            "LIMIT_UNIT_INPUT_TOKENS" => Some(Self::InputTokens),
+            "LIMIT_UNIT_OUTPUT_TOKENS" => Some(Self::OutputTokens),
             _ => None,
         }
     }

@@ -3,6 +3,7 @@
 //! chose, answers as scripted, and records what it saw. Dropped, it ends with all its connections.
 
 mod dialect;
+mod organisation;
 mod plan;
 mod read;
 mod reply;
@@ -22,6 +23,8 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 pub use self::dialect::{Surface, USAGE, error, events, good};
+pub use self::organisation::Limit;
+use self::organisation::Organisation;
 pub use self::reply::{End, Ending, Failure, Framing, LineEnd, Reply, Step, Stream, Whole};
 pub use self::seen::{KeyUse, Outcome, Seen};
 use self::state::State;
@@ -84,6 +87,12 @@ impl Provider {
     /// From now on requests with any other credential than these are answered with 401; `accept_key` adds one.
     pub fn accept_only(&self, keys: &[&str]) {
         self.state.accept_only(keys);
+    }
+
+    /// From now on these credentials share a limit. Answers tell of it in OpenAI's headers; what is beyond it is 429. A
+    /// credential is in the first organisation that names it.
+    pub fn organisation(&self, keys: &[&str], limit: Limit) {
+        self.state.organisation(Organisation::new(keys, limit, Instant::now()));
     }
 
     /// From now on requests with this credential are answered with `status` and an error that quotes it.

@@ -16,6 +16,8 @@ pub(super) struct Asked {
     pub(super) usage: bool,
     /// The credential, which error texts quote.
     pub(super) credential: String,
+    /// Sent with every good answer.
+    pub(super) headers: Vec<(String, String)>,
 }
 
 /// Bytes of one written piece of a generated line.
@@ -41,8 +43,9 @@ pub(super) fn plan(reply: &Reply, asked: &Asked) -> Vec<Step> {
 }
 
 fn good_whole(asked: &Asked) -> Whole {
+    let kind = ("content-type".to_owned(), "application/json".to_owned());
     Whole {
-        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        headers: [kind].into_iter().chain(asked.headers.iter().cloned()).collect(),
         body: good(asked.surface, &asked.model),
         ..Whole::default()
     }
@@ -115,8 +118,9 @@ pub(super) fn chunk(body: &[u8]) -> Bytes {
     out.freeze()
 }
 
-fn sse_head(framing: Framing, length: usize) -> Bytes {
-    let headers = [("content-type".to_owned(), "text/event-stream; charset=utf-8".to_owned())];
+fn sse_head(framing: Framing, length: usize, more: &[(String, String)]) -> Bytes {
+    let kind = ("content-type".to_owned(), "text/event-stream; charset=utf-8".to_owned());
+    let headers: Vec<_> = [kind].into_iter().chain(more.iter().cloned()).collect();
     Bytes::from(head(200, &headers, framing, length))
 }
 
@@ -152,7 +156,7 @@ fn stream(form: &Stream, asked: &Asked) -> Vec<Step> {
     let pieces = pieces(form, asked);
     let length = pieces.iter().map(Bytes::len).sum();
     let chunked = matches!(form.framing, Framing::Chunked | Framing::Both);
-    let mut steps = vec![Step::Send(sse_head(form.framing, length))];
+    let mut steps = vec![Step::Send(sse_head(form.framing, length, &asked.headers))];
     for (number, piece) in pieces.iter().enumerate() {
         if matches!(form.end, End::Hold { events } if events == number) {
             steps.push(Step::Hold);
@@ -182,7 +186,7 @@ fn last_chunk() -> Step {
 fn long_line(bytes: u64, asked: &Asked) -> Vec<Step> {
     let mut events = events(asked.surface, &asked.model, &Stream::default(), asked.usage).into_iter();
     let piece = chunk(&vec![b'x'; usize::try_from(PIECE).unwrap_or(0)]);
-    let mut steps = vec![Step::Send(sse_head(Framing::Chunked, 0))];
+    let mut steps = vec![Step::Send(sse_head(Framing::Chunked, 0, &asked.headers))];
     steps.extend(events.next().map(|first| Step::Send(chunk(&first))));
     steps.push(Step::Send(chunk(b"data: {\"choices\": \"")));
     steps.push(Step::Repeat { bytes: piece, times: bytes / PIECE });
@@ -197,7 +201,7 @@ fn comment_flood(after: usize, comments: u64, asked: &Asked) -> Vec<Step> {
     let comment = format!(": {}\n\n", "k".repeat(60));
     let piece = chunk(comment.repeat(usize::try_from(COMMENTS_A_PIECE).unwrap_or(0)).as_bytes());
     let events = events(asked.surface, &asked.model, &Stream::default(), asked.usage);
-    let mut steps = vec![Step::Send(sse_head(Framing::Chunked, 0))];
+    let mut steps = vec![Step::Send(sse_head(Framing::Chunked, 0, &asked.headers))];
     steps.extend(events.iter().take(after).map(|event| Step::Send(chunk(event))));
     steps.push(Step::Repeat { bytes: piece, times: comments / COMMENTS_A_PIECE });
     steps.extend(events.iter().skip(after).map(|event| Step::Send(chunk(event))));
@@ -212,7 +216,7 @@ fn first_event_error(asked: &Asked) -> Vec<Step> {
     event.put(&b"data: "[..]);
     event.put(body);
     event.put(&b"\n\n"[..]);
-    vec![Step::Send(sse_head(Framing::Chunked, 0)), Step::Send(chunk(&event)), last_chunk()]
+    vec![Step::Send(sse_head(Framing::Chunked, 0, &asked.headers)), Step::Send(chunk(&event)), last_chunk()]
 }
 
 fn interim(status: u16, times: u32, asked: &Asked) -> Vec<Step> {
@@ -224,5 +228,8 @@ fn interim(status: u16, times: u32, asked: &Asked) -> Vec<Step> {
 
 fn drip(gap: Duration, asked: &Asked) -> Vec<Step> {
     let body: Vec<u8> = events(asked.surface, &asked.model, &Stream::default(), asked.usage).concat();
-    vec![Step::Send(sse_head(Framing::Length, body.len())), Step::Drip { bytes: Bytes::from(body), gap }]
+    vec![
+        Step::Send(sse_head(Framing::Length, body.len(), &asked.headers)),
+        Step::Drip { bytes: Bytes::from(body), gap },
+    ]
 }

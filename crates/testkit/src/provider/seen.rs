@@ -104,6 +104,8 @@ pub struct KeyUse {
     pub requests: u64,
     /// How many of them were refused because the key was.
     pub refused: u64,
+    /// How many of them were beyond the limit of its organisation.
+    pub throttled: u64,
     /// When the first came.
     pub first: Option<Instant>,
     /// When the last came.

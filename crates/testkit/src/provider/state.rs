@@ -12,8 +12,9 @@ use tokio::sync::watch;
 
 use super::ANY;
 use super::dialect::Surface;
+use super::organisation::{Organisation, Told};
 use super::plan::Asked;
-use super::reply::Reply;
+use super::reply::{Failure, Reply};
 use super::seen::{KeyUse, Outcome, Seen};
 
 /// What is answered where nothing is scripted.
@@ -33,6 +34,7 @@ struct Inner {
     refused: HashMap<String, u16>,
     /// Where it is set, every other key is refused with 401.
     accepted: Option<HashSet<String>>,
+    organisations: Vec<Organisation>,
     seen: Vec<Seen>,
     keys: BTreeMap<String, KeyUse>,
     broken: Vec<Bytes>,
@@ -54,6 +56,11 @@ impl Inner {
     fn scripted(&mut self, model: &str) -> Option<Reply> {
         let queue = self.scripts.get_mut(model)?;
         queue.next.pop_front().or_else(|| queue.always.clone())
+    }
+
+    /// What the limit of a key says to one more request.
+    fn limited(&mut self, key: &str, now: Instant) -> Option<Told> {
+        Some(self.organisations.iter_mut().find(|one| one.has(key))?.take(now))
     }
 
     /// The status with which a key is refused.
@@ -97,6 +104,10 @@ impl State {
         self.inner.lock().accepted = Some(keys.iter().map(|&key| key.to_owned()).collect());
     }
 
+    pub(super) fn organisation(&self, organisation: Organisation) {
+        self.inner.lock().organisations.push(organisation);
+    }
+
     pub(super) fn release(&self) {
         self.released.send_replace(true);
     }
@@ -116,21 +127,31 @@ impl State {
         self.inner.lock().broken.push(bytes);
     }
 
-    /// Notes the request and chooses its answer: a refused key's first, then the script of the model,
+    /// Notes the request and chooses its answer: a refused key's first, then a limit's, then the script of the model,
     /// then the script for any model, then a good answer.
     pub(super) fn answer(&self, connection: u64, head: Bytes, body: Bytes) -> (usize, Reply, Asked) {
         let arrived = Instant::now();
         let seen = Seen { connection, head, body, arrived, outcome: None };
-        let asked = asked(&seen);
+        let mut asked = asked(&seen);
         let mut inner = self.inner.lock();
         let refused = inner.refusal(&asked.credential);
+        let told = inner.limited(&asked.credential, arrived).filter(|_| refused.is_none());
+        let is_over = told.as_ref().is_some_and(|told| told.refused);
         let key = inner.keys.entry(asked.credential.clone()).or_default();
         key.requests += 1;
         key.refused += u64::from(refused.is_some());
+        key.throttled += u64::from(is_over);
         key.first = key.first.or(Some(arrived));
         key.last = Some(arrived);
+        if let Some(told) = told {
+            asked.headers = told.headers;
+        }
         let reply = match refused {
             Some(status) => Reply::status(status),
+            None if is_over => {
+                let headers = asked.headers.clone();
+                Reply::Error(Failure { status: 429, headers, ..Failure::default() })
+            }
             None => {
                 let scripted = inner.scripted(&asked.model).or_else(|| inner.scripted(ANY));
                 let decided = || self.decide.get().map(|decide| decide(&seen));
@@ -177,5 +198,6 @@ fn asked(seen: &Seen) -> Asked {
         stream: flag(json.get("stream")),
         usage: flag(json.pointer("/stream_options/include_usage")),
         credential: seen.credential().to_owned(),
+        headers: Vec::new(),
     }
 }

@@ -52,13 +52,18 @@ pub(super) fn one(output: Output, key: &Value) {
         ]);
     }
     print::line(&format!(
-        "{}/{}, weight {}\n",
+        "{}/{}, weight {}, quota domain {}\n",
         cell(key, "provider"),
         cell(key, "name"),
-        cell(key, "weight")
+        cell(key, "weight"),
+        cell(key, "quota")
     ));
     print::line(&table.fitted());
     origins(key);
+    if let Some(limits) = key.get("limits").and_then(print::limits) {
+        print::line("");
+        print::line(&limits.fitted());
+    }
     source(key);
     newest_change(key);
 }

@@ -125,6 +125,11 @@ async fn show(server: &Server, output: Output, name: &str) -> Result<(), Failure
     if let Some(targets) = targets {
         print::line("");
         print::line(&target_table(&targets).fitted());
+        let known = |target: &Value| print::limits(target.get("limits")?);
+        for limits in print::list(&targets).filter_map(known) {
+            print::line("");
+            print::line(&limits.fitted());
+        }
     }
     Ok(())
 }

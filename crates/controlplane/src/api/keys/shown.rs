@@ -7,6 +7,7 @@ use super::super::{
 };
 use crate::{
     plane::unix_millis,
+    quota::QuotaView,
     resource::{KeyDocument, Refusal, Supplied},
     rotation::{RolloutView, schedule},
     store::Record,
@@ -30,6 +31,8 @@ pub(in crate::api) struct KeyDetail {
     /// Use of each version, summed over all replicas.
     #[serde(rename = "use")]
     used: BTreeMap<u32, UseView>,
+    /// What is known of the limits of its quota domain, by model.
+    limits: Vec<QuotaView>,
     /// The newest change of versions.
     rollout: Option<RolloutView>,
     /// Where its next secret comes from by itself; absent: it is entered by hand.
@@ -132,7 +135,12 @@ pub(super) fn detail(call: &Call, provider: &str, key: &KeyDocument) -> KeyDetai
     }
     KeyDetail {
         provider: provider.to_owned(),
-        key: KeyView::from(key),
+        key: KeyView::of(provider, key),
+        limits: {
+            let domain = key.domain(provider);
+            let all = call.plane().fleet().limits(provider, None);
+            all.into_iter().filter(|one| one.is_of(&domain)).collect()
+        },
         used,
         rollout: RolloutView::of(call.plane(), &call.api.counts, provider, &key.name),
         source: SourceView::of(provider, key, &call.plane().state().rotation()),
@@ -181,7 +189,7 @@ pub(super) async fn history_of(call: &Call) -> Result<History, Fault> {
     events.drain(..surplus);
     Ok(History {
         key: format!("{provider}/{name}"),
-        versions: KeyView::from(&key).versions,
+        versions: KeyView::of(provider, &key).versions,
         events,
         replicas: replica_uses(call, provider, &key),
         rollout: RolloutView::of(call.plane(), &call.api.counts, provider, name),

@@ -25,6 +25,8 @@ pub struct Session {
     refused: Option<StateHash>,
     under_way: Option<UnderWay>,
     orders: VecDeque<Bytes>,
+    /// What is to be known beside the state; only the newest is ever sent.
+    word: Option<Bytes>,
 }
 
 #[derive(Debug)]
@@ -65,7 +67,7 @@ impl Session {
     /// what the same process refused on an earlier stream.
     #[must_use]
     pub fn new(newest: Arc<Push>, served: Option<Version>, refused: Option<StateHash>) -> Self {
-        Self { newest, served, refused, under_way: None, orders: VecDeque::new() }
+        Self { newest, served, refused, under_way: None, orders: VecDeque::new(), word: None }
     }
 
     /// There is a newer state.
@@ -83,6 +85,11 @@ impl Session {
         fits
     }
 
+    /// Puts a frame that is no part of any state before it, in place of an older one that still waits.
+    pub fn word(&mut self, frame: Bytes) {
+        self.word = Some(frame);
+    }
+
     /// The control plane's life sign, once a second. Left out while the stream does not move: it would only queue.
     pub fn beat(&mut self) {
         if self.orders.is_empty() && self.under_way.is_none() {
@@ -97,7 +104,7 @@ impl Session {
 
     /// The next frame, when the stream has room for one.
     pub fn next_frame(&mut self, now: Instant) -> Option<Bytes> {
-        if let Some(order) = self.orders.pop_front() {
+        if let Some(order) = self.orders.pop_front().or_else(|| self.word.take()) {
             return Some(order);
         }
         if self.under_way.is_none() && self.wants_newest() {
@@ -117,7 +124,7 @@ impl Session {
     #[must_use]
     pub fn has_frame(&self) -> bool {
         let begun = self.under_way.as_ref().map(|under_way| under_way.sent.is_none());
-        !self.orders.is_empty() || begun.unwrap_or_else(|| self.wants_newest())
+        !self.orders.is_empty() || self.word.is_some() || begun.unwrap_or_else(|| self.wants_newest())
     }
 
     /// The replica serves what it was sent.

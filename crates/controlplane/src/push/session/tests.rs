@@ -1,6 +1,6 @@
 use super::*;
 use keyway_proto::{
-    fleet::v1::{Drain, ToReplica},
+    fleet::v1::{Drain, Quota, Quotas, ToReplica},
     snapshot::v1::Resource,
 };
 use proptest::prelude::*;
@@ -30,6 +30,7 @@ fn sent(session: &mut Session, now: Instant) -> String {
             Message::Beat(beat) => format!("beat{}", counter(beat.version)),
             Message::Drain(_) => "drain".to_owned(),
             Message::Probe(_) => "probe".to_owned(),
+            Message::Quotas(quotas) => format!("quotas{}", quotas.quotas.len()),
             Message::Host(_) => "host".to_owned(),
         });
     }
@@ -39,6 +40,16 @@ fn sent(session: &mut Session, now: Instant) -> String {
 
 fn nack(counter: u64) -> Nack {
     Nack { version: Some(version(counter).into()), field: "x".to_owned(), reason: "y".to_owned() }
+}
+
+#[test]
+fn of_what_is_known_of_limits_only_the_newest_waits() {
+    let mut session = Session::new(push(1, "one"), Some(version(1)), None);
+    let word = |count| frame(Message::Quotas(Quotas { quotas: vec![Quota::default(); count] }));
+    session.word(word(1));
+    session.word(word(2));
+    assert!(session.order(Message::Drain(Drain::default())));
+    assert_eq!(sent(&mut session, Instant::now()), "drain quotas2");
 }
 
 #[test]
@@ -182,7 +193,11 @@ impl Peer {
                 assert!(!self.refused.contains(&commit.state_hash), "a refused state came again");
                 self.whole = Some((commit.version.unwrap().into(), commit.state_hash));
             }
-            Message::Beat(_) | Message::Drain(_) | Message::Probe(_) | Message::Host(_) => {}
+            Message::Beat(_)
+            | Message::Drain(_)
+            | Message::Probe(_)
+            | Message::Quotas(_)
+            | Message::Host(_) => {}
         }
     }
 

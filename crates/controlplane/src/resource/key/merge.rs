@@ -160,6 +160,7 @@ impl KeyDocument {
             weight,
             prices: BTreeMap::new(),
             discount: None,
+            quota: None,
             versions: Vec::new(),
             rollout: None,
             rotation: None,
@@ -167,7 +168,7 @@ impl KeyDocument {
         }
     }
 
-    /// What it costs and where its secrets come from is what was offered, and nothing else.
+    /// What it costs, which limit it shares and where its secrets come from is what was offered, and nothing else.
     fn charge(&mut self, offered: &Key) {
         if self.rotation.as_ref().map(|old| &old.source) != offered.rotation.as_ref().map(|new| &new.source) {
             // What was known is of another source.
@@ -176,5 +177,6 @@ impl KeyDocument {
         self.rotation.clone_from(&offered.rotation);
         self.prices.clone_from(&offered.prices);
         self.discount = offered.discount;
+        self.quota.clone_from(&offered.quota);
     }
 }

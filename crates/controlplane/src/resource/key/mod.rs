@@ -41,6 +41,9 @@ pub struct KeyDocument {
     /// Off every cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discount: Option<Percent>,
+    /// The limit of the provider's that it shares with others; its own name if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<String>,
     /// Oldest first; never removed, so that a secret that was ever there is known again.
     pub versions: Vec<KeyVersion>,
     /// The newest change of versions, under way or ended.
@@ -210,6 +213,12 @@ impl Leaving {
 // === impl KeyDocument ===
 
 impl KeyDocument {
+    /// The quota domain that it is in: `provider/domain`.
+    #[must_use]
+    pub fn domain(&self, provider: &str) -> String {
+        format!("{provider}/{}", self.quota.as_deref().unwrap_or(&self.name))
+    }
+
     /// The newest version that new requests use.
     #[must_use]
     pub fn active(&self) -> Option<&KeyVersion> {

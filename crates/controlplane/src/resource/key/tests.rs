@@ -59,6 +59,7 @@ fn put_with(
             weight: None,
             prices: BTreeMap::new(),
             discount: None,
+            quota: None,
             rotation: None,
         },
         &with,

@@ -1,5 +1,7 @@
 //! Prometheus text. Names, units and labels stand in docs/metrics.md; a test compares the two.
 
+mod quota;
+
 use super::Ops;
 use crate::clock;
 use crate::meter::SpoolCounts;
@@ -35,6 +37,7 @@ pub(super) fn text(ops: &Ops) -> String {
     models(&mut out, ops);
     spool(&mut out, ops);
     keys(&mut out, ops);
+    quota::text(&mut out, ops);
     cuts(&mut out, ops);
     spans(&mut out, ops);
     out

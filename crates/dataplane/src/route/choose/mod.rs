@@ -1,8 +1,11 @@
-//! The next attempt of one request: first what is healthy and untried, in order; then, once, the one that cools the
-//! shortest; then what failed in passing, again.
+//! The next attempt of one request: first what is healthy, untried and has room in its limits, in order; then what is
+//! out of room; then, once, the one that cools the shortest; then what failed in passing, again.
 
 use super::order::{Step, pick};
-use crate::lease::{Due, Key, Keyring, Take};
+use crate::{
+    lease::{Due, Key, Keyring, Take},
+    quota::{Ask, Room},
+};
 use std::sync::Arc;
 
 /// How an attempt failed, as far as the next choice needs it.
@@ -36,59 +39,81 @@ pub(crate) struct Chosen {
     pub(crate) again: bool,
 }
 
-/// The next attempt; `None` when nothing is left to try.
-pub(crate) fn choose(
-    steps: &[Step],
-    tried: &[Tried],
-    keyring: &Keyring,
-    now: u64,
-    random: u64,
-) -> Option<Chosen> {
+/// What comes next for a request.
+#[derive(Debug)]
+pub(crate) enum Choice {
+    Attempt(Chosen),
+    /// Limits are nearly used up, and this client has had its share of them: not before this moment.
+    Wait(u64),
+    Nothing,
+}
+
+/// What a choice depends on beside targets, keys and what failed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment<'a> {
+    pub(crate) ask: &'a Ask,
+    pub(crate) now: u64,
+    pub(crate) random: u64,
+}
+
+/// Of keys that are no good choice now the one that will be one first.
+#[derive(Debug, Default)]
+struct Soonest<'a>(Option<(u64, usize, &'a Arc<Key>, Take)>);
+
+/// The next attempt. Keys whose limits have room come first, by weight and by what is left of them.
+pub(crate) fn choose(steps: &[Step], tried: &[Tried], keyring: &Keyring, moment: Moment<'_>) -> Choice {
+    let Moment { ask, now, random } = moment;
     let untried = |at: usize, key: &Arc<Key>| {
         !tried.iter().any(|one| {
             // A refused credential is refused at every target of its provider's.
             one.key.number == key.number && (one.step == at || one.verdict == Verdict::Refused)
         })
     };
-    let mut coolest: Option<(u64, usize, &Arc<Key>, Take)> = None;
+    let (mut coolest, mut dry, mut over) = (Soonest::default(), Soonest::default(), None);
     for (at, step) in steps.iter().enumerate().filter(|(_, step)| !step.barred) {
-        let keys = keyring.of(&step.target.provider.name);
+        let (keys, model) = (keyring.of(&step.target.provider.name), &*step.target.model);
         if let [key] = keys
             && key.is_active()
             && tried.is_empty()
-            && key.health.due(&step.target.model, now) == Due::Ready
+            && key.is_free(model, now)
         {
-            return Some(Chosen { step: at, key: Arc::clone(key), take: Take::Active, again: false });
+            return Choice::taken(at, key, Take::Active);
         }
         // Where a provider has no active version at all, those that wait to go are what it has.
         let none_active = keys.iter().all(|key| !key.is_active());
         let may = |key: &Arc<Key>| key.is_active() || (none_active && key.is_standby());
         let take = if none_active { Take::Standby } else { Take::Active };
-        let due = |key: &Arc<Key>| key.health.due(&step.target.model, now);
-        let ready = |key: &&Arc<Key>| may(key) && untried(at, key) && due(key) == Due::Ready;
-        let weights = keys.iter().map(|key| if ready(&key) { key.weight().max(1) } else { 0 });
-        if keys.iter().any(|key| ready(&key)) {
-            return keys.get(pick(weights, random)).map(|key| Chosen {
-                step: at,
-                key: Arc::clone(key),
-                take,
-                again: false,
-            });
+        let share = |key: &Arc<Key>| {
+            let is_ready = may(key) && untried(at, key) && key.due(model, now) == Due::Ready;
+            match is_ready.then(|| key.room(model, ask, now)) {
+                Some(Room::Left(left)) => u64::from(key.weight().max(1)) * u64::from(left),
+                Some(Room::Over(_) | Room::Out(_)) | None => 0,
+            }
+        };
+        if let Some(key) = pick(keys.iter().map(share), random).and_then(|place| keys.get(place)) {
+            return Choice::taken(at, key, take);
         }
         for key in keys.iter().filter(|key| may(key) && untried(at, key)) {
-            if let Due::Cooling(until) = due(key)
-                && coolest.is_none_or(|(least, ..)| until < least)
-            {
-                coolest = Some((until, at, key, take));
+            match (key.due(model, now), key.room(model, ask, now)) {
+                (Due::Benched, _) => {}
+                (Due::Ready | Due::Cooling(_), Room::Over(until)) => {
+                    over = Some(over.map_or(until, |least: u64| least.min(until)));
+                }
+                (Due::Cooling(until), _) => coolest.offer(until, at, key, take),
+                (Due::Ready, Room::Out(until)) => dry.offer(until, at, key, take),
+                (Due::Ready, Room::Left(_)) => dry.offer(now, at, key, take),
             }
         }
     }
-    if let Some((_, step, key, take)) = coolest
-        && tried.iter().all(|one| one.verdict != Verdict::Throttled)
-    {
-        return Some(Chosen { step, key: Arc::clone(key), take, again: false });
+    if let Some(until) = over.filter(|_| tried.is_empty()) {
+        return Choice::Wait(until);
     }
-    standby(steps, tried, keyring, now).or_else(|| again(tried))
+    // What is known of a limit orders and does not refuse: the provider has the last word.
+    let coolest = coolest.0.filter(|_| tried.iter().all(|one| one.verdict != Verdict::Throttled));
+    if let Some((_, at, key, take)) = dry.0.or(coolest) {
+        return Choice::taken(at, key, take);
+    }
+    standby(steps, tried, keyring, now).or_else(|| again(tried)).map_or(Choice::Nothing, Choice::Attempt)
 }
 
 /// A key that is being retired serves a request whose active versions at that provider were all refused: to this
@@ -122,6 +147,24 @@ fn again(tried: &[Tried]) -> Option<Chosen> {
         take: Take::Active,
         again: true,
     })
+}
+
+// === impl Choice ===
+
+impl Choice {
+    fn taken(step: usize, key: &Arc<Key>, take: Take) -> Self {
+        Self::Attempt(Chosen { step, key: Arc::clone(key), take, again: false })
+    }
+}
+
+// === impl Soonest ===
+
+impl<'a> Soonest<'a> {
+    fn offer(&mut self, until: u64, at: usize, key: &'a Arc<Key>, take: Take) {
+        if self.0.is_none_or(|(least, ..)| until < least) {
+            self.0 = Some((until, at, key, take));
+        }
+    }
 }
 
 #[cfg(test)]

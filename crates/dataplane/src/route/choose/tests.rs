@@ -1,16 +1,20 @@
 //! One request's attempts, as a table of what failed and what comes next.
 
-use super::{Tried, Verdict, choose};
+use super::{Choice, Moment, Tried, Verdict, choose};
 use crate::{
     lease::{Keyring, Take},
+    quota::{Ask, Domain},
     random::Random,
     route::{Step, steps},
 };
 use bytes::Bytes;
-use keyway_proto::snapshot::v1::{self as wire, Kind, Resource};
+use keyway_proto::{
+    fleet::v1::{Quota, QuotaLevel},
+    snapshot::v1::{self as wire, Kind, LimitUnit, Resource},
+};
 use keyway_snapshot::{Snapshot, Version};
 use prost::Message;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 fn resource(kind: Kind, name: &str, body: &impl Message) -> Resource {
     Resource { kind: kind as i32, name: name.to_owned(), body: Bytes::from(body.encode_to_vec()) }
@@ -38,6 +42,10 @@ fn provider(name: &str) -> Resource {
 }
 
 fn key(provider: &str, key: &str, state: wire::CredentialState) -> Resource {
+    key_in(provider, key, state, "")
+}
+
+fn key_in(provider: &str, key: &str, state: wire::CredentialState, quota: &str) -> Resource {
     let body = wire::Credential {
         provider: provider.to_owned(),
         key: key.to_owned(),
@@ -45,6 +53,7 @@ fn key(provider: &str, key: &str, state: wire::CredentialState) -> Resource {
         state: state as i32,
         weight: 1,
         secret: format!("sk-{key}").into_bytes(),
+        quota: quota.to_owned(),
         ..wire::Credential::default()
     };
     resource(Kind::Credential, &format!("{provider}/{key}/1"), &body)
@@ -68,6 +77,24 @@ fn alias(targets: &[&str]) -> Resource {
 
 /// Two targets in order, `a` with the given keys and `b` with one.
 fn plan(keys_of_a: &[(&str, wire::CredentialState)]) -> (Vec<Step>, Keyring) {
+    let snapshot = snapshot(keys_of_a.iter().map(|(name, state)| key("a", name, *state)));
+    let resolved = snapshot.lookup("fast").unwrap();
+    let (keyring, _) = Keyring::build(&snapshot, &Keyring::default());
+    (steps(&snapshot, &resolved, &Random::new()).0, keyring)
+}
+
+/// Active keys of `a`, each with its quota domain.
+fn snapshot_of(keys: &[(&str, &str)]) -> Snapshot {
+    snapshot(keys.iter().map(|(name, quota)| key_in("a", name, ACTIVE, quota)))
+}
+
+fn keyring_of(keys: &[(&str, &str)]) -> Keyring {
+    let (keyring, changes) = Keyring::build(&snapshot_of(keys), &Keyring::default());
+    changes.grant();
+    keyring
+}
+
+fn snapshot(keys_of_a: impl Iterator<Item = Resource>) -> Snapshot {
     let settings = wire::Settings {
         digest_key: vec![1; 32],
         body_limit: 1,
@@ -81,11 +108,8 @@ fn plan(keys_of_a: &[(&str, wire::CredentialState)]) -> (Vec<Step>, Keyring) {
         key("b", "b1", wire::CredentialState::Active),
         alias(&["a", "b"]),
     ];
-    all.extend(keys_of_a.iter().map(|(name, state)| key("a", name, *state)));
-    let snapshot = Snapshot::build(Version { epoch: 1, counter: 1 }, &all).unwrap();
-    let resolved = snapshot.lookup("fast").unwrap();
-    let (keyring, _) = Keyring::build(&snapshot, &Keyring::default());
-    (steps(&snapshot, &resolved, &Random::new()).0, keyring)
+    all.extend(keys_of_a);
+    Snapshot::build(Version { epoch: 1, counter: 1 }, &all).unwrap()
 }
 
 /// Plays a request whose every attempt fails with the verdict that its key has in the table.
@@ -93,7 +117,8 @@ fn play(steps: &[Step], keyring: &Keyring, verdicts: &[(&str, Verdict)], most: u
     let mut tried = Vec::new();
     let mut order = Vec::new();
     while order.len() < most {
-        let Some(chosen) = choose(steps, &tried, keyring, 0, 0) else { break };
+        let moment = Moment { ask: &Ask::default(), now: 0, random: 0 };
+        let Choice::Attempt(chosen) = choose(steps, &tried, keyring, moment) else { break };
         let id = chosen.key.id.to_string();
         let again = if chosen.again { " again" } else { "" };
         let take = if chosen.take == Take::Standby { " standby" } else { "" };
@@ -194,10 +219,63 @@ fn cooling_orders_and_benches_refuse() {
 }
 
 #[test]
+fn keys_whose_limits_have_room_come_first_and_share_by_what_is_left() {
+    let (steps, ring) = plan(&[("a1", ACTIVE), ("a2", ACTIVE)]);
+    let quota = |provider: &str, id: &str| Arc::clone(&ring.find(provider, id).unwrap().quota);
+    let tell = |domain: &Domain, remaining| {
+        let level = QuotaLevel {
+            unit: LimitUnit::Requests.into(),
+            limit: 1000,
+            remaining,
+            reset_millis: 60_000,
+            age_millis: 0,
+            fixed: true,
+        };
+        domain.hear(&Quota { model: "m".to_owned(), levels: vec![level], ..Quota::default() }, 1_000);
+    };
+    let hits = |keys: &str| {
+        let chosen = (0..1000).filter(|random| {
+            let moment = Moment { ask: &Ask::default(), now: 1_000, random: random * 7 };
+            match choose(&steps, &[], &ring, moment) {
+                Choice::Attempt(chosen) => chosen.key.id.contains(keys),
+                Choice::Wait(_) | Choice::Nothing => false,
+            }
+        });
+        chosen.count()
+    };
+    tell(&quota("a", "a/a1/1"), 400);
+    tell(&quota("a", "a/a2/1"), 100);
+    assert!((750..=850).contains(&hits("a1")), "{} of 1000, four to one", hits("a1"));
+    tell(&quota("a", "a/a1/1"), 0);
+    assert_eq!(hits("a2"), 1000, "before the 429, not after it");
+    tell(&quota("a", "a/a2/1"), 0);
+    assert_eq!(hits("b1"), 1000, "another target has room");
+    tell(&quota("b", "b/b1/1"), 0);
+    assert_eq!(hits(""), 1000, "nowhere is room, and the provider has the last word");
+}
+
+#[test]
+fn a_429_of_one_key_cools_every_key_of_its_domain() {
+    let (steps, ring) = plan(&[("a1", ACTIVE), ("a2", ACTIVE)]);
+    let key = |id: &str| ring.find("a", id).unwrap();
+    key("a/a1/1").quota.cool("m", 0, None);
+    assert_eq!(play(&steps, &ring, &[], 1), ["a/a2/1"], "each is its own domain");
+    let shared = keyring_of(&[("a1", "org"), ("a2", "org")]);
+    let key = shared.find("a", "a/a1/1").unwrap();
+    assert!(Arc::ptr_eq(&key.quota, &shared.find("a", "a/a2/1").unwrap().quota));
+    key.quota.cool("m", 0, None);
+    assert_eq!(play(&steps, &shared, &[], 1), ["b/b1/1"]);
+    let kept = Keyring::build(&snapshot_of(&[("a1", "org"), ("a2", "other")]), &shared).0;
+    let (first, second) = (kept.find("a", "a/a1/1").unwrap(), kept.find("a", "a/a2/1").unwrap());
+    assert!(first.quota.cooling("m", 0).is_some(), "a domain goes on from state to state");
+    assert!(second.quota.cooling("m", 0).is_none(), "and a key can leave it");
+}
+
+#[test]
 fn a_target_that_cannot_be_told_what_is_asked_is_passed_over() {
     let (mut steps, keyring) = plan(&[("a1", ACTIVE), ("a2", RETIRING)]);
     steps[0].barred = true;
     assert_eq!(play(&steps, &keyring, &[], 9), ["b/b1/1"]);
     steps[1].barred = true;
-    assert!(choose(&steps, &[], &keyring, 0, 0).is_none());
+    assert!(play(&steps, &keyring, &[], 9).is_empty());
 }

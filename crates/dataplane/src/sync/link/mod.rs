@@ -6,7 +6,7 @@ use super::{
     dial::{LinkSettings, dial},
     disk::Kept,
     held::Swapped,
-    report,
+    quotas, report,
     session::{Session, Taken},
 };
 use crate::{
@@ -21,7 +21,7 @@ use keyway_snapshot::Version;
 use parking_lot::Mutex;
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval},
 };
@@ -34,6 +34,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const SILENCE: Duration = Duration::from_secs(5);
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(15);
+/// How often the fleet is told what was learnt of limits; of a 429 it is told at once.
+const NEWS_EVERY: Duration = Duration::from_millis(200);
+/// Between two such words, however many 429s there are.
+const NEWS_PAUSE: Duration = Duration::from_millis(20);
 /// Messages that wait for the stream.
 const OUTBOX: usize = 64;
 /// Probes under way at one time.
@@ -45,6 +49,10 @@ pub(crate) struct Ends {
     pub(crate) gauges: Arc<Gauges>,
     pub(crate) status: Arc<Mutex<LinkStatus>>,
     pub(crate) drain: watch::Sender<bool>,
+    /// Wakes when the fleet should hear of a limit at once.
+    pub(crate) news: Arc<Notify>,
+    /// Zero of the milliseconds that limits are kept in.
+    pub(crate) epoch: std::time::Instant,
     /// `None` = nothing is kept on disk.
     pub(crate) keeper: Option<Keeper>,
 }
@@ -163,7 +171,10 @@ where
         let applying = Applying::default();
         let mut talk = Talk { outbox, session, began: now, applying, heard: now, awaited: true, probes };
         let (mut ending, mut kept) = (self.ending.subscribe(), self.kept.clone());
-        let (mut beat, mut look) = (interval(BEAT_EVERY), interval(LOOK_EVERY));
+        let (mut beat, mut look, mut news) =
+            (interval(BEAT_EVERY), interval(LOOK_EVERY), interval(NEWS_EVERY));
+        news.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut urgent = false;
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -188,6 +199,14 @@ where
                     self.beat(&mut talk);
                 }
                 _ = look.tick(), if talk.awaited => self.look(&mut talk),
+                () = self.ends.news.notified(), if !urgent => {
+                    urgent = true;
+                    news.reset_after(NEWS_PAUSE);
+                }
+                _ = news.tick() => {
+                    urgent = false;
+                    self.tell_limits(&talk);
+                }
                 Ok(()) = kept.changed() => self.beat(&mut talk),
                 _ = ending.wait_for(|ending| *ending) => {
                     self.last_beat(talk.outbox).await;
@@ -239,6 +258,11 @@ where
                 talk.outbox.send(FromReplica { message: Some(taken) }).await.ok()?;
                 talk.probes.spawn((self.probe)(probe));
             }
+            to_replica::Message::Quotas(quotas) => {
+                if let Some(state) = self.ends.held.pin() {
+                    quotas::hear(&state.keyring, &quotas, self.now());
+                }
+            }
             // The second is a supervisor's.
             to_replica::Message::Probe(_) | to_replica::Message::Host(_) => {}
             to_replica::Message::Beat(beat) => {
@@ -259,6 +283,20 @@ where
             place.send(FromReplica { message });
         }
         talk.awaited = self.awaited().0;
+    }
+
+    /// What was learnt of providers' limits, if there is room for it: what is not told now is told with the next.
+    fn tell_limits(&self, talk: &Talk) {
+        let Some(state) = self.ends.held.pin() else { return };
+        let Ok(place) = talk.outbox.try_reserve() else { return };
+        if let Some(quotas) = quotas::news(&state.keyring, self.now()) {
+            place.send(FromReplica { message: Some(from_replica::Message::Quotas(quotas)) });
+        }
+    }
+
+    /// Milliseconds as limits are kept in.
+    fn now(&self) -> u64 {
+        u64::try_from(self.ends.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn look(&self, talk: &mut Talk) {

@@ -69,6 +69,8 @@ fn replica((url, badge): (String, Arc<Badge>), disk: Option<Disk>) -> Replica {
         gauges: Arc::new(Gauges::new(vec![Arc::new(Core::default())])),
         status: Arc::clone(&status),
         drain: watch::channel(false).0,
+        news: Arc::default(),
+        epoch: std::time::Instant::now(),
         keeper: disk.map(|disk| Keeper::start(disk, Arc::clone(&status)).unwrap().0),
     };
     let settings = LinkSettings {

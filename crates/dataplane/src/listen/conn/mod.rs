@@ -23,6 +23,12 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 const BUFFER_LIMIT: usize = 400 * 1024;
 const STREAMS: u32 = 256;
 const KEEPALIVE: Duration = Duration::from_secs(20);
+/// Streams that a caller opened and reset before they were looked at; more of them are a flood (CVE-2023-44487).
+const PENDING_RESETS: usize = 20;
+/// Streams that we reset because the caller broke a rule, too many streams at once among them; then the connection ends.
+const ERROR_RESETS: usize = 1024;
+/// Bytes of a request's headers, names and values, which also bounds CONTINUATION frames (CVE-2024-27316).
+const HEADERS_LIMIT: u32 = 16 * 1024;
 
 /// A caller whose body was left unread may still be sending it. A connection that is closed with bytes unread is reset
 /// by the system, and the answer is lost with it (RFC 9112, 9.6); so they are read and dropped, for so long and so many.
@@ -90,13 +96,8 @@ async fn http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worker>, 
         let worker = Rc::clone(&worker);
         async move { Ok::<_, Infallible>(pipeline::serve(worker, caller, request).await) }
     });
-    let mut connection = pin!(
-        http2::Builder::new(OnThisThread)
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(STREAMS)
-            .keep_alive_interval(KEEPALIVE)
-            .serve_connection(TokioIo::new(stream), service)
-    );
+    let mut connection =
+        pin!(http2_bounds().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         _ = connection.as_mut() => return,
         () = pulse.stopped() => return,
@@ -104,6 +105,19 @@ async fn http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worker>, 
     }
     connection.as_mut().graceful_shutdown();
     let _ = connection.await;
+}
+
+/// What one connection may cost, whatever its caller sends. The rest is flow control's.
+fn http2_bounds() -> http2::Builder<OnThisThread> {
+    let mut bounds = http2::Builder::new(OnThisThread);
+    bounds
+        .max_concurrent_streams(STREAMS)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_local_error_reset_streams(ERROR_RESETS)
+        .max_header_list_size(HEADERS_LIMIT)
+        .max_send_buf_size(BUFFER_LIMIT)
+        .keep_alive_interval(KEEPALIVE);
+    bounds
 }
 
 /// Streams of one connection stay on its core.
@@ -115,3 +129,6 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for OnThisThread {
         tokio::task::spawn_local(future);
     }
 }
+
+#[cfg(test)]
+mod tests;
