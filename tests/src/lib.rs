@@ -9,6 +9,7 @@ pub mod frozen;
 pub mod gateway;
 pub mod grid;
 pub mod held;
+pub mod hosts;
 pub mod inspect;
 pub mod leaks;
 pub mod nodes;

@@ -45,6 +45,8 @@ pub struct Settings {
     pub supervisor: String,
     /// API traffic; bound already, perhaps shared with other replicas.
     pub listener: TcpListener,
+    /// So long callers are left to other replicas on that socket, until this one has a state; zero = not at all.
+    pub hold_back: Duration,
     /// Health, metrics.
     pub ops: TcpListener,
     /// `https://host:port` of the control plane's fleet port; `None` = as the join token or the identity says.
@@ -153,7 +155,7 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
     let disk = settings.state.as_ref().map(|at| last_good(at, &shared)).transpose()?.flatten();
     let mut threads = Vec::with_capacity(count + 3);
     for number in 0..count {
-        let accept = (settings.listener.try_clone()?, settings.tls.clone());
+        let accept = (settings.listener.try_clone()?, settings.tls.clone(), settings.hold_back);
         threads.push(serving_thread(number, accept, &shared, &connector, &signals)?);
     }
     let (drain, hurry, end) = (signals.drain.clone(), signals.hurry.clone(), signals.end.clone());
@@ -258,7 +260,7 @@ pub(crate) struct Shared {
 
 fn serving_thread(
     number: usize,
-    (listener, tls): (TcpListener, Option<Arc<rustls::ServerConfig>>),
+    (listener, tls, hold_back): (TcpListener, Option<Arc<rustls::ServerConfig>>, Duration),
     shared: &Shared,
     connector: &Connector,
     signals: &Signals,
@@ -307,7 +309,7 @@ fn serving_thread(
                 Ok(listener) => listener,
                 Err(error) => return tracing::error!(%error, "a core could not listen"),
             };
-            let accept = Accept { listener, tls: tls.map(TlsAcceptor::from), connections };
+            let accept = Accept { listener, tls: tls.map(TlsAcceptor::from), connections, hold_back };
             let (sweep, cutter) = (sweep(Rc::clone(&worker)), Rc::clone(&worker));
             let open = Rc::clone(&worker.open);
             let cutting = async move {

@@ -14,7 +14,8 @@ use super::step::{self, Outcome};
 const STAMP: &str = ".installed";
 
 pub(crate) fn install() -> Outcome {
-    Outcome::one(python().and_then(|()| aws()).and_then(|()| node()).and_then(|()| openclaw()))
+    let all = python().and_then(|()| aws()).and_then(|()| node()).and_then(|()| openclaw());
+    Outcome::one(all.and_then(|()| deploy()))
 }
 
 /// The Python SDKs, which the strict provider needs too, a collector of traces, a reader of YAML, and prices to compare
@@ -51,6 +52,16 @@ fn node() -> Result<(), String> {
 
 fn openclaw() -> Result<(), String> {
     npm(&root().join("tests/openclaw"), &sdk::openclaw_folder())
+}
+
+/// Helm and the schemas of Kubernetes, which check the chart.
+fn deploy() -> Result<(), String> {
+    let folder = root().join("target/deploy");
+    install_once(&folder, &[root().join("tests/deploy/tools.txt")], || {
+        let mut fetch = Command::new("python3");
+        fetch.arg(root().join("tests/deploy/fetch.py")).arg(&folder);
+        tool(fetch, "Python 3.11 or later with venv (Debian: apt-get install python3-venv)")
+    })
 }
 
 /// Installs what the lock file in `from` names into `folder`. No package's script runs.

@@ -6,7 +6,9 @@ use super::{
 };
 use crate::{
     compile::origins_in,
-    doctor::{Finding, KeyFacts, certificates, clocks, configuration, keys, replicas, seal, store, usage},
+    doctor::{
+        Finding, KeyFacts, certificates, clocks, configuration, hosts, keys, replicas, seal, store, usage,
+    },
     plane::unix_millis,
     resource::{Body, Kind},
     rotation::{RolloutView, schedule},
@@ -34,6 +36,7 @@ pub(super) async fn look(call: Call) -> Result<Answer, Fault> {
         seal(plane.vault().ids().map(|ids| ids.len())),
         store(&plane.store().condition(), verified.as_ref()),
         replicas(&fleet),
+        hosts(&plane.fleet().hosts(), &fleet),
         clocks(&fleet),
         of_certificates(&call, at / 1000),
         of_keys(&call, at),

@@ -3,6 +3,7 @@
 
 mod certificates;
 mod configuration;
+mod hosts;
 mod keys;
 mod replicas;
 mod store;
@@ -12,6 +13,7 @@ mod usage;
 
 pub(crate) use certificates::certificates;
 pub(crate) use configuration::configuration;
+pub(crate) use hosts::hosts;
 pub(crate) use keys::{KeyFacts, keys};
 pub(crate) use replicas::{clocks, replicas};
 pub(crate) use store::{seal, store};
@@ -35,7 +37,7 @@ pub(crate) enum Level {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Finding {
-    /// `seal`, `store`, `replicas`, `clock`, `keys`, `usage`, `configuration`.
+    /// `seal`, `store`, `replicas`, `hosts`, `clock`, `keys`, `usage`, `configuration`.
     pub(crate) area: &'static str,
     pub(crate) level: Level,
     /// One line.

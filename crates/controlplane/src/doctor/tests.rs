@@ -2,7 +2,7 @@
 
 use super::{Level, *};
 use crate::{
-    fleet::{Refused, Replica, ReplicaState},
+    fleet::{Host, HostReplica, HostReplicaState, HostState, Refused, Replica, ReplicaState},
     resource::{Begin, KeyDocument, KeyState, KeyVersion, Made, Proof, Verb},
     rotation::{Counts, RolloutView},
     store::{Condition, StoreError, Verified},
@@ -123,6 +123,60 @@ fn replicas_serve_what_is_in_force_and_keep_it() {
     for (what, all, expected) in cases {
         found(what, &replicas(&all), expected);
     }
+}
+
+fn host(replicas: &[(HostReplicaState, u32)]) -> Host {
+    let one = |(number, (state, restarts)): (usize, &(HostReplicaState, u32))| HostReplica {
+        id: format!("h~{}", number + 1),
+        pid: 1,
+        state: *state,
+        restarts: *restarts,
+    };
+    Host {
+        name: "h".into(),
+        host: "machine".into(),
+        state: HostState::Connected,
+        wanted: None,
+        keeps: 2,
+        ready: replicas.iter().filter(|(state, _)| *state == HostReplicaState::Ready).count(),
+        replicas: replicas.iter().enumerate().map(one).collect(),
+        version: "0".into(),
+        pid: 1,
+        upgrading: false,
+        newer_program: false,
+        fault: String::new(),
+        listen: String::new(),
+        ops_listen: String::new(),
+        last_heard_ms: Some(4000),
+    }
+}
+
+#[test]
+fn hosts_run_as_many_replicas_as_are_wanted_of_one_program() {
+    use HostReplicaState::{Away, Ready, Starting, Waiting};
+    let well = || host(&[(Ready, 7), (Ready, 0)]);
+    let few = || host(&[(Ready, 0), (Starting, 0)]);
+    let cases: [(&str, Host, Found); 8] = [
+        ("well", well(), &[(Level::Ok, "all 1")]),
+        ("fewer", few(), &[(Level::Warn, "1 of 2")]),
+        ("drained", host(&[(Ready, 0), (Away, 0)]), &[(Level::Warn, "1 of 2")]),
+        ("while it is upgraded", Host { upgrading: true, newer_program: true, ..few() }, &[(Level::Ok, "")]),
+        ("crash loop", host(&[(Ready, 0), (Waiting, 3)]), &[(Level::Fail, "h~2 failed 3 times")]),
+        (
+            "stopped",
+            Host { fault: "bad".into(), newer_program: true, ..well() },
+            &[(Level::Fail, "stopped: bad")],
+        ),
+        ("newer", Host { newer_program: true, ..well() }, &[(Level::Warn, "another program")]),
+        ("away", Host { state: HostState::Lost, ..few() }, &[(Level::Warn, "away since 4 s")]),
+    ];
+    for (what, one, expected) in cases {
+        found(what, &hosts(&[one], &[]), expected);
+    }
+    assert!(hosts(&[], &[replica(ReplicaState::Ready)]).is_empty(), "no supervisor, no word");
+    let newer = Replica { version: "1".into(), ..replica(ReplicaState::Ready) };
+    let mixed = [replica(ReplicaState::Ready), newer, replica(ReplicaState::Ready)];
+    found("mixed", &hosts(&[], &mixed), &[(Level::Warn, "0 (2), 1 (1)")]);
 }
 
 #[test]

@@ -154,15 +154,13 @@ fn run_supervisor(args: Args) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let runtime = runtime()?;
     let _inside = runtime.enter();
-    let sockets = args.resumed.then(Resumed::receive).transpose().map_err(|error| text(&error))?;
-    let (listen, ops_listen) = (args.listen, args.ops_listen);
-    let settings = supervise(args)?;
-    let started = match sockets {
-        Some(resumed) => Supervisor::resume(settings, resumed),
-        None => {
-            let api = bind(listen, "--listen")?;
-            Supervisor::new(settings, Sockets { api, ops: bind(ops_listen, "--ops-listen")? })
-        }
+    let started = if args.resumed {
+        let resumed = Resumed::receive().map_err(|error| text(&error))?;
+        Supervisor::resume(supervise(args)?, resumed)
+    } else {
+        let api = bind(args.listen, "--listen")?;
+        let ops = bind(args.ops_listen, "--ops-listen")?;
+        Supervisor::new(supervise(args)?, Sockets { api, ops })
     };
     let (supervisor, host) = started.map_err(|error| text(&error))?;
     let [api, ops] = supervisor.addresses().map_err(|error| text(&error))?;
@@ -302,6 +300,7 @@ fn settings(args: Args) -> Result<Settings, String> {
         id,
         host,
         supervisor: String::new(),
+        hold_back: Duration::ZERO,
         listener: bind(args.listen, "--listen")?,
         ops: bind(args.ops_listen, "--ops-listen")?,
         fleet_url: args.fleet_url,

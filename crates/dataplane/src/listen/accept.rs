@@ -14,6 +14,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     task::JoinSet,
+    time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -26,6 +27,8 @@ pub(crate) struct Accept {
     pub(crate) tls: Option<TlsAcceptor>,
     /// Connections that this core may hold.
     pub(crate) connections: usize,
+    /// So long callers are left to others on this socket, until there is a state to serve them from.
+    pub(crate) hold_back: Duration,
 }
 
 /// Accepts until told to drain, then waits for what is open; ends at once when `end` says so.
@@ -34,6 +37,13 @@ pub(crate) async fn serve(worker: Rc<Worker>, accept: Accept, mut end: watch::Re
     let mut draining = worker.draining.clone();
     let places = Arc::new(Semaphore::new(accept.connections));
     let mut reserve = File::open("/dev/null").ok();
+    if !accept.hold_back.is_zero() {
+        tokio::select! {
+            _ = timeout(accept.hold_back, worker.held.configured()) => {}
+            _ = draining.wait_for(|draining| *draining) => {}
+            _ = end.wait_for(|end| *end) => {}
+        }
+    }
     loop {
         tokio::select! {
             biased;

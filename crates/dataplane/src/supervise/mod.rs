@@ -49,6 +49,10 @@ use tokio::{
 
 /// How often a replica that starts is asked whether it serves.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// A control plane that is there sends a state well within it.
+const FIRST_STATE: Duration = Duration::from_secs(2);
+/// How often a place that a replica of an earlier supervisor holds is looked at.
+const LEFT_EVERY: Duration = Duration::from_secs(1);
 /// Orders that wait.
 const ORDERS: usize = 8;
 /// A plan with nothing to wait for is looked at again after this.
@@ -213,7 +217,7 @@ impl Supervisor {
         if !self.joined().await {
             return;
         }
-        let mut look = interval(LOOK_EVERY);
+        let (mut look, mut left) = (interval(LOOK_EVERY), interval(LEFT_EVERY));
         // Those that ended while this program replaced itself.
         self.reap();
         loop {
@@ -233,6 +237,7 @@ impl Supervisor {
                     }
                 }
                 _ = look.tick(), if starting && self.looks.is_empty() => self.look(),
+                _ = left.tick(), if self.places.has_left() => self.places.look_at_left(),
                 Some(word) = self.words.recv() => self.hear(word),
                 Some(order) = ears.orders.recv() => self.order(order),
                 () = sleep_until(due) => {}
@@ -267,27 +272,35 @@ impl Supervisor {
         Secret::new(text.unwrap_or_default())
     }
 
+    /// What one act leaves may ask for the next: a drained one makes room.
     fn follow_plan(&mut self) {
-        let now = Instant::now().into_std();
-        let (places, running) = (&self.places, &self.running);
-        // A place that may be free is asked for its lock: an earlier supervisor's replica may still finish there.
-        let acts = self.plan.acts(now, |number| !running.contains_key(&number) && places.is_free(number));
-        for act in acts {
-            match act {
-                Act::Start { place, generation } => self.start(place, generation),
-                Act::Drain(number) => self.of(number, |process| process.drain()),
-                Act::Stop(number) => {
-                    if self.plan.is_stopping() {
-                        // Else the system goes on taking connections that nobody will accept.
-                        self.api = None;
-                    }
-                    self.of(number, Process::stop);
+        loop {
+            let now = Instant::now().into_std();
+            let (places, running) = (&self.places, &self.running);
+            // A place that may be free is asked for its lock: an earlier supervisor's replica may still finish there.
+            let acts = self.plan.acts(now, |number| !running.contains_key(&number) && places.is_free(number));
+            if acts.is_empty() {
+                return;
+            }
+            acts.into_iter().for_each(|act| self.act(act));
+        }
+    }
+
+    fn act(&mut self, act: Act) {
+        match act {
+            Act::Start { place, generation } => self.start(place, generation),
+            Act::Drain(number) => self.of(number, |process| process.drain()),
+            Act::Stop(number) => {
+                if self.plan.is_stopping() {
+                    // Else the system goes on taking connections that nobody will accept.
+                    self.api = None;
                 }
-                Act::Kill(number) => {
-                    if let Some(process) = self.running.get(&number) {
-                        tracing::warn!(replica = process.id, "killed");
-                        process.kill();
-                    }
+                self.of(number, Process::stop);
+            }
+            Act::Kill(number) => {
+                if let Some(process) = self.running.get(&number) {
+                    tracing::warn!(replica = process.id, "killed");
+                    process.kill();
                 }
             }
         }
@@ -309,6 +322,7 @@ impl Supervisor {
             host: self.settings.host.clone(),
             state_dir: (!self.settings.serving.no_state).then(|| dir.clone()),
             threads: self.threads(),
+            hold_back: self.hold_back(),
             serving: self.settings.serving.clone(),
             id,
         };
@@ -323,6 +337,12 @@ impl Supervisor {
                 self.plan.ended(number, Ended::Failed, Instant::now().into_std());
             }
         }
+    }
+
+    /// A new replica leaves callers to those that serve; where none does, it soon says that it has no configuration.
+    fn hold_back(&self) -> Duration {
+        let is_served = self.plan.places().any(|(_, place)| place.phase == plan::Phase::Ready);
+        if is_served { Duration::MAX } else { FIRST_STATE }
     }
 
     /// Replicas on one machine share its cores out, but each needs one.

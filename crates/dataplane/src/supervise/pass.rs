@@ -16,6 +16,7 @@ use std::{
     os::fd::{BorrowedFd, OwnedFd},
     os::unix::net::UnixStream,
     path::PathBuf,
+    time::Duration,
 };
 use zeroize::Zeroizing;
 
@@ -41,6 +42,9 @@ pub(super) struct Orders {
     pub(super) state_dir: Option<PathBuf>,
     /// Serving threads.
     pub(super) threads: usize,
+    /// So long callers are left to others, until it has a state.
+    #[serde(default)]
+    pub(super) hold_back: Duration,
     pub(super) serving: Serving,
 }
 
@@ -115,7 +119,6 @@ mod tests {
         io::{Read, Write},
         net::{TcpListener, TcpStream},
         os::fd::AsFd,
-        time::Duration,
     };
 
     #[test]
@@ -131,6 +134,7 @@ mod tests {
             host: "machine".into(),
             state_dir: Some("/nowhere".into()),
             threads: 2,
+            hold_back: Duration::ZERO,
             serving: Serving { grace: Duration::from_secs(3), log: "warn".into(), ..Serving::default() },
         };
         assert!(!format!("{orders:?}").contains("tttt"));

@@ -8,7 +8,7 @@ use super::{
 };
 use keyway_proto::fleet::v1::{EndedReplica, HostReplica, HostReplicaState, HostReport};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, DirBuilder, File},
     io,
     os::unix::fs::DirBuilderExt,
@@ -24,6 +24,8 @@ pub(super) struct Places {
     prefix: String,
     /// Processes that are gone, by place: the last of each.
     ended: BTreeMap<u32, u32>,
+    /// Held by a replica of an earlier supervisor, which finishes there.
+    left: BTreeSet<u32>,
     /// One supervisor at a time.
     _lock: File,
 }
@@ -40,9 +42,9 @@ impl Places {
         DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(failed)?;
         let held = lock(&dir.join(LOCK)).map_err(failed)?;
         let held = held.ok_or_else(|| SuperviseError::InUse(dir.clone()))?;
-        let mut places = Self { dir, prefix, ended: BTreeMap::new(), _lock: held };
-        let left = (1..=PLACES).filter(|number| places.dir(*number).is_dir() && places.is_free(*number));
-        places.ended = left.map(|number| (number, 0)).collect();
+        let mut places = Self { dir, prefix, ended: BTreeMap::new(), left: BTreeSet::new(), _lock: held };
+        places.left = (1..=PLACES).filter(|number| places.dir(*number).is_dir()).collect();
+        places.look_at_left();
         Ok(places)
     }
 
@@ -60,7 +62,22 @@ impl Places {
         !dir.is_dir() || !matches!(hold(&dir), Ok(None))
     }
 
+    /// Whether a replica of an earlier supervisor may still finish.
+    pub(super) fn has_left(&self) -> bool {
+        !self.left.is_empty()
+    }
+
+    /// Whoever let go of its place is gone.
+    pub(super) fn look_at_left(&mut self) {
+        let gone: Vec<u32> = self.left.iter().copied().filter(|number| self.is_free(*number)).collect();
+        for number in gone {
+            self.left.remove(&number);
+            self.ended.insert(number, 0);
+        }
+    }
+
     pub(super) fn started(&mut self, number: u32) {
+        self.left.remove(&number);
         self.ended.remove(&number);
     }
 

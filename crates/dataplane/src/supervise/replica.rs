@@ -47,7 +47,8 @@ fn settings(
     listener: TcpListener,
     ops: TcpListener,
 ) -> Result<Settings, SuperviseError> {
-    let pass::Orders { fleet_url, identity, id, supervisor, host, state_dir, threads, serving } = orders;
+    let pass::Orders { fleet_url, identity, id, supervisor, host, state_dir, threads, serving, hold_back } =
+        orders;
     let tls = serving.tls.as_ref().map(|files| tls_config(&files.cert, &files.key)).transpose()?;
     let state = state_dir.map(|dir| {
         let at = StateDir::at(dir);
@@ -58,6 +59,7 @@ fn settings(
         id,
         host,
         supervisor,
+        hold_back,
         listener,
         ops,
         fleet_url: Some(fleet_url),

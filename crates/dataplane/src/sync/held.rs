@@ -41,6 +41,8 @@ pub(crate) struct Held {
     /// Keys before the first state.
     none: Keyring,
     revoked: watch::Sender<Revoked>,
+    /// True from the first state on.
+    configured: watch::Sender<bool>,
 }
 
 // === impl Held ===
@@ -55,7 +57,8 @@ impl Held {
     /// Of the replica of that id, which decides what it may use of a version on trial.
     pub(crate) fn of_replica(id: &str) -> Self {
         let revoked = watch::channel(Revoked::default()).0;
-        Self { newest: ArcSwapOption::default(), none: Keyring::of_replica(id), revoked }
+        let configured = watch::channel(false).0;
+        Self { newest: ArcSwapOption::default(), none: Keyring::of_replica(id), revoked, configured }
     }
 
     /// The state to serve a request from, or the newest keys for an attempt.
@@ -80,6 +83,7 @@ impl Held {
         let state = Arc::new(State { snapshot: Arc::new(snapshot), keyring, handovers, version });
         changes.grant();
         self.newest.store(Some(Arc::clone(&state)));
+        self.configured.send_if_modified(|configured| !std::mem::replace(configured, true));
         if changes.take_away() {
             self.revoked.send_modify(|revoked| revoked.keys += 1);
         }
@@ -106,6 +110,12 @@ impl Held {
         let (snapshot, version) = (Arc::clone(&now.snapshot), now.version.clone());
         let handovers = now.handovers.clone();
         self.newest.store(Some(Arc::new(State { snapshot, keyring, handovers, version })));
+    }
+
+    /// Ends once there is a state to serve from.
+    pub(crate) async fn configured(&self) {
+        // An error cannot be: the sender is this value's.
+        let _ = self.configured.subscribe().wait_for(|configured| *configured).await;
     }
 
     /// Tells when running requests must look at the newest state.

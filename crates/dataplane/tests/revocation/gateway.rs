@@ -25,6 +25,7 @@ impl Gateway {
             id: "r".to_owned(),
             host: "h".to_owned(),
             supervisor: String::new(),
+            hold_back: Duration::ZERO,
             listener: bind(),
             ops: bind(),
             fleet_url: Some(plane.url.clone()),

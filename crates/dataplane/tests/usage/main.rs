@@ -46,6 +46,7 @@ impl Replica {
             id: "r".to_owned(),
             host: "h".to_owned(),
             supervisor: String::new(),
+            hold_back: Duration::ZERO,
             listener: bind(),
             ops: bind(),
             fleet_url: Some(plane.url.clone()),

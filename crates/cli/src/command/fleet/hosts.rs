@@ -1,5 +1,6 @@
 //! `keyway fleet hosts|scale|upgrade`: hosts whose replicas a supervisor runs.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -36,15 +37,15 @@ pub(super) async fn upgrade(
     host: &str,
     timeout: u64,
 ) -> Result<(), Failure> {
-    let was_newer = is(&server.get(&path(host)).await?, "newer_program");
+    let before = processes(&server.get(&path(host)).await?);
     let answer = server.post(&format!("{}/upgrade", path(host)), &json!({})).await?;
     let name = text(&answer, "name").to_owned();
     if timeout == 0 {
         done(output, &answer, &format!("Host {name} is being upgraded."));
         return Ok(());
     }
-    let (answer, was_seen) = follow(server, answer, Duration::from_secs(timeout)).await?;
-    let note = if was_seen || was_newer {
+    let (answer, is_new) = follow(server, answer, &before, Duration::from_secs(timeout)).await?;
+    let note = if is_new {
         format!("Every replica of {name} runs the program that is on its disk.")
     } else {
         format!("The program on the disk of {name} is the one that runs; nothing to do.")
@@ -53,17 +54,23 @@ pub(super) async fn upgrade(
     Ok(())
 }
 
-/// Gives how the host is at the end, and whether an upgrade was seen.
-async fn follow(server: &Server, mut host: Value, within: Duration) -> Result<(Value, bool), Failure> {
+/// Gives how the host is at the end, and whether every replica is another than before.
+async fn follow(
+    server: &Server,
+    mut host: Value,
+    before: &BTreeSet<u64>,
+    within: Duration,
+) -> Result<(Value, bool), Failure> {
     let name = text(&host, "name").to_owned();
     let began = Instant::now();
     let mut was_seen = false;
     loop {
+        let is_new = processes(&host).is_disjoint(before);
         was_seen |= is(&host, "upgrading");
         // What it says at first may be of before the order.
-        if !is(&host, "upgrading") && (was_seen || began.elapsed() > HEARD_WITHIN) {
+        if !is(&host, "upgrading") && (is_new || was_seen || began.elapsed() > HEARD_WITHIN) {
             return match text(&host, "fault") {
-                "" => Ok((host, was_seen)),
+                "" => Ok((host, is_new)),
                 fault => Err(Failure::Other(format!(
                     "the upgrade of {name} stopped: {fault}; what ran before still runs"
                 ))),
@@ -75,6 +82,13 @@ async fn follow(server: &Server, mut host: Value, within: Duration) -> Result<(V
         sleep(LOOK).await;
         host = server.get(&path(&name)).await?;
     }
+}
+
+/// Of replicas that serve.
+fn processes(host: &Value) -> BTreeSet<u64> {
+    let replicas = host.get("replicas").map(print::list).into_iter().flatten();
+    let serves = |one: &&Value| text(one, "state") != "draining";
+    replicas.filter(serves).filter_map(|one| one.get("pid")?.as_u64()).collect()
 }
 
 pub(super) fn table(hosts: &Value) -> Table {

@@ -42,6 +42,7 @@ impl DataPlane {
             id,
             host: host(),
             supervisor: String::new(),
+            hold_back: Duration::ZERO,
             listener,
             ops,
             fleet_url: Some(fleet_url),

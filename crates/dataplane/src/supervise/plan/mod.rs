@@ -212,10 +212,7 @@ impl Plan {
         match self.wish {
             Wish::Run => self.balance(now, is_free, &mut acts),
             Wish::Stop => self.finish_all(now, &mut acts),
-            Wish::Kill => {
-                self.places.retain(|_, place| place.has_process());
-                acts.extend(self.places.keys().map(|number| Act::Kill(*number)));
-            }
+            Wish::Kill => self.kill_all(&mut acts),
         }
         for (number, place) in &mut self.places {
             if let Phase::Finishing { until: Some(until) } = place.phase
@@ -250,6 +247,15 @@ impl Plan {
                 place.phase = Phase::Finishing { until };
                 acts.push(Act::Stop(*number));
             }
+        }
+    }
+
+    fn kill_all(&mut self, acts: &mut Vec<Act>) {
+        let killed = Phase::Finishing { until: None };
+        self.places.retain(|_, place| place.has_process());
+        for (number, place) in self.places.iter_mut().filter(|(_, place)| place.phase != killed) {
+            place.phase = killed;
+            acts.push(Act::Kill(*number));
         }
     }
 

@@ -1,6 +1,7 @@
 //! The two planes as processes of their own: one `keyway-controlplane`, and any number of `keyway-dataplane`. Each keeps
 //! its ports and its directory over any end of its process, so that the others find it again.
 
+mod host;
 mod port;
 mod replica;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+pub use self::host::Host;
 pub use self::port::Port;
 pub use self::replica::Replica;
 use super::keyway::{begin, clean};
@@ -139,6 +141,13 @@ impl Planes {
         let fleet = (self.facts.fleet_addr.as_str(), token);
         let replica = Replica::start(folder, id, fleet, self.place.env.clone())?;
         Ok(self.replicas.push_mut(replica))
+    }
+
+    /// Starts a host's supervisor with further arguments, which joins by a token of its own, and waits until it listens.
+    pub fn host(&self, name: &str, args: &[&str]) -> Result<Host, StartError> {
+        let token = self.place.folder.path().join(format!("{name}.token"));
+        self.join_token(&token, &[])?;
+        Host::start(self.place.folder.path(), name, (self.facts.fleet_addr.as_str(), token.as_path()), args)
     }
 
     /// Has a join token written into that file, by `keyway join-token create ARGS`.

@@ -115,7 +115,7 @@ fn spawn(
 }
 
 /// Status and body of one GET.
-fn get(address: &str, path: &str) -> std::io::Result<(u16, String)> {
+pub(super) fn get(address: &str, path: &str) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(ASK_LIMIT))?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
