@@ -1,6 +1,7 @@
 //! What the end-to-end tests share.
 
 pub mod admin;
+pub mod apart;
 pub mod collector;
 pub mod expect;
 pub mod faketime;

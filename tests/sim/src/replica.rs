@@ -29,13 +29,15 @@ pub struct Place {
     pub fleet: String,
     /// Whose replicas they are.
     pub node: Node,
+    /// They refuse every state.
+    pub refuses: bool,
 }
 
 /// Runs the replica of that number until its task is dropped.
 pub async fn run(place: Place, number: usize) {
     let name = format!("{}~{number}", place.node.name);
     let incarnation = format!("{name}-{:016x}", getrandom::u64().unwrap_or_default());
-    let mut taken = Taken::default();
+    let mut taken = Taken::new(place.refuses);
     let mut wait = RETRY_FIRST;
     loop {
         let mut was_heard = false;

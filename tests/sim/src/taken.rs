@@ -12,6 +12,7 @@ use std::time::Instant;
 pub(crate) struct Taken {
     /// What it serves.
     pub(crate) serving: Option<Snapshot>,
+    refuses: bool,
     coming: Vec<Resource>,
     began: Option<Instant>,
 }
@@ -19,6 +20,11 @@ pub(crate) struct Taken {
 // === impl Taken ===
 
 impl Taken {
+    /// Nothing yet; one that refuses never takes anything.
+    pub(crate) fn new(refuses: bool) -> Self {
+        Self { refuses, ..Self::default() }
+    }
+
     pub(crate) fn begin(&mut self, _begin: &Begin) {
         self.coming.clear();
         self.began = Some(Instant::now());
@@ -32,6 +38,9 @@ impl Taken {
     pub(crate) fn commit(&mut self, commit: &Commit) -> Message {
         let resources = std::mem::take(&mut self.coming);
         let version = commit.version;
+        if self.refuses {
+            return nack(version, "client/tester: models", "this replica was told to refuse".to_owned());
+        }
         if state_hash(&resources).0 != *commit.state_hash {
             return nack(version, "state_hash", "does not match what came".to_owned());
         }

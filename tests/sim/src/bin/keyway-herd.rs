@@ -18,6 +18,9 @@ struct Options {
     /// How many
     #[arg(long)]
     replicas: usize,
+    /// They refuse every state
+    #[arg(long)]
+    refuse: bool,
 }
 
 #[tokio::main(worker_threads = 2)]
@@ -27,7 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
     let token = std::fs::read_to_string(&options.token_file)?;
     let node = Node::join(&options.fleet, &token, "sim").await?;
-    let place = Place { fleet: options.fleet, node };
+    let place = Place { fleet: options.fleet, node, refuses: options.refuse };
     let mut herd = JoinSet::new();
     for number in 0..options.replicas {
         herd.spawn(run(place.clone(), number));

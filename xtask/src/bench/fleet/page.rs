@@ -18,7 +18,7 @@ builds and real processes on this one machine: replicas, control plane, simulate
 - `last refusal`: from the moment when the admin API was asked to disable a client to the last request of it, on any of 30
   kept connections over ten replicas, that was sent and still admitted.
 - Of the million requests half are streams. Each second one key is rotated with `--overlap 0s --wait retired`; every ten
-  seconds one replica gets SIGTERM and is started again by its parent.
+  seconds one replica is drained and its host starts another.
 - `cold start`: the replica's process is started without a control plane; it is ready when `/readyz` answers 200.
 ";
 

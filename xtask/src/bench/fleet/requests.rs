@@ -10,7 +10,6 @@ use keyway_testkit::{
     process::{Keyway, Process, Ran},
     provider::Provider,
 };
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::{
     sync::{
@@ -136,16 +135,22 @@ fn ended(rotation: Option<Process>, provider: &Provider, changes: &mut Changes) 
     Ok(())
 }
 
-/// SIGTERM to one of the replicas: it drains, ends, and its parent starts it again.
+/// One of the replicas drains and ends, and its host starts another.
 fn restart(keyway: &Keyway, turn: usize) -> Outcome<()> {
     let ran = keyway.cli(&["fleet", "list", "--output", "json"])?;
     let fleet: Value = serde_json::from_str(&ran.stdout).map_err(|why| format!("{why}: {ran:?}"))?;
-    let pids: Vec<i32> = fleet
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|one| i32::try_from(one.get("pid")?.as_i64()?).ok())
-        .collect();
-    let pid = pids.get(turn % pids.len().max(1)).copied().and_then(Pid::from_raw);
-    Ok(kill_process(pid.ok_or("no replica is there")?, Signal::TERM)?)
+    let all = fleet.as_array().map(Vec::as_slice).unwrap_or_default();
+    let one = all.get(turn % all.len().max(1)).ok_or("no replica is there")?;
+    let text = |field: &str| one.get(field).and_then(Value::as_str).unwrap_or_default();
+    let replicas = REPLICAS.to_string();
+    for args in [
+        &["fleet", "drain", text("id")][..],
+        &["fleet", "scale", "--host", text("host"), "--replicas", &replicas],
+    ] {
+        let ran = keyway.cli(args)?;
+        if ran.code != Some(0) {
+            return Err(format!("{args:?}: {ran:?}").into());
+        }
+    }
+    Ok(())
 }

@@ -5,7 +5,9 @@ mod host;
 mod port;
 mod replica;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -27,6 +29,18 @@ pub struct Setup {
     data_dir: Option<PathBuf>,
     under: Vec<String>,
     env: Vec<(String, String)>,
+    elsewhere: Option<Elsewhere>,
+}
+
+/// A network of their own for the data planes.
+#[derive(Debug, Clone)]
+pub struct Elsewhere {
+    /// Runs a program there, which it gets as its last arguments and must `exec`.
+    pub under: Vec<String>,
+    /// An address there that is reached from here.
+    pub replicas_at: IpAddr,
+    /// An address here that is reached from there.
+    pub fleet_at: IpAddr,
 }
 
 /// A running fleet. Dropped, the replicas end first.
@@ -52,6 +66,7 @@ struct Place {
     under: Vec<String>,
     /// Of all planes at every start.
     env: Vec<(String, String)>,
+    elsewhere: Option<Elsewhere>,
     folder: tempfile::TempDir,
 }
 
@@ -84,6 +99,11 @@ impl Setup {
         self
     }
 
+    /// Runs the data planes in another network than the control plane.
+    pub fn elsewhere(self, elsewhere: Elsewhere) -> Self {
+        Self { elsewhere: Some(elsewhere), ..self }
+    }
+
     /// Starts the control plane and so many data planes, and waits until they are ready.
     pub fn start(self, replicas: usize) -> Result<Planes, StartError> {
         let system = || StartError::system("keyway-controlplane");
@@ -93,8 +113,10 @@ impl Setup {
         if let Some((path, yaml)) = config.as_ref().zip(self.yaml) {
             std::fs::write(path, yaml).map_err(StartError::system("keyway.yaml"))?;
         }
-        let (admin, fleet) = (Port::take().map_err(system())?, Port::take().map_err(system())?);
-        let place = Place { admin, fleet, data_dir, config, under: self.under, env: self.env, folder };
+        let fleet = self.elsewhere.as_ref().map_or_else(Port::take, |there| Port::take_at(there.fleet_at));
+        let (admin, fleet) = (Port::take().map_err(system())?, fleet.map_err(system())?);
+        let Self { under, env, elsewhere, .. } = self;
+        let place = Place { admin, fleet, data_dir, config, under, env, elsewhere, folder };
         let mut control = place.spawn(&[])?;
         let facts = place.facts(&mut control)?;
         let control_env = Vec::new();
@@ -139,7 +161,8 @@ impl Planes {
     pub fn add_with(&mut self, id: String, token: &Path) -> Result<&mut Replica, StartError> {
         let folder = self.place.folder.path();
         let fleet = (self.facts.fleet_addr.as_str(), token);
-        let replica = Replica::start(folder, id, fleet, self.place.env.clone())?;
+        let place = (self.place.env.clone(), self.place.elsewhere.as_ref());
+        let replica = Replica::start(folder, id, fleet, place)?;
         Ok(self.replicas.push_mut(replica))
     }
 
@@ -228,14 +251,7 @@ impl Place {
     fn spawn(&self, env: &[(String, String)]) -> Result<Process, StartError> {
         let _absent = std::fs::remove_file(self.ready());
         let program = binary("keyway-controlplane")?;
-        let mut command = match self.under.split_first() {
-            None => clean(&program, self.folder.path()),
-            Some((outer, args)) => {
-                let mut command = clean(Path::new(outer), self.folder.path());
-                command.args(args).arg(&program);
-                command
-            }
-        };
+        let mut command = beneath(&self.under, &program, self.folder.path());
         command.envs(self.env.iter().chain(env).map(|(name, value)| (name, value)));
         command.args(["--admin-listen", &self.admin.address(), "--fleet-listen", &self.fleet.address()]);
         command.arg("--data-dir").arg(&self.data_dir).arg("--ready-file").arg(self.ready());
@@ -255,4 +271,12 @@ impl Place {
     fn ready(&self) -> PathBuf {
         self.folder.path().join("ready.json")
     }
+}
+
+/// A command for the program in `folder`, under others if there are some.
+fn beneath(under: &[String], program: &Path, folder: &Path) -> Command {
+    let Some((outer, args)) = under.split_first() else { return clean(program, folder) };
+    let mut command = clean(Path::new(outer), folder);
+    command.args(args).arg(program);
+    command
 }

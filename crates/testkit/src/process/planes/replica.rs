@@ -5,8 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Port, READY_LIMIT};
-use crate::process::keyway::clean;
+use super::{Elsewhere, Port, READY_LIMIT, beneath};
 use crate::process::{Process, StartError, binary};
 
 /// How long the ops port may take.
@@ -31,6 +30,7 @@ pub struct Replica {
     fleet_addr: String,
     join_token_file: PathBuf,
     env: Vec<(String, String)>,
+    under: Vec<String>,
 }
 
 // === impl Replica ===
@@ -40,16 +40,34 @@ impl Replica {
         folder: &Path,
         id: String,
         fleet: (&str, &Path),
-        env: Vec<(String, String)>,
+        (env, elsewhere): (Vec<(String, String)>, Option<&Elsewhere>),
     ) -> Result<Self, StartError> {
-        let port = || Port::take().map_err(StartError::system(&id));
+        let port = || {
+            let port = Port::take().map_err(StartError::system(&id))?;
+            Ok(match elsewhere {
+                Some(elsewhere) => port.elsewhere(elsewhere.replicas_at),
+                None => port,
+            })
+        };
+        let under = elsewhere.map(|elsewhere| elsewhere.under.clone()).unwrap_or_default();
         let (listen, ops) = (port()?, port()?);
         let (fleet_addr, join_token_file) = (fleet.0.to_owned(), fleet.1.to_owned());
         let url = |port: &Port| format!("http://{}", port.address());
         let (base_url, ops_url, folder) = (url(&listen), url(&ops), folder.to_owned());
-        let process = spawn((&folder, &env), &id, (&fleet_addr, &join_token_file), (&listen, &ops))?;
-        let mut replica =
-            Self { process, id, base_url, ops_url, listen, ops, folder, fleet_addr, join_token_file, env };
+        let process = spawn((&folder, &env, &under), &id, (&fleet_addr, &join_token_file), (&listen, &ops))?;
+        let mut replica = Self {
+            process,
+            id,
+            base_url,
+            ops_url,
+            listen,
+            ops,
+            folder,
+            fleet_addr,
+            join_token_file,
+            env,
+            under,
+        };
         replica.until_listening()?;
         Ok(replica)
     }
@@ -63,7 +81,8 @@ impl Replica {
     /// As `start_again`, and waits for nothing.
     pub fn spawn_again(&mut self) -> Result<(), StartError> {
         let fleet = (self.fleet_addr.as_str(), self.join_token_file.as_path());
-        self.process = spawn((&self.folder, &self.env), &self.id, fleet, (&self.listen, &self.ops))?;
+        let place = (self.folder.as_path(), self.env.as_slice(), self.under.as_slice());
+        self.process = spawn(place, &self.id, fleet, (&self.listen, &self.ops))?;
         Ok(())
     }
 
@@ -97,12 +116,12 @@ impl Replica {
 }
 
 fn spawn(
-    (folder, env): (&Path, &[(String, String)]),
+    (folder, env, under): (&Path, &[(String, String)], &[String]),
     id: &str,
     (fleet_addr, join_token_file): (&str, &Path),
     (listen, ops): (&Port, &Port),
 ) -> Result<Process, StartError> {
-    let mut command = clean(&binary("keyway-dataplane")?, folder);
+    let mut command = beneath(under, &binary("keyway-dataplane")?, folder);
     command.envs(env.iter().map(|(name, value)| (name, value)));
     command
         .args(["--listen", &listen.address(), "--ops-listen", &ops.address(), "--id", id])
