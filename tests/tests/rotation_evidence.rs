@@ -4,21 +4,19 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use keyway_e2e::gateway::{CHAT, Gateway, Outcome, TOKEN, chat, streamed};
+use keyway_e2e::gateway::{CHAT, Gateway, Outcome, TOKEN, chat};
+use keyway_e2e::held;
 use keyway_e2e::rotation::{KEY, rotate, secret, until, yaml};
-use keyway_testkit::caller::post;
 use keyway_testkit::process::{Keyway, Ran};
-use keyway_testkit::provider::{End, Provider, Reply, Stream};
+use keyway_testkit::provider::Provider;
 use serde_json::Value;
 
 const BY_ITSELF: Duration = Duration::from_secs(30);
 
-/// A gateway with two replicas; streams of `sim/held` stand after two events.
+/// A gateway with two replicas, and streams that stand after two events.
 fn started() -> Outcome<(Provider, Gateway)> {
     let provider = Provider::start()?;
-    provider
-        .script("held")
-        .always(Reply::Stream(Stream { end: End::Hold { events: 2 }, ..Stream::default() }));
+    held::script(&provider);
     let gateway = Gateway::of(Keyway::up().config(yaml(&provider)).replicas(2))?;
     Ok((provider, gateway))
 }
@@ -102,13 +100,11 @@ async fn a_compromised_key_is_cut_everywhere_and_one_file_says_who_used_it() -> 
     for _ in 0..5 {
         assert_eq!(gateway.ask(CHAT, &chat("sim/m")).await?.status, 200);
     }
-    let mut stream = gateway.connect().await?;
-    stream.send(&post(CHAT, TOKEN, "", streamed("sim/held").as_bytes())).await?;
-    stream.wait_for(b"data:").await?;
+    let stream = held::stream(&gateway, TOKEN).await?;
     until(BY_ITSELF, "the five are booked", || {
         let shown = gateway.keyway.cli(&["usage", "--by", "client", "--output", "json"])?;
         let page: Value = serde_json::from_str(&shown.stdout)?;
-        Ok(page.pointer("/total/requests").and_then(Value::as_u64) >= Some(5))
+        Ok(page.pointer("/0/requests").and_then(Value::as_u64) >= Some(5))
     })
     .await?;
     let began = Instant::now();
@@ -116,7 +112,7 @@ async fn a_compromised_key_is_cut_everywhere_and_one_file_says_who_used_it() -> 
     let ran = gateway.keyway.cli_with(&args, &[])?;
     println!("compromise took {:?}", began.elapsed());
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    let cut = stream.answer().await?;
+    let cut = stream.end().await?;
     assert!(!cut.text().contains("[DONE]"), "a cut stream looks whole: {}", cut.text());
     let asked = provider.requests();
     assert_ne!(gateway.ask(CHAT, &chat("sim/m")).await?.status, 200);
