@@ -206,7 +206,9 @@ fn a_taken_port_and_a_taken_directory_are_one_clear_line() -> Outcome {
     let expected = format!("{port} is taken by another program; choose another with --listen");
     assert!(ran.status.code() == Some(1) && said.contains(&expected), "{said}");
 
-    let host = planes.host("h", &[])?;
+    let mut host = planes.host("h", &[])?;
+    // It has joined then: who never did is told that first.
+    host.until_ready()?;
     let mut command = Command::new(host.program());
     command.env_clear().args([
         "--supervise",

@@ -10,6 +10,7 @@ use crate::{
     plane::unix_millis,
     resource::{AUTHORITY, Kind, Proposal, Refusal},
 };
+use http::StatusCode;
 use keyway_config::{Expiry, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -90,7 +91,14 @@ fn view(call: &Call) -> Result<AuthorityView, Fault> {
 }
 
 fn authority(call: &Call) -> Result<&Authority, Fault> {
-    call.api.authority.as_deref().ok_or_else(|| Fault::internal("this control plane gives no certificates"))
+    let none = || {
+        Fault::new(
+            StatusCode::CONFLICT,
+            "no_authority",
+            "this control plane gives no certificates".to_owned(),
+        )
+    };
+    call.api.authority.as_deref().ok_or_else(none)
 }
 
 /// A moment, seconds since 1970.

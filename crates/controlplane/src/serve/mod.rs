@@ -207,6 +207,39 @@ type Started = (
     std::pin::Pin<Box<dyn Future<Output = io::Result<()>>>>,
 );
 
+/// Puts the first files into force, one after the other, where this control plane leads.
+async fn applied(plane: &Plane, files: Vec<Initial>) -> Result<Vec<Outcome>, ServeError> {
+    let mut outcomes = Vec::with_capacity(files.len());
+    for Initial { apply, by } in files {
+        if !plane.leads() {
+            tracing::info!(
+                origin = apply.origin,
+                "not applied: another control plane leads, and holds what is in force"
+            );
+            continue;
+        }
+        let origin = apply.origin.clone();
+        match initial(plane, apply, by).await {
+            Ok(outcome) => outcomes.push(outcome),
+            // What is in force goes on: a full disk or a rotation under way is no reason not to serve.
+            Err(refusal) if may_wait(&refusal) && plane.state().has_settings() => {
+                tracing::error!(origin, %refusal, "not applied at this start");
+                let warning = Problem::new("", format!("{origin} was not applied: {refusal}"));
+                let (changes, tokens) = (Vec::new(), Vec::new());
+                outcomes.push(Outcome {
+                    version: plane.version(),
+                    changes,
+                    warnings: vec![warning],
+                    tokens,
+                    pair: None,
+                });
+            }
+            Err(refusal) => return Err(ServeError::Initial { origin, refusal }),
+        }
+    }
+    Ok(outcomes)
+}
+
 async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Started, ServeError> {
     let tls = settings.tls.as_ref().map(Tls::acceptor).transpose()?;
     let admin_token = Token::new(settings.admin_token.expose()).map_err(io::Error::other)?;
@@ -236,34 +269,7 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
     }
     let following = tokio::spawn(Arc::clone(&plane).follow(stopped.clone()));
     let authority = Arc::new(Authority::open(&plane, settings.certificates).await?);
-    let mut outcomes = Vec::with_capacity(settings.initial.len());
-    for Initial { apply, by } in settings.initial {
-        if !plane.leads() {
-            tracing::info!(
-                origin = apply.origin,
-                "not applied: another control plane leads, and holds what is in force"
-            );
-            continue;
-        }
-        let origin = apply.origin.clone();
-        match initial(&plane, apply, by).await {
-            Ok(outcome) => outcomes.push(outcome),
-            // What is in force goes on: a full disk or a rotation under way is no reason not to serve.
-            Err(refusal) if may_wait(&refusal) && plane.state().has_settings() => {
-                tracing::error!(origin, %refusal, "not applied at this start");
-                let warning = Problem::new("", format!("{origin} was not applied: {refusal}"));
-                let (changes, tokens) = (Vec::new(), Vec::new());
-                outcomes.push(Outcome {
-                    version: plane.version(),
-                    changes,
-                    warnings: vec![warning],
-                    tokens,
-                    pair: None,
-                });
-            }
-            Err(refusal) => return Err(ServeError::Initial { origin, refusal }),
-        }
-    }
+    let outcomes = applied(&plane, settings.initial).await?;
     let counts = Arc::new(Counts::default());
     let api = Api::new(Arc::clone(&plane), Arc::clone(&counts), Arc::clone(&books), admin_token);
     let api = api.backing_up(backup).issuing(Arc::clone(&authority));
