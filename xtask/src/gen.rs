@@ -10,9 +10,10 @@ pub(crate) struct Args {
     pub(crate) check: bool,
 }
 
-const PROTOS: [&str; 3] = [
+const PROTOS: [&str; 4] = [
     "proto/keyway/snapshot/v1/snapshot.proto",
     "proto/keyway/fleet/v1/fleet.proto",
+    "proto/keyway/fleet/v1/peer.proto",
     "proto/keyway/fleet/v1/enroll.proto",
 ];
 const OUT: &str = "crates/proto/src/gen";

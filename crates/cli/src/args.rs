@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use keyway_telemetry::Otlp;
 
 use crate::command::{
-    apply, audit, backup, ca, client, doctor, explain, fleet, join_token, key, login, logs, model, operator,
-    provider, report, restore, team, up, usage, why,
+    apply, audit, backup, ca, client, doctor, explain, fleet, join_token, key, login, logs, migrate, model,
+    operator, provider, report, restore, team, up, usage, why,
 };
 
 /// A hidden verb.
@@ -135,6 +135,8 @@ pub(crate) enum Verb {
     Backup(backup::Backup),
     /// Put a backup in place of what the data directory holds; no control plane may run there
     Restore(restore::Restore),
+    /// Copies everything from a data directory into an etcd, or back; no control plane runs meanwhile
+    Migrate(migrate::Migrate),
     /// Look for what is wrong or soon will be: connection, clocks, store, keys, replicas
     Doctor(doctor::Doctor),
     /// Keep server and token for later commands

@@ -9,6 +9,7 @@ pub mod fleet;
 pub mod lead;
 mod members;
 pub mod observe;
+mod peer;
 pub(crate) mod plane;
 pub mod push;
 mod quota;

@@ -7,7 +7,7 @@ use crate::{
     ops::{self, Ops},
     probe::probe,
     run::{Settings, Shared, Signals},
-    sync::{Ends, Keeper, Link, LinkSettings, UsageLink},
+    sync::{Ends, Keeper, Link, LinkSettings, Planes, UsageLink},
     upstream::Connector,
 };
 use std::{
@@ -66,7 +66,7 @@ pub(crate) fn thread(
             let gauges = Arc::new(Gauges::new(shared.cores));
             let link_settings = LinkSettings {
                 // Without any it says so at every try.
-                url: joining.urls.first().cloned().unwrap_or_default(),
+                planes: Planes::new(&joining.urls.join(",")),
                 badge: Arc::clone(&badge),
                 id: settings.id.clone(),
                 host: settings.host,

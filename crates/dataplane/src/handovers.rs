@@ -3,7 +3,7 @@
 
 use crate::clock;
 use keyway_proto::fleet::v1::TokenUse;
-use keyway_snapshot::{Snapshot, TokenDigest};
+use keyway_snapshot::{Client, Snapshot, TokenDigest};
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
@@ -50,9 +50,10 @@ impl Handovers {
         Self(all.collect())
     }
 
-    /// A request was admitted with it.
-    pub(crate) fn used(&self, token: &TokenDigest, peer: IpAddr) {
-        let Some(Counted { used, .. }) = self.0.get(token) else { return };
+    /// A request of this client was admitted with that token.
+    pub(crate) fn used(&self, client: &Client, token: &TokenDigest, peer: IpAddr) {
+        let counted = if client.handing_over { self.0.get(token) } else { None };
+        let Some(Counted { used, .. }) = counted else { return };
         used.requests.fetch_add(1, Relaxed);
         used.last.store(clock::coarse_millis(), Relaxed);
         let mut sources = used.sources.lock();

@@ -86,19 +86,17 @@ async fn stages(
     }
     // Before the body is read: a stranger costs us a head.
     let now_unix = worker.since_epoch(tally.started).as_secs();
-    let admitted = match auth::client(&state.snapshot, &head.headers, &head.uri, now_unix) {
-        Ok(admitted) => admitted,
-        Err(refusal) => {
-            worker.strangers.delay(peer, worker.millis(tally.started)).await;
-            return Err(refusal);
-        }
-    };
-    let auth::Admitted { client, token, claim } = admitted;
-    if client.handing_over {
-        state.handovers.used(&token, peer);
-    }
-    tally.story.client = claim.is_none().then(|| Arc::clone(&client));
+    let auth::Admitted { client, token, claim } =
+        match auth::client(&state.snapshot, &head.headers, &head.uri, now_unix) {
+            Ok(admitted) => admitted,
+            Err(refusal) => {
+                worker.strangers.delay(peer, worker.millis(tally.started)).await;
+                return Err(refusal);
+            }
+        };
     tally.story.snapshot = state.snapshot.version;
+    tally.story.client = claim.is_none().then(|| Arc::clone(&client));
+    state.handovers.used(&client, &token, peer);
     let called = match ingress::endpoint(&head.method, head.uri.path())? {
         Asked::Call(called) => room(worker, &state, tally).map(|()| called)?,
         Asked::Models(id) => {

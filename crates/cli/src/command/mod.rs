@@ -13,6 +13,7 @@ pub(crate) mod join_token;
 pub(crate) mod key;
 pub(crate) mod login;
 pub(crate) mod logs;
+pub(crate) mod migrate;
 pub(crate) mod model;
 pub(crate) mod operator;
 pub(crate) mod provider;
@@ -75,6 +76,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Audit(verb) => ask(&global, async |server, output| audit::run(server, output, verb).await),
         Verb::Backup(verb) => ask(&global, async |server, output| backup::run(server, output, verb).await),
         Verb::Restore(verb) => restore::run(&global, verb),
+        Verb::Migrate(verb) => migrate::run(&global, &verb),
         Verb::JoinToken(verb) => {
             ask(&global, async |server, output| join_token::run(server, output, verb).await)
         }

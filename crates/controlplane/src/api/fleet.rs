@@ -35,6 +35,9 @@ pub(super) struct Status {
     resources: usize,
     /// Seconds.
     uptime: u64,
+    /// The control plane that answers, which is the one that leads; absent = it is the only one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    control_plane: Option<String>,
 }
 
 /// What a provider said to one version of a key.
@@ -129,6 +132,7 @@ pub(super) async fn status(call: Call) -> Result<Answer, Fault> {
         ready: plane.fleet().serving(version),
         resources: plane.state().all().filter(|(key, _)| stands_in_a_file(key)).count(),
         uptime: plane.started().elapsed().as_secs(),
+        control_plane: plane.store().shared().map(|shared| shared.me().name.clone()),
     })
 }
 

@@ -35,6 +35,7 @@ use crate::{
     Plane, Token,
     authority::Authority,
     backup::{Backup, NoBackup},
+    peer::{self, Peers},
     rotation::Counts,
     usage::Books,
 };
@@ -43,6 +44,7 @@ use answer::Fault;
 use axum::{
     Router,
     extract::Request,
+    response::IntoResponse,
     routing::{MethodFilter, on},
 };
 use denied::Denied;
@@ -65,6 +67,7 @@ pub struct Api {
     used: Used,
     denied: Arc<Denied>,
     backup: Arc<dyn Backup>,
+    peers: Arc<Peers>,
     /// Absent: nobody joins.
     authority: Option<Arc<Authority>>,
 }
@@ -75,8 +78,10 @@ impl Api {
     /// Answers with that plane whoever shows that token, which may everything, or an operator's.
     #[must_use]
     pub fn new(plane: Arc<Plane>, counts: Arc<Counts>, books: Arc<Books>, token: Token) -> Self {
+        let peers = Arc::new(Peers::new(Arc::clone(&plane)));
         Self {
             plane,
+            peers,
             counts,
             books,
             token,
@@ -88,6 +93,11 @@ impl Api {
         }
     }
 
+    /// Other control planes.
+    pub(crate) fn peers(&self) -> &Arc<Peers> {
+        &self.peers
+    }
+
     /// Gives backups of what that copies.
     #[must_use]
     pub fn backing_up(self, backup: Arc<dyn Backup>) -> Self {
@@ -97,6 +107,7 @@ impl Api {
     /// Makes join tokens of that.
     #[must_use]
     pub(crate) fn issuing(self, authority: Arc<Authority>) -> Self {
+        self.peers.trust(Arc::clone(&authority));
         Self { authority: Some(authority), ..self }
     }
 }
@@ -120,7 +131,14 @@ pub fn router(api: Api) -> Router {
     let mut router = Router::new().route("/", on(MethodFilter::GET, || async { FRONT }));
     for route in route::ROUTES {
         let api = Arc::clone(&api);
-        let answer = move |request: Request| dispatch::dispatch(Arc::clone(&api), route, request);
+        let answer = move |request: Request| {
+            let (api, peers) = (Arc::clone(&api), Arc::clone(&api.peers));
+            async move {
+                let here = |request| async { dispatch::dispatch(api, route, request).await.into_response() };
+                let fault = |status, code, message| Fault::new(status, code, message).into_response();
+                peer::answer(&peers, (route.path, !route.action.is_empty()), request, here, fault).await
+            }
+        };
         router = router.route(&format!("{PREFIX}{}", route.path), on(route.method.filter(), answer));
     }
     let (no_path, no_method) = (Arc::clone(&api), api);

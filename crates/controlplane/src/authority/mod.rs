@@ -197,6 +197,11 @@ impl Authority {
         self.own.lock().get(name) == Some(key)
     }
 
+    /// How every control plane of this cluster is named in its certificate.
+    pub(crate) fn control_plane_name(&self) -> String {
+        self.name("control-plane")
+    }
+
     fn name(&self, of: &str) -> String {
         format!("spiffe://{}/{of}", self.cluster.to_lowercase())
     }

@@ -6,6 +6,7 @@ mod enroll;
 mod hosts;
 mod probe;
 mod registry;
+mod relay;
 mod report;
 mod service;
 #[cfg(feature = "simulation")]
@@ -33,6 +34,8 @@ use parking_lot::Mutex;
 pub(crate) use registry::Evidence;
 pub(crate) use registry::Member;
 use registry::Registry;
+pub(crate) use relay::{AskingAll, RelayedRows};
+pub(crate) use service::REPORT;
 use std::{
     collections::BTreeMap,
     sync::{
@@ -69,13 +72,25 @@ pub struct Fleet {
     probes: AtomicU64,
     /// The newest state is not what the leader made of it: no replica is let in.
     withheld: AtomicBool,
+    /// To whoever leads, if that is another control plane.
+    to_leader: relay::ToLeader,
+    /// Where all control planes are; empty = there is only this one.
+    planes: watch::Sender<Vec<String>>,
 }
 
 /// What a stream task is told to send, beyond states.
 #[derive(Debug)]
 pub(crate) enum Order {
-    Drain { reason: String },
-    Probe { probe: Probe, taken: oneshot::Sender<()>, answer: oneshot::Sender<ProbeResult> },
+    Drain {
+        reason: String,
+    },
+    /// Of the control plane that leads, where that is another one.
+    Relayed(to_replica::Message),
+    Probe {
+        probe: Probe,
+        taken: oneshot::Sender<()>,
+        answer: oneshot::Sender<ProbeResult>,
+    },
 }
 
 // === impl Fleet ===
@@ -97,6 +112,8 @@ impl Fleet {
             started: Instant::now(),
             probes: AtomicU64::new(0),
             withheld: AtomicBool::new(false),
+            to_leader: relay::ToLeader::default(),
+            planes: watch::Sender::new(Vec::new()),
         }
     }
 
@@ -222,6 +239,23 @@ impl Fleet {
             registry.known(id, replica, now);
             registry.begin_anew(id, now);
         }
+    }
+
+    /// Where all control planes are: replicas are told, and go to another when they lose theirs.
+    pub(crate) fn tell_planes(&self, urls: Vec<String>) {
+        self.planes.send_if_modified(|known| {
+            let news = *known != urls;
+            *known = urls;
+            news
+        });
+    }
+
+    /// A replica's stream has ended.
+    fn ended(&self, id: &str, stream: u64) {
+        let supervisor = self.registry.lock().supervisor(id);
+        let is_reaped = self.hosts.lock().is_connected(&supervisor);
+        self.registry.lock().ended(id, stream, is_reaped, Instant::now());
+        self.touch();
     }
 
     /// Whether replicas are turned away because this control plane cannot make the state that its leader made.

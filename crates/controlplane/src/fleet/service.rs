@@ -10,7 +10,13 @@ use super::{
     stream,
     tls::{self, Peer},
 };
-use crate::{Plane, authority::Authority, serve::STOP_GRACE, usage::Books};
+use crate::{
+    Plane,
+    authority::{Authority, PublicKey},
+    peer::{self, PeerDoor, Peers, report_elsewhere},
+    serve::STOP_GRACE,
+    usage::Books,
+};
 use bytes::Bytes;
 use keyway_proto::{
     BATCH_LIMIT,
@@ -36,7 +42,7 @@ use tonic::{
 use tonic_prost::ProstCodec;
 
 const SYNC: &str = "/keyway.fleet.v1.Fleet/Sync";
-const REPORT: &str = "/keyway.fleet.v1.Fleet/Report";
+pub(crate) const REPORT: &str = "/keyway.fleet.v1.Fleet/Report";
 /// Frames between a stream's task and its socket: two chunks keep the socket busy, more would only be held.
 const FRAME_QUEUE: usize = 2;
 /// Bytes that one message of a replica may have.
@@ -56,6 +62,9 @@ pub(crate) struct Fort {
     pub(crate) plane: Arc<Plane>,
     pub(crate) authority: Arc<Authority>,
     pub(crate) books: Arc<Books>,
+    pub(crate) peers: Arc<Peers>,
+    /// The admin API, for other control planes.
+    pub(crate) admin: axum::Router,
 }
 
 /// Answers replicas until `stop` is ready; open streams end with it.
@@ -88,12 +97,14 @@ pub(crate) async fn serve(
     let accepting = accept(listener, Arc::clone(&authority), config, ready);
     let renewing = tls::renew(Arc::clone(&authority), Arc::clone(&plane), shown);
     let desk = EnrollServer::new(Desk { authority, plane }).max_decoding_message_size(MESSAGE_LIMIT);
+    let beside_door = PeerDoor::new(Arc::clone(&fort.peers), fort.admin.clone());
     let serving = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))
         .max_concurrent_streams(STREAM_LIMIT)
         .add_service(Door(fort))
         .add_service(desk)
+        .add_service(beside_door)
         .serve_with_incoming_shutdown(ReceiverStream::new(incoming), stop);
     let beside = async { tokio::join!(accepting, renewing) };
     let serving = async {
@@ -145,9 +156,15 @@ impl tower::Service<http::Request<Body>> for Door {
         Box::pin(async move {
             let (fleet, books) = (Arc::clone(fort.plane.fleet()), Arc::clone(&fort.books));
             let peer = request.extensions().get::<From>().and_then(|From(peer)| peer.clone());
+            // Another control plane saw the certificate, and brings what this one books.
+            let peer = peer.or_else(|| {
+                let (name, key) = peer::brought(&fort.peers, request.headers())?;
+                Some(Peer { name: name.into(), key })
+            });
             let Some(peer) = peer else {
                 return Ok(Status::unauthenticated("no certificate was shown: join first").into_http());
             };
+            let peers = Arc::clone(&fort.peers);
             let welcome = Welcome { fort, peer };
             if let Err(status) = welcome.check() {
                 return Ok(status.into_http());
@@ -159,6 +176,10 @@ impl tower::Service<http::Request<Body>> for Door {
                     grpc.streaming(Sync { fleet, welcome }, request).await
                 }
                 REPORT => {
+                    let request = match report_elsewhere(&peers, welcome.shown(), request).await {
+                        Ok(answer) => return Ok(answer),
+                        Err(request) => request,
+                    };
                     let codec = ProstCodec::<Accepted, Batch>::default();
                     let mut grpc =
                         Grpc::new(codec).apply_max_message_size_config(Some(BATCH_MESSAGE_LIMIT), None);
@@ -187,6 +208,11 @@ impl Welcome {
     pub(in crate::fleet) fn check(&self) -> Result<(), Status> {
         let Self { fort: Fort { plane, authority, .. }, peer: Peer { name, key } } = self;
         authority.welcome(plane, name, key).map_err(|turned| told(name, &turned))
+    }
+
+    /// Whose certificate it is.
+    fn shown(&self) -> (&str, &PublicKey) {
+        (&self.peer.name, &self.peer.key)
     }
 
     /// The node's name.

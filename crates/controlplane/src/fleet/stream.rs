@@ -4,6 +4,7 @@
 use super::{
     Fleet, Order, hosts,
     registry::{Known, Turned},
+    relay,
     service::Welcome,
 };
 use crate::{
@@ -11,7 +12,9 @@ use crate::{
     push::{Heard, Push, Session},
 };
 use bytes::Bytes;
-use keyway_proto::fleet::v1::{Drain, FromReplica, Hello, ProbeResult, ProbeTaken, from_replica, to_replica};
+use keyway_proto::fleet::v1::{
+    ControlPlanes, Drain, FromReplica, Hello, ProbeResult, ProbeTaken, from_peer, from_replica, to_replica,
+};
 use keyway_snapshot::Version;
 use std::{
     collections::HashMap,
@@ -37,6 +40,10 @@ pub(super) type Out = mpsc::Sender<Result<Bytes, Status>>;
 struct Link {
     fleet: Arc<Fleet>,
     id: String,
+    /// Its number in the registry.
+    stream: u64,
+    /// It may be told of other control planes.
+    moves: bool,
     session: Session,
     probes: HashMap<u64, Asking>,
 }
@@ -85,6 +92,8 @@ pub(super) async fn run(fleet: Arc<Fleet>, welcome: Welcome, mut from: Streaming
     let serving = hello.serving.map(Version::from);
     // Subscribed before the session is made, so that no state can be published in between.
     let newest = fleet.newest.subscribe();
+    let moves = hello.moves;
+    let said = hello.clone();
     let mut word = fleet.word.subscribe();
     // What was said before it came is news to it.
     word.mark_changed();
@@ -96,6 +105,7 @@ pub(super) async fn run(fleet: Arc<Fleet>, welcome: Welcome, mut from: Streaming
             return refuse(&out, Status::failed_precondition("evicted: start it under another name"));
         }
     };
+    fleet.to_leader.tell(&id, known.stream, || relay::heard(from_replica::Message::Hello(said)));
     if !known.recorded {
         // It is remembered on disk before it gets secrets: a restart must not forget who holds them.
         fleet.record(&id).await;
@@ -103,13 +113,12 @@ pub(super) async fn run(fleet: Arc<Fleet>, welcome: Welcome, mut from: Streaming
     tracing::info!(replica = id, serving = serving.map(|v| v.to_string()), "replica connected");
     // Whatever it serves, only a higher version is sent: the replica would refuse any other.
     let session = Session::new(Arc::clone(&newest.borrow()), serving, known.refused);
-    let mut running = Link { fleet: Arc::clone(&fleet), id: id.clone(), session, probes: HashMap::new() };
+    let (stream, probes) = (known.stream, HashMap::new());
+    let mut running = Link { fleet: Arc::clone(&fleet), id: id.clone(), stream, moves, session, probes };
     fleet.touch();
     let end = running.converse(known, Hears { from, orders, newest, word }, &out).await;
-    let supervisor = fleet.registry.lock().supervisor(&id);
-    let is_reaped = fleet.hosts.lock().is_connected(&supervisor);
-    fleet.registry.lock().ended(&id, known.stream, is_reaped, Instant::now());
-    fleet.touch();
+    fleet.ended(&id, known.stream);
+    fleet.to_leader.tell(&id, known.stream, relay::gone);
     tracing::info!(replica = id, why = %end.message(), "replica's stream ended");
     refuse(&out, end);
 }
@@ -146,6 +155,8 @@ impl Link {
         let Hears { mut from, mut orders, mut newest, mut word } = hears;
         let mut beat = interval(BEAT);
         let mut stopping = self.fleet.stopping.subscribe();
+        let mut planes = self.fleet.planes.subscribe();
+        planes.mark_changed();
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -167,6 +178,13 @@ impl Link {
                     Ok(None) => return Status::ok("the replica closed it"),
                     Err(status) => return status,
                 },
+                Ok(()) = planes.changed(), if self.moves => {
+                    let urls = planes.borrow_and_update().clone();
+                    if !urls.is_empty() {
+                        // Told again with the next change; a full queue is one that takes nothing.
+                        let _ = self.session.order(to_replica::Message::ControlPlanes(ControlPlanes { urls }));
+                    }
+                }
                 order = orders.recv() => match order {
                     Some(order) => self.order(order),
                     None if self.fleet.registry.lock().is_evicted(&self.id) => {
@@ -201,11 +219,13 @@ impl Link {
             Message::Hello(_) => return Err("a second Hello"),
             Message::Host(_) => return Err("the word of a supervisor on a replica's stream"),
             Message::Beat(beat) => {
+                self.relay(|| relay::heard(Message::Beat(beat.clone())));
                 self.fleet.registry.lock().beat(&self.id, beat, now, unix_millis());
                 self.fleet.touch();
                 return Ok(());
             }
             Message::ProbeResult(result) => {
+                self.relay(|| relay::heard(Message::ProbeResult(result.clone())));
                 if let Some(Asking { taken, answer }) = self.probes.remove(&result.id) {
                     // Whoever asked may have given up meanwhile.
                     let _ = (taken.map(|taken| taken.send(())), answer.send(result));
@@ -217,6 +237,7 @@ impl Link {
                 return Ok(());
             }
             Message::ProbeTaken(ProbeTaken { id }) => {
+                self.relay(|| relay::heard(Message::ProbeTaken(ProbeTaken { id })));
                 let taken = self.probes.get_mut(&id).and_then(|asking| asking.taken.take());
                 // Whoever asked may have given up meanwhile.
                 let _ = taken.map(|taken| taken.send(()));
@@ -229,6 +250,7 @@ impl Link {
             Message::Nack(nack) => {
                 let heard = self.session.nack(&nack);
                 if let Heard::Refused { version, hash } = heard {
+                    self.relay(|| relay::heard(Message::Nack(nack.clone())));
                     tracing::warn!(replica = self.id, %version, field = nack.field, reason = nack.reason, "state refused");
                     self.fleet.registry.lock().refused(&self.id, version, hash, nack);
                 }
@@ -239,6 +261,7 @@ impl Link {
             Heard::Applied { version, hash, took } => {
                 tracing::debug!(replica = self.id, %version, took_us = took.as_micros(), "state applied");
                 self.fleet.registry.lock().applied(&self.id, (version, hash), took, now);
+                self.relay(|| relay::applied(version, hash, took));
             }
             Heard::Refused { .. } => {}
             Heard::Broken(why) => return Err(why),
@@ -247,8 +270,17 @@ impl Link {
         Ok(())
     }
 
+    /// To the control plane that leads, if that is another one.
+    fn relay(&self, message: impl FnOnce() -> from_peer::Message) {
+        self.fleet.to_leader.tell(&self.id, self.stream, message);
+    }
+
     fn order(&mut self, order: Order) {
         match order {
+            Order::Relayed(message) => {
+                // Whoever asked waits for an answer, not for this.
+                let _ = self.session.order(message);
+            }
             Order::Drain { reason } => {
                 // A full queue means that the replica takes nothing: its silence says so.
                 let _ = self.session.order(to_replica::Message::Drain(Drain { reason }));

@@ -226,6 +226,11 @@ impl Plane {
         self.started
     }
 
+    /// Wakes when replicas are to be sent another version.
+    pub(crate) fn version_changes(&self) -> watch::Receiver<u64> {
+        self.fleet.changes()
+    }
+
     /// Wakes when some key changed.
     pub(crate) fn key_changes(&self) -> watch::Receiver<u64> {
         self.keys.subscribe()

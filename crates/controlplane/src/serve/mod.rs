@@ -14,6 +14,7 @@ use crate::{
     api::{self, Api},
     authority::{self, Authority, Certificates},
     fleet::{self, Fort},
+    peer,
     resource::{Apply, Author, Refusal, Way, file_proposal},
     rotation::Counts,
     store::{Address, IndexCheck, Shared, StoreError},
@@ -273,16 +274,23 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
     let counts = Arc::new(Counts::default());
     let api = Api::new(Arc::clone(&plane), Arc::clone(&counts), Arc::clone(&books), admin_token);
     let api = api.backing_up(backup).issuing(Arc::clone(&authority));
+    let peers = Arc::clone(api.peers());
     let router = api::router(api);
     let leading = tokio::spawn(leading::run(Arc::clone(&plane), counts, stopped.clone()));
     let tidying = tokio::spawn(usage::run(Arc::clone(&books), Arc::clone(&plane), stopped.clone()));
-    let admin = accept::serve(settings.admin, tls, router, wait(stopped.clone()))?;
+    let admin = accept::serve(settings.admin, tls, router.clone(), wait(stopped.clone()))?;
     let renewing = tokio::spawn(authority::run(Arc::clone(&authority), Arc::clone(&plane), stopped.clone()));
-    let fort =
-        Fort { plane: Arc::clone(&plane), authority: Arc::clone(&authority), books: Arc::clone(&books) };
+    let relaying = tokio::spawn(peer::run(Arc::clone(&peers), stopped.clone()));
+    let fort = Fort {
+        plane: Arc::clone(&plane),
+        authority: Arc::clone(&authority),
+        books: Arc::clone(&books),
+        peers,
+        admin: router,
+    };
     let fleet = fleet::serve(fort, settings.fleet, wait(stopped));
     let serving = Box::pin(async move {
-        let (admin, fleet, ..) = tokio::join!(admin, fleet, following, leading, tidying, renewing);
+        let (admin, fleet, ..) = tokio::join!(admin, fleet, following, leading, tidying, renewing, relaying);
         // Last: whoever could report is gone.
         let closed = tokio::task::spawn_blocking(move || books.close()).await.map_err(io::Error::other);
         admin.and(fleet).and(closed)

@@ -154,6 +154,16 @@ impl Vault {
         blake3::keyed_hash(self.fingerprint.expose(), secret).to_hex().to_string()
     }
 
+    /// What only who holds this keyring can say: how control planes of one cluster know each other. 64 hex digits.
+    pub(crate) fn peer_token(&self) -> String {
+        // Not of the key of digests: that one is in every replica.
+        let token = blake3::derive_key(
+            "keyway 2026-11 token of control planes among themselves",
+            self.fingerprint.expose(),
+        );
+        token.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Takes a secret in, to be sent to these addresses and no others. One that was there is replaced, by one step.
     ///
     /// # Errors

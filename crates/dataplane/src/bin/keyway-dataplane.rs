@@ -44,9 +44,15 @@ struct Args {
     /// Where health, metrics and the snapshot's version are shown
     #[arg(long, env = "KEYWAY_OPS_LISTEN", default_value = "127.0.0.1:8586", value_name = "HOST:PORT")]
     ops_listen: SocketAddr,
-    /// The control plane's fleet port, https://HOST:PORT; the join token says it by default
-    #[arg(long, env = "KEYWAY_FLEET_URL", value_name = "URL")]
-    fleet_url: Option<String>,
+    /// The fleet port of a control plane, https://HOST:PORT; several, or given several times: where one is lost, the next is gone to; the join token says it by default
+    #[arg(
+        long,
+        visible_alias = "control-plane",
+        env = "KEYWAY_FLEET_URL",
+        value_delimiter = ',',
+        value_name = "URL"
+    )]
+    fleet_url: Vec<String>,
     /// File with a token of `keyway join-token create`, `-` reads stdin [default: the systemd credential keyway-join-token]; needed once, as what it gives is kept
     #[arg(long, env = "KEYWAY_JOIN_TOKEN_FILE", value_name = "FILE")]
     join_token_file: Option<PathBuf>,
@@ -219,7 +225,7 @@ fn supervise(args: Args) -> Result<Supervise, String> {
         program: program()?,
         replica: vec![REPLICA.into()],
         again: Some(again()),
-        fleet_url: args.fleet_url.clone(),
+        fleet_url: urls(&args.fleet_url),
         identity: None,
         token: token_of(&args, Some(&StateDir::at(dir.clone())))?,
         dir,
@@ -303,7 +309,7 @@ fn settings(args: Args) -> Result<Settings, String> {
         hold_back: Duration::ZERO,
         listener: bind(args.listen, "--listen")?,
         ops: bind(args.ops_listen, "--ops-listen")?,
-        fleet_url: args.fleet_url,
+        fleet_url: urls(&args.fleet_url),
         identity: None,
         token,
         node,
@@ -398,4 +404,9 @@ async fn either(term: &mut Signal, int: &mut Signal) {
         _ = term.recv() => {}
         _ = int.recv() => {}
     }
+}
+
+/// All of them in one line; absent = none was given.
+fn urls(given: &[String]) -> Option<String> {
+    (!given.is_empty()).then(|| given.join(","))
 }

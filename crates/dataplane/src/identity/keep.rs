@@ -44,7 +44,7 @@ pub(crate) fn prepare(
     let identity = given.or(found);
     let told = identity.as_ref().map(Identity::addresses).or(token.as_ref().map(JoinToken::addresses));
     let told = told.unwrap_or_default().iter().map(|address| format!("https://{address}"));
-    let urls = fleet_url.map_or_else(|| told.collect(), |url| vec![url]);
+    let urls = fleet_url.map_or_else(|| told.collect(), |urls| urls.split(',').map(str::to_owned).collect());
     let badge = Arc::<Badge>::default();
     identity.map_or(Ok(()), |identity| badge.show(identity))?;
     Ok((badge, Joining { token, node, host, urls, file }))

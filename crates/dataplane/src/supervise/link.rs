@@ -137,6 +137,7 @@ fn hello(settings: &LinkSettings) -> FromReplica {
         incarnation: settings.incarnation.clone(),
         supervisor: settings.supervisor.clone(),
         is_supervisor: true,
+        moves: false,
         ..Hello::default()
     };
     FromReplica { message: Some(from_replica::Message::Hello(hello)) }

@@ -24,7 +24,7 @@ pub use plan::REPLICA_LIMIT;
 use crate::{
     StateDir,
     identity::{self, Badge, Joining, prepare},
-    sync::LinkSettings,
+    sync::{LinkSettings, Planes},
 };
 use fetch::fetch;
 use keyway_proto::fleet::v1::{HostOrder, HostReport};
@@ -264,7 +264,7 @@ impl Supervisor {
 
     fn url(&self) -> String {
         // Without any, whoever dials says so at every try.
-        self.joining.urls.first().cloned().unwrap_or_default()
+        self.joining.urls.join(",")
     }
 
     fn identity(&self) -> Secret {
@@ -460,7 +460,7 @@ impl Supervisor {
     fn link(&self) -> Result<LinkSettings, SuperviseError> {
         let [listen, ops_listen] = self.addresses()?;
         Ok(LinkSettings {
-            url: self.url(),
+            planes: Planes::new(&self.url()),
             badge: Arc::clone(&self.badge),
             id: self.settings.name.clone(),
             host: self.settings.host.clone(),

@@ -1,5 +1,6 @@
 //! How a replica reaches its control plane.
 
+use super::Planes;
 use crate::{identity::Badge, observe::Tracer};
 use hyper_util::rt::TokioIo;
 use keyway_proto::fleet::v1::{FromReplica, ToReplica, fleet_client::FleetClient};
@@ -24,7 +25,8 @@ const MESSAGE_LIMIT: usize = 4 << 20;
 /// Where the control plane is, and who this replica is.
 #[derive(Debug, Clone)]
 pub(crate) struct LinkSettings {
-    pub(crate) url: String,
+    /// Where control planes are.
+    pub(crate) planes: Planes,
     /// Shown at every connection.
     pub(crate) badge: Arc<Badge>,
     pub(crate) id: String,
@@ -59,7 +61,8 @@ pub(crate) async fn dial(
 /// Why there is none.
 pub(super) async fn connect(settings: &LinkSettings) -> Result<FleetClient<Channel>, Status> {
     let tls = settings.badge.tls().ok_or_else(|| Status::unknown("this node has not joined yet"))?;
-    let channel = channel(&settings.url, tls).await?;
+    let url = settings.planes.current();
+    let channel = channel(&url, tls).await.inspect_err(|_| settings.planes.leave(&url))?;
     Ok(FleetClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT))
 }
 
@@ -69,7 +72,7 @@ pub(super) fn unanswered(settings: &LinkSettings, why: Status) -> Status {
     let reason = why.source().map(|source| innermost(source).to_string());
     let Some(reason) = reason else { return why };
     settings.badge.doubt();
-    Status::unknown(format!("{}: {reason}", settings.url))
+    Status::unknown(format!("{}: {reason}", settings.planes.current()))
 }
 
 /// A connection to the fleet port, over this TLS.

@@ -6,6 +6,7 @@ mod disk;
 mod held;
 mod keeper;
 mod link;
+mod planes;
 mod quotas;
 mod report;
 mod sealed;
@@ -21,6 +22,7 @@ pub use disk::{StateDir, StateDirError};
 pub(crate) use held::{Held, State};
 pub(crate) use keeper::Keeper;
 pub(crate) use link::{Ends, Link};
+pub(crate) use planes::Planes;
 #[cfg(feature = "simulation")]
 pub use simulation::SimulatedReplica;
 pub(crate) use status::{LinkStatus, Source};

@@ -25,6 +25,7 @@ pub(super) fn hello(settings: &LinkSettings, held: &Held, kept: Option<Version>)
         kept: kept.map(Version::into),
         supervisor: settings.supervisor.clone(),
         is_supervisor: false,
+        moves: true,
     };
     FromReplica { message: Some(from_replica::Message::Hello(hello)) }
 }

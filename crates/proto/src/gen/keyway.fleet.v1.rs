@@ -294,7 +294,7 @@ pub mod from_replica {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ToReplica {
-    #[prost(oneof = "to_replica::Message", tags = "1, 2, 3, 4, 5, 6, 8, 9")]
+    #[prost(oneof = "to_replica::Message", tags = "1, 2, 3, 4, 5, 6, 8, 11, 9")]
     pub message: ::core::option::Option<to_replica::Message>,
 }
 /// Nested message and enum types in `ToReplica`.
@@ -315,9 +315,18 @@ pub mod to_replica {
         Probe(super::Probe),
         #[prost(message, tag = "8")]
         Host(super::HostOrder),
+        #[prost(message, tag = "11")]
+        ControlPlanes(super::ControlPlanes),
         #[prost(message, tag = "9")]
         Quotas(super::Quotas),
     }
+}
+/// Every control plane that there is now: a replica that loses this one goes to another. Only to who `moves`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ControlPlanes {
+    /// `<http://HOST:PORT`> or `<https://HOST:PORT`,> as each says of itself.
+    #[prost(string, repeated, tag = "1")]
+    pub urls: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// First message of a replica.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -358,6 +367,9 @@ pub struct Hello {
     /// The stream of a supervisor: it says HostReport and is sent HostOrder, and never a state.
     #[prost(bool, tag = "18")]
     pub is_supervisor: bool,
+    /// It reads `ControlPlanes`.
+    #[prost(bool, tag = "20")]
+    pub moves: bool,
 }
 /// A full state begins. `bytes` (of encoded resources) and `resources` are totals over all chunks, so that a replica
 /// refuses early.
@@ -1060,6 +1072,359 @@ pub mod fleet_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "keyway.fleet.v1.Fleet";
     impl<T> tonic::server::NamedService for FleetServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FromPeer {
+    /// The replica's id.
+    #[prost(string, tag = "1")]
+    pub replica: ::prost::alloc::string::String,
+    /// Counts the replica's streams there: what an older stream says is passed over.
+    #[prost(uint64, tag = "2")]
+    pub stream: u64,
+    #[prost(oneof = "from_peer::Message", tags = "3, 4, 5")]
+    pub message: ::core::option::Option<from_peer::Message>,
+}
+/// Nested message and enum types in `FromPeer`.
+pub mod from_peer {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Message {
+        /// The replica's own words: hello, beat, nack, and what became of a probe.
+        #[prost(message, tag = "3")]
+        Heard(super::FromReplica),
+        /// It serves this state.
+        #[prost(message, tag = "4")]
+        Applied(super::Applied),
+        /// Its stream has ended.
+        #[prost(message, tag = "5")]
+        Gone(super::Gone),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Applied {
+    #[prost(message, optional, tag = "1")]
+    pub version: ::core::option::Option<super::super::snapshot::v1::Version>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub state_hash: ::prost::alloc::vec::Vec<u8>,
+    /// From the state's first frame to its answer.
+    #[prost(uint64, tag = "3")]
+    pub took_micros: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Gone {}
+/// Orders for one replica: drain, probe.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ToPeer {
+    #[prost(string, tag = "1")]
+    pub replica: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub order: ::core::option::Option<ToReplica>,
+}
+/// Generated client implementations.
+#[cfg(feature = "services")]
+pub mod peers_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    #[derive(Debug, Clone)]
+    pub struct PeersClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl PeersClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> PeersClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> PeersClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            PeersClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Opened by a control plane that does not lead, to the one that does. First every replica that it has, then what they say.
+        /// Metadata `x-keyway-peer` is required: what only control planes of this cluster can make.
+        pub async fn relay(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::FromPeer>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ToPeer>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/keyway.fleet.v1.Peers/Relay",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("keyway.fleet.v1.Peers", "Relay"));
+            self.inner.streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+#[cfg(feature = "services")]
+pub mod peers_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with PeersServer.
+    #[async_trait]
+    pub trait Peers: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the Relay method.
+        type RelayStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ToPeer, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Opened by a control plane that does not lead, to the one that does. First every replica that it has, then what they say.
+        /// Metadata `x-keyway-peer` is required: what only control planes of this cluster can make.
+        async fn relay(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::FromPeer>>,
+        ) -> std::result::Result<tonic::Response<Self::RelayStream>, tonic::Status>;
+    }
+    #[derive(Debug)]
+    pub struct PeersServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> PeersServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for PeersServer<T>
+    where
+        T: Peers,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/keyway.fleet.v1.Peers/Relay" => {
+                    #[allow(non_camel_case_types)]
+                    struct RelaySvc<T: Peers>(pub Arc<T>);
+                    impl<T: Peers> tonic::server::StreamingService<super::FromPeer>
+                    for RelaySvc<T> {
+                        type Response = super::ToPeer;
+                        type ResponseStream = T::RelayStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<tonic::Streaming<super::FromPeer>>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Peers>::relay(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RelaySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for PeersServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "keyway.fleet.v1.Peers";
+    impl<T> tonic::server::NamedService for PeersServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -186,6 +186,12 @@ impl Registry {
         }
     }
 
+    /// Every replica that is connected here: its stream's number, what it would say now as hello, and its newest beat.
+    pub(super) fn connected(&self) -> Vec<(u64, Hello, Beat)> {
+        let connected = self.rows.values().filter(|row| row.link.is_some());
+        connected.map(|row| (row.stream, row.as_hello(), row.as_beat())).collect()
+    }
+
     /// Their documents are written.
     pub(super) fn recorded(&mut self, ids: &[String]) {
         for id in ids {
@@ -396,6 +402,27 @@ impl Row {
             kept: None,
             acks: VecDeque::new(),
             clock_ahead_ms: None,
+        }
+    }
+
+    fn as_hello(&self) -> Hello {
+        Hello {
+            serving: self.serving().map(Version::into),
+            kept: self.kept.map(Version::into),
+            ..self.hello.clone()
+        }
+    }
+
+    fn as_beat(&self) -> Beat {
+        Beat {
+            version: self.used_at.map(Version::into),
+            kept: self.kept.map(Version::into),
+            requests_in_flight: self.in_flight,
+            requests_total: self.requests,
+            draining: self.draining,
+            ended: self.ended,
+            keys: self.uses.values().cloned().collect(),
+            ..Beat::default()
         }
     }
 

@@ -31,7 +31,7 @@ fn sent(session: &mut Session, now: Instant) -> String {
             Message::Drain(_) => "drain".to_owned(),
             Message::Probe(_) => "probe".to_owned(),
             Message::Quotas(quotas) => format!("quotas{}", quotas.quotas.len()),
-            Message::Host(_) => "host".to_owned(),
+            Message::Host(_) | Message::ControlPlanes(_) => "host".to_owned(),
         });
     }
     assert_eq!(session.next_frame(now), None);
@@ -197,7 +197,8 @@ impl Peer {
             | Message::Drain(_)
             | Message::Probe(_)
             | Message::Quotas(_)
-            | Message::Host(_) => {}
+            | Message::Host(_)
+            | Message::ControlPlanes(_) => {}
         }
     }
 

@@ -98,18 +98,22 @@ where
     /// Runs until told to end.
     pub(crate) async fn run(&self) {
         let random = Random::new();
-        let (mut wait, mut ending) = (RETRY_FIRST, self.ending.subscribe());
+        let (mut wait, mut tried, mut ending) = (RETRY_FIRST, 0, self.ending.subscribe());
         tokio::select! {
             () = self.settings.badge.joined() => {}
             _ = ending.wait_for(|ending| *ending) => return,
         }
         while !*self.ending.borrow() {
             let mut was_heard = false;
+            let at = self.settings.planes.current();
             let ended = self.stream(&mut was_heard).await;
             self.disconnected(ended);
+            // Another one perhaps answers.
+            self.settings.planes.leave(&at);
+            tried += 1;
             if was_heard {
-                // It was there a moment ago: it restarts, and is soon back.
-                wait = RETRY_FIRST;
+                // It was there a moment ago: it restarts, or another one takes its place, and one is soon back.
+                (wait, tried) = (RETRY_FIRST, 0);
             }
             // Full jitter: a thousand replicas do not come back in one moment.
             let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
@@ -118,7 +122,9 @@ where
                 () = tokio::time::sleep(Duration::from_millis(random.next() % millis)) => {}
                 _ = ending.wait_for(|ending| *ending) => return,
             }
-            wait = (wait * 2).min(RETRY_MOST);
+            if tried >= self.settings.planes.count() {
+                wait = (wait * 2).min(RETRY_MOST);
+            }
         }
     }
 
@@ -264,6 +270,7 @@ where
                 }
             }
             // The second is a supervisor's.
+            to_replica::Message::ControlPlanes(all) => self.settings.planes.learn(all.urls),
             to_replica::Message::Probe(_) | to_replica::Message::Host(_) => {}
             to_replica::Message::Beat(beat) => {
                 let serving = self.ends.held.pin().map(|state| state.snapshot.version);
@@ -366,7 +373,7 @@ where
 
 impl<P> std::fmt::Debug for Link<P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Link({})", self.settings.url)
+        write!(f, "Link({})", self.settings.planes.current())
     }
 }
 

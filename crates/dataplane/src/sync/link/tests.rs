@@ -74,7 +74,7 @@ fn replica((url, badge): (String, Arc<Badge>), disk: Option<Disk>) -> Replica {
         keeper: disk.map(|disk| Keeper::start(disk, Arc::clone(&status)).unwrap().0),
     };
     let settings = LinkSettings {
-        url,
+        planes: crate::sync::Planes::new(&url),
         badge,
         id: "r".to_owned(),
         host: "h".to_owned(),

@@ -61,7 +61,7 @@ fn link((url, badge): (String, Arc<Badge>), spool: Spool) -> Rc<UsageLink> {
     let (totals, counts) = (Arc::default(), Arc::default());
     let ends = Ends { trays, budget, bell, totals, counts, replica: "r".to_owned() };
     let settings = LinkSettings {
-        url,
+        planes: crate::sync::Planes::new(&url),
         badge,
         id: "r".to_owned(),
         host: "h".to_owned(),

@@ -36,7 +36,7 @@ pub struct Replica {
 // === impl Replica ===
 
 impl Replica {
-    pub(super) fn start(
+    pub(crate) fn start(
         folder: &Path,
         id: String,
         fleet: (&str, &Path),
