@@ -110,9 +110,8 @@ async fn stages(
     (tally.story.endpoint, tally.story.dialect) = (called.endpoint, called.dialect);
     tally.story.tags = tags(&head.headers)?;
     // Whole and bounded, since the model may stand last and an attempt may have to be made again.
-    let settings = &state.snapshot.settings;
-    let mut held = worker.budget.open(settings.bodies_in_flight_limit);
-    let body = ingress::read(&head.headers, body, settings.body_limit, &mut held).await?;
+    let mut held = worker.budget.open(state.snapshot.settings.bodies_in_flight_limit);
+    let body = ingress::read(&head.headers, body, state.snapshot.settings.body_limit, &mut held).await?;
     tally.unread = false;
     if let Some(claim) = &claim {
         Box::pin(prove(worker, peer, (&state, claim, &client), (&head, &body), tally)).await?;
