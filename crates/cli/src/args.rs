@@ -7,7 +7,7 @@ use keyway_telemetry::Otlp;
 
 use crate::command::{
     apply, audit, backup, ca, client, doctor, explain, fleet, join_token, key, login, logs, migrate, model,
-    operator, provider, restore, team, up, usage, vault, why,
+    operator, provider, report, restore, team, up, usage, vault, why,
 };
 
 /// A hidden verb.
@@ -96,6 +96,9 @@ pub(crate) enum Verb {
     /// Provider keys: their versions, rotated while requests run
     #[command(subcommand)]
     Key(key::Key),
+    /// Reports that a control plane signed: check one, without it
+    #[command(subcommand)]
+    Report(report::Report),
     /// Models and aliases
     #[command(subcommand)]
     Model(model::Model),

@@ -13,6 +13,7 @@ mod call;
 mod caught;
 mod clock;
 mod control;
+mod handovers;
 pub mod identity;
 mod ingress;
 mod lease;

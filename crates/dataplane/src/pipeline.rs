@@ -88,16 +88,17 @@ async fn stages(
     }
     // Before the body is read: a stranger costs us a head.
     let now_unix = worker.since_epoch(tally.started).as_secs();
-    let admitted = match auth::client(&state.snapshot, &head.headers, &head.uri, now_unix) {
-        Ok(admitted) => admitted,
-        Err(refusal) => {
-            worker.strangers.delay(peer, worker.millis(tally.started)).await;
-            return Err(refusal);
-        }
-    };
-    let auth::Admitted { client, token, claim } = admitted;
-    tally.story.client = claim.is_none().then(|| Arc::clone(&client));
+    let auth::Admitted { client, token, claim } =
+        match auth::client(&state.snapshot, &head.headers, &head.uri, now_unix) {
+            Ok(admitted) => admitted,
+            Err(refusal) => {
+                worker.strangers.delay(peer, worker.millis(tally.started)).await;
+                return Err(refusal);
+            }
+        };
     tally.story.snapshot = state.snapshot.version;
+    tally.story.client = claim.is_none().then(|| Arc::clone(&client));
+    state.handovers.used(&client, &token, peer);
     let called = match ingress::endpoint(&head.method, head.uri.path())? {
         Asked::Call(called) => room(worker, &state, tally).map(|()| called)?,
         Asked::Models(id) => {
@@ -111,9 +112,8 @@ async fn stages(
     (tally.story.endpoint, tally.story.dialect) = (called.endpoint, called.dialect);
     tally.story.tags = tags(&head.headers)?;
     // Whole and bounded, since the model may stand last and an attempt may have to be made again.
-    let settings = &state.snapshot.settings;
-    let mut held = worker.budget.open(settings.bodies_in_flight_limit);
-    let body = ingress::read(&head.headers, body, settings.body_limit, &mut held).await?;
+    let mut held = worker.budget.open(state.snapshot.settings.bodies_in_flight_limit);
+    let body = ingress::read(&head.headers, body, state.snapshot.settings.body_limit, &mut held).await?;
     tally.unread = false;
     if let Some(claim) = &claim {
         Box::pin(prove(worker, peer, (&state, claim, &client), (&head, &body), tally)).await?;

@@ -24,6 +24,8 @@ pub struct Client {
     pub models: Option<Vec<Pattern>>,
     /// Seconds since 1970; 0 = never.
     pub expires_at: u64,
+    /// Only its first token stays; who uses which is counted.
+    pub handing_over: bool,
 }
 
 /// A name with `*` for any run of characters, `/` included.

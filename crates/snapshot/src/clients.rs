@@ -6,7 +6,7 @@ use foldhash::fast::FixedState;
 use keyway_proto::snapshot::v1::{self as wire, Kind, Resource};
 use prost::Message;
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     hash::{BuildHasher, BuildHasherDefault, Hasher},
     sync::Arc,
@@ -20,6 +20,8 @@ pub struct Clients {
     by_digest: Shards<HashMap<TokenDigest, Arc<Client>, BuildHasherDefault<DigestHasher>>>,
     by_access_key: Shards<HashMap<Box<str>, Pair>>,
     by_name: Shards<HashMap<Box<str>, Arc<Entry>>>,
+    /// Those that are about to change their token, few.
+    handing_over: BTreeMap<Box<str>, Arc<Entry>>,
     count: usize,
 }
 
@@ -64,6 +66,7 @@ impl Clients {
             return;
         }
         let Some(entry) = self.by_name.edit(place).and_then(|shard| shard.remove(name)) else { return };
+        self.handing_over.remove(name);
         for digest in &entry.digests {
             self.by_digest.edit(digest.shard()).map(|shard| shard.remove(digest));
         }
@@ -112,6 +115,7 @@ impl Clients {
             state: from.state(),
             models,
             expires_at: from.expires_at,
+            handing_over: from.handing_over,
             name: from.name.as_str().into(),
             team: from.team.as_str().into(),
         });
@@ -122,7 +126,11 @@ impl Clients {
             }
         }
         if let Some(shard) = self.by_name.edit(place_of(&client.name)) {
-            shard.insert(client.name.clone(), Arc::new(Entry { client, digests, access_keys }));
+            let entry = Arc::new(Entry { client, digests, access_keys });
+            if entry.client.handing_over {
+                self.handing_over.insert(entry.client.name.clone(), Arc::clone(&entry));
+            }
+            shard.insert(entry.client.name.clone(), entry);
             self.count += 1;
         }
         Ok(())
@@ -138,6 +146,13 @@ impl Clients {
     #[must_use]
     pub fn by_digest(&self, digest: &TokenDigest) -> Option<&Arc<Client>> {
         self.by_digest.get(digest.shard())?.get(digest)
+    }
+
+    /// Tokens of clients that are about to change theirs, each with its place among those of its client.
+    pub fn handing_over(&self) -> impl Iterator<Item = (&TokenDigest, u32, &Arc<Client>)> {
+        self.handing_over.values().flat_map(|entry| {
+            entry.digests.iter().zip(0..).map(|(digest, place)| (digest, place, &entry.client))
+        })
     }
 
     /// The client of that name.

@@ -1,6 +1,9 @@
 //! `keyway client …`: who calls the gateway.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
+use keyway_config::Span;
 use serde_json::{Value, json};
 
 use super::secret::From;
@@ -8,6 +11,9 @@ use crate::args::Output;
 use crate::failure::Failure;
 use crate::print::{self, Table, cell};
 use crate::server::{Server, segment};
+
+/// Between two looks at a client that changes its token.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Client {
@@ -20,14 +26,8 @@ pub(crate) enum Client {
     },
     /// Make a client; its token is the only thing on stdout and is never shown again
     Create(Create),
-    /// Give a client a new token; the old one ends at once
-    Rotate {
-        /// Its name
-        name: String,
-        /// A new key pair for callers that sign with SigV4, in place of a token; the old pair ends at once
-        #[arg(long)]
-        sigv4: bool,
-    },
+    /// Give a client a new token; the old one ends at once, or after --overlap
+    Rotate(Rotate),
     /// Refuse a client's token until it is enabled again
     Disable {
         /// Its name
@@ -43,6 +43,28 @@ pub(crate) enum Client {
         /// Its name
         name: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rotate {
+    /// Its name
+    name: String,
+    /// A new key pair for callers that sign with SigV4, in place of a token; the old pair ends at once
+    #[arg(long, conflicts_with_all = ["overlap", "wait"])]
+    sigv4: bool,
+    /// Both tokens are valid until callers are seen on the new one alone, at most for so long: 24h
+    #[arg(long, value_parser = span, value_name = "SPAN")]
+    overlap: Option<Span>,
+    /// The old one ends once it was not used for so long and the new one was [default: 10m, or a quarter of --overlap if that is shorter]
+    #[arg(long, value_parser = span, value_name = "SPAN", requires = "overlap")]
+    quiet: Option<Span>,
+    /// Wait until the old token has ended; exit 5 names who used it to the last
+    #[arg(long, requires = "overlap")]
+    wait: bool,
+}
+
+fn span(text: &str) -> Result<Span, String> {
+    Span::parse(text).ok_or_else(|| "give a time like 60s, 10m or 24h".to_owned())
 }
 
 #[derive(Debug, Args)]
@@ -67,7 +89,7 @@ pub(crate) async fn run(server: &Server, output: Output, verb: Client) -> Result
         Client::List => print::result(output, &server.get("/clients").await?, table),
         Client::Show { name } => print::result(output, &server.get(&path(&name)).await?, print::fields),
         Client::Create(create) => return make(server, output, create).await,
-        Client::Rotate { name, sigv4: true } => {
+        Client::Rotate(Rotate { name, sigv4: true, .. }) => {
             let answer = server.post(&format!("{}/key-pair", path(&name)), &json!({})).await?;
             let note =
                 format!("Client {name} has a new key pair; the old one is refused. It is shown only now.");
@@ -79,14 +101,7 @@ pub(crate) async fn run(server: &Server, output: Output, verb: Client) -> Result
                 }
             }
         }
-        Client::Rotate { name, sigv4: false } => {
-            let answer = server.post(&format!("{}/rotate", path(&name)), &json!({})).await?;
-            show_token(
-                output,
-                &answer,
-                &format!("Client {name} has a new token; the old one is refused. It is shown only now."),
-            );
-        }
+        Client::Rotate(rotate) => return handover(server, output, rotate).await,
         Client::Disable { name } => {
             let answer = server.post(&format!("{}/disable", path(&name)), &json!({})).await?;
             done(output, &answer, &format!("Client {name} is disabled."));
@@ -101,6 +116,49 @@ pub(crate) async fn run(server: &Server, output: Output, verb: Client) -> Result
         }
     }
     Ok(())
+}
+
+/// A new token, and as much waiting for the end of the old one as was asked for.
+async fn handover(server: &Server, output: Output, rotate: Rotate) -> Result<(), Failure> {
+    let Rotate { name, overlap, quiet, wait, .. } = rotate;
+    let text = |span: Span| Value::String(span.to_string());
+    let named = [("overlap", overlap.map(text)), ("quiet", quiet.map(text))];
+    let body: serde_json::Map<String, Value> =
+        named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+    let answer = server.post(&format!("{}/rotate", path(&name)), &Value::Object(body)).await?;
+    let old = match overlap {
+        Some(overlap) => {
+            format!("is taken for {overlap} at most, until callers are seen on the new one alone")
+        }
+        None => "is refused".to_owned(),
+    };
+    show_token(
+        output,
+        &answer,
+        &format!("Client {name} has a new token; the old one {old}. It is shown only now."),
+    );
+    if wait { handed_over(server, &name).await } else { Ok(()) }
+}
+
+/// Waits for the end of the old token.
+async fn handed_over(server: &Server, name: &str) -> Result<(), Failure> {
+    loop {
+        // A control plane that is away for a while goes on where it was.
+        if let Ok(client) = server.get(&path(name)).await
+            && let Some(end) = client.pointer("/handover/ended").filter(|end| !end.is_null())
+        {
+            if end.get("over") != Some(&Value::Bool(true)) {
+                print::note(&format!("Callers of {name} use the new token alone; the old one has ended."));
+                return Ok(());
+            }
+            let (last, from) = (cell(end, "last_use_old"), cell(end, "sources"));
+            let last = last.parse().map_or_else(|_| "-".to_owned(), print::moment);
+            return Err(Failure::TimedOut(format!(
+                "the old token of {name} has ended by its time; it was last used {last}, from {from}"
+            )));
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }
 
 async fn make(server: &Server, output: Output, create: Create) -> Result<(), Failure> {

@@ -17,6 +17,7 @@ pub(crate) mod migrate;
 pub(crate) mod model;
 pub(crate) mod operator;
 pub(crate) mod provider;
+pub(crate) mod report;
 pub(crate) mod restore;
 mod secret;
 pub(crate) mod team;
@@ -57,6 +58,12 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
             ask(&global, async |server, output| provider::run(server, output, verb).await)
         }
         Verb::Key(verb) => ask(&global, async |server, output| key::run(server, output, verb).await),
+        Verb::Report(report::Report::Verify { file, public_key }) => {
+            report::verify(global.output, &file, public_key.as_deref())
+        }
+        Verb::Report(report::Report::PublicKey) => {
+            ask(&global, async |server, output| report::public_key(server, output).await)
+        }
         Verb::Model(verb) => ask(&global, async |server, output| model::run(server, output, verb).await),
         Verb::Client(verb) => ask(&global, async |server, output| client::run(server, output, verb).await),
         Verb::Team(verb) => ask(&global, async |server, output| team::run(server, output, verb).await),

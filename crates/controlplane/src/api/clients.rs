@@ -3,16 +3,18 @@
 use super::{
     answer::{Answer, Fault},
     call::{Call, read},
-    resources::{find, put, show, written},
+    resources::{find, put, written},
     view::{ClientView, OneTime, Written},
 };
 use crate::{
     Outcome,
-    resource::{Body, Kind, Refusal},
+    plane::unix_millis,
+    resource::{Body, Handover, Kind, Refusal},
+    rotation::handovers::{self, TokenUses},
 };
-use keyway_config::{Client, File};
+use keyway_config::{Client, File, Span};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// A client to be made: its name beside what a file says of a client.
@@ -51,11 +53,40 @@ pub(super) struct NewPair {
     snapshot: String,
 }
 
+/// Callers are seen on the new token alone once the old one was not used for so long, milliseconds,
+const QUIET_MS: u64 = 10 * 60 * 1000;
+/// or for so large a part of the overlap, if that is shorter.
+const QUIET_PART: u64 = 4;
+
+/// How long the old token stays valid.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Overlap {
+    /// At most so long; absent = it ends at once.
+    overlap: Option<Span>,
+    /// It ends before, once the new token is used and the old one was not for so long; by default 10m, or a quarter of
+    /// `overlap` if that is shorter.
+    quiet: Option<Span>,
+}
+
+/// A client, and how its change of tokens goes.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct ClientDetail {
+    #[serde(flatten)]
+    view: ClientView,
+    /// The newest change of its token that left the old one valid for a while; null = there was none.
+    handover: Option<Handover>,
+    /// Use of the new token since replicas started, while both are valid.
+    new_token: Option<TokenUses>,
+    /// The same of the old ones: who still has to change.
+    old_tokens: Option<TokenUses>,
+}
+
 /// A new token.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct NewToken {
     name: String,
-    /// Shown here only; the one before is refused from now on.
+    /// Shown here only; the one before is refused from now on, or at the end of the overlap.
     token: OneTime,
     /// The state in force, `epoch.counter`.
     snapshot: String,
@@ -68,7 +99,17 @@ pub(super) async fn list(call: Call) -> Result<Answer, Fault> {
 }
 
 pub(super) async fn show_one(call: Call) -> Result<Answer, Fault> {
-    show(&call, Kind::Client, ClientView::new)
+    let held = find(&call, Kind::Client)?;
+    let view =
+        ClientView::new(call.name(), &held).ok_or_else(|| Fault::internal("a client of another kind"))?;
+    let Body::Client { handover, .. } = &held.document.body else {
+        return Err(Fault::internal("a client of another kind"));
+    };
+    let used = handover.as_ref().filter(|handover| handover.is_running());
+    let used = used.map(|_| handovers::uses(call.name(), &call.plane().fleet().evidence()));
+    let [new, old] = used.map_or([None, None], |used| used.map(Some));
+    let detail = ClientDetail { view, handover: handover.clone(), new_token: new, old_tokens: old };
+    Ok(Answer::json(&detail)?.version(held.version))
 }
 
 pub(super) async fn create(mut call: Call) -> Result<Answer, Fault> {
@@ -137,9 +178,26 @@ pub(super) async fn enable(call: Call) -> Result<Answer, Fault> {
 
 pub(super) async fn rotate(call: Call) -> Result<Answer, Fault> {
     let name = call.name();
-    let outcome = call.change(Kind::Client, name, |proposal| proposal.rotate_client(name)).await?;
+    let handover = handover(&call)?;
+    let outcome = call.change(Kind::Client, name, |proposal| proposal.rotate_client(name, handover)).await?;
     let token = token(&outcome).ok_or_else(|| Fault::internal("no token was made"))?;
     Answer::json(&NewToken { name: name.to_owned(), token, snapshot: outcome.version.to_string() })
+}
+
+/// How the old token ends; absent = at once.
+fn handover(call: &Call) -> Result<Option<Handover>, Fault> {
+    if call.body.is_empty() {
+        return Ok(None);
+    }
+    let Overlap { overlap, quiet } = serde_json::from_value(call.value()?)
+        .map_err(|error| Fault::malformed(format!("the body does not fit: {error}")))?;
+    let now = unix_millis();
+    Ok(overlap.map(Span::millis).filter(|overlap| *overlap > 0).map(|overlap| Handover {
+        begun: now,
+        until: now.saturating_add(overlap),
+        quiet_ms: quiet.map_or(QUIET_MS.min(overlap / QUIET_PART), Span::millis),
+        ended: None,
+    }))
 }
 
 /// A new key pair for who signs, in place of the one that is there.

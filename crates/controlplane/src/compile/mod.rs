@@ -10,7 +10,7 @@ mod quirk;
 mod tests;
 
 use crate::{
-    resource::{Body, KeyDocument, KeyState, PairDocument, Refusal},
+    resource::{Body, Handover, KeyDocument, KeyState, PairDocument, Refusal},
     vault::SecretId,
 };
 pub(crate) use origins::{origin, origins, origins_in};
@@ -109,8 +109,9 @@ impl Compiler<'_> {
                 all
             }
             Body::Model(spec) => vec![resource(Kind::Model, name.to_owned(), &model(name, spec))],
-            Body::Client { spec, digests, pair } => {
+            Body::Client { spec, digests, pair, handover } => {
                 let mut client = client(name, spec, digests)?;
+                client.handing_over = handover.as_ref().is_some_and(Handover::is_running);
                 client.sigv4.extend(self.pair(name, spec, pair.as_ref()));
                 let made = match client.sigv4.is_empty() {
                     true => resource(Kind::Client, name.to_owned(), &client),
@@ -247,6 +248,7 @@ fn client(name: &str, spec: &Client, digests: &[String]) -> Result<wire::Client,
         all_models: spec.models.is_none(),
         expires_at: spec.expires.map_or(0, keyway_config::Expiry::unix),
         sigv4: Vec::new(),
+        handing_over: false,
     })
 }
 

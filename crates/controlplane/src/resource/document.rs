@@ -2,7 +2,7 @@
 //! of keys and tokens it holds versions, digests and what may be shown.
 
 use super::{
-    AuthorityDocument, JoinDocument, KekDocument, KeyDocument, NodeDocument, Operator, PairDocument,
+    AuthorityDocument, Handover, JoinDocument, KekDocument, KeyDocument, NodeDocument, Operator, PairDocument,
 };
 use crate::store::Key;
 use bytes::Bytes;
@@ -95,6 +95,9 @@ pub enum Body {
         /// Of its key pair, whose id stands in `spec`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pair: Option<PairDocument>,
+        /// The newest change of its token that had an overlap.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        handover: Option<Handover>,
     },
     /// A section that is kept as it is.
     Section(Value),

@@ -4,6 +4,7 @@
 mod apply;
 mod author;
 mod document;
+mod handover;
 mod kek;
 mod key;
 mod node;
@@ -18,6 +19,7 @@ mod tokens;
 pub use apply::{Apply, file_proposal};
 pub use author::Author;
 pub use document::{Body, Document, HostDocument, Kind, Made, ReplicaDocument, Way};
+pub use handover::{Handover, HandoverEnd};
 pub(crate) use kek::WRAPPING;
 pub use kek::{KekDocument, KekStep};
 pub use key::{

@@ -1,6 +1,7 @@
 //! Moves rollouts on: one loop looks at every key that has something under way, asks `next` what is due and does it by
 //! an ordinary change of the plane. Nothing is kept here that matters: after a restart it goes on from the documents.
 
+pub(crate) mod handovers;
 mod live;
 mod mint;
 mod next;
@@ -115,6 +116,7 @@ impl Rotation {
         }
         if looks {
             refused::look(self, &fleet);
+            handovers::look(&self.plane, &fleet).await;
         }
         wait
     }

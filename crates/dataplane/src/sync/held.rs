@@ -1,7 +1,7 @@
 //! What this replica serves from. The only file that names `ArcSwap`: one swap changes everything at once, and a
 //! request that pinned the old state keeps it to its end.
 
-use crate::lease::Keyring;
+use crate::{handovers::Handovers, lease::Keyring};
 use arc_swap::ArcSwapOption;
 use http::HeaderValue;
 use keyway_snapshot::Snapshot;
@@ -14,6 +14,8 @@ use tokio::sync::watch;
 pub(crate) struct State {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) keyring: Keyring,
+    /// Tokens that are about to be changed.
+    pub(crate) handovers: Handovers,
     /// The version as a header.
     pub(crate) version: HeaderValue,
 }
@@ -86,7 +88,8 @@ impl Held {
         let (keyring, changes) = Keyring::build(&snapshot, old);
         let version = HeaderValue::from_str(&snapshot.version.to_string())
             .unwrap_or_else(|_| HeaderValue::from_static("0.0"));
-        let state = Arc::new(State { snapshot, keyring, version });
+        let handovers = Handovers::build(&snapshot, before.as_ref().map(|before| &before.handovers));
+        let state = Arc::new(State { snapshot, keyring, handovers, version });
         changes.grant();
         self.newest.store(Some(Arc::clone(&state)));
         self.replaced.lock().extend(before.clone());
@@ -115,7 +118,8 @@ impl Held {
         };
         let keyring = now.keyring.lapse(lapsed);
         let (snapshot, version) = (Arc::clone(&now.snapshot), now.version.clone());
-        self.newest.store(Some(Arc::new(State { snapshot, keyring, version })));
+        let handovers = now.handovers.clone();
+        self.newest.store(Some(Arc::new(State { snapshot, keyring, handovers, version })));
         self.replaced.lock().push(now);
     }
 

@@ -45,7 +45,8 @@ pub(super) fn beat(held: &Held, gauges: &Gauges, kept: Option<Version>, draining
         kept: kept.map(Version::into),
         unix_millis: u64::try_from(clock::since_epoch().as_millis()).unwrap_or_default(),
         secrets: state.as_ref().map(|state| state.snapshot.parts.secrets.into()),
-        keys: state.map(|state| state.keyring.report()).unwrap_or_default(),
+        keys: state.as_ref().map(|state| state.keyring.report()).unwrap_or_default(),
+        tokens: state.map(|state| state.handovers.report()).unwrap_or_default(),
         ended: false,
     }
 }

@@ -506,6 +506,26 @@ pub struct Beat {
     /// Replica only: the version that last changed the secrets which it serves from.
     #[prost(message, optional, tag = "12")]
     pub secrets: ::core::option::Option<super::super::snapshot::v1::Version>,
+    /// Replica only: how tokens are used of clients that are about to change theirs.
+    #[prost(message, repeated, tag = "10")]
+    pub tokens: ::prost::alloc::vec::Vec<TokenUse>,
+}
+/// How one token is used on one replica. Counts are since the start of its process.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TokenUse {
+    #[prost(string, tag = "1")]
+    pub client: ::prost::alloc::string::String,
+    /// Its place among the client's tokens: 0 is the one that stays.
+    #[prost(uint32, tag = "2")]
+    pub place: u32,
+    #[prost(uint64, tag = "3")]
+    pub requests: u64,
+    /// Milliseconds since 1970; 0 = never.
+    #[prost(uint64, tag = "4")]
+    pub last_use_unix_millis: u64,
+    /// Addresses that it came from, the first few.
+    #[prost(string, repeated, tag = "5")]
+    pub sources: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// How one key version is used on one replica. Counts are since the start of its process.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

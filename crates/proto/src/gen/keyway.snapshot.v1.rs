@@ -459,6 +459,9 @@ pub struct Client {
     /// For callers that sign with AWS Signature Version 4.
     #[prost(message, repeated, tag = "8")]
     pub sigv4: ::prost::alloc::vec::Vec<KeyPair>,
+    /// Only the first token stays; replicas count who still uses the others.
+    #[prost(bool, tag = "10")]
+    pub handing_over: bool,
 }
 /// The secret is in clear, since a signature can be checked with nothing less.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

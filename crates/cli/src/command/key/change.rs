@@ -19,8 +19,8 @@ use crate::args::Output;
 use crate::command::secret::From;
 use crate::failure::Failure;
 use crate::home::write_private;
-use crate::print;
-use crate::server::Server;
+use crate::print::{self, moment};
+use crate::server::{Server, segment};
 
 #[derive(Debug, Args)]
 pub(crate) struct Add {
@@ -79,6 +79,27 @@ pub(crate) struct Revoke {
     graceful: bool,
     #[command(flatten)]
     wait: Wait,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Compromise {
+    #[command(flatten)]
+    named: Named,
+    /// Cut requests in flight on it; without this they finish
+    #[arg(long)]
+    cut: bool,
+    /// From when on its use is listed: a time, a date, or so long ago like 7d [default: when the oldest version in use was taken in]
+    #[arg(long, value_name = "T")]
+    since: Option<String>,
+    /// A replica that has not acknowledged after this is silent [default: the file's rotation.ack_timeout, else 2s]
+    #[arg(long, value_parser = span, value_name = "SPAN")]
+    ack_timeout: Option<Span>,
+    /// How long requests in flight are waited for
+    #[arg(long, value_parser = span, value_name = "SPAN", default_value = "60s")]
+    timeout: Span,
+    /// Where the signed evidence is written (0600) [default: PROVIDER-KEY-compromised-TIME.json here]
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
 }
 
 /// How fast it goes.
@@ -173,9 +194,47 @@ pub(super) async fn revoke(server: &Server, output: Output, revoke: Revoke) -> R
     Change { server, output, name, wait: revoke.wait, goal: Goal::Acked }.make("/revoke", body).await
 }
 
+/// The drill: everything out of use, all replicas asked, and one file that says who used it for what. The file is written
+/// whatever the wait comes to.
+pub(super) async fn compromise(
+    server: &Server,
+    output: Output,
+    compromise: Compromise,
+) -> Result<(), Failure> {
+    let Compromise { named, cut, since, ack_timeout, timeout, report } = compromise;
+    let name = Name::find(server, &named.name).await?;
+    let mut body = Map::new();
+    set(&mut body, "cut", cut.then(|| json!(true)));
+    set(&mut body, "ack_timeout", ack_timeout.map(|span| json!(span.to_string())));
+    // Without a server that takes the question, nothing else is done: it is asked first.
+    let since = since.map_or_else(String::new, |since| format!("?since={}", segment(&since)));
+    let exposure = name.path(&format!("/exposure{since}"));
+    server.get(&exposure).await?;
+    let wait = Wait { wait: Some(Goal::Retired), ack_timeout, timeout, report: None };
+    let change = Change { server, output, name: name.clone(), wait, goal: Goal::Retired };
+    let ended = change.make("/compromise", body).await;
+    let evidence = server.get(&exposure).await?;
+    let file = report.unwrap_or_else(|| {
+        let at = moment(made(&evidence)).replace(':', "");
+        PathBuf::from(format!("{}-compromised-{at}.json", name.as_file()))
+    });
+    write(&file, &evidence)?;
+    ended
+}
+
+/// When a report was made, milliseconds since 1970.
+fn made(report: &Value) -> u64 {
+    let text = report.get("evidence").and_then(Value::as_str).unwrap_or_default();
+    let evidence: Option<Value> = serde_json::from_str(text).ok();
+    evidence.and_then(|evidence| evidence.get("at")?.as_u64()).unwrap_or_default()
+}
+
 /// Writes what proves the newest change, signed.
 pub(super) async fn report(server: &Server, name: &Name, file: &Path) -> Result<(), Failure> {
-    let report = server.get(&name.path("/report")).await?;
+    write(file, &server.get(&name.path("/report")).await?)
+}
+
+fn write(file: &Path, report: &Value) -> Result<(), Failure> {
     write_private(file, &format!("{report}\n"))?;
     print::note(&format!("The signed report is in {}.", file.display()));
     Ok(())

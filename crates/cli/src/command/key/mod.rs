@@ -42,6 +42,8 @@ pub(crate) enum Key {
     /// Take versions out of use at once, everywhere
     #[command(disable_version_flag = true)]
     Revoke(change::Revoke),
+    /// Take all of a key that may be in wrong hands out of use, everywhere, and write down who used it for what
+    Compromise(change::Compromise),
     /// Erase the secret of a version that is not in use, for good
     #[command(disable_version_flag = true)]
     Destroy {
@@ -94,6 +96,7 @@ pub(crate) async fn run(server: &Server, output: Output, verb: Key) -> Result<()
         Key::Promote(promote) => return change::promote(server, output, "promote", promote).await,
         Key::Rollback(promote) => return change::promote(server, output, "rollback", promote).await,
         Key::Revoke(revoke) => return change::revoke(server, output, revoke).await,
+        Key::Compromise(compromise) => return change::compromise(server, output, compromise).await,
         Key::Destroy { named, version } => {
             let name = Name::find(server, &named.name).await?;
             let answer = server.post(&name.path("/destroy"), &json!({ "version": version })).await?;

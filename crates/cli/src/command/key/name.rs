@@ -60,6 +60,11 @@ impl Name {
         }
     }
 
+    /// As a part of a file's name.
+    pub(super) fn as_file(&self) -> String {
+        format!("{}-{}", self.provider, self.key)
+    }
+
     /// Below `/api/v1`.
     pub(super) fn path(&self, verb: &str) -> String {
         format!("/keys/{}/{}{verb}", segment(&self.provider), segment(&self.key))

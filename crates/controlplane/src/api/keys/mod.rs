@@ -1,8 +1,10 @@
 //! Provider keys: list, show, and every change of their versions. A secret comes in and never goes out.
 
+mod report;
 mod shown;
 
-pub(super) use shown::{History, KeyDetail, Report, rollout_of};
+pub(super) use report::{PublicKey, Report, exposed, public_key, report};
+pub(super) use shown::{History, KeyDetail, rollout_of};
 
 use super::{
     answer::{Answer, Fault},
@@ -73,6 +75,16 @@ pub(super) struct Which {
     step_requests: Option<u64>,
 }
 
+/// How a key that may be in wrong hands goes out of use.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Compromise {
+    /// Attempts that use it are cut; else they may finish.
+    cut: bool,
+    /// After this a replica that has not acknowledged is silent.
+    ack_timeout: Option<Span>,
+}
+
 /// Where a key may go too.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -101,10 +113,6 @@ pub(super) async fn rollout(call: Call) -> Result<Answer, Fault> {
 
 pub(super) async fn history(call: Call) -> Result<Answer, Fault> {
     Answer::json(&history_of(&call).await?)
-}
-
-pub(super) async fn report(call: Call) -> Result<Answer, Fault> {
-    Answer::json(&Report::of(&call, &history_of(&call).await?)?)
 }
 
 pub(super) async fn add(call: Call) -> Result<Answer, Fault> {
@@ -169,6 +177,14 @@ pub(super) async fn revoke(call: Call) -> Result<Answer, Fault> {
     let which: Which = body(&call)?;
     let (provider, key) = names(&call);
     changed(&call, |proposal| proposal.revoke_key(provider, key, which.version, &which.how())).await
+}
+
+/// A key that may be in wrong hands: all of it goes out of use, and what runs on it ends by itself unless it is to be cut.
+pub(super) async fn compromise(call: Call) -> Result<Answer, Fault> {
+    let Compromise { cut, ack_timeout } = body(&call)?;
+    let how = How { graceful: !cut, ack_timeout_ms: ack_timeout.map(Span::millis), ..How::default() };
+    let (provider, key) = names(&call);
+    changed(&call, |proposal| proposal.revoke_key(provider, key, None, &how)).await
 }
 
 pub(super) async fn destroy(call: Call) -> Result<Answer, Fault> {

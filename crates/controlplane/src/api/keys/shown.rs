@@ -68,6 +68,14 @@ pub(in crate::api) struct UseView {
     standby: u64,
     /// That the provider answered with 401 or 403.
     refused: u64,
+    /// That ended in 5xx or 402, without a connection, or with a reply that could not be used.
+    faults: u64,
+    /// That the provider answered with 429.
+    throttled: u64,
+    /// That got no answer in time.
+    timeouts: u64,
+    /// Requests that failed because this version was refused, withdrawn or cut.
+    failed: u64,
     /// Milliseconds since 1970; 0 = never.
     last_use: u64,
 }
@@ -106,21 +114,16 @@ pub(in crate::api) struct ReplicaUse {
     replica: String,
     /// What it serves.
     snapshot: Option<String>,
+    /// Hash of that state, hex.
+    hash: Option<String>,
+    /// When it applied that state, milliseconds since 1970; 0 = not known since the control plane started.
+    applied_at: u64,
     /// What it would serve after a restart.
     kept: Option<String>,
+    /// It is connected and said something lately.
+    answers: bool,
     /// By version.
     versions: BTreeMap<u32, UseView>,
-}
-
-/// What proves a rollout: the history, and a signature of the control plane over its exact text.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(in crate::api) struct Report {
-    /// JSON; the signature is over these bytes.
-    evidence: String,
-    /// Ed25519, hex.
-    signature: String,
-    /// Of the control plane, hex.
-    public_key: String,
 }
 
 pub(super) fn detail(call: &Call, provider: &str, key: &KeyDocument) -> KeyDetail {
@@ -145,7 +148,7 @@ pub(super) fn detail(call: &Call, provider: &str, key: &KeyDocument) -> KeyDetai
 }
 
 fn replica_uses(call: &Call, provider: &str, key: &KeyDocument) -> Vec<ReplicaUse> {
-    let fleet = call.plane().fleet().evidence();
+    let (fleet, now) = (call.plane().fleet().evidence(), unix_millis());
     let used = fleet.into_iter().map(|replica| {
         let of = |version: u32| {
             let id = format!("{provider}/{}/{version}", key.name);
@@ -157,7 +160,13 @@ fn replica_uses(call: &Call, provider: &str, key: &KeyDocument) -> Vec<ReplicaUs
         ReplicaUse {
             versions: versions.collect(),
             snapshot: replica.serves.map(|at| at.to_string()),
+            hash: replica.hash.map(|hash| hash.to_string()),
+            applied_at: replica.applied_at().map_or(0, |at| {
+                let ago = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
+                now.saturating_sub(ago)
+            }),
             kept: replica.kept.map(|at| at.to_string()),
+            answers: replica.answers,
             replica: replica.id.clone(),
         }
     });
@@ -216,22 +225,6 @@ pub(super) fn subject(call: &Call) -> String {
     format!("key/{}/{}", call.param("provider"), call.param("key"))
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-// === impl Report ===
-
-impl Report {
-    pub(super) fn of(call: &Call, history: &History) -> Result<Self, Fault> {
-        let evidence =
-            serde_json::to_string(history).map_err(|_| Fault::internal("a history that is no JSON"))?;
-        let vault = call.plane().vault();
-        let signature = hex(&vault.sign(evidence.as_bytes()));
-        Ok(Self { evidence, signature, public_key: hex(&vault.public_key()) })
-    }
-}
-
 // === impl SourceView ===
 
 impl SourceView {
@@ -257,6 +250,10 @@ impl UseView {
         self.started += other.started;
         self.standby += other.standby;
         self.refused += other.refused;
+        self.faults += other.faults;
+        self.throttled += other.throttled;
+        self.timeouts += other.timeouts;
+        self.failed += other.failed;
         self.last_use = self.last_use.max(other.last_use);
     }
 }
@@ -268,6 +265,10 @@ impl From<&keyway_proto::fleet::v1::KeyUse> for UseView {
             started: one.started,
             standby: one.standby,
             refused: one.refused,
+            faults: one.faults,
+            throttled: one.throttled,
+            timeouts: one.timeouts,
+            failed: one.failed,
             last_use: one.last_use_unix_millis,
         }
     }

@@ -1,6 +1,7 @@
 //! What was used and what it cost: sums, single requests, and those that are just booked.
 
 mod cursor;
+mod exposure;
 mod follow;
 mod logs;
 mod moment;
@@ -9,6 +10,7 @@ mod report;
 mod rules;
 mod shown;
 
+pub(super) use exposure::{Exposure, exposure};
 pub(super) use follow::follow;
 pub(super) use logs::{LogPage, list, show as show_record};
 pub(super) use report::{Page, show};

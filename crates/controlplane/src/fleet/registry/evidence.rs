@@ -1,8 +1,8 @@
 //! What rotation needs to know of one replica: what it acknowledged and when, and how it uses each key version.
 
 use super::{Row, SILENT_AFTER};
-use keyway_proto::fleet::v1::KeyUse;
-use keyway_snapshot::Version;
+use keyway_proto::fleet::v1::{KeyUse, TokenUse};
+use keyway_snapshot::{StateHash, Version};
 use std::{
     collections::{BTreeMap, VecDeque},
     time::Instant,
@@ -18,11 +18,15 @@ pub(crate) struct Evidence {
     pub(crate) refused: Option<(String, String)>,
     /// What it serves.
     pub(crate) serves: Option<Version>,
+    /// Hash of that; absent = it has acknowledged nothing on this stream.
+    pub(crate) hash: Option<StateHash>,
     /// What it would serve after a restart; absent = nothing.
     pub(crate) kept: Option<Version>,
     /// The state in force when key use was counted.
     pub(crate) used_at: Option<Version>,
     pub(crate) uses: BTreeMap<String, KeyUse>,
+    /// How tokens of clients are used that are about to change theirs.
+    pub(crate) tokens: Vec<TokenUse>,
     past: BTreeMap<String, KeyUse>,
     acks: VecDeque<(Version, Instant)>,
 }
@@ -38,6 +42,12 @@ impl Evidence {
     /// When it first acknowledged that state or a later one, in this life of the control plane.
     pub(crate) fn acknowledged_at(&self, version: Version) -> Option<Instant> {
         self.acks.iter().find(|(acked, _)| *acked >= version).map(|(_, at)| *at)
+    }
+
+    /// When it acknowledged what it serves, in this life of the control plane.
+    pub(crate) fn applied_at(&self) -> Option<Instant> {
+        let serves = self.serves?;
+        self.acks.iter().rev().find(|(acked, _)| *acked == serves).map(|(_, at)| *at)
     }
 
     /// How a version is used, or was when it was last counted.
@@ -69,10 +79,12 @@ impl Row {
             answers: self.link.is_some() && now.saturating_duration_since(self.heard) < SILENT_AFTER,
             refused: self.why_not(),
             serves: self.serving(),
+            hash: self.served.map(|(_, hash)| hash),
             kept: self.kept,
             used_at: self.used_at,
             uses: self.uses.clone(),
             past: self.past.clone(),
+            tokens: self.tokens.clone(),
             acks: self.acks.clone(),
         }
     }
@@ -87,10 +99,12 @@ impl Evidence {
             answers,
             refused: None,
             serves: Some(serves),
+            hash: None,
             kept: None,
             used_at: Some(serves),
             uses: BTreeMap::new(),
             past: BTreeMap::new(),
+            tokens: Vec::new(),
             acks: VecDeque::new(),
         }
     }

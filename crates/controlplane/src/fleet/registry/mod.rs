@@ -12,7 +12,7 @@ pub use view::{Refused, Replica, ReplicaState};
 
 use super::Order;
 use crate::{observe::Answers, resource::ReplicaDocument};
-use keyway_proto::fleet::v1::{Beat, Hello, KeyUse, Nack};
+use keyway_proto::fleet::v1::{Beat, Hello, KeyUse, Nack, TokenUse};
 use keyway_snapshot::{StateHash, Version};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -26,6 +26,8 @@ pub(super) const SILENT_AFTER: Duration = Duration::from_secs(3);
 const ACKS: usize = 64;
 /// Key versions of one replica whose use is remembered.
 const USES: usize = 16_384;
+/// Tokens of one replica whose use is remembered.
+const TOKENS: usize = 1024;
 /// Replicas in the list, lost ones included.
 pub(super) const REPLICA_LIMIT: usize = 4096;
 /// Features of one replica that are shown.
@@ -60,6 +62,8 @@ struct Row {
     uses: BTreeMap<String, KeyUse>,
     /// The last of those that are not counted any more: they come back with these counts.
     past: BTreeMap<String, KeyUse>,
+    /// How tokens of clients are used that are about to change theirs.
+    tokens: Vec<TokenUse>,
     kept: Option<Version>,
     acks: VecDeque<(Version, Instant)>,
     clock_ahead_ms: Option<i64>,
@@ -263,6 +267,7 @@ impl Registry {
         row.secrets = beat.secrets.map(Version::from);
         let signed = |millis: u64| i64::try_from(millis).unwrap_or(i64::MAX);
         row.clock_ahead_ms = (beat.unix_millis > 0).then(|| signed(beat.unix_millis) - signed(unix_millis));
+        row.tokens = beat.tokens.into_iter().take(TOKENS).collect();
         let uses = beat.keys.into_iter().take(USES).map(|one| (one.id.clone(), one)).collect();
         let before = std::mem::replace(&mut row.uses, uses);
         if row.past.len() < USES {
@@ -410,6 +415,7 @@ impl Row {
             used_at: None,
             uses: BTreeMap::new(),
             past: BTreeMap::new(),
+            tokens: Vec::new(),
             kept: None,
             acks: VecDeque::new(),
             clock_ahead_ms: None,
@@ -448,6 +454,7 @@ impl Row {
         (self.requests, self.counted) = (old.requests, old.counted);
         (self.used_at, self.uses, self.acks) = (old.used_at, old.uses, old.acks);
         self.past = old.past;
+        self.tokens = old.tokens;
     }
 
     /// What it says to serve counts until it acknowledges something on this stream.

@@ -7,8 +7,9 @@ mod pairs;
 pub use keys::How;
 
 use super::{
-    Author, Begin, Body, Document, KeyDocument, Kind, Made, MadePair, Refusal, State, TokenText, Verb,
-    digest,
+    Author, Begin, Body, Document, Handover, HandoverEnd, KeyDocument, Kind, Made, MadePair, Refusal, State,
+    TokenText, Verb, digest,
+    handover::TOKENS,
     key::{Merging, Unmerged, merge},
 };
 use crate::{
@@ -217,33 +218,65 @@ impl<'a> Proposal<'a> {
         self.put(Kind::Section, name, Body::Section(value))
     }
 
-    /// Makes or changes a client. With a token in it that is the only valid one from then on; a new client without one
-    /// gets a made one.
+    /// Makes or changes a client. With a token in it that is the only valid one from then on, unless it is one of those that
+    /// are valid; a new client without one gets a made one.
     ///
     /// # Errors
     /// When the system gives no randomness, or half a key pair is named.
     pub fn client(&mut self, name: &str, mut spec: Client) -> Result<(), Refusal> {
-        let digests =
-            match (spec.token.take(), self.state.get(Kind::Client, name).map(|held| &held.document.body)) {
-                (Some(token), _) => vec![digest(self.digests, token.expose())],
-                (None, Some(Body::Client { digests, .. })) => digests.clone(),
-                (None, _) => vec![self.make_token(name)?],
-            };
+        let token = spec.token.take().map(|token| digest(self.digests, token.expose()));
+        let there = self.state.get(Kind::Client, name).map(|held| &held.document.body);
+        let (digests, handover) = match (token, there) {
+            // A file that is applied again does not end the change of a token that it has one side of.
+            (Some(token), Some(Body::Client { digests, handover, .. })) if digests.contains(&token) => {
+                (digests.clone(), handover.clone())
+            }
+            (None, Some(Body::Client { digests, handover, .. })) => (digests.clone(), handover.clone()),
+            (Some(token), _) => (vec![token], None),
+            (None, _) => (vec![self.make_token(name)?], None),
+        };
         let pair = self.pair_of(name, &mut spec)?;
-        self.put(Kind::Client, name, Body::Client { spec: Box::new(spec), digests, pair })
+        self.put(Kind::Client, name, Body::Client { spec: Box::new(spec), digests, pair, handover })
     }
 
-    /// Gives a client a new token; the old one is refused from then on.
+    /// Gives a client a new token; the old one is refused from then on, or at the end of `handover`.
     ///
     /// # Errors
-    /// When there is no such client, or the system gives no randomness.
-    pub fn rotate_client(&mut self, name: &str) -> Result<(), Refusal> {
+    /// When there is no such client, it has too many valid tokens, or the system gives no randomness.
+    pub fn rotate_client(&mut self, name: &str, handover: Option<Handover>) -> Result<(), Refusal> {
         let held = self.state.get(Kind::Client, name).ok_or_else(|| self.not_found(Kind::Client, name))?;
-        let Body::Client { spec, pair, .. } = &held.document.body else {
+        let Body::Client { spec, pair, digests: old, .. } = &held.document.body else {
             return Err(Refusal::Internal("a client's document holds something else"));
         };
-        let digests = vec![self.make_token(name)?];
-        self.put(Kind::Client, name, Body::Client { spec: spec.clone(), digests, pair: pair.clone() })
+        if handover.is_some() && old.len() >= TOKENS {
+            let reason =
+                format!("{name} has {} valid tokens already; without it all but the new one end", old.len());
+            return Err(Refusal::field("overlap", reason));
+        }
+        let mut digests = vec![self.make_token(name)?];
+        digests.extend(old.iter().filter(|_| handover.is_some()).cloned());
+        self.put(
+            Kind::Client,
+            name,
+            Body::Client { spec: spec.clone(), digests, pair: pair.clone(), handover },
+        )
+    }
+
+    /// The old tokens of a client end, if it is still the change that began then.
+    ///
+    /// # Errors
+    /// When it cannot be written as a document.
+    pub(crate) fn end_handover(&mut self, name: &str, begun: u64, end: HandoverEnd) -> Result<(), Refusal> {
+        let there = self.state.get(Kind::Client, name).map(|held| held.document.body.clone());
+        let Some(Body::Client { spec, mut digests, pair, handover: Some(mut handover) }) = there else {
+            return Ok(());
+        };
+        if handover.begun != begun || !handover.is_running() {
+            return Ok(());
+        }
+        digests.truncate(1);
+        handover.ended = Some(end);
+        self.put(Kind::Client, name, Body::Client { spec, digests, pair, handover: Some(handover) })
     }
 
     /// Deletes a document, with all keys of a provider.

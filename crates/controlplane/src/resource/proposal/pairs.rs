@@ -43,7 +43,7 @@ impl Proposal<'_> {
     pub fn make_pair(&mut self, client: &str) -> Result<(), Refusal> {
         let written = self.touches.get(&Kind::Client.key(client)).and_then(|touch| touch.document.as_ref());
         let there = || self.state.get(Kind::Client, client).map(|held| &held.document);
-        let Some(Body::Client { mut spec, digests, pair }) =
+        let Some(Body::Client { mut spec, digests, pair, handover }) =
             written.or_else(there).map(|document| document.body.clone())
         else {
             return Err(self.not_found(Kind::Client, client));
@@ -52,7 +52,7 @@ impl Proposal<'_> {
         let pair = self.sealed(client, made.secret.expose(), pair.as_ref());
         spec.sigv4 = Some(SigV4 { access_key_id: made.access_key_id.clone(), secret_access_key: None });
         self.pair = Some(made);
-        self.put(Kind::Client, client, Body::Client { spec, digests, pair: Some(pair) })
+        self.put(Kind::Client, client, Body::Client { spec, digests, pair: Some(pair), handover })
     }
 
     /// The same secret again is the same version.

@@ -1,0 +1,149 @@
+//! Clients on their way from one token to the next: the old one ends once callers are seen on the new one alone, or when
+//! its time is over. `due` decides and is pure; where it is cut off, the document says how to go on.
+
+use crate::{
+    Plane,
+    fleet::Evidence,
+    plane::unix_millis,
+    resource::{Author, Body, Handover, HandoverEnd, Kind},
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// Addresses that are named.
+const SOURCES: usize = 16;
+
+/// How one side of a change was used since the replicas started, over all of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub(crate) struct TokenUses {
+    pub(crate) requests: u64,
+    /// Milliseconds since 1970; 0 = never.
+    pub(crate) last_use: u64,
+    /// Where it came from, the first few addresses.
+    pub(crate) sources: Vec<String>,
+    /// Replicas that it was used on.
+    pub(crate) replicas: Vec<String>,
+}
+
+/// Ends what is due. `since`: how long this process has been listening to replicas.
+pub(super) async fn look(plane: &Plane, fleet: &[Evidence]) {
+    let now = unix_millis();
+    let listening = u64::try_from(plane.started().elapsed().as_millis()).unwrap_or(u64::MAX);
+    let state = plane.state();
+    for (name, held) in state.each(Kind::Client) {
+        let Body::Client { handover: Some(handover), .. } = &held.document.body else { continue };
+        let Some(end) = due(handover, name, fleet, now, now.saturating_sub(listening)) else { continue };
+        let action = if end.over { "client.rotate.over" } else { "client.rotate.done" };
+        if end.over {
+            tracing::warn!(
+                client = name,
+                last_use = end.last_use_old,
+                "a client's old token has ended by its time"
+            );
+        }
+        let author = Author::system(action, &format!("client/{name}"));
+        if let Err(refusal) =
+            plane.change(&author, |proposal| proposal.end_handover(name, handover.begun, end)).await
+        {
+            tracing::error!(client = name, %refusal, "a client's old token could not be ended; it is tried again");
+        }
+    }
+}
+
+/// Whether a change is to end now. Callers are on the new token alone once it is used, every replica answers, and the old
+/// ones were not used for so long as is wanted: counted from the last use, and from no earlier than anybody listened.
+fn due(
+    handover: &Handover,
+    client: &str,
+    fleet: &[Evidence],
+    now: u64,
+    listening_since: u64,
+) -> Option<HandoverEnd> {
+    if !handover.is_running() {
+        return None;
+    }
+    let [new, old] = uses(client, fleet);
+    let last_use_old = if old.last_use > handover.begun { old.last_use } else { 0 };
+    let quiet_since = last_use_old.max(handover.begun).max(listening_since);
+    let alone = new.last_use > handover.begun
+        && fleet.iter().all(|one| one.answers)
+        && now >= quiet_since.saturating_add(handover.quiet_ms);
+    let over = now >= handover.until;
+    (alone || over).then_some(HandoverEnd { at: now, over: !alone, last_use_old, sources: old.sources })
+}
+
+/// Of the new token and of the old ones.
+pub(crate) fn uses(client: &str, fleet: &[Evidence]) -> [TokenUses; 2] {
+    let mut both = [TokenUses::default(), TokenUses::default()];
+    for replica in fleet {
+        for one in replica.tokens.iter().filter(|one| one.client == client && one.requests > 0) {
+            let [new, old] = &mut both;
+            let side = if one.place == 0 { new } else { old };
+            side.requests += one.requests;
+            side.last_use = side.last_use.max(one.last_use_unix_millis);
+            let room = SOURCES.saturating_sub(side.sources.len());
+            let fresh: Vec<String> = one
+                .sources
+                .iter()
+                .filter(|source| !side.sources.contains(source))
+                .take(room)
+                .cloned()
+                .collect();
+            side.sources.extend(fresh);
+            if !side.replicas.contains(&replica.id) {
+                side.replicas.push(replica.id.clone());
+            }
+        }
+    }
+    both
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keyway_proto::fleet::v1::TokenUse;
+    use keyway_snapshot::Version;
+
+    fn replica(id: &str, uses: &[(u32, u64)]) -> Evidence {
+        let mut replica = Evidence::serving(id, true, Version { epoch: 1, counter: 1 });
+        let one = |(place, last): &(u32, u64)| TokenUse {
+            client: "c".to_owned(),
+            place: *place,
+            requests: 1,
+            last_use_unix_millis: *last,
+            sources: vec!["10.0.0.1".to_owned()],
+        };
+        replica.tokens = uses.iter().map(one).collect();
+        replica
+    }
+
+    #[test]
+    fn ends_on_the_new_token_alone_or_by_its_time() {
+        let handover = Handover { begun: 1000, until: 100_000, quiet_ms: 5000, ended: None };
+        let at = |now, fleet: &[Evidence]| {
+            due(&handover, "c", fleet, now, 0).map(|end| (end.over, end.last_use_old))
+        };
+        let both = [replica("a", &[(0, 2000)]), replica("b", &[(1, 3000)])];
+        assert_eq!(at(7999, &both), None, "the old one was used a moment ago");
+        assert_eq!(at(8000, &both), Some((false, 3000)));
+        assert_eq!(at(99_999, &[replica("a", &[(1, 90_000)])]), None, "the new one is used by nobody");
+        assert_eq!(at(100_000, &[replica("a", &[(1, 90_000)])]), Some((true, 90_000)));
+        let mut silent = both.clone();
+        silent[1].answers = false;
+        assert_eq!(at(50_000, &silent), None, "who knows what it still lets in");
+        assert_eq!(at(100_000, &silent), Some((true, 3000)));
+        assert_eq!(
+            at(6000, &[replica("a", &[(0, 2000), (1, 900)])]),
+            Some((false, 0)),
+            "used before the change only"
+        );
+        let before = due(&handover, "c", &both, 60_000, 58_000);
+        assert_eq!(before, None, "nobody listened for long enough");
+        assert_eq!(at(50_000, &[]), None);
+        let [_, old] = uses("c", &both);
+        assert_eq!(
+            (old.requests, old.replicas, old.sources),
+            (1, vec!["b".to_owned()], vec!["10.0.0.1".to_owned()])
+        );
+    }
+}
