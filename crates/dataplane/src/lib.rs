@@ -42,4 +42,6 @@ mod worker;
 
 pub use listen::{TlsError, tls_config};
 pub use run::{Running, Settings, StartError, start};
+#[cfg(feature = "simulation")]
+pub use sync::SimulatedReplica;
 pub use sync::{StateDir, StateDirError};

@@ -8,6 +8,8 @@ mod probe;
 mod registry;
 mod report;
 mod service;
+#[cfg(feature = "simulation")]
+mod simulation;
 mod stream;
 mod tls;
 
@@ -15,6 +17,8 @@ pub use hosts::{Host, HostReplica, HostReplicaState, HostState};
 pub use probe::{Asked, ProbeFailed, Probed};
 pub use registry::{Refused, Replica, ReplicaState};
 pub(crate) use service::{Fort, serve};
+#[cfg(feature = "simulation")]
+pub use simulation::{Books, Entered};
 
 use crate::{
     observe::Answers,

@@ -6,12 +6,16 @@ mod mint;
 mod next;
 mod refused;
 pub(crate) mod schedule;
+#[cfg(feature = "simulation")]
+mod simulation;
 mod stages;
 pub(crate) mod supply;
 #[cfg(test)]
 mod tests;
 mod view;
 
+#[cfg(feature = "simulation")]
+pub use simulation::{Key, Moved};
 pub use view::RolloutView;
 
 use crate::{

@@ -10,6 +10,8 @@ mod quotas;
 mod report;
 mod sealed;
 mod session;
+#[cfg(feature = "simulation")]
+mod simulation;
 mod status;
 mod usage;
 
@@ -19,5 +21,7 @@ pub use disk::{StateDir, StateDirError};
 pub(crate) use held::{Held, State};
 pub(crate) use keeper::Keeper;
 pub(crate) use link::{Ends, Link};
+#[cfg(feature = "simulation")]
+pub use simulation::SimulatedReplica;
 pub(crate) use status::{LinkStatus, Source};
 pub(crate) use usage::UsageLink;

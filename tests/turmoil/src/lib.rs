@@ -1,0 +1,1 @@
+//! Nothing: what is here are tests, of the fleet under simulated networks.
