@@ -81,6 +81,7 @@ pub(super) async fn keys(provider: &Provider, operator: &mut Operator, secrets: 
 pub(super) async fn every_get(operator: &mut Operator) -> Outcome {
     let fleet = operator.call("GET", "/api/v1/fleet", "").await?.json();
     let replica = fleet.pointer("/0/id").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    let host = fleet.pointer("/0/host").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
     let api = operator.call("GET", "/api/v1/openapi.json", "").await?.json();
     let paths = api.get("paths").and_then(serde_json::Value::as_object).ok_or("no paths")?;
     let logs = operator.call("GET", "/api/v1/logs", "").await?.json();
@@ -101,6 +102,7 @@ pub(super) async fn every_get(operator: &mut Operator) -> Outcome {
             ("/clients", "tester"),
             ("/teams", "blue"),
             ("/operators", "viewer"),
+            ("/hosts", &host),
         ]
         .iter()
         .find(|(kind, _)| path.contains(kind) && path.contains("{name}"))

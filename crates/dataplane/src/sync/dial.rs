@@ -3,7 +3,7 @@
 use crate::{identity::Badge, observe::Tracer};
 use hyper_util::rt::TokioIo;
 use keyway_proto::fleet::v1::{FromReplica, ToReplica, fleet_client::FleetClient};
-use rustls::{AlertDescription, ClientConfig, pki_types::ServerName};
+use rustls::{ClientConfig, pki_types::ServerName};
 use std::{error::Error, io, sync::Arc, time::Duration};
 use tokio::{net::TcpStream, sync::mpsc};
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -50,7 +50,7 @@ pub(crate) async fn dial(
 ) -> Result<Streaming<ToReplica>, Status> {
     let mut client = connect(settings).await?;
     outbox.try_send(hello).map_err(|error| Status::unknown(error.to_string()))?;
-    opened(client.sync(ReceiverStream::new(outgoing))).await.inspect_err(|why| doubt(settings, why))
+    opened(client.sync(ReceiverStream::new(outgoing))).await.map_err(|why| unanswered(settings, why))
 }
 
 /// A connection that shows this node's certificate.
@@ -59,36 +59,17 @@ pub(crate) async fn dial(
 /// Why there is none.
 pub(super) async fn connect(settings: &LinkSettings) -> Result<FleetClient<Channel>, Status> {
     let tls = settings.badge.tls().ok_or_else(|| Status::unknown("this node has not joined yet"))?;
-    let channel = channel(&settings.url, tls).await.inspect_err(|why| doubt(settings, why))?;
+    let channel = channel(&settings.url, tls).await?;
     Ok(FleetClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT))
 }
 
-/// A certificate that was not taken is renewed, whatever is wrong with it. TLS 1.3 tells of it only once the connection
-/// stands, so it may come with the first answer.
-pub(super) fn doubt(settings: &LinkSettings, why: &Status) {
-    let mut reason: Option<&(dyn Error + 'static)> = Some(why);
-    while let Some(error) = reason {
-        let io = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let tls = io.and_then(|inner| inner.downcast_ref()).or_else(|| error.downcast_ref());
-        if let Some(rustls::Error::AlertReceived(alert)) = tls
-            && is_about_certificates(*alert)
-        {
-            return settings.badge.doubt();
-        }
-        reason = error.source();
-    }
-}
-
-fn is_about_certificates(alert: AlertDescription) -> bool {
-    matches!(
-        alert,
-        AlertDescription::CertificateExpired
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::BadCertificate
-            | AlertDescription::UnknownCA
-            | AlertDescription::DecryptError
-    )
+/// Why a call was not answered. TLS 1.3 tells a client only once the connection stands that its certificate was not taken, and
+/// HTTP/2 hides why it broke: whatever breaks before an answer is taken for that, and the certificate is renewed.
+pub(super) fn unanswered(settings: &LinkSettings, why: Status) -> Status {
+    let reason = why.source().map(|source| innermost(source).to_string());
+    let Some(reason) = reason else { return why };
+    settings.badge.doubt();
+    Status::unknown(format!("{}: {reason}", settings.url))
 }
 
 /// A connection to the fleet port, over this TLS.
@@ -111,11 +92,7 @@ pub(crate) async fn channel(url: &str, tls: Arc<ClientConfig>) -> Result<Channel
         .keep_alive_timeout(KEEPALIVE)
         .connect_with_connector(connect)
         .await;
-    connected.map_err(|error| {
-        let mut status = Status::unknown(format!("{url}: {}", innermost(&error)));
-        status.set_source(Arc::new(error));
-        status
-    })
+    connected.map_err(|error| Status::unknown(format!("{url}: {}", innermost(&error))))
 }
 
 async fn secured(connector: &TlsConnector, uri: &Uri) -> io::Result<TlsStream<TcpStream>> {

@@ -1,7 +1,7 @@
 //! The stream that takes usage to the control plane: one batch is under way at a time, and the spool keeps it until it
 //! is in the books. Opened when there is something to send, and again with jitter when it breaks.
 
-use super::dial::{LinkSettings, connect, doubt, opened};
+use super::dial::{LinkSettings, connect, opened, unanswered};
 use crate::{
     meter::{BATCH, SpoolCounts, Spooling},
     random::Random,
@@ -92,7 +92,7 @@ impl UsageLink {
         let mut more = is_full(&batch);
         outbox.try_send(batch).map_err(|_| ended())?;
         let opening = opened(client.report(ReceiverStream::new(outgoing))).await;
-        let mut incoming = opening.inspect_err(|why| doubt(&self.settings, why))?;
+        let mut incoming = opening.map_err(|why| unanswered(&self.settings, why))?;
         self.counts().streams.fetch_add(1, Relaxed);
         loop {
             let last = timeout(ACCEPT_LIMIT, booked(&mut incoming, &incarnation)).await;
