@@ -7,7 +7,7 @@ use crate::{
     ops::{self, Ops},
     probe::probe,
     run::{Settings, Shared, Signals},
-    sync::{Ends, Keeper, Link, LinkSettings, UsageLink},
+    sync::{Ends, Keeper, Link, LinkSettings, Trust, UsageLink},
     upstream::Connector,
 };
 use std::{
@@ -41,6 +41,7 @@ const LAST_USAGE: Duration = Duration::from_secs(1);
 pub(crate) struct Hands {
     pub(crate) connector: Connector,
     pub(crate) keeper: Option<Keeper>,
+    pub(crate) trust: Trust,
     pub(crate) spooling: Spooling,
     pub(crate) incarnation: String,
     pub(crate) badge: Arc<Badge>,
@@ -62,7 +63,7 @@ pub(crate) fn thread(
             return;
         };
         runtime.block_on(async move {
-            let Hands { connector, keeper, spooling, incarnation, badge, joining } = hands;
+            let Hands { connector, keeper, trust, spooling, incarnation, badge, joining } = hands;
             let gauges = Arc::new(Gauges::new(shared.cores));
             let link_settings = LinkSettings {
                 // Without any it says so at every try.
@@ -88,7 +89,7 @@ pub(crate) fn thread(
                 keeper,
             };
             let usage = UsageLink::new(link_settings.clone(), spooling);
-            let link = Link::new(link_settings, ends, asked);
+            let link = Link::new(link_settings, ends, trust, asked);
             let ops = Ops {
                 id: settings.id,
                 held: shared.held,

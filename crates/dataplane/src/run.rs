@@ -9,7 +9,7 @@ use crate::{
     observe::{Core, Faults, Tracer},
     random::Random,
     route::RetryBudget,
-    sync::{Disk, Held, Keeper, LinkStatus, StateDir, StateDirError},
+    sync::{Disk, Held, Keeper, LinkStatus, StateDir, StateDirError, Trust},
     upstream::{Connector, Pool, SWEEP_EVERY, client_tls},
     worker::Worker,
 };
@@ -152,7 +152,9 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
         epoch: std::time::Instant::now(),
         connections: (crate::listen::room() / count).max(1),
     };
-    let disk = settings.state.as_ref().map(|at| last_good(at, &shared)).transpose()?.flatten();
+    let identity = badge.identity();
+    let mut trust = Trust::in_keys(identity.map(|one| one.signing_keys().to_vec()).unwrap_or_default());
+    let disk = settings.state.as_ref().map(|at| last_good(at, &shared, &mut trust)).transpose()?.flatten();
     let mut threads = Vec::with_capacity(count + 3);
     for number in 0..count {
         let accept = (settings.listener.try_clone()?, settings.tls.clone(), settings.hold_back);
@@ -179,7 +181,7 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
     let (spooling, spool_thread) = Spooling::start(spool, ends)?;
     threads.push(spool_thread);
     let places = (listen, ops_address);
-    let hands = control::Hands { connector, keeper, spooling, incarnation, badge, joining };
+    let hands = control::Hands { connector, keeper, trust, spooling, incarnation, badge, joining };
     threads.push(control::thread(settings, shared, hands, (signals, gone), places)?);
     if let Some(exporting) = exporting {
         threads = vec![last_spans(threads, exporting)?];
@@ -201,7 +203,7 @@ fn last_spans(threads: Vec<JoinHandle<()>>, exporting: Exporting) -> io::Result<
 
 /// Serves from the last good state until the control plane is heard. A node key that others may read, or that is none,
 /// is a fault which is shown; it does not keep a replica from serving what its control plane says.
-fn last_good(at: &StateDir, shared: &Shared) -> Result<Option<Disk>, StateDirError> {
+fn last_good(at: &StateDir, shared: &Shared, trust: &mut Trust) -> Result<Option<Disk>, StateDirError> {
     let mut disk = match Disk::open(at) {
         Ok(disk) => disk,
         Err(fault @ (StateDirError::Exposed(_) | StateDirError::NotAKey(_))) => {
@@ -211,7 +213,7 @@ fn last_good(at: &StateDir, shared: &Shared) -> Result<Option<Disk>, StateDirErr
         }
         Err(fault) => return Err(fault),
     };
-    let (loaded, fault) = disk.load();
+    let (loaded, fault) = disk.load(trust);
     let mut status = shared.status.lock();
     if let Some(why) = &fault {
         tracing::warn!(why, "a last good state on disk was not used");
@@ -221,6 +223,7 @@ fn last_good(at: &StateDir, shared: &Shared) -> Result<Option<Disk>, StateDirErr
         let (now, lease) = (std::time::Instant::now(), loaded.snapshot.settings.lease);
         status.begin_from_disk(loaded.confirmed_at, crate::clock::since_epoch().as_secs(), now);
         tracing::info!(version = %loaded.snapshot.version, "serving from the last good state on disk");
+        trust.keep(&loaded.signature.signer);
         shared.held.swap(loaded.snapshot);
         shared.held.lapse(status.is_lapsed(lease, now));
     }

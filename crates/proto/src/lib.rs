@@ -29,8 +29,18 @@ pub mod fleet {
     }
 }
 
-/// Version of the snapshot schema that this build writes and reads.
+/// Version of the snapshot schema that this build writes, and the newest that it reads.
 pub const SCHEMA: u32 = 1;
+
+/// What replicas can do beyond the first schema, by name. A name is never used again for something else.
+pub mod feature {
+    /// Takes what changed, on top of what it holds.
+    pub const CHANGES: &str = "changes";
+    /// Verifies the control plane's signature under a state.
+    pub const SIGNATURES: &str = "signatures";
+    /// All that this build can do.
+    pub const ALL: [&str; 2] = [CHANGES, SIGNATURES];
+}
 /// Bytes of resources in one `Chunk`.
 pub const CHUNK_LIMIT: usize = 1 << 20;
 /// Bytes of resources in a whole state.

@@ -1,21 +1,21 @@
 //! Resources to a typed snapshot: all or nothing.
 
 use crate::{
-    Alias, Client, Clients, Credential, DigestKey, Invalid, Pair, Pattern, Price, Provider, Secret, Settings,
-    Snapshot, Strategy, Target, Timeouts, TokenDigest, Version, resolve::Named, state_hash,
+    Alias, Change, Clients, Credential, DigestKey, Invalid, Parts, Price, Provider, Resources, Secret,
+    Settings, Snapshot, Strategy, Target, Timeouts, Version, resolve::Named,
 };
 use foldhash::{HashMap, HashMapExt};
-use keyway_proto::snapshot::v1::{self as wire, ClientState, CredentialState, Kind, Resource};
+use keyway_proto::snapshot::v1::{self as wire, CredentialState, Kind, Resource};
 use prost::Message;
-use std::{sync::Arc, time::Duration};
+use std::{iter, sync::Arc, time::Duration};
 
+/// Everything but clients: few and small, so that a change of one builds all anew.
 #[derive(Default)]
-struct Parts {
+struct Rules {
     settings: Option<Settings>,
     providers: Vec<wire::Provider>,
     credentials: Vec<wire::Credential>,
     models: Vec<wire::Model>,
-    clients: Vec<wire::Client>,
 }
 
 impl Snapshot {
@@ -24,48 +24,119 @@ impl Snapshot {
     /// # Errors
     /// The first resource and field that does not hold; nothing is taken in part.
     pub fn build(version: Version, resources: &[Resource]) -> Result<Self, Invalid> {
-        let mut parts = Parts::default();
-        for resource in resources {
-            parts.decode(resource)?;
+        Self::of(version, Resources::whole(resources)?)
+    }
+
+    /// The typed state of resources that were put in order.
+    ///
+    /// # Errors
+    /// As `build`.
+    pub fn of(version: Version, resources: Resources) -> Result<Self, Invalid> {
+        let parts = Parts { secrets: version, configuration: version };
+        let next = Self::ruled(version, parts, &resources)?;
+        let clients = next.clients.changed(&next.settings.digest_key, iter::empty(), resources.clients())?;
+        Ok(Self { clients, resources, ..next })
+    }
+
+    /// The state that a change makes of this one: what it does not touch is shared.
+    ///
+    /// # Errors
+    /// As `build`.
+    pub fn changed(&self, version: Version, change: &Change) -> Result<Self, Invalid> {
+        self.with(version, change, self.resources.changed(change))
+    }
+
+    /// The same, where the resources that the change leads to are known.
+    ///
+    /// # Errors
+    /// As `build`.
+    pub fn with(&self, version: Version, change: &Change, resources: Resources) -> Result<Self, Invalid> {
+        let (now, before) = (resources.roots(), self.resources.roots());
+        let since = |changed, before| if changed { version } else { before };
+        let parts = Parts {
+            secrets: since(now.secrets != before.secrets, self.parts.secrets),
+            configuration: since(now.configuration != before.configuration, self.parts.configuration),
+        };
+        let is_client = |kind: i32| kind == Kind::Client as i32;
+        let only_clients = change.given.iter().all(|one| is_client(one.kind))
+            && change.taken.iter().all(|one| is_client(one.kind));
+        let next = if only_clients { self.clone() } else { Self::ruled(version, parts, &resources)? };
+        let key = &next.settings.digest_key;
+        let clients = if *key == self.settings.digest_key {
+            let gone = change.taken.iter().filter(|one| is_client(one.kind));
+            let given = change.given.iter().filter(|one| is_client(one.kind));
+            self.clients.changed(key, gone, given)?
+        } else {
+            Clients::default().changed(key, iter::empty(), resources.clients())?
+        };
+        Ok(Self { version, hash: now.all, parts, clients, resources, ..next })
+    }
+
+    /// What it was built of, as it was sent.
+    #[must_use]
+    pub fn resources(&self) -> &Resources {
+        &self.resources
+    }
+
+    /// A state without clients. Built in the order of names, so that both planes come to the same, however it came.
+    fn ruled(version: Version, parts: Parts, resources: &Resources) -> Result<Self, Invalid> {
+        let mut rules = Rules::default();
+        for resource in resources.but_clients() {
+            rules.decode(resource)?;
         }
+        rules.sort();
         let settings =
-            parts.settings.ok_or_else(|| Invalid::new(Kind::Settings, "settings", "settings", "missing"))?;
-        let mut providers = HashMap::with_capacity(parts.providers.len());
+            rules.settings.ok_or_else(|| Invalid::new(Kind::Settings, "settings", "settings", "missing"))?;
+        let mut providers = HashMap::with_capacity(rules.providers.len());
         let mut names = HashMap::new();
-        for from in &parts.providers {
+        for from in &rules.providers {
             let provider = Arc::new(Provider::build(from)?);
             if providers.insert(provider.name.clone(), Arc::clone(&provider)).is_some() {
                 return Err(Invalid::new(Kind::Provider, &from.name, "name", "appears twice"));
             }
         }
-        for from in &parts.providers {
+        for from in &rules.providers {
             offers(from, &providers, &mut names)?;
         }
-        for from in &parts.models {
+        for from in &rules.models {
             let alias = alias(from, &providers, &names)?;
             names.insert(from.name.as_str().into(), Named::Alias(Arc::new(alias)));
         }
-        let credentials = credentials(parts.credentials, &providers)?;
-        let clients = clients(parts.clients, &settings.digest_key)?;
-        Ok(Self { version, hash: state_hash(resources), settings, clients, providers, credentials, names })
+        let credentials = credentials(rules.credentials, &providers)?;
+        Ok(Self {
+            version,
+            hash: resources.roots().all,
+            parts,
+            settings: Arc::new(settings),
+            clients: Clients::default(),
+            providers: Arc::new(providers),
+            credentials: Arc::new(credentials),
+            names: Arc::new(names),
+            resources: Resources::default(),
+        })
     }
 }
 
-impl Parts {
+impl Rules {
     fn decode(&mut self, resource: &Resource) -> Result<(), Invalid> {
         let bad = |_| Invalid::new(resource.kind(), &resource.name, "", "not a message of its kind");
         let body = resource.body.clone();
         match resource.kind() {
-            Kind::Unspecified => {
-                return Err(Invalid::new(resource.kind(), &resource.name, "kind", "unknown kind"));
-            }
             Kind::Settings => self.settings = Some(settings(&wire::Settings::decode(body).map_err(bad)?)?),
             Kind::Provider => self.providers.push(wire::Provider::decode(body).map_err(bad)?),
             Kind::Credential => self.credentials.push(wire::Credential::decode(body).map_err(bad)?),
             Kind::Model => self.models.push(wire::Model::decode(body).map_err(bad)?),
-            Kind::Client => self.clients.push(wire::Client::decode(body).map_err(bad)?),
+            Kind::Unspecified | Kind::Client => {
+                return Err(Invalid::new(resource.kind(), &resource.name, "kind", "unknown kind"));
+            }
         }
         Ok(())
+    }
+
+    fn sort(&mut self) {
+        self.providers.sort_by(|a, b| a.name.cmp(&b.name));
+        self.credentials.sort_by(|a, b| (&a.key, a.version).cmp(&(&b.key, b.version)));
+        self.models.sort_by(|a, b| a.name.cmp(&b.name));
     }
 }
 
@@ -194,46 +265,6 @@ fn credentials(
 
 fn names(all: Vec<String>) -> Vec<Box<str>> {
     all.into_iter().map(Into::into).collect()
-}
-
-fn clients(all: Vec<wire::Client>, key: &DigestKey) -> Result<Clients, Invalid> {
-    let mut clients = Clients::default();
-    for mut from in all {
-        let pairs = std::mem::take(&mut from.sigv4);
-        let bad = |field: &str, reason: &str| Invalid::new(Kind::Client, &from.name, field, reason);
-        if from.state() == ClientState::Unspecified {
-            return Err(bad("state", "unknown state"));
-        }
-        let mut digests = from
-            .token_digests
-            .iter()
-            .map(|digest| <[u8; 32]>::try_from(digest.as_slice()).map(TokenDigest))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| bad("token_digests", "not 32 bytes"))?;
-        for wire::KeyPair { access_key_id, secret_access_key } in pairs {
-            let secret = Secret::new(secret_access_key.into_bytes());
-            if access_key_id.is_empty() || secret.expose().is_empty() {
-                return Err(bad("sigv4", "half a key pair"));
-            }
-            let digest = key.digest_pair(&access_key_id, secret.expose());
-            digests.push(digest);
-            if !clients.pair(&access_key_id, Pair { digest, secret }) {
-                return Err(bad("sigv4.access_key_id", "two clients hold the same access key"));
-            }
-        }
-        let models = (!from.all_models).then(|| from.models.iter().map(|text| Pattern::new(text)).collect());
-        let client = Client {
-            state: from.state(),
-            models,
-            expires_at: from.expires_at,
-            name: from.name.as_str().into(),
-            team: from.team.as_str().into(),
-        };
-        clients
-            .insert(Arc::new(client), digests)
-            .map_err(|()| bad("token_digests", "two clients hold the same token"))?;
-    }
-    Ok(clients)
 }
 
 impl From<wire::Timeouts> for Timeouts {

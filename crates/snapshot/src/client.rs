@@ -1,12 +1,7 @@
-//! Callers, found by keyed digest of their whole token. What a token looks like never decides access.
+//! One caller, its tokens and what it may ask for. What a token looks like never decides access.
 
 use crate::{ClientState, Secret};
-use std::{
-    collections::HashMap,
-    fmt,
-    hash::{BuildHasherDefault, Hasher},
-    sync::Arc,
-};
+use std::{fmt, hash::Hasher};
 
 /// BLAKE3 of a token under the fleet's digest key.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,18 +38,6 @@ pub struct Pair {
     /// The secret access key.
     pub secret: Secret,
 }
-
-/// All callers.
-#[derive(Default)]
-pub struct Clients {
-    by_digest: HashMap<TokenDigest, Arc<Client>, BuildHasherDefault<DigestHasher>>,
-    by_access_key: HashMap<Box<str>, Pair>,
-    by_name: HashMap<Box<str>, Arc<Client>>,
-}
-
-/// A digest is uniform already: eight of its bytes are the hash.
-#[derive(Debug, Default)]
-pub(crate) struct DigestHasher(u64);
 
 // === impl DigestKey ===
 
@@ -102,18 +85,6 @@ impl std::hash::Hash for TokenDigest {
     }
 }
 
-impl Hasher for DigestHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(first) = bytes.first_chunk::<8>() {
-            self.0 = u64::from_le_bytes(*first);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
 // === impl Client ===
 
 impl Client {
@@ -123,73 +94,6 @@ impl Client {
         self.models
             .as_ref()
             .is_none_or(|all| all.iter().any(|one| one.matches(asked) || one.matches(resolved)))
-    }
-}
-
-// === impl Clients ===
-
-impl Clients {
-    /// `false`: somebody has that access key already.
-    pub(crate) fn pair(&mut self, access_key_id: &str, pair: Pair) -> bool {
-        self.by_access_key.insert(access_key_id.into(), pair).is_none()
-    }
-
-    /// The key pair of that access key.
-    #[must_use]
-    pub fn by_access_key(&self, access_key_id: &str) -> Option<&Pair> {
-        self.by_access_key.get(access_key_id)
-    }
-
-    pub(crate) fn insert(&mut self, client: Arc<Client>, digests: Vec<TokenDigest>) -> Result<(), ()> {
-        for digest in digests {
-            if self.by_digest.insert(digest, Arc::clone(&client)).is_some() {
-                return Err(());
-            }
-        }
-        self.by_name.insert(client.name.clone(), client);
-        Ok(())
-    }
-
-    /// Whose token this is.
-    #[must_use]
-    pub fn by_digest(&self, digest: &TokenDigest) -> Option<&Arc<Client>> {
-        self.by_digest.get(digest)
-    }
-
-    /// The client of that name.
-    #[must_use]
-    pub fn by_name(&self, name: &str) -> Option<&Arc<Client>> {
-        self.by_name.get(name)
-    }
-
-    /// Tokens of `self` that let somebody in, and do not in `newer`: gone, or their client is disabled.
-    pub fn revoked_in<'a>(&'a self, newer: &'a Clients) -> impl Iterator<Item = &'a TokenDigest> {
-        let held = self.by_digest.iter().filter(|(_, client)| client.state == ClientState::Enabled);
-        held.map(|(digest, _)| digest).filter(|digest| !newer.admits(digest))
-    }
-
-    /// Whether this token lets somebody in, as far as it does not depend on the time.
-    #[must_use]
-    pub fn admits(&self, digest: &TokenDigest) -> bool {
-        self.by_digest.get(digest).is_some_and(|client| client.state == ClientState::Enabled)
-    }
-
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.by_name.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.by_name.is_empty()
-    }
-}
-
-impl fmt::Debug for Clients {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Clients({})", self.len())
     }
 }
 

@@ -4,7 +4,10 @@
 use keyway_proto::snapshot::v1::Resource;
 use std::fmt;
 
-const BUCKETS: usize = 256;
+pub(crate) const BUCKETS: usize = 256;
+
+/// Hash of a resource or of a bucket.
+pub(crate) type Leaf = [u8; 32];
 
 /// Root over every resource of a state.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -13,26 +16,37 @@ pub struct StateHash(pub [u8; 32]);
 /// The root for these resources, in whatever order they come.
 #[must_use]
 pub fn state_hash(resources: &[Resource]) -> StateHash {
-    let mut buckets: Vec<Vec<[u8; 32]>> = vec![Vec::new(); BUCKETS];
+    let mut buckets: Vec<Vec<Leaf>> = vec![Vec::new(); BUCKETS];
     for resource in resources {
-        let leaf = leaf(resource);
-        if let Some(bucket) = buckets.get_mut(usize::from(bucket_of(resource))) {
-            bucket.push(leaf);
+        let place = bucket_of(resource.kind, &resource.name);
+        if let Some(bucket) = buckets.get_mut(usize::from(place)) {
+            bucket.push(leaf(resource));
         }
     }
+    root(buckets.iter_mut().map(|leaves| bucket_hash(leaves)))
+}
+
+/// The root over the hashes of all buckets, in their order.
+pub(crate) fn root(buckets: impl Iterator<Item = Leaf>) -> StateHash {
     let mut root = blake3::Hasher::new();
-    for mut leaves in buckets {
-        leaves.sort_unstable();
-        let mut bucket = blake3::Hasher::new();
-        for leaf in &leaves {
-            bucket.update(leaf);
-        }
-        root.update(bucket.finalize().as_bytes());
+    for bucket in buckets {
+        root.update(&bucket);
     }
     StateHash(*root.finalize().as_bytes())
 }
 
-fn leaf(resource: &Resource) -> [u8; 32] {
+/// Of one bucket with these leaves, in whatever order.
+pub(crate) fn bucket_hash(leaves: &mut [Leaf]) -> Leaf {
+    leaves.sort_unstable();
+    let mut bucket = blake3::Hasher::new();
+    for leaf in leaves {
+        bucket.update(leaf);
+    }
+    *bucket.finalize().as_bytes()
+}
+
+/// Of one resource.
+pub(crate) fn leaf(resource: &Resource) -> Leaf {
     let mut leaf = blake3::Hasher::new();
     leaf.update(&resource.kind.to_be_bytes());
     leaf.update(&(resource.name.len() as u64).to_be_bytes());
@@ -42,10 +56,10 @@ fn leaf(resource: &Resource) -> [u8; 32] {
 }
 
 /// By name and kind alone: a changed resource stays in its bucket.
-fn bucket_of(resource: &Resource) -> u8 {
+pub(crate) fn bucket_of(kind: i32, name: &str) -> u8 {
     let mut place = blake3::Hasher::new();
-    place.update(&resource.kind.to_be_bytes());
-    place.update(resource.name.as_bytes());
+    place.update(&kind.to_be_bytes());
+    place.update(name.as_bytes());
     place.finalize().as_bytes().first().copied().unwrap_or(0)
 }
 
@@ -68,7 +82,12 @@ mod tests {
     use super::*;
 
     fn resource(name: &str, body: &'static [u8]) -> Resource {
-        Resource { kind: 5, name: name.to_owned(), body: bytes::Bytes::from_static(body) }
+        Resource {
+            kind: 5,
+            name: name.to_owned(),
+            body: bytes::Bytes::from_static(body),
+            ..Resource::default()
+        }
     }
 
     #[test]

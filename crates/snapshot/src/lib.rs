@@ -5,6 +5,7 @@
 mod auth;
 mod build;
 mod client;
+mod clients;
 mod hash;
 mod invalid;
 mod limit;
@@ -13,8 +14,10 @@ mod price;
 mod provider;
 pub mod quirk;
 mod resolve;
+mod resources;
 mod route;
 mod secret;
+mod signed;
 mod url;
 mod version;
 
@@ -22,7 +25,8 @@ mod version;
 mod tests;
 
 pub use auth::{Auth, OAuth, SigV4};
-pub use client::{Client, Clients, DigestKey, Pair, Pattern, TokenDigest};
+pub use client::{Client, DigestKey, Pair, Pattern, TokenDigest};
+pub use clients::Clients;
 pub use hash::{StateHash, state_hash};
 pub use invalid::Invalid;
 pub use keyway_proto::snapshot::v1::{
@@ -38,8 +42,10 @@ pub use price::{
 pub use provider::{Provider, Surface};
 pub use quirk::{Effort, Efforts, Quirks};
 pub use resolve::{Refused, Resolved};
+pub use resources::{Change, ResourceName, Resources, Roots};
 pub use route::route;
 pub use secret::Secret;
+pub use signed::signed;
 pub use url::{EndpointUrl, Misplaced, Origin, standard_path};
 pub use version::Version;
 
@@ -101,22 +107,35 @@ pub struct Credential {
     pub standby_on: Vec<Box<str>>,
 }
 
-/// One immutable, versioned state of everything that the data plane needs.
-#[derive(Debug)]
+/// One immutable, versioned state of everything that the data plane needs. A state that follows from another by a change
+/// shares with it what the change leaves alone.
+#[derive(Debug, Clone)]
 pub struct Snapshot {
     /// `epoch.counter`.
     pub version: Version,
     /// Root over all resources.
     pub hash: StateHash,
+    /// The versions that last changed what replicas are sent.
+    pub parts: Parts,
     /// Bounds and defaults.
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     /// By token digest.
     pub clients: Clients,
     /// By name.
-    pub providers: HashMap<Box<str>, Arc<Provider>>,
+    pub providers: Arc<HashMap<Box<str>, Arc<Provider>>>,
     /// By provider.
-    pub credentials: HashMap<Box<str>, Vec<Arc<Credential>>>,
-    names: HashMap<Box<str>, resolve::Named>,
+    pub credentials: Arc<HashMap<Box<str>, Vec<Arc<Credential>>>>,
+    names: Arc<HashMap<Box<str>, resolve::Named>>,
+    resources: Resources,
+}
+
+/// The versions that last changed each of the two kinds of what replicas are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts {
+    /// Credentials.
+    pub secrets: Version,
+    /// Everything else.
+    pub configuration: Version,
 }
 
 // === impl Timeouts ===

@@ -68,5 +68,5 @@ impl Taken {
 }
 
 fn nack(version: Option<keyway_proto::snapshot::v1::Version>, field: &str, reason: String) -> Message {
-    Message::Nack(Nack { version, field: field.to_owned(), reason })
+    Message::Nack(Nack { version, field: field.to_owned(), reason, resend: false })
 }

@@ -115,7 +115,7 @@ pub(super) struct Alias {
 pub(super) async fn explain(call: Call) -> Result<Answer, Fault> {
     let Question { client: name, model: asked, input_tokens, output_tokens } = call.spec("")?;
     let size = Counts::tokens(input_tokens.unwrap_or(INPUT_TOKENS), output_tokens.unwrap_or(OUTPUT_TOKENS));
-    let snapshot = call.plane().snapshot()?;
+    let snapshot = call.plane().snapshot();
     let state = call.plane().state();
     let client =
         snapshot.clients.by_name(&name).ok_or_else(|| Fault::from(not_found(&state, Kind::Client, &name)))?;
@@ -314,7 +314,7 @@ impl Alias {
         let Body::Model(spec) = &held.document.body else {
             return Err(Fault::internal("a model of another kind"));
         };
-        let snapshot = plane.snapshot()?;
+        let snapshot = plane.snapshot();
         let mut targets = match snapshot.lookup(name) {
             Ok(Resolved::Alias(alias)) => of_alias(&snapshot, &alias, 1).0,
             Ok(Resolved::Target(_)) | Err(_) => Vec::new(),

@@ -130,7 +130,7 @@ struct Model {
 /// The model of this name, or the targets of the alias.
 fn models(plane: &Plane, name: &str) -> Result<Vec<Model>, Fault> {
     let catalog = plane.catalog();
-    match plane.snapshot()?.lookup(name) {
+    match plane.snapshot().lookup(name) {
         Ok(Resolved::Alias(alias)) => {
             Ok(alias.targets.iter().map(|(target, _, _)| Model::of(Arc::clone(target))).collect())
         }

@@ -195,12 +195,13 @@ impl std::fmt::Debug for Compiler<'_> {
 
 /// Encoded once.
 fn resource(kind: Kind, name: String, body: &impl Message) -> Resource {
-    Resource { kind: kind.into(), name, body: body.encode_to_vec().into() }
+    Resource { kind: kind.into(), name, body: body.encode_to_vec().into(), ..Resource::default() }
 }
 
 /// Encoded once; wiped when the last state that holds it is dropped.
 fn secret_resource(kind: Kind, name: String, body: &impl Message) -> Resource {
-    Resource { kind: kind.into(), name, body: Bytes::from_owner(Zeroizing::new(body.encode_to_vec())) }
+    let body = Bytes::from_owner(Zeroizing::new(body.encode_to_vec()));
+    Resource { kind: kind.into(), name, body, ..Resource::default() }
 }
 
 fn model(name: &str, spec: &Model) -> wire::Model {

@@ -41,6 +41,16 @@ fn state(replica: &Replica) -> Option<Finding> {
             let what = format!("{id} refused what is in force: {}", why.unwrap_or_default());
             Finding::fail(REPLICAS, what, "take back what is named, or bring its program to this version")
         }
+        ReplicaState::Incompatible => {
+            let lacks = replica.lacks.as_deref().unwrap_or_default();
+            let what =
+                format!("{id} cannot read what is in force, by its build {}: {lacks}", replica.version);
+            Finding::fail(
+                REPLICAS,
+                what,
+                "bring its program to this version; until then it serves what it has",
+            )
+        }
         ReplicaState::Ahead => {
             let what = format!("{id} holds a state that this control plane never made");
             let what_to_do = "if its data was put back by hand, bring a backup back with `keyway restore` instead, which every replica takes";

@@ -95,6 +95,10 @@ fn replica(state: ReplicaState) -> Replica {
         last_heard_ms: 4000,
         ack_micros: None,
         refused: None,
+        lacks: None,
+        secrets: Some("1.9".into()),
+        schema: 1,
+        features: Vec::new(),
         kept: Some("1.9".into()),
         clock_ahead_ms: Some(0),
     }
@@ -104,7 +108,7 @@ fn replica(state: ReplicaState) -> Replica {
 fn replicas_serve_what_is_in_force_and_keep_it() {
     let refused = Refused { snapshot: "1.9".into(), field: "client/a".into(), reason: "bad".into() };
     let ready = || replica(ReplicaState::Ready);
-    let cases: [(&str, Vec<Replica>, Found); 10] = [
+    let cases: [(&str, Vec<Replica>, Found); 11] = [
         ("none", vec![], &[(Level::Fail, "nobody answers")]),
         ("ready", vec![ready()], &[(Level::Ok, "all 1")]),
         ("draining", vec![replica(ReplicaState::Draining)], &[(Level::Ok, "")]),
@@ -115,6 +119,11 @@ fn replicas_serve_what_is_in_force_and_keep_it() {
             "rejected",
             vec![Replica { refused: Some(refused), ..replica(ReplicaState::Rejected) }],
             &[(Level::Fail, "client/a: bad")],
+        ),
+        (
+            "incompatible",
+            vec![Replica { lacks: Some("quota".into()), ..replica(ReplicaState::Incompatible) }],
+            &[(Level::Fail, "by its build 0: quota")],
         ),
         ("ahead", vec![replica(ReplicaState::Ahead)], &[(Level::Fail, "never made")]),
         ("old disk", vec![Replica { kept: Some("1.8".into()), ..ready() }], &[(Level::Warn, "with 1.8")]),

@@ -2,6 +2,7 @@
 
 mod accept;
 mod codec;
+mod counts;
 mod enroll;
 mod hosts;
 mod probe;
@@ -13,6 +14,7 @@ mod simulation;
 mod stream;
 mod tls;
 
+pub use counts::{Counts, Pushed};
 pub use hosts::{Host, HostReplica, HostReplicaState, HostState};
 pub use probe::{Asked, ProbeFailed, Probed};
 pub use registry::{Refused, Replica, ReplicaState};
@@ -67,6 +69,7 @@ pub struct Fleet {
     word: watch::Sender<Option<Bytes>>,
     started: Instant,
     probes: AtomicU64,
+    counts: Counts,
     /// The newest state is not what the leader made of it: no replica is let in.
     withheld: AtomicBool,
 }
@@ -96,6 +99,7 @@ impl Fleet {
             word: watch::Sender::new(None),
             started: Instant::now(),
             probes: AtomicU64::new(0),
+            counts: Counts::default(),
             withheld: AtomicBool::new(false),
         }
     }
@@ -106,10 +110,21 @@ impl Fleet {
         self.touch();
     }
 
+    /// The newest state.
+    pub(crate) fn newest(&self) -> Arc<Push> {
+        Arc::clone(&self.newest.borrow())
+    }
+
     /// The newest version.
     #[must_use]
     pub fn version(&self) -> Version {
         self.newest.borrow().version
+    }
+
+    /// What was sent to replicas since the start.
+    #[must_use]
+    pub fn pushed(&self) -> Pushed {
+        self.counts.read()
     }
 
     /// Every replica that is known, by id.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     plane::unix_millis,
-    push::{Heard, Push, Session},
+    push::{Heard, Peer, Push, Session},
 };
 use bytes::Bytes;
 use keyway_proto::fleet::v1::{Drain, FromReplica, Hello, ProbeResult, ProbeTaken, from_replica, to_replica};
@@ -82,7 +82,7 @@ pub(super) async fn run(fleet: Arc<Fleet>, welcome: Welcome, mut from: Streaming
     }
     let (link, orders) = Fleet::link_pair();
     let id = hello.id.clone();
-    let serving = hello.serving.map(Version::from);
+    let (serving, peer) = (hello.serving.map(Version::from), Peer::from(&hello));
     // Subscribed before the session is made, so that no state can be published in between.
     let newest = fleet.newest.subscribe();
     let mut word = fleet.word.subscribe();
@@ -101,9 +101,10 @@ pub(super) async fn run(fleet: Arc<Fleet>, welcome: Welcome, mut from: Streaming
         fleet.record(&id).await;
     }
     tracing::info!(replica = id, serving = serving.map(|v| v.to_string()), "replica connected");
-    // Whatever it serves, only a higher version is sent: the replica would refuse any other.
-    let session = Session::new(Arc::clone(&newest.borrow()), serving, known.refused);
+    // Whatever it serves, no lower version is sent: the replica would refuse it.
+    let session = Session::new(Arc::clone(&newest.borrow()), peer, known.refused);
     let mut running = Link { fleet: Arc::clone(&fleet), id: id.clone(), session, probes: HashMap::new() };
+    running.look_what_it_lacks();
     fleet.touch();
     let end = running.converse(known, Hears { from, orders, newest, word }, &out).await;
     let supervisor = fleet.registry.lock().supervisor(&id);
@@ -117,11 +118,6 @@ pub(super) async fn run(fleet: Arc<Fleet>, welcome: Welcome, mut from: Streaming
 fn check(hello: &Hello, newest: Version, cluster: &str) -> Result<(), Status> {
     if hello.id.is_empty() {
         return Err(Status::invalid_argument("Hello without id"));
-    }
-    if hello.schema != keyway_proto::SCHEMA {
-        let ours = keyway_proto::SCHEMA;
-        let text = format!("the replica reads schema {}, the control plane writes {ours}", hello.schema);
-        return Err(Status::failed_precondition(text));
     }
     if !hello.cluster.is_empty() && hello.cluster != cluster {
         let text =
@@ -154,7 +150,10 @@ impl Link {
                 _ = stopping.wait_for(|stopping| *stopping) => {
                     return Status::unavailable("the control plane stops");
                 }
-                _ = newest.changed() => self.session.newest(Arc::clone(&newest.borrow_and_update())),
+                _ = newest.changed() => {
+                    self.session.newest(Arc::clone(&newest.borrow_and_update()));
+                    self.look_what_it_lacks();
+                }
                 Ok(()) = word.changed() => {
                     if let Some(frame) = word.borrow_and_update().clone() {
                         self.session.word(frame);
@@ -177,6 +176,7 @@ impl Link {
                 room = out.reserve(), if self.session.has_frame() => match room {
                     Ok(room) => if let Some(frame) = self.session.next_frame(Instant::now()) {
                         room.send(Ok(frame));
+                        self.fleet.counts.begun(self.session.begun());
                     },
                     Err(_) => return Status::ok("the replica is gone"),
                 },
@@ -201,6 +201,7 @@ impl Link {
             Message::Hello(_) => return Err("a second Hello"),
             Message::Host(_) => return Err("the word of a supervisor on a replica's stream"),
             Message::Beat(beat) => {
+                self.session.serves(beat.version.map(Version::from), &beat.state_hash)?;
                 self.fleet.registry.lock().beat(&self.id, beat, now, unix_millis());
                 self.fleet.touch();
                 return Ok(());
@@ -240,11 +241,28 @@ impl Link {
                 tracing::debug!(replica = self.id, %version, took_us = took.as_micros(), "state applied");
                 self.fleet.registry.lock().applied(&self.id, (version, hash), took, now);
             }
-            Heard::Refused { .. } => {}
+            Heard::Refused { .. } => self.fleet.counts.refused(),
+            Heard::Again { version } => {
+                tracing::warn!(replica = self.id, %version, "what changed does not fit what it holds: it is sent the whole");
+                self.fleet.counts.resent();
+            }
             Heard::Broken(why) => return Err(why),
         }
         self.fleet.touch();
         Ok(())
+    }
+
+    /// A state that it cannot read is not sent: it stands so in the list, by the name of what it lacks.
+    fn look_what_it_lacks(&self) {
+        let lacks = self.session.lacks();
+        if let Some(feature) = &lacks {
+            tracing::warn!(
+                replica = self.id,
+                feature,
+                "it cannot read the newest state and keeps what it serves"
+            );
+        }
+        self.fleet.registry.lock().lacks(&self.id, lacks);
     }
 
     fn order(&mut self, order: Order) {

@@ -2,14 +2,14 @@
 
 use crate::{
     compile::{Compiler, DataPlane},
-    push::Push,
+    push::{Push, Sign, Signature},
     resource::{Body, Document, Held, Refusal, State},
     vault::Vault,
 };
 use keyway_catalog::Catalog;
 use keyway_config::WhenSpoolFull;
 use keyway_proto::snapshot::v1::Resource;
-use keyway_snapshot::Snapshot;
+use keyway_snapshot::{Change, ResourceName, Resources, Snapshot};
 use std::{sync::Arc, time::Duration};
 
 /// How long replicas use secrets without word from here, unless the file says otherwise.
@@ -70,9 +70,35 @@ pub(super) fn resources(base: &[Resource], state: &State) -> Vec<Resource> {
     base.iter().chain(state.resources()).cloned().collect()
 }
 
-/// Checks a state as a replica would, and encodes it.
-pub(super) fn push(base: &[Resource], state: &State) -> Result<Push, Refusal> {
-    let resources = resources(base, state);
-    let snapshot = Snapshot::build(state.version(), &resources)?;
-    Ok(Push::encode(snapshot.version, snapshot.hash, &resources)?)
+/// A first state, checked as a replica would.
+pub(super) fn first(base: &[Resource], state: &State, vault: &Vault) -> Result<Push, Refusal> {
+    let snapshot = Snapshot::build(state.version(), &resources(base, state))?;
+    Ok(Push::first(snapshot, vault)?)
+}
+
+/// What follows from a state by a change, checked as a replica would.
+pub(super) fn next(before: &Push, change: &Change, state: &State, vault: &Vault) -> Result<Push, Refusal> {
+    let snapshot = before.snapshot().changed(state.version(), change)?;
+    Ok(before.next(snapshot, vault)?)
+}
+
+/// As `next`, where nobody knows what changed.
+pub(super) fn after(before: &Push, base: &[Resource], state: &State, vault: &Vault) -> Result<Push, Refusal> {
+    let now = Resources::whole(&resources(base, state))?;
+    next(before, &before.resources().change_to(&now), state, vault)
+}
+
+/// What of `now` is not the same in `before`, and what of `old` is no more.
+pub(super) fn differing(before: &Push, (old, now): (&[Resource], &[Resource]), change: &mut Change) {
+    let named = |one: &Resource, other: &Resource| one.kind == other.kind && one.name == other.name;
+    let gone = old.iter().filter(|old| !now.iter().any(|now| named(old, now)));
+    change.taken.extend(gone.map(ResourceName::of));
+    let known = |one: &Resource| before.resources().get(one.kind, &one.name) == Some(one);
+    change.given.extend(now.iter().filter(|one| !known(one)).cloned());
+}
+
+impl Sign for Vault {
+    fn sign(&self, bytes: &[u8]) -> Signature {
+        Signature { signer: self.public_key(), bytes: self.sign(bytes) }
+    }
 }

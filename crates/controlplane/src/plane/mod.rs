@@ -22,9 +22,9 @@ use follow::Behind;
 use keyway_catalog::Catalog;
 use keyway_config::{File, Problem};
 use keyway_proto::snapshot::v1::Resource;
-use keyway_snapshot::{DigestKey, Secret, Snapshot, Version};
+use keyway_snapshot::{Change as SnapshotChange, DigestKey, Secret, Snapshot, Version};
 use keyway_telemetry::Tracer;
-use made::{base, lease, moved, push, resources};
+use made::{base, differing, first, lease, moved};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::AtomicI64},
@@ -70,7 +70,7 @@ pub struct Outcome {
 struct Planned {
     state: State,
     /// Absent: replicas are sent nothing new.
-    push: Option<Push>,
+    sent: Option<(SnapshotChange, Push)>,
 }
 
 // === impl Plane ===
@@ -115,7 +115,8 @@ impl Plane {
             state.published = state.revision;
         }
         let digests = DigestKey::new(*vault.digest_key());
-        let first = Arc::new(push(&base(catalog, &vault, &identity.cluster, &state)?, &state)?);
+        let base = base(catalog, &vault, &identity.cluster, &state)?;
+        let first = Arc::new(first(&base, &state, &vault)?);
         let as_published = shared
             .as_ref()
             .is_none_or(|read| read.published.as_ref().is_some_and(|(_, hash)| *hash == follow::hex(&first)));
@@ -245,13 +246,9 @@ impl Plane {
     }
 
     /// The typed state in force, as a replica holds it.
-    ///
-    /// # Errors
-    /// Never for a state that was committed.
-    pub fn snapshot(&self) -> Result<Snapshot, Refusal> {
-        let state = self.state.load();
-        let base = base(self.catalog, &self.vault, self.fleet.cluster(), &state)?;
-        Ok(Snapshot::build(state.version(), &resources(&base, &state))?)
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(self.fleet.newest().snapshot())
     }
 
     /// Applies a file.
@@ -356,10 +353,14 @@ impl Plane {
         };
         let compiler = Compiler { catalog: self.catalog, secrets: &secrets };
         let (mut touched, mut deletes, mut sends) = (File::default(), false, false);
+        let (newest, mut change) = (self.fleet.newest(), SnapshotChange::default());
         for (key, touch) in &proposal.touches {
+            let before = proposal.state.held(key);
+            let old = before.map_or(&[][..], |before| &before.resources);
             let Some(document) = touch.document.clone() else {
                 deletes = true;
                 sends |= Kind::of(key).is_some_and(Kind::is_sent);
+                differing(&newest, (old, &[]), &mut change);
                 next.remove(key);
                 continue;
             };
@@ -371,10 +372,10 @@ impl Plane {
             }
             add_to_file(&mut touched, key.name(), &document.body);
             let resources = compiler.document(key.name(), &document.body)?;
-            let before = proposal.state.held(key);
             moved(key.name(), before, &document, &resources)?;
             sends |= document.body.is_settings()
                 || before.map_or(!resources.is_empty(), |before| before.resources != resources);
+            differing(&newest, (old, &resources), &mut change);
             next.put(key.clone(), Held { version: touch.expected + 1, document, resources });
         }
         let dangling = if deletes {
@@ -386,15 +387,19 @@ impl Plane {
             return Err(Refusal::Invalid(dangling));
         }
         if !sends {
-            return Ok(Planned { state: next, push: None });
+            return Ok(Planned { state: next, sent: None });
         }
         next.published = next.revision;
-        let push = self.push(&next)?;
-        Ok(Planned { state: next, push: Some(push) })
+        let base = base(self.catalog, &self.vault, self.fleet.cluster(), &next)?;
+        differing(&newest, (&[], &base), &mut change);
+        let push = made::next(&newest, &change, &next, &self.vault)?;
+        Ok(Planned { state: next, sent: Some((change, push)) })
     }
 
+    /// A state that was not made here by a change: what it differs in is looked for.
     fn push(&self, state: &State) -> Result<Push, Refusal> {
-        push(&base(self.catalog, &self.vault, self.fleet.cluster(), state)?, state)
+        let base = base(self.catalog, &self.vault, self.fleet.cluster(), state)?;
+        made::after(&self.fleet.newest(), &base, state, &self.vault)
     }
 
     async fn commit(&self, proposal: Proposal<'_>, planned: Planned) -> Result<Version, Refusal> {
@@ -404,7 +409,7 @@ impl Plane {
             Ok(Write { key, expected: touch.expected, value })
         };
         let mut entry = proposal.entry();
-        if let Some(push) = planned.push.as_ref().filter(|_| self.store.shared().is_some()) {
+        if let Some((_, push)) = planned.sent.as_ref().filter(|_| self.store.shared().is_some()) {
             entry.state = follow::hex(push);
         }
         let writes = proposal.touches.into_iter().map(write).collect::<Result<_, _>>()?;
@@ -430,18 +435,18 @@ impl Plane {
             }
         };
         drop(span);
-        let Planned { mut state, mut push } = planned;
+        let Planned { mut state, mut sent } = planned;
         if revision != state.revision {
             state.revision = revision;
-            if push.is_some() {
+            if let Some((change, push)) = &mut sent {
                 state.published = revision;
-                push = Some(self.push(&state)?);
+                *push = made::next(&self.fleet.newest(), change, &state, &self.vault)?;
             }
         }
         self.fleet.set_lease(lease(&state));
         self.fleet.want(wanted(&state));
         self.state.store(Arc::new(state));
-        if let Some(push) = push {
+        if let Some((_, push)) = sent {
             observe::publish(&self.tracer, &self.fleet, &proposal.trace, push);
         }
         proposal.erase.iter().for_each(|id| self.erase(id));

@@ -84,7 +84,7 @@ async fn a_refused_state_is_shown_and_not_sent_again() {
 }
 
 #[tokio::test]
-async fn strangers_and_other_schemas_are_refused() {
+async fn strangers_are_refused_and_who_reads_less_keeps_what_it_has() {
     let running = start();
     let fleet = running.fleet.to_string();
     let unasked = FleetClient::new(strange(&fleet).await).sync(tokio_stream::empty()).await.err().unwrap();
@@ -96,9 +96,25 @@ async fn strangers_and_other_schemas_are_refused() {
         let code = refused.end().await.code();
         assert!(matches!(code, Code::FailedPrecondition | Code::InvalidArgument), "{other}");
     }
-    let mut newer = Replica::connect(&running, Hello { schema: 99, ..hello("r1") }).await.unwrap();
-    assert_eq!(newer.end().await.code(), Code::FailedPrecondition);
     assert!(running.plane.fleet().list().is_empty());
+    let newer = Hello { schema: 99, ..hello("r1") };
+    let mut newer = Replica::connect(&running, newer).await.unwrap();
+    newer.take().await;
+    let older = Hello { schema: 0, ..hello("r2") };
+    let mut older = Replica::connect(&running, older).await.unwrap();
+    let shown = |id: &str| running.plane.fleet().list().into_iter().find(|one| one.id == id);
+    until("incompatible", || shown("r2").is_some_and(|one| one.state == ReplicaState::Incompatible)).await;
+    assert_eq!(shown("r2").unwrap().lacks.as_deref(), Some("schema 1"));
+    until("ready", || shown("r1").is_some_and(|one| one.state == ReplicaState::Ready)).await;
+    let sent = tokio::time::timeout(Duration::from_millis(1500), async {
+        loop {
+            match older.next().await {
+                Some(to_replica::Message::Beat(_)) => {}
+                other => return other,
+            }
+        }
+    });
+    assert!(sent.await.is_err(), "life signs and nothing else");
     stop(running).await;
 }
 

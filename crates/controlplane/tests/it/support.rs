@@ -189,6 +189,7 @@ impl Replica {
             version: received.commit.version,
             field: "client/a: models".to_owned(),
             reason: "not to my liking".to_owned(),
+            resend: false,
         };
         self.say(from_replica::Message::Nack(nack)).await;
         received

@@ -48,7 +48,7 @@ impl Keyring {
         let replica = Arc::clone(&before.replica);
         let mut ring = Self { lapsed: before.lapsed, replica, ..Self::default() };
         let mut changes = Changes::default();
-        for (name, provider) in &snapshot.providers {
+        for (name, provider) in snapshot.providers.iter() {
             let mut keys = Vec::new();
             for credential in snapshot.credentials.get(name).into_iter().flatten() {
                 let quota = ring.share(before, &credential.provider, &credential.quota);

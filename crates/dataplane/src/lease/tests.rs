@@ -17,7 +17,12 @@ use std::{
 };
 
 fn resource(kind: Kind, name: &str, body: &impl Message) -> Resource {
-    Resource { kind: kind as i32, name: name.to_owned(), body: Bytes::from(body.encode_to_vec()) }
+    Resource {
+        kind: kind as i32,
+        name: name.to_owned(),
+        body: Bytes::from(body.encode_to_vec()),
+        ..Resource::default()
+    }
 }
 
 /// A state with provider `p` and these versions of its key `main`.

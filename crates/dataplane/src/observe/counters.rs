@@ -28,6 +28,9 @@ pub(crate) struct Gauges {
     applied_at: AtomicU64,
     apply_micros: AtomicU64,
     refused: AtomicU64,
+    states_held: AtomicU64,
+    changes: AtomicU64,
+    bytes: AtomicU64,
 }
 
 // === impl Core ===
@@ -51,6 +54,9 @@ impl Gauges {
             applied_at: AtomicU64::new(0),
             apply_micros: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            states_held: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
         }
     }
 
@@ -100,6 +106,27 @@ impl Gauges {
     /// A state was refused.
     pub(crate) fn refused(&self) {
         self.refused.fetch_add(1, Relaxed);
+    }
+
+    /// Its resources came as so many bytes: everything, or what changed.
+    pub(crate) fn came(&self, bytes: u64, whole: bool) {
+        self.changes.fetch_add(u64::from(!whole), Relaxed);
+        self.bytes.fetch_add(bytes, Relaxed);
+    }
+
+    /// Of the states applied, those that came as what changed, and bytes of resources of all.
+    pub(crate) fn coming(&self) -> (u64, u64) {
+        (self.changes.load(Relaxed), self.bytes.load(Relaxed))
+    }
+
+    /// So many states are in memory: the one that is served, and those that some request still has.
+    pub(crate) fn holds(&self, states: usize) {
+        self.states_held.store(states as u64, Relaxed);
+    }
+
+    /// States in memory.
+    pub(crate) fn states_held(&self) -> u64 {
+        self.states_held.load(Relaxed)
     }
 
     /// States applied, states refused, microseconds of the last apply.

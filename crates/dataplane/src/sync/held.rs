@@ -5,6 +5,7 @@ use crate::lease::Keyring;
 use arc_swap::ArcSwapOption;
 use http::HeaderValue;
 use keyway_snapshot::Snapshot;
+use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -41,6 +42,9 @@ pub(crate) struct Held {
     revoked: watch::Sender<Revoked>,
     /// True from the first state on.
     configured: watch::Sender<bool>,
+    /// States that were replaced, until no request has them any more: the last to let go of one takes it apart, and
+    /// that is never a core.
+    replaced: Mutex<Vec<Arc<State>>>,
 }
 
 // === impl Held ===
@@ -55,8 +59,13 @@ impl Held {
     /// Of the replica of that id, which decides what it may use of a version on trial.
     pub(crate) fn of_replica(id: &str) -> Self {
         let revoked = watch::channel(Revoked::default()).0;
-        let configured = watch::channel(false).0;
-        Self { newest: ArcSwapOption::default(), none: Keyring::of_replica(id), revoked, configured }
+        Self {
+            newest: ArcSwapOption::default(),
+            none: Keyring::of_replica(id),
+            revoked,
+            configured: watch::channel(false).0,
+            replaced: Mutex::default(),
+        }
     }
 
     /// The state to serve a request from, or the newest keys for an attempt.
@@ -71,16 +80,17 @@ impl Held {
 
     /// Serves from this snapshot from now on. When it returns, no attempt can begin with a key that the snapshot took
     /// away, so that counts which are read from here on are counts at this version.
-    pub(crate) fn swap(&self, snapshot: Snapshot) -> Swapped {
+    pub(crate) fn swap(&self, snapshot: Arc<Snapshot>) -> Swapped {
         let before = self.newest.load_full();
         let old = before.as_ref().map_or(&self.none, |before| &before.keyring);
         let (keyring, changes) = Keyring::build(&snapshot, old);
         let version = HeaderValue::from_str(&snapshot.version.to_string())
             .unwrap_or_else(|_| HeaderValue::from_static("0.0"));
-        let state = Arc::new(State { snapshot: Arc::new(snapshot), keyring, version });
+        let state = Arc::new(State { snapshot, keyring, version });
         changes.grant();
         self.newest.store(Some(Arc::clone(&state)));
         self.configured.send_if_modified(|configured| !std::mem::replace(configured, true));
+        self.replaced.lock().extend(before.clone());
         if changes.take_away() {
             self.revoked.send_modify(|revoked| revoked.keys += 1);
         }
@@ -106,6 +116,20 @@ impl Held {
         let keyring = now.keyring.lapse(lapsed);
         let (snapshot, version) = (Arc::clone(&now.snapshot), now.version.clone());
         self.newest.store(Some(Arc::new(State { snapshot, keyring, version })));
+        self.replaced.lock().push(now);
+    }
+
+    /// Takes apart what no request has any more; gives how many states there still are. Nobody can take a replaced
+    /// state anew, so that one which only this list holds stays so.
+    pub(crate) fn bury(&self) -> usize {
+        let mut replaced = self.replaced.lock();
+        let (over, used) =
+            std::mem::take(&mut *replaced).into_iter().partition(|one| Arc::strong_count(one) == 1);
+        *replaced = used;
+        let left = replaced.len();
+        drop(replaced);
+        drop::<Vec<_>>(over);
+        left + usize::from(self.newest.load().is_some())
     }
 
     /// Ends once there is a state to serve from.
@@ -136,7 +160,7 @@ mod tests {
     fn a_rotation_leaves_no_moment_without_a_key() {
         const SWAPS: u64 = 400;
         let held = Held::default();
-        held.swap(snapshot(1, &[(1, Is::Active)]));
+        held.swap(Arc::new(snapshot(1, &[(1, Is::Active)])));
         let (done, without) = (AtomicBool::new(false), AtomicU64::new(0));
         let request = || loop {
             let state = held.pin().unwrap();
@@ -159,7 +183,7 @@ mod tests {
             (0..3).for_each(|_| drop(scope.spawn(caller)));
             for counter in 2..SWAPS {
                 let version = u32::try_from(counter).unwrap();
-                held.swap(snapshot(counter, &[(version - 1, Is::Retiring), (version, Is::Active)]));
+                held.swap(Arc::new(snapshot(counter, &[(version - 1, Is::Retiring), (version, Is::Active)])));
                 let state = held.pin().unwrap();
                 let gone = state.keyring.report().into_iter().filter(|row| row.state() == Is::Unspecified);
                 assert!(gone.count() < 8, "what is out of use is forgotten");
@@ -173,12 +197,12 @@ mod tests {
     fn cores_hear_only_of_what_was_revoked() {
         let held = Held::default();
         let mut revoked = held.revoked();
-        held.swap(snapshot(1, &[(1, Is::Active), (2, Is::Active)]));
-        held.swap(snapshot(2, &[(2, Is::Active), (3, Is::Active)]));
+        held.swap(Arc::new(snapshot(1, &[(1, Is::Active), (2, Is::Active)])));
+        held.swap(Arc::new(snapshot(2, &[(2, Is::Active), (3, Is::Active)])));
         assert!(!revoked.has_changed().unwrap(), "a version that is merely gone lets its attempts finish");
-        held.swap(snapshot(3, &[(2, Is::Revoked), (3, Is::Active)]));
+        held.swap(Arc::new(snapshot(3, &[(2, Is::Revoked), (3, Is::Active)])));
         assert_eq!(*revoked.borrow_and_update(), Revoked { keys: 1, tokens: 0 });
-        held.swap(snapshot(4, &[(2, Is::Revoked), (3, Is::Active)]));
+        held.swap(Arc::new(snapshot(4, &[(2, Is::Revoked), (3, Is::Active)])));
         assert!(!revoked.has_changed().unwrap());
         held.lapse(true);
         let pinned = held.pin().unwrap();

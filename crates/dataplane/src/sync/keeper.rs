@@ -53,7 +53,7 @@ impl Keeper {
 
     /// Keeps this state, and not the one that waits.
     pub(crate) fn keep(&self, kept: Kept) {
-        self.confirmed_at.store(kept.head.confirmed_at, Relaxed);
+        self.confirmed_at.store(kept.confirmed_at, Relaxed);
         *self.slot.newest.lock() = Some(kept);
         self.ring.send_replace(());
     }

@@ -13,6 +13,7 @@ mod session;
 #[cfg(feature = "simulation")]
 mod simulation;
 mod status;
+mod trust;
 mod usage;
 
 pub(crate) use dial::{LinkSettings, channel, dial};
@@ -24,4 +25,5 @@ pub(crate) use link::{Ends, Link};
 #[cfg(feature = "simulation")]
 pub use simulation::SimulatedReplica;
 pub(crate) use status::{LinkStatus, Source};
+pub(crate) use trust::Trust;
 pub(crate) use usage::UsageLink;

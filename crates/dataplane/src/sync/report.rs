@@ -3,7 +3,7 @@
 use super::{Held, dial::LinkSettings};
 use crate::{clock, observe::Gauges};
 use keyway_proto::{
-    SCHEMA,
+    SCHEMA, feature,
     fleet::v1::{Beat, FromReplica, Hello, from_replica},
 };
 use keyway_snapshot::Version;
@@ -21,6 +21,8 @@ pub(super) fn hello(settings: &LinkSettings, held: &Held, kept: Option<Version>)
         listen: settings.listen.clone(),
         ops_listen: settings.ops_listen.clone(),
         incarnation: settings.incarnation.clone(),
+        features: feature::ALL.iter().map(|&name| name.to_owned()).collect(),
+        state_hash: state.as_ref().map(|state| state.snapshot.hash.0.to_vec()).unwrap_or_default(),
         cluster: state.map(|state| state.snapshot.settings.cluster.to_string()).unwrap_or_default(),
         kept: kept.map(Version::into),
         supervisor: settings.supervisor.clone(),
@@ -41,6 +43,7 @@ pub(super) fn beat(held: &Held, gauges: &Gauges, kept: Option<Version>, draining
         draining,
         kept: kept.map(Version::into),
         unix_millis: u64::try_from(clock::since_epoch().as_millis()).unwrap_or_default(),
+        secrets: state.as_ref().map(|state| state.snapshot.parts.secrets.into()),
         keys: state.map(|state| state.keyring.report()).unwrap_or_default(),
         ended: false,
     }

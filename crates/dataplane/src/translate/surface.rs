@@ -65,6 +65,7 @@ mod tests {
             kind: kind as i32,
             name: name.to_owned(),
             body: body.into(),
+            ..Resource::default()
         };
         let resources = [
             resource(Kind::Provider, "p", provider.encode_to_vec()),

@@ -99,8 +99,8 @@ impl Plane {
         let state_hash = state_hash(&resources).0.to_vec();
         let begin = Begin { version, schema: SCHEMA, resources: count, bytes, ..Begin::default() };
         self.send(to_replica::Message::Begin(begin)).await;
-        self.send(to_replica::Message::Chunk(Chunk { resources })).await;
-        self.send(to_replica::Message::Commit(Commit { version, state_hash })).await;
+        self.send(to_replica::Message::Chunk(Chunk { resources, ..Chunk::default() })).await;
+        self.send(to_replica::Message::Commit(Commit { version, state_hash, ..Commit::default() })).await;
         loop {
             match self.hear().await {
                 from_replica::Message::Ack(ack) if ack.version == version => return,
@@ -166,7 +166,12 @@ impl Plane {
 }
 
 fn resource(kind: Kind, name: &str, body: &impl Message) -> Resource {
-    Resource { kind: kind as i32, name: name.to_owned(), body: Bytes::from(body.encode_to_vec()) }
+    Resource {
+        kind: kind as i32,
+        name: name.to_owned(),
+        body: Bytes::from(body.encode_to_vec()),
+        ..Resource::default()
+    }
 }
 
 impl State {

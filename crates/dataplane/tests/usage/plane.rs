@@ -62,8 +62,8 @@ impl Fleet for Service {
         tokio::spawn(async move {
             let state = [
                 to_replica::Message::Begin(begin),
-                to_replica::Message::Chunk(Chunk { resources }),
-                to_replica::Message::Commit(Commit { version: VERSION, state_hash }),
+                to_replica::Message::Chunk(Chunk { resources, ..Chunk::default() }),
+                to_replica::Message::Commit(Commit { version: VERSION, state_hash, ..Commit::default() }),
             ];
             for message in state {
                 out.send(Ok(ToReplica { message: Some(message) })).await.unwrap();
@@ -171,7 +171,12 @@ impl Plane {
 }
 
 fn resource(kind: Kind, name: &str, body: &impl Message) -> Resource {
-    Resource { kind: kind as i32, name: name.to_owned(), body: Bytes::from(body.encode_to_vec()) }
+    Resource {
+        kind: kind as i32,
+        name: name.to_owned(),
+        body: Bytes::from(body.encode_to_vec()),
+        ..Resource::default()
+    }
 }
 
 fn provider(name: &str, base_url: &str, built_in: bool) -> Resource {

@@ -352,6 +352,12 @@ pub struct Hello {
     /// What lies on its disk and would be served after a restart; absent = nothing.
     #[prost(message, optional, tag = "11")]
     pub kept: ::core::option::Option<super::super::snapshot::v1::Version>,
+    /// What it can do beyond the first schema: names in `keyway_proto::feature`. A state that needs another is not sent.
+    #[prost(string, repeated, tag = "12")]
+    pub features: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of the state that it serves; empty = nothing yet, or a replica that takes no changes.
+    #[prost(bytes = "vec", tag = "13")]
+    pub state_hash: ::prost::alloc::vec::Vec<u8>,
     /// Of a replica: the name of the supervisor that started it and reaps it; empty = none. On a supervisor's own stream: its name.
     #[prost(string, tag = "17")]
     pub supervisor: ::prost::alloc::string::String,
@@ -359,8 +365,8 @@ pub struct Hello {
     #[prost(bool, tag = "18")]
     pub is_supervisor: bool,
 }
-/// A full state begins. `bytes` (of encoded resources) and `resources` are totals over all chunks, so that a replica
-/// refuses early.
+/// A state begins: whole, or as what changed since `base`. `bytes` (of encoded resources and removals), `resources` and
+/// `removals` are totals over all chunks, so that a replica refuses early.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Begin {
     #[prost(message, optional, tag = "1")]
@@ -374,20 +380,64 @@ pub struct Begin {
     /// W3C `traceparent` of the change that made this state; empty = not traced.
     #[prost(string, tag = "5")]
     pub traceparent: ::prost::alloc::string::String,
+    /// Chunks hold only what changed since this state; absent = they hold everything.
+    #[prost(message, optional, tag = "6")]
+    pub base: ::core::option::Option<super::super::snapshot::v1::Version>,
+    /// Of the base: a replica that holds another asks for the whole.
+    #[prost(bytes = "vec", tag = "7")]
+    pub base_hash: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint64, tag = "8")]
+    pub removals: u64,
+    /// What a replica must be able to do to read this state; one that cannot refuses it.
+    #[prost(string, repeated, tag = "9")]
+    pub needs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
-/// At most 1 MiB of resources.
+/// At most 1 MiB. Over all chunks of a change: first secrets, then configuration, then removals, so that what is given
+/// comes before what is taken.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Chunk {
+    /// New, or in place of the one with the same kind and name.
     #[prost(message, repeated, tag = "1")]
     pub resources: ::prost::alloc::vec::Vec<super::super::snapshot::v1::Resource>,
+    #[prost(message, repeated, tag = "2")]
+    pub removals: ::prost::alloc::vec::Vec<Removal>,
 }
-/// All chunks were sent; `state_hash` is the root over (kind, name, hash) of every resource.
+/// That resource is gone.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Removal {
+    #[prost(enumeration = "super::super::snapshot::v1::Kind", tag = "1")]
+    pub kind: i32,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+}
+/// All chunks were sent. Nothing of them is used before all of this holds.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Commit {
     #[prost(message, optional, tag = "1")]
     pub version: ::core::option::Option<super::super::snapshot::v1::Version>,
+    /// Root over (kind, name, hash) of every resource of the state that results.
     #[prost(bytes = "vec", tag = "2")]
     pub state_hash: ::prost::alloc::vec::Vec<u8>,
+    /// Ed25519 over what `keyway_snapshot::signed` puts together of cluster, version, hash and schema.
+    #[prost(bytes = "vec", tag = "3")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
+    /// Public half of the key that signed.
+    #[prost(bytes = "vec", tag = "4")]
+    pub signer: ::prost::alloc::vec::Vec<u8>,
+    /// Credentials, and everything else: each with the version that last changed it.
+    #[prost(message, optional, tag = "5")]
+    pub secrets: ::core::option::Option<Part>,
+    #[prost(message, optional, tag = "6")]
+    pub configuration: ::core::option::Option<Part>,
+}
+/// One kind of what a state holds.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Part {
+    #[prost(message, optional, tag = "1")]
+    pub version: ::core::option::Option<super::super::snapshot::v1::Version>,
+    /// As `state_hash`, over these resources alone.
+    #[prost(bytes = "vec", tag = "2")]
+    pub hash: ::prost::alloc::vec::Vec<u8>,
 }
 /// The replica serves from this version.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -410,6 +460,9 @@ pub struct Nack {
     pub field: ::prost::alloc::string::String,
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
+    /// The change does not fit what this replica holds: the whole state would.
+    #[prost(bool, tag = "4")]
+    pub resend: bool,
 }
 /// Life sign, once a second, both ways.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -438,6 +491,9 @@ pub struct Beat {
     /// Replica only, and only on the last beat before its process ends in order: nothing is in flight any more.
     #[prost(bool, tag = "9")]
     pub ended: bool,
+    /// Replica only: the version that last changed the secrets which it serves from.
+    #[prost(message, optional, tag = "12")]
+    pub secrets: ::core::option::Option<super::super::snapshot::v1::Version>,
 }
 /// How one key version is used on one replica. Counts are since the start of its process.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

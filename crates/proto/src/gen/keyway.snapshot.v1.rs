@@ -17,6 +17,9 @@ pub struct Resource {
     pub name: ::prost::alloc::string::String,
     #[prost(bytes = "bytes", tag = "3")]
     pub body: ::prost::bytes::Bytes,
+    /// What a replica must be able to do to read it, beyond the first schema: names in `keyway_proto::feature`.
+    #[prost(string, repeated, tag = "4")]
+    pub needs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// What holds for a whole data plane. Its resource is named `settings`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -75,7 +75,7 @@ pub(in crate::api) async fn show(call: Call) -> Result<Answer, Fault> {
 
 /// The model by the configuration in force.
 fn target_of(call: &Call, spender: &Spender) -> Option<Arc<Target>> {
-    match call.plane().snapshot().ok()?.lookup(&format!("{}/{}", spender.provider, spender.model)) {
+    match call.plane().snapshot().lookup(&format!("{}/{}", spender.provider, spender.model)) {
         Ok(Resolved::Target(target)) => Some(target),
         Ok(Resolved::Alias(_)) | Err(_) => None,
     }

@@ -56,11 +56,18 @@ impl Evidence {
 }
 
 impl Row {
+    /// Why it does not serve the newest state, if that is known.
+    fn why_not(&self) -> Option<(String, String)> {
+        let refused = self.refused.as_ref().map(|(_, one)| (one.field.clone(), one.reason.clone()));
+        let lacks = || self.lacks.as_ref().map(|lacks| ("needs".to_owned(), lacks.clone()));
+        refused.or_else(lacks)
+    }
+
     pub(super) fn evidence(&self, now: Instant) -> Evidence {
         Evidence {
             id: self.hello.id.clone(),
             answers: self.link.is_some() && now.saturating_duration_since(self.heard) < SILENT_AFTER,
-            refused: self.refused.as_ref().map(|(_, one)| (one.field.clone(), one.reason.clone())),
+            refused: self.why_not(),
             serves: self.serving(),
             kept: self.kept,
             used_at: self.used_at,

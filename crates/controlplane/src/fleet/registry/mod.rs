@@ -28,6 +28,8 @@ const ACKS: usize = 64;
 const USES: usize = 16_384;
 /// Replicas in the list, lost ones included.
 pub(super) const REPLICA_LIMIT: usize = 4096;
+/// Features of one replica that are shown.
+const FEATURES: usize = 64;
 /// Bytes of a replica's words (id, host, addresses, reasons) that are kept.
 const WORD_LIMIT: usize = 512;
 
@@ -40,6 +42,9 @@ struct Row {
     draining: bool,
     served: Option<(Version, StateHash)>,
     refused: Option<(StateHash, Refused)>,
+    /// What it cannot do that the newest state needs.
+    lacks: Option<String>,
+    secrets: Option<Version>,
     heard: Instant,
     ack: Option<Duration>,
     in_flight: u64,
@@ -132,6 +137,8 @@ impl Registry {
         ] {
             shorten(word);
         }
+        hello.features.truncate(FEATURES);
+        hello.features.iter_mut().for_each(shorten);
         self.streams += 1;
         let stream = self.streams;
         let mut row = Row::new(hello, Some((stream, link)), now);
@@ -247,6 +254,7 @@ impl Registry {
         row.ended |= beat.ended;
         row.used_at = beat.version.map(Version::from);
         row.kept = beat.kept.map(Version::from);
+        row.secrets = beat.secrets.map(Version::from);
         let signed = |millis: u64| i64::try_from(millis).unwrap_or(i64::MAX);
         row.clock_ahead_ms = (beat.unix_millis > 0).then(|| signed(beat.unix_millis) - signed(unix_millis));
         let uses = beat.keys.into_iter().take(USES).map(|one| (one.id.clone(), one)).collect();
@@ -273,6 +281,13 @@ impl Registry {
         shorten(&mut field);
         shorten(&mut reason);
         row.refused = Some((hash, Refused { snapshot: version.to_string(), field, reason }));
+    }
+
+    /// What it cannot do that the newest state needs; absent = nothing.
+    pub(super) fn lacks(&mut self, id: &str, feature: Option<String>) {
+        if let Some(row) = self.rows.get_mut(id) {
+            row.lacks = feature;
+        }
     }
 
     /// Who started that replica; empty = nobody, or it is not known.
@@ -376,6 +391,8 @@ impl Row {
             draining: false,
             served: None,
             refused: None,
+            lacks: None,
+            secrets: None,
             heard: now,
             ack: None,
             in_flight: 0,

@@ -11,7 +11,7 @@ fn link() -> mpsc::Sender<Order> {
 }
 
 fn nack() -> Nack {
-    Nack { version: None, field: "client/a".to_owned(), reason: "bad".to_owned() }
+    Nack { field: "client/a".to_owned(), reason: "bad".to_owned(), ..Nack::default() }
 }
 
 #[test]

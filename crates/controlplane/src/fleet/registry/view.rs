@@ -22,6 +22,8 @@ pub enum ReplicaState {
     Draining,
     /// Its stream ended without a word, or it was not seen since the control plane started.
     Lost,
+    /// It cannot read the newest state, by its build, and serves the one before.
+    Incompatible,
     /// It holds a state that this control plane never made: of another backup, or of data that was lost here.
     Ahead,
 }
@@ -61,6 +63,14 @@ pub struct Replica {
     pub ack_micros: Option<u64>,
     /// What it refused last; absent = nothing.
     pub refused: Option<Refused>,
+    /// What it cannot do that the newest state needs; absent = nothing.
+    pub lacks: Option<String>,
+    /// The version that last changed the secrets which it serves from; absent = it did not say.
+    pub secrets: Option<String>,
+    /// The newest snapshot schema that it reads.
+    pub schema: u32,
+    /// What it can do beyond the first schema.
+    pub features: Vec<String>,
     /// What would be served after a restart, from its disk; absent = nothing, or it keeps nothing.
     pub kept: Option<String>,
     /// Milliseconds that its clock is ahead of ours; absent = it did not say.
@@ -89,6 +99,8 @@ impl Row {
             ReplicaState::Lost
         } else if now.saturating_duration_since(self.heard) >= SILENT_AFTER {
             ReplicaState::Silent
+        } else if self.lacks.is_some() {
+            ReplicaState::Incompatible
         } else if self.refused.as_ref().is_some_and(|(hash, _)| *hash == newest.1) {
             ReplicaState::Rejected
         } else if self.serving().is_some_and(|version| version > newest.0) {
@@ -121,6 +133,10 @@ impl Row {
             last_heard_ms: micros(now.saturating_duration_since(self.heard)) / 1000,
             ack_micros: self.ack.map(micros),
             refused: self.refused.as_ref().map(|(_, refused)| refused.clone()),
+            lacks: self.lacks.clone(),
+            secrets: self.secrets.map(|version| version.to_string()),
+            schema: hello.schema,
+            features: hello.features.clone(),
             kept: self.kept.map(|version| version.to_string()),
             clock_ahead_ms: self.clock_ahead_ms,
         }

@@ -1,13 +1,17 @@
 //! What one stream sends next. Pure: messages, the newest state and the time come in; frames and findings go out.
 //! One state is under way at a time and only the newest is ever begun, so a slow replica skips versions instead of
-//! queueing them. A state that a replica refused is never sent to it again.
+//! queueing them. A replica that takes changes is sent what changed since the state that it holds; where that does not
+//! fit, the whole, once. A state that a replica refused, or cannot read, is never sent to it.
 
-use crate::push::{Push, frame};
+use crate::push::{Base, Frames, Push, frame};
 use bytes::Bytes;
-use keyway_proto::fleet::v1::{Beat, Nack, to_replica::Message};
+use keyway_proto::{
+    SCHEMA, feature,
+    fleet::v1::{Beat, Hello, Nack, to_replica::Message},
+};
 use keyway_snapshot::{StateHash, Version};
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -21,17 +25,40 @@ const ORDER_LIMIT: usize = 16;
 #[derive(Debug)]
 pub struct Session {
     newest: Arc<Push>,
-    served: Option<Version>,
+    peer: Peer,
     refused: Option<StateHash>,
+    /// Something did not fit on this stream: only whole states are sent on it from then on.
+    whole_only: bool,
     under_way: Option<UnderWay>,
+    begun: Option<Begun>,
     orders: VecDeque<Bytes>,
     /// What is to be known beside the state; only the newest is ever sent.
     word: Option<Bytes>,
 }
 
+/// What a replica says of itself: what it serves, and what it can read.
+#[derive(Debug, Clone, Default)]
+pub struct Peer {
+    serves: Option<Version>,
+    /// Not known of a replica that takes no changes.
+    hash: Option<StateHash>,
+    schema: u32,
+    features: BTreeSet<String>,
+}
+
+/// A state that was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Begun {
+    /// Everything, not what changed.
+    pub whole: bool,
+    /// Of resources and removals.
+    pub bytes: u64,
+}
+
 #[derive(Debug)]
 struct UnderWay {
     push: Arc<Push>,
+    frames: Arc<Frames>,
     next: usize,
     begun: Instant,
     sent: Option<Instant>,
@@ -56,23 +83,68 @@ pub enum Heard {
         /// Its hash, never to be sent to this replica again.
         hash: StateHash,
     },
+    /// What changed does not fit what it holds: it is sent the whole.
+    Again {
+        /// Which state.
+        version: Version,
+    },
     /// It answers what was not asked.
     Broken(&'static str),
+}
+
+// === impl Peer ===
+
+impl From<&Hello> for Peer {
+    fn from(hello: &Hello) -> Self {
+        Self {
+            serves: hello.serving.map(Version::from),
+            hash: <[u8; 32]>::try_from(hello.state_hash.as_slice()).ok().map(StateHash),
+            schema: hello.schema,
+            features: hello.features.iter().cloned().collect(),
+        }
+    }
+}
+
+impl Peer {
+    /// What it cannot do that this state needs.
+    fn lacks(&self, push: &Push) -> Option<String> {
+        if self.schema < SCHEMA {
+            return Some(format!("schema {SCHEMA}"));
+        }
+        push.needs().iter().find(|need| !self.features.contains(*need)).cloned()
+    }
+
+    fn base(&self) -> Option<Base> {
+        let (version, hash) = self.serves.zip(self.hash)?;
+        self.features.contains(feature::CHANGES).then_some(Base { version, hash })
+    }
 }
 
 // === impl Session ===
 
 impl Session {
-    /// A stream begins. `served` is the version that the replica says to serve: only a higher one is sent. `refused` is
-    /// what the same process refused on an earlier stream.
+    /// A stream begins. Only a higher version than the replica says to serve is sent, or the same one where it is not the
+    /// same state. `refused` is what the same process refused on an earlier stream.
     #[must_use]
-    pub fn new(newest: Arc<Push>, served: Option<Version>, refused: Option<StateHash>) -> Self {
-        Self { newest, served, refused, under_way: None, orders: VecDeque::new(), word: None }
+    pub fn new(newest: Arc<Push>, peer: Peer, refused: Option<StateHash>) -> Self {
+        let (under_way, begun, orders) = (None, None, VecDeque::new());
+        Self { newest, peer, refused, whole_only: false, under_way, begun, orders, word: None }
     }
 
     /// There is a newer state.
     pub fn newest(&mut self, push: Arc<Push>) {
         self.newest = push;
+    }
+
+    /// What the replica cannot do that the newest state needs: it is not sent, and the replica stays at what it serves.
+    #[must_use]
+    pub fn lacks(&self) -> Option<String> {
+        self.peer.lacks(&self.newest)
+    }
+
+    /// The state that was begun last, once.
+    pub fn begun(&mut self) -> Option<Begun> {
+        self.begun.take()
     }
 
     /// Puts an order before whatever state is under way. False: too many wait already.
@@ -108,13 +180,15 @@ impl Session {
             return Some(order);
         }
         if self.under_way.is_none() && self.wants_newest() {
-            self.under_way =
-                Some(UnderWay { push: Arc::clone(&self.newest), next: 0, begun: now, sent: None });
+            let push = Arc::clone(&self.newest);
+            let frames = push.frames(self.peer.base().filter(|_| !self.whole_only));
+            self.begun = Some(Begun { whole: frames.whole, bytes: frames.bytes });
+            self.under_way = Some(UnderWay { push, frames, next: 0, begun: now, sent: None });
         }
         let under_way = self.under_way.as_mut()?;
-        let frame = under_way.push.frame(under_way.next)?.clone();
+        let frame = under_way.frames.get(under_way.next)?.clone();
         under_way.next += 1;
-        if under_way.push.frame(under_way.next).is_none() {
+        if under_way.frames.get(under_way.next).is_none() {
             under_way.sent = Some(now);
         }
         Some(frame)
@@ -133,7 +207,7 @@ impl Session {
             Some(UnderWay { sent: None, .. }) => Heard::Broken("acknowledged a state before its end"),
             Some(UnderWay { push, .. }) if push.hash.0 != *hash => Heard::Broken("acknowledged another hash"),
             Some(UnderWay { push, begun, .. }) => {
-                self.served = Some(version);
+                (self.peer.serves, self.peer.hash) = (Some(version), Some(push.hash));
                 Heard::Applied { version, hash: push.hash, took: now.saturating_duration_since(begun) }
             }
             None => Heard::Broken("acknowledged a state that is not under way"),
@@ -144,12 +218,34 @@ impl Session {
     pub fn nack(&mut self, nack: &Nack) -> Heard {
         let version = nack.version.map(Version::from);
         match self.under_way.take_if(|under_way| Some(under_way.push.version) == version) {
+            Some(UnderWay { push, frames, .. }) if nack.resend && !frames.whole => {
+                self.whole_only = true;
+                Heard::Again { version: push.version }
+            }
             Some(UnderWay { push, .. }) => {
                 self.refused = Some(push.hash);
                 Heard::Refused { version: push.version, hash: push.hash }
             }
             None => Heard::Broken("refused a state that is not under way"),
         }
+    }
+
+    /// The replica's life sign says what it serves. Another state under the version that it acknowledged is replaced by
+    /// the whole, once: a replica that goes on so is broken.
+    ///
+    /// # Errors
+    /// It is.
+    pub fn serves(&mut self, version: Option<Version>, hash: &[u8]) -> Result<(), &'static str> {
+        let held = self.peer.hash.filter(|_| self.under_way.is_none() && version == self.peer.serves);
+        if held.is_none_or(|held| hash.is_empty() || held.0 == *hash) {
+            return Ok(());
+        }
+        if self.whole_only {
+            return Err("serves another state than it acknowledged");
+        }
+        self.whole_only = true;
+        self.peer.hash = <[u8; 32]>::try_from(hash).ok().map(StateHash);
+        Ok(())
     }
 
     /// Whether an answer is owed for too long.
@@ -160,8 +256,10 @@ impl Session {
     }
 
     fn wants_newest(&self) -> bool {
-        self.served.is_none_or(|served| served < self.newest.version)
-            && self.refused != Some(self.newest.hash)
+        let newer = self.peer.serves.is_none_or(|served| served < self.newest.version);
+        let differs = self.peer.serves == Some(self.newest.version)
+            && self.peer.hash.is_some_and(|hash| hash != self.newest.hash);
+        (newer || differs) && self.refused != Some(self.newest.hash) && self.lacks().is_none()
     }
 }
 

@@ -84,6 +84,13 @@ fn snapshot(out: &mut String, ops: &Ops) {
     }
     let help = "Snapshots applied since the start.";
     one(out, "keyway_snapshots_applied_total", "counter", help, applied);
+    let (changes, bytes) = ops.gauges.coming();
+    let help = "Of the snapshots applied, those that came as what changed since the one before.";
+    one(out, "keyway_snapshot_changes_applied_total", "counter", help, changes);
+    let help = "Bytes of resources in the snapshots that were applied, as they came.";
+    one(out, "keyway_snapshot_bytes_total", "counter", help, bytes);
+    let help = "Snapshots in memory: the one that is served, and those that some request still has.";
+    one(out, "keyway_snapshots_held", "gauge", help, ops.gauges.states_held());
     let help = "Snapshots refused since the start.";
     one(out, "keyway_snapshots_refused_total", "counter", help, refused);
     let help = "Time that the last snapshot took from its first chunk to the swap.";

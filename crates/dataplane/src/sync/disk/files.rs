@@ -1,7 +1,10 @@
 //! Files and directories that only this user may read: how they are made, locked, read and written.
 
 use super::{StateDirError, Version};
-use crate::sync::sealed::{Bad, KEY_LEN, NodeKey};
+use crate::sync::{
+    sealed::{Bad, KEY_LEN, NodeKey},
+    trust::Untrusted,
+};
 use rustix::process::geteuid;
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -28,6 +31,10 @@ pub(crate) enum Unusable {
     Older(Version),
     #[error("its cluster is not the one that it names")]
     Cluster,
+    #[error("its resources do not have the hash that it names")]
+    Hash,
+    #[error("the control plane's signature {0}")]
+    Untrusted(#[from] Untrusted),
     #[error("{0}")]
     Invalid(#[from] keyway_snapshot::Invalid),
 }
@@ -91,6 +98,13 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+/// Behind what is there, down to the disk.
+pub(super) fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_data()
 }
 
 pub(super) fn nonce<const N: usize>() -> io::Result<[u8; N]> {

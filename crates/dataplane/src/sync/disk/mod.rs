@@ -1,31 +1,45 @@
-//! The last good state on disk, for a start without the control plane: `last-good`, the one before it, and `newest`,
-//! which says what of them may be served. Sealed under a key that lies in another directory.
+//! The last good state on disk, for a start without the control plane: `last-good` and the one before it, behind each
+//! a log of what changed since, and `newest`, which says what of them may be served. Sealed under a key that lies in
+//! another directory.
 //!
-//! A change is a list of steps of which every prefix leaves a whole file that is accepted: `newest` first names the
-//! new version beside the old one, then files change places by renaming, and a secret that was withdrawn is replaced
-//! in the older file before `newest` forgets it.
+//! A change is a list of steps of which every prefix leaves a whole state that is accepted: `newest` first names the
+//! new version beside the old one, then files change places by renaming or the log grows, and a secret that was
+//! withdrawn is replaced in the older file, and is in no log, before `newest` forgets it.
 
 mod files;
+mod log;
 
-use super::sealed::{Head, KEY_LEN, Newest, NodeKey};
+use super::{
+    sealed::{Bad, Head, KEY_LEN, Newest, NodeKey},
+    trust::{Signature, Trust},
+};
 use crate::meter::DISK_LIMIT;
-use files::{Unusable, locked, node_key, nonce, write};
+use files::{Unusable, append, locked, node_key, nonce, write};
 pub(crate) use files::{private_dir, private_file, write as write_private};
-use keyway_proto::{STATE_LIMIT, fleet::v1::Chunk};
-use keyway_snapshot::{CredentialState, Snapshot, Version};
+use keyway_proto::{
+    SCHEMA, STATE_LIMIT,
+    fleet::v1::{Chunk, Removal},
+};
+use keyway_snapshot::{CredentialState, Parts, Resources, Snapshot, StateHash, Version, signed};
+use log::{LOG_CHANGES, LOG_LIMIT, Log, Played, framed};
 use std::{
     collections::HashSet,
     fs::{self, File},
     io,
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
 const CURRENT: &str = "last-good";
 const BEFORE: &str = "last-good.1";
+const CHANGES: &str = "changes";
+const CHANGES_BEFORE: &str = "changes.1";
 const NEWEST: &str = "newest";
 const LOCK: &str = "lock";
 const COMING: &str = "coming";
+/// A smaller state is written whole each time: two whole generations are worth more than what that costs.
+const LOG_LEAST: u64 = 256 << 10;
 /// A state with its names and seals.
 const FILE_LIMIT: u64 = STATE_LIMIT + (1 << 20);
 /// A process that was told to end is gone by then.
@@ -92,23 +106,39 @@ pub(crate) struct Disk {
 #[derive(Debug, Clone)]
 struct OnDisk {
     version: Version,
+    hash: StateHash,
+    parts: Parts,
+    signature: Signature,
+    /// The file that holds it, with the logs.
     file: &'static str,
+    resources: Resources,
     secrets: HashSet<String>,
+    log: LogEnd,
+}
+
+/// Of the log that grows.
+#[derive(Debug, Clone, Copy, Default)]
+struct LogEnd {
+    bytes: u64,
+    changes: usize,
+    /// Something went wrong with it: nothing may be written behind what is there.
+    is_torn: bool,
 }
 
 /// A state to keep.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Kept {
-    pub(super) head: Head,
-    pub(super) state: Chunk,
-    /// Key versions whose secret it holds.
-    pub(super) secrets: HashSet<String>,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) signature: Signature,
+    /// Seconds since 1970.
+    pub(super) confirmed_at: u64,
 }
 
 /// A state that was kept.
 #[derive(Debug)]
 pub(crate) struct Loaded {
-    pub(crate) snapshot: Snapshot,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) signature: Signature,
     /// Seconds since 1970.
     pub(crate) confirmed_at: u64,
 }
@@ -121,21 +151,10 @@ enum Step {
     /// That file takes this name.
     Place(&'static str),
     Rename(&'static str, &'static str),
+    /// Behind what that file holds, down to the disk.
+    Append(&'static str, Vec<u8>),
+    Remove(&'static str),
     Sync,
-}
-
-// === impl Kept ===
-
-impl Kept {
-    pub(super) fn new(snapshot: &Snapshot, state: Chunk, confirmed_at: u64) -> Self {
-        let head = Head {
-            version: snapshot.version,
-            hash: snapshot.hash,
-            cluster: snapshot.settings.cluster.to_string(),
-            confirmed_at,
-        };
-        Self { head, state, secrets: secrets(snapshot) }
-    }
 }
 
 fn secrets(snapshot: &Snapshot) -> HashSet<String> {
@@ -163,7 +182,7 @@ impl Disk {
     }
 
     /// What may be served until the control plane is heard, and why what lies there may not.
-    pub(crate) fn load(&mut self) -> (Option<Loaded>, Option<String>) {
+    pub(crate) fn load(&mut self, trust: &Trust) -> (Option<Loaded>, Option<String>) {
         if !self.dir.join(NEWEST).exists() && !self.dir.join(CURRENT).exists() {
             return (None, None);
         }
@@ -171,14 +190,19 @@ impl Disk {
             Ok(newest) => newest,
             Err(why) => return (None, Some(format!("{NEWEST}: {why}"))),
         };
+        let logs = [CHANGES_BEFORE, CHANGES].map(|file| {
+            let read = self.read(file);
+            read.map_or_else(|_| Log { is_whole: true, ..Log::default() }, |file| Log::read(&self.key, &file))
+        });
         let mut reasons = Vec::new();
         for file in [CURRENT, BEFORE] {
-            match self.load_one(file, newest) {
-                Ok(loaded) => {
-                    let snapshot = &loaded.snapshot;
-                    self.on_disk =
-                        Some(OnDisk { version: snapshot.version, file, secrets: secrets(snapshot) });
-                    self.tidy(file, newest);
+            match self.load_one(file, &logs, newest, trust) {
+                Ok((loaded, begun)) => {
+                    self.on_disk = Some(OnDisk::loaded(&loaded, file, &logs));
+                    self.tidy(file, &logs, newest);
+                    if file == CURRENT {
+                        self.tidy_logs(&logs, &[begun, loaded.snapshot.version]);
+                    }
                     return (Some(loaded), (!reasons.is_empty()).then(|| reasons.join("; ")));
                 }
                 Err(why) => reasons.push(format!("{file}: {why}")),
@@ -187,26 +211,51 @@ impl Disk {
         (None, Some(reasons.join("; ")))
     }
 
-    fn load_one(&self, file: &'static str, newest: Newest) -> Result<Loaded, Unusable> {
-        let (head, resources) = Head::open(&self.key, &self.read(file)?)?;
+    fn load_one(
+        &self,
+        file: &'static str,
+        logs: &[Log; 2],
+        newest: Newest,
+        trust: &Trust,
+    ) -> Result<(Loaded, Version), Unusable> {
+        let begun = Played::begin(&self.key, &self.read(file)?)?;
+        let first = begun.head.version;
+        let Played { head, resources } = logs.iter().try_fold(begun, |played, log| played.play(log))?;
         if !newest.allows(head.version) {
             return Err(Unusable::Older(head.version));
         }
-        let snapshot = Snapshot::build(head.version, &resources)?;
+        trust.verify(&signed(&head.cluster, head.version, head.hash, SCHEMA), &head.signature)?;
+        let mut snapshot = Snapshot::of(head.version, resources)?;
         if *snapshot.settings.cluster != *head.cluster {
             return Err(Unusable::Cluster);
         }
-        Ok(Loaded { snapshot, confirmed_at: head.confirmed_at })
+        snapshot.parts = head.parts;
+        let (snapshot, signature) = (Arc::new(snapshot), head.signature);
+        Ok((Loaded { snapshot, signature, confirmed_at: head.confirmed_at }, first))
     }
 
     /// After a crash the older file may be one that holds secrets which are withdrawn since.
-    fn tidy(&self, used: &str, newest: Newest) {
+    fn tidy(&self, used: &str, logs: &[Log; 2], newest: Newest) {
         let path = self.dir.join(BEFORE);
-        let version = |file: Vec<u8>| Head::read(&file).map(|(head, _)| head.version);
-        let stale = fs::read(&path).is_ok_and(|file| version(file).is_ok_and(|found| !newest.allows(found)));
+        let leads_to = |file: Vec<u8>| {
+            let (head, _) = Head::read(&file)?;
+            Ok::<_, Bad>(logs.iter().fold((head.version, head.hash), |at, log| log.leads(at)).0)
+        };
+        let stale = fs::read(&path).is_ok_and(|file| leads_to(file).is_ok_and(|end| !newest.allows(end)));
         if used == CURRENT && stale {
             // Left where it cannot be removed: it is not accepted anyway.
             let _ = fs::remove_file(path);
+        }
+    }
+
+    /// Likewise a log that leads to neither of these versions: a crash came before it was removed.
+    fn tidy_logs(&mut self, logs: &[Log; 2], ends: &[Version]) {
+        for (log, file) in logs.iter().zip([CHANGES_BEFORE, CHANGES]) {
+            let stale = log.pieces.last().is_some_and(|(head, _)| !ends.contains(&head.version));
+            let removed = stale && fs::remove_file(self.dir.join(file)).is_ok();
+            if let Some(on_disk) = self.on_disk.as_mut().filter(|_| removed && file == CHANGES) {
+                on_disk.log = LogEnd::default();
+            }
         }
     }
 
@@ -220,46 +269,111 @@ impl Disk {
     /// # Errors
     /// The system refused something; what lay there before is accepted still.
     pub(super) fn keep(&mut self, kept: &Kept) -> io::Result<()> {
-        self.run(&self.steps(kept)?)?;
-        let (version, secrets) = (kept.head.version, kept.secrets.clone());
-        self.on_disk = Some(OnDisk { version, file: CURRENT, secrets });
+        let (steps, log) = self.steps(kept)?;
+        self.run(&steps).inspect_err(|_| self.spoil())?;
+        self.on_disk = Some(OnDisk { log, ..OnDisk::of(&kept.snapshot, &kept.signature) });
         Ok(())
     }
 
-    fn steps(&self, kept: &Kept) -> io::Result<Vec<Step>> {
-        let current = kept.head.version;
-        let state = || kept.head.seal(&self.key, nonce()?, &kept.state).map_err(io::Error::other);
-        let newest = |previous| {
-            let newest = Newest { current, previous };
-            newest.seal(&self.key, nonce()?).map_err(io::Error::other).map(Step::Write)
-        };
-        let before = self.on_disk.as_ref().filter(|before| before.version != current);
-        let previous = before.map(|before| before.version);
-        let mut steps = vec![newest(previous)?, Step::Place(NEWEST), Step::Sync, Step::Write(state()?)];
-        // What could not be read may hold any secret.
-        let withdrawn = self.on_disk.as_ref().is_none_or(|old| !old.secrets.is_subset(&kept.secrets));
-        if !withdrawn && before.is_some_and(|before| before.file == CURRENT) {
-            steps.push(Step::Rename(CURRENT, BEFORE));
+    /// Whatever stands at the end of the log now, nothing is written behind it.
+    fn spoil(&mut self) {
+        if let Some(on_disk) = &mut self.on_disk {
+            on_disk.log.is_torn = true;
         }
+    }
+
+    /// What is to be done, and the log after it.
+    fn steps(&self, kept: &Kept) -> io::Result<(Vec<Step>, LogEnd)> {
+        let now = OnDisk::of(&kept.snapshot, &kept.signature);
+        let before = self.on_disk.as_ref().filter(|before| before.version != now.version);
+        let mut steps = vec![self.newest(now.version, before.map(|before| before.version))?];
+        steps.extend([Step::Place(NEWEST), Step::Sync]);
+        // What could not be read may hold any secret.
+        let withdrawn = self.on_disk.as_ref().is_none_or(|old| !old.secrets.is_subset(&now.secrets));
+        let piece = before.filter(|_| !withdrawn).map(|before| self.piece(before, &now, kept.confirmed_at));
+        let piece = piece.transpose()?.flatten();
+        let mut grown = before.is_some_and(|before| before.log.bytes > 0);
+        if let Some((piece, log)) = piece {
+            // Where the state is written whole next, too: so the older file leads to all that follows.
+            steps.extend([Step::Append(CHANGES, piece), Step::Sync]);
+            if log.fits(&now.resources) {
+                return Ok((steps, log));
+            }
+            grown = true;
+        }
+        let state = || self.whole(&now, kept.confirmed_at).map(Step::Write);
+        steps.push(state()?);
+        let log = match before {
+            _ if withdrawn => LogEnd::default(),
+            Some(before) if before.file == CURRENT => {
+                let log = Step::Rename(CHANGES, CHANGES_BEFORE);
+                steps.push(if grown { log } else { Step::Remove(CHANGES_BEFORE) });
+                steps.push(Step::Rename(CURRENT, BEFORE));
+                LogEnd::default()
+            }
+            // The older file needs what is in the log still.
+            Some(before) => before.log,
+            None => self.on_disk.as_ref().map(|same| same.log).unwrap_or_default(),
+        };
         steps.extend([Step::Place(CURRENT), Step::Sync]);
         if withdrawn {
-            steps.extend([Step::Write(state()?), Step::Place(BEFORE), Step::Sync]);
-            steps.extend([newest(None)?, Step::Place(NEWEST), Step::Sync]);
+            steps.extend([state()?, Step::Place(BEFORE)]);
+            steps.extend([Step::Remove(CHANGES), Step::Remove(CHANGES_BEFORE), Step::Sync]);
+            steps.extend([self.newest(now.version, None)?, Step::Place(NEWEST), Step::Sync]);
         }
-        Ok(steps)
+        Ok((steps, log))
+    }
+
+    fn newest(&self, current: Version, previous: Option<Version>) -> io::Result<Step> {
+        let newest = Newest { current, previous };
+        newest.seal(&self.key, nonce()?).map_err(io::Error::other).map(Step::Write)
+    }
+
+    fn whole(&self, now: &OnDisk, confirmed_at: u64) -> io::Result<Vec<u8>> {
+        let chunk = Chunk { resources: now.resources.iter().cloned().collect(), ..Chunk::default() };
+        now.head(None, confirmed_at).seal(&self.key, nonce()?, &chunk).map_err(io::Error::other)
+    }
+
+    /// What changed, to be appended, and the log after it; `None`: there is nothing that it could be appended to.
+    fn piece(
+        &self,
+        before: &OnDisk,
+        now: &OnDisk,
+        confirmed_at: u64,
+    ) -> io::Result<Option<(Vec<u8>, LogEnd)>> {
+        let log = before.log;
+        let is_small = now.resources.bytes() < LOG_LEAST;
+        if is_small || before.file != CURRENT || log.is_torn {
+            return Ok(None);
+        }
+        let change = before.resources.change_to(&now.resources);
+        let removals = change.taken.into_iter().map(|one| Removal { kind: one.kind, name: one.name });
+        let chunk = Chunk { removals: removals.collect(), resources: change.given };
+        let head = now.head(Some((before.version, before.hash)), confirmed_at);
+        let sealed = head.seal(&self.key, nonce()?, &chunk).map_err(io::Error::other)?;
+        let piece = framed(&sealed).map_err(io::Error::other)?;
+        let bytes = log.bytes + piece.len() as u64;
+        let is_sane = piece.len() as u64 <= LOG_LIMIT;
+        Ok(is_sane.then_some((piece, LogEnd { bytes, changes: log.changes + 1, is_torn: false })))
     }
 
     /// The control plane was heard at this time, in seconds since 1970.
     ///
     /// # Errors
     /// As `keep`.
-    pub(super) fn confirm(&self, confirmed_at: u64) -> io::Result<()> {
+    pub(super) fn confirm(&mut self, confirmed_at: u64) -> io::Result<()> {
         let Some(on_disk) = &self.on_disk else { return Ok(()) };
-        let file = self.read(on_disk.file).map_err(io::Error::other)?;
-        let (head, resources) = Head::open(&self.key, &file).map_err(io::Error::other)?;
-        let head = Head { confirmed_at, ..head };
-        let sealed = head.seal(&self.key, nonce()?, &Chunk { resources }).map_err(io::Error::other)?;
-        self.run(&[Step::Write(sealed), Step::Place(on_disk.file), Step::Sync])
+        let piece = self.piece(on_disk, on_disk, confirmed_at)?;
+        let (steps, log) = match piece.filter(|(_, log)| log.fits(&on_disk.resources)) {
+            Some((piece, log)) => (vec![Step::Append(CHANGES, piece), Step::Sync], log),
+            None => {
+                let state = Step::Write(self.whole(on_disk, confirmed_at)?);
+                (vec![state, Step::Place(on_disk.file), Step::Sync], on_disk.log)
+            }
+        };
+        self.run(&steps).inspect_err(|_| self.spoil())?;
+        self.on_disk = self.on_disk.take().map(|on_disk| OnDisk { log, ..on_disk });
+        Ok(())
     }
 
     fn run(&self, steps: &[Step]) -> io::Result<()> {
@@ -269,6 +383,11 @@ impl Disk {
                 Step::Write(bytes) => write(&path(COMING), bytes)?,
                 Step::Place(name) => fs::rename(path(COMING), path(name))?,
                 Step::Rename(from, to) => fs::rename(path(from), path(to))?,
+                Step::Append(name, bytes) => append(&path(name), bytes)?,
+                Step::Remove(name) => match fs::remove_file(path(name)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    Ok(()) | Err(_) => {}
+                },
                 Step::Sync => File::open(&self.dir)?.sync_all()?,
             }
         }
@@ -277,6 +396,49 @@ impl Disk {
 
     fn read(&self, name: &str) -> Result<Vec<u8>, Unusable> {
         private_file(&self.dir.join(name), FILE_LIMIT)
+    }
+}
+
+// === impl LogEnd ===
+
+impl LogEnd {
+    /// A start plays it in no time, and it is no larger than what it follows.
+    fn fits(&self, resources: &Resources) -> bool {
+        self.bytes <= LOG_LIMIT.min(resources.bytes()) && self.changes <= LOG_CHANGES
+    }
+}
+
+// === impl OnDisk ===
+
+impl OnDisk {
+    fn of(snapshot: &Snapshot, signature: &Signature) -> Self {
+        Self {
+            version: snapshot.version,
+            hash: snapshot.hash,
+            parts: snapshot.parts,
+            signature: signature.clone(),
+            file: CURRENT,
+            resources: snapshot.resources().clone(),
+            secrets: secrets(snapshot),
+            log: LogEnd::default(),
+        }
+    }
+
+    fn loaded(loaded: &Loaded, file: &'static str, [_, log]: &[Log; 2]) -> Self {
+        let log = LogEnd { bytes: log.bytes, changes: log.pieces.len(), is_torn: !log.is_whole };
+        Self { file, log, ..Self::of(&loaded.snapshot, &loaded.signature) }
+    }
+
+    fn head(&self, base: Option<(Version, StateHash)>, confirmed_at: u64) -> Head {
+        Head {
+            base,
+            version: self.version,
+            hash: self.hash,
+            parts: self.parts,
+            cluster: self.resources.cluster(),
+            confirmed_at,
+            signature: self.signature.clone(),
+        }
     }
 }
 

@@ -1,23 +1,25 @@
 //! The stream to the control plane: connects, applies what comes, says what it serves; comes back with jitter when it
 //! breaks. Requests go on from what is held, whatever happens here.
 
+mod building;
+
 use super::{
-    Held, Keeper, LinkStatus, Source,
+    Held, Keeper, LinkStatus, Source, Trust,
     dial::{LinkSettings, dial},
     disk::Kept,
-    held::Swapped,
     quotas, report,
-    session::{Session, Taken},
+    session::{Built, Session},
 };
 use crate::{
     clock,
     observe::{Applying, Gauges},
     random::Random,
 };
+use building::Building;
 use keyway_proto::fleet::v1::{
-    Ack, Commit, FromReplica, Probe, ProbeResult, ProbeTaken, ToReplica, from_replica, to_replica,
+    Ack, FromReplica, Nack, Probe, ProbeResult, ProbeTaken, ToReplica, from_replica, to_replica,
 };
-use keyway_snapshot::Version;
+use keyway_snapshot::{Snapshot, Version};
 use parking_lot::Mutex;
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::{
@@ -66,6 +68,8 @@ pub(crate) struct Link<P> {
     /// Follows what lies on disk; without a disk it never changes.
     kept: watch::Receiver<Option<Version>>,
     _no_disk: watch::Sender<Option<Version>>,
+    trust: Mutex<Trust>,
+    building: Building,
     probe: P,
 }
 
@@ -89,10 +93,12 @@ where
     P: Fn(Probe) -> F,
     F: Future<Output = ProbeResult> + Send + 'static,
 {
-    pub(crate) fn new(settings: LinkSettings, ends: Ends, probe: P) -> Self {
+    pub(crate) fn new(settings: LinkSettings, ends: Ends, trust: Trust, probe: P) -> Self {
         let (no_disk, nothing) = watch::channel(None);
         let kept = ends.keeper.as_ref().map_or(nothing, Keeper::kept);
-        Self { settings, ends, ending: watch::channel(false).0, kept, _no_disk: no_disk, probe }
+        let (ending, building) = (watch::channel(false).0, Building::default());
+        let trust = Mutex::new(trust);
+        Self { settings, ends, ending, kept, _no_disk: no_disk, trust, building, probe }
     }
 
     /// Runs until told to end.
@@ -106,6 +112,7 @@ where
         while !*self.ending.borrow() {
             let mut was_heard = false;
             let ended = self.stream(&mut was_heard).await;
+            self.building.forget();
             self.disconnected(ended);
             if was_heard {
                 // It was there a moment ago: it restarts, and is soon back.
@@ -166,7 +173,7 @@ where
         };
         self.ends.status.lock().connected = true;
         let (now, state) = (Instant::now(), self.ends.held.pin());
-        let session = Session::new(state.as_ref().map(|state| &*state.snapshot));
+        let session = Session::new(state.as_ref().map(|state| Arc::clone(&state.snapshot)));
         let probes = JoinSet::new();
         let applying = Applying::default();
         let mut talk = Talk { outbox, session, began: now, applying, heard: now, awaited: true, probes };
@@ -188,6 +195,7 @@ where
                     Ok(None) => return None,
                     Err(status) => return Some(status),
                 },
+                built = self.building.done() => self.answer(&mut talk, built).await?,
                 Some(Ok(result)) = talk.probes.join_next() => {
                     let message = Some(from_replica::Message::ProbeResult(result));
                     talk.outbox.send(FromReplica { message }).await.ok()?;
@@ -196,6 +204,7 @@ where
                     if talk.heard.elapsed() > SILENCE {
                         return Some(Status::unknown("the control plane is silent"));
                     }
+                    self.ends.gauges.holds(self.ends.held.bury());
                     self.beat(&mut talk);
                 }
                 _ = look.tick(), if talk.awaited => self.look(&mut talk),
@@ -241,13 +250,9 @@ where
             }
             to_replica::Message::Chunk(chunk) => talk.session.chunk(chunk),
             to_replica::Message::Commit(commit) => {
-                let (answer, applied) = self.apply(talk, &commit);
-                talk.outbox.send(FromReplica { message: Some(answer) }).await.ok()?;
-                // How its keys are used at this version, at once; then what nobody waits for here.
-                self.beat(talk);
-                if let Some((swapped, kept)) = applied {
-                    self.ends.held.cut_clients(&swapped);
-                    self.ends.keeper.iter().zip(kept).for_each(|(keeper, kept)| keeper.keep(kept));
+                let build = talk.session.commit(commit, &self.trusted());
+                if let Err(nack) = build.and_then(|build| self.building.begin(build)) {
+                    self.answer(talk, Err(nack)).await?;
                 }
             }
             to_replica::Message::Drain(_) => {
@@ -323,44 +328,63 @@ where
         }
     }
 
-    fn apply(
-        &self,
-        talk: &mut Talk,
-        commit: &Commit,
-    ) -> (from_replica::Message, Option<(Swapped, Option<Kept>)>) {
-        let applying = std::mem::take(&mut talk.applying);
-        match talk.session.commit(commit) {
-            Ok(Taken { snapshot, state }) => {
-                let (version, hash) = (snapshot.version, snapshot.hash);
-                let kept = self.ends.keeper.is_some();
-                let kept = kept.then(|| Kept::new(&snapshot, state, clock::since_epoch().as_secs()));
-                let before = self.ends.held.pin();
-                let before = before.as_deref().map(|state| &*state.snapshot);
-                applying.holds(self.settings.tracer.as_ref(), before, &snapshot);
-                let swapped = self.ends.held.swap(snapshot);
-                applying.applied();
-                {
-                    let mut status = self.ends.status.lock();
-                    (status.refused, status.source) = (None, Source::ControlPlane);
-                }
-                let micros = u64::try_from(talk.began.elapsed().as_micros()).unwrap_or(u64::MAX);
-                self.ends.gauges.applied(micros);
-                let ack =
-                    Ack { version: Some(version.into()), state_hash: hash.0.to_vec(), apply_micros: micros };
-                (from_replica::Message::Ack(ack), Some((swapped, kept)))
-            }
+    /// What the node was told when it joined or renewed last, else what is kept.
+    fn trusted(&self) -> Trust {
+        let identity = self.settings.badge.identity();
+        let told = identity.filter(|one| !one.signing_keys().is_empty());
+        told.map_or_else(|| self.trust.lock().clone(), |one| Trust::in_keys(one.signing_keys().to_vec()))
+    }
+
+    /// A state came to its end: it is served from now on, or refused. `None` once the stream is gone.
+    async fn answer(&self, talk: &mut Talk, built: Result<Built, Nack>) -> Option<()> {
+        let built = match built {
+            Ok(built) => built,
             Err(nack) => {
-                tracing::warn!(
-                    field = nack.field,
-                    reason = nack.reason,
-                    "a state was refused; the last good one stays"
-                );
-                applying.refused(&nack);
-                self.ends.gauges.refused();
-                self.ends.status.lock().refused = Some(format!("{}: {}", nack.field, nack.reason));
-                (from_replica::Message::Nack(nack), None)
+                let message = Some(from_replica::Message::Nack(self.refuse(talk, nack)));
+                return talk.outbox.send(FromReplica { message }).await.ok();
             }
+        };
+        let Built { snapshot, signature, whole, bytes } = built;
+        self.ends.gauges.came(bytes, whole);
+        talk.session.serves(&snapshot);
+        self.trust.lock().keep(&signature.signer);
+        let before = self.ends.held.pin();
+        let before = before.as_deref().map(|state| &*state.snapshot);
+        let applying = std::mem::take(&mut talk.applying);
+        applying.holds(self.settings.tracer.as_ref(), before, &snapshot);
+        let swapped = self.ends.held.swap(Arc::clone(&snapshot));
+        applying.applied();
+        let ack = self.applied(talk, &snapshot);
+        talk.outbox.send(FromReplica { message: Some(from_replica::Message::Ack(ack)) }).await.ok()?;
+        // How its keys are used at this version, at once; then what nobody waits for here.
+        self.beat(talk);
+        self.ends.held.cut_clients(&swapped);
+        drop(swapped);
+        self.ends.gauges.holds(self.ends.held.bury());
+        if let Some(keeper) = &self.ends.keeper {
+            keeper.keep(Kept { snapshot, signature, confirmed_at: clock::since_epoch().as_secs() });
         }
+        Some(())
+    }
+
+    fn applied(&self, talk: &Talk, snapshot: &Snapshot) -> Ack {
+        {
+            let mut status = self.ends.status.lock();
+            (status.refused, status.source) = (None, Source::ControlPlane);
+        }
+        let micros = u64::try_from(talk.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.ends.gauges.applied(micros);
+        let version = Some(snapshot.version.into());
+        Ack { version, state_hash: snapshot.hash.0.to_vec(), apply_micros: micros }
+    }
+
+    fn refuse(&self, talk: &mut Talk, nack: Nack) -> Nack {
+        let Nack { field, reason, .. } = &nack;
+        tracing::warn!(field, reason, "a state was refused; the last good one stays");
+        std::mem::take(&mut talk.applying).refused(&nack);
+        self.ends.gauges.refused();
+        self.ends.status.lock().refused = Some(format!("{field}: {reason}"));
+        nack
     }
 }
 

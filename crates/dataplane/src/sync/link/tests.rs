@@ -8,9 +8,9 @@ use crate::{
     sync::{Disk, StateDir},
 };
 use keyway_proto::{
-    SCHEMA,
+    SCHEMA, feature,
     fleet::v1::{
-        Accepted, Batch, Beat, Begin, Chunk, Hello,
+        Accepted, Batch, Beat, Begin, Chunk, Commit, Hello,
         fleet_server::{Fleet, FleetServer},
     },
 };
@@ -85,7 +85,7 @@ fn replica((url, badge): (String, Arc<Badge>), disk: Option<Disk>) -> Replica {
         tracer: None,
     };
     let probe: Probed = |_| std::future::ready(ProbeResult::default());
-    Replica { held, status, link: Rc::new(Link::new(settings, ends, probe)) }
+    Replica { held, status, link: Rc::new(Link::new(settings, ends, Trust::default(), probe)) }
 }
 
 fn badge(identity: Identity) -> Arc<Badge> {
@@ -125,10 +125,10 @@ async fn push(to: &mpsc::Sender<Result<ToReplica, Status>>, counter: u64, versio
     let bytes = resources.iter().map(|resource| resource.encoded_len() as u64).sum();
     let begin =
         Begin { version, schema: SCHEMA, resources: resources.len() as u64, bytes, ..Begin::default() };
-    let commit = Commit { version, state_hash: state_hash(&resources).0.to_vec() };
+    let commit = Commit { version, state_hash: state_hash(&resources).0.to_vec(), ..Commit::default() };
     for message in [
         to_replica::Message::Begin(begin),
-        to_replica::Message::Chunk(Chunk { resources }),
+        to_replica::Message::Chunk(Chunk { resources, ..Chunk::default() }),
         to_replica::Message::Commit(commit),
     ] {
         to.send(Ok(ToReplica { message: Some(message) })).await.unwrap();
@@ -160,6 +160,7 @@ async fn a_rotation_as_the_control_plane_sees_it() {
                 id: "r".to_owned(),
                 host: "h".to_owned(),
                 incarnation: "one".to_owned(),
+                features: feature::ALL.iter().map(|&name| name.to_owned()).collect(),
                 ..Hello::default()
             }
         );
@@ -186,7 +187,7 @@ async fn a_rotation_as_the_control_plane_sees_it() {
     };
     LocalSet::new().run_until(talk).await;
     let mut disk = Disk::open(&at).unwrap();
-    let (loaded, why) = disk.load();
+    let (loaded, why) = disk.load(&Trust::default());
     assert_eq!((loaded.unwrap().snapshot.version.counter, why), (3, None));
 }
 

@@ -1,12 +1,19 @@
 //! Resources in, answers out.
 
+mod changed;
+
 use crate::{Invalid, Refused, Resolved, Snapshot, Version};
 use bytes::Bytes;
 use keyway_proto::snapshot::v1::{self as wire, Kind, Resource};
 use prost::Message;
 
 fn resource(kind: Kind, name: &str, body: &impl Message) -> Resource {
-    Resource { kind: kind as i32, name: name.to_owned(), body: Bytes::from(body.encode_to_vec()) }
+    Resource {
+        kind: kind as i32,
+        name: name.to_owned(),
+        body: Bytes::from(body.encode_to_vec()),
+        ..Resource::default()
+    }
 }
 
 fn settings() -> Resource {

@@ -1,5 +1,7 @@
 //! D4 and D5: whatever happens to the files, a whole state that may be served is found, or none.
 
+mod logs;
+
 use super::*;
 use bytes::Bytes;
 use keyway_proto::snapshot::v1::{self as wire, Kind, Resource};
@@ -15,7 +17,8 @@ fn at(root: &TempDir) -> StateDir {
 }
 
 fn resource(kind: Kind, name: &str, body: &impl Message) -> Resource {
-    Resource { kind: kind as i32, name: name.to_owned(), body: Bytes::from(body.encode_to_vec()) }
+    let body = Bytes::from(body.encode_to_vec());
+    Resource { kind: kind as i32, name: name.to_owned(), body, ..Resource::default() }
 }
 
 /// A state with these versions of one key.
@@ -50,13 +53,13 @@ fn kept(counter: u64, versions: &[u32]) -> Kept {
     }
     let snapshot = Snapshot::build(Version { epoch: 1, counter }, &resources).unwrap();
     assert_eq!(snapshot.hash, state_hash(&resources));
-    Kept::new(&snapshot, Chunk { resources }, 1_800_000_000)
+    Kept { snapshot: Arc::new(snapshot), signature: Signature::default(), confirmed_at: 1_800_000_000 }
 }
 
 /// What a start finds: the version, or 0.
 fn start(at: &StateDir) -> (u64, Option<String>) {
     let mut disk = Disk::open(at).unwrap();
-    let (loaded, why) = disk.load();
+    let (loaded, why) = disk.load(&Trust::default());
     assert_eq!(disk.version(), loaded.as_ref().map(|loaded| loaded.snapshot.version));
     (loaded.map_or(0, |loaded| loaded.snapshot.version.counter), why)
 }
@@ -82,7 +85,7 @@ fn what_is_kept_is_found_and_nothing_on_disk_is_plain() {
     disk.confirm(1_800_003_600).unwrap();
     drop(disk);
     let mut disk = Disk::open(&at).unwrap();
-    let (loaded, why) = disk.load();
+    let (loaded, why) = disk.load(&Trust::default());
     let loaded = loaded.unwrap();
     assert_eq!((loaded.snapshot.version.counter, loaded.confirmed_at, why), (7, 1_800_003_600, None));
     for file in fs::read_dir(&at.dir).unwrap() {
@@ -131,8 +134,8 @@ fn after_a_damaged_file_the_next_state_is_kept_without_losing_the_good_one() {
     let (_root, at) = two();
     fs::write(at.dir.join(CURRENT), b"x").unwrap();
     let mut disk = Disk::open(&at).unwrap();
-    disk.load();
-    let steps = disk.steps(&kept(3, &[1, 2])).unwrap();
+    disk.load(&Trust::default());
+    let steps = disk.steps(&kept(3, &[1, 2])).unwrap().0;
     drop(disk);
     survives(&steps, |at| fs::write(at.dir.join(CURRENT), b"x").unwrap(), (1, 3));
 }
@@ -165,7 +168,7 @@ fn an_older_file_that_somebody_puts_back_is_refused() {
     let (_root, at) = two();
     let old = fs::read(at.dir.join(BEFORE)).unwrap();
     let mut disk = Disk::open(&at).unwrap();
-    disk.load();
+    disk.load(&Trust::default());
     disk.keep(&kept(3, &[1, 2])).unwrap();
     drop(disk);
     fs::write(at.dir.join(CURRENT), &old).unwrap();
@@ -180,7 +183,7 @@ fn an_older_file_that_somebody_puts_back_is_refused() {
 fn a_secret_that_is_withdrawn_stays_in_neither_file() {
     let (_root, at) = two();
     let mut disk = Disk::open(&at).unwrap();
-    disk.load();
+    disk.load(&Trust::default());
     let old = fs::read(at.dir.join(CURRENT)).unwrap();
     disk.keep(&kept(3, &[2])).unwrap();
     for file in [CURRENT, BEFORE] {
@@ -201,9 +204,9 @@ fn survives(steps: &[Step], prepare: impl Fn(&StateDir), (old, new): (u64, u64))
             prepare(&at);
             // Sealed anew under the key of this copy: the steps are made by the same code.
             let mut disk = Disk::open(&at).unwrap();
-            disk.load();
+            disk.load(&Trust::default());
             let secrets = if new == 4 { &[2][..] } else { &[1, 2] };
-            let steps = disk.steps(&kept(new, secrets)).unwrap();
+            let steps = disk.steps(&kept(new, secrets)).unwrap().0;
             let (done, rest) = steps.split_at(end);
             disk.run(done).unwrap();
             if let (true, Some(Step::Write(bytes))) = (torn, rest.first()) {
@@ -215,7 +218,7 @@ fn survives(steps: &[Step], prepare: impl Fn(&StateDir), (old, new): (u64, u64))
             assert!(found == new || !seen_new, "never back to the old one");
             seen_new |= found == new;
             let mut disk = Disk::open(&at).unwrap();
-            disk.load();
+            disk.load(&Trust::default());
             disk.keep(&kept(9, &[2])).unwrap();
             drop(disk);
             assert_eq!(start(&at), (9, None), "and the next state is kept as ever");
@@ -228,7 +231,7 @@ fn survives(steps: &[Step], prepare: impl Fn(&StateDir), (old, new): (u64, u64))
 fn after_a_crash_at_any_step_the_old_or_the_new_state_is_whole() {
     let (_root, at) = two();
     let mut disk = Disk::open(&at).unwrap();
-    disk.load();
-    survives(&disk.steps(&kept(3, &[1, 2])).unwrap(), |_| {}, (2, 3));
-    survives(&disk.steps(&kept(4, &[2])).unwrap(), |_| {}, (2, 4));
+    disk.load(&Trust::default());
+    survives(&disk.steps(&kept(3, &[1, 2])).unwrap().0, |_| {}, (2, 3));
+    survives(&disk.steps(&kept(4, &[2])).unwrap().0, |_| {}, (2, 4));
 }
