@@ -57,6 +57,7 @@ impl Books {
         let heard = match message.message.ok_or("an empty message")? {
             Message::Hello(_) => return Err("a second Hello"),
             Message::Beat(beat) => {
+                session.serves(beat.version.map(Version::from), &beat.state_hash)?;
                 self.0.beat(id, beat, now, unix_millis);
                 return Ok(());
             }
@@ -74,7 +75,7 @@ impl Books {
         };
         match heard {
             Heard::Applied { version, hash, took } => self.0.applied(id, (version, hash), took, now),
-            Heard::Refused { .. } => {}
+            Heard::Refused { .. } | Heard::Again { .. } => {}
             Heard::Broken(why) => return Err(why),
         }
         Ok(())

@@ -1,16 +1,17 @@
 //! A replica's side of the fleet stream for simulations: the session that a data plane runs, without its sockets, threads
 //! and disk. No program uses it.
 
-use super::session::{Session, Taken};
+use super::{session::Session, trust::Trust};
 use keyway_proto::fleet::v1::{Ack, from_replica, to_replica};
 use keyway_snapshot::Snapshot;
 use std::sync::Arc;
 
 /// One process.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct SimulatedReplica {
     serving: Option<Arc<Snapshot>>,
     session: Session,
+    trust: Trust,
 }
 
 // === impl SimulatedReplica ===
@@ -19,12 +20,12 @@ impl SimulatedReplica {
     /// A process that starts with this from its disk.
     #[must_use]
     pub fn new(kept: Option<Arc<Snapshot>>) -> Self {
-        Self { session: Session::new(kept.as_deref()), serving: kept }
+        Self { session: Session::new(kept.clone()), serving: kept, trust: Trust::default() }
     }
 
     /// A stream begins.
     pub fn connected(&mut self) {
-        self.session = Session::new(self.serving.as_deref());
+        self.session = Session::new(self.serving.clone());
     }
 
     /// What it serves.
@@ -47,10 +48,14 @@ impl SimulatedReplica {
             to_replica::Message::Commit(commit) => commit,
             _ => return None,
         };
-        Some(match self.session.commit(&commit) {
-            Ok(Taken { snapshot, .. }) => {
-                let (version, state_hash) = (Some(snapshot.version.into()), snapshot.hash.0.to_vec());
-                self.serving = Some(Arc::new(snapshot));
+        let built = self.session.commit(commit, &self.trust).and_then(|build| build.run());
+        Some(match built {
+            Ok(built) => {
+                self.trust.keep(&built.signature.signer);
+                self.session.serves(&built.snapshot);
+                let (version, state_hash) = (built.snapshot.version, built.snapshot.hash.0.to_vec());
+                self.serving = Some(built.snapshot);
+                let version = Some(version.into());
                 from_replica::Message::Ack(Ack { version, state_hash, apply_micros: 0 })
             }
             Err(nack) => from_replica::Message::Nack(nack),

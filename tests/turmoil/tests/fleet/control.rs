@@ -6,14 +6,14 @@ use crate::{
 };
 use keyway_controlplane::{
     fleet::Books,
-    push::{Push, Session},
+    push::{Peer, Push, Session, Sign, Signature},
     rotation::Moved,
 };
 use keyway_proto::{
     fleet::v1::{FromReplica, from_replica},
     snapshot::v1::{self as proto, Kind, Resource},
 };
-use keyway_snapshot::{CredentialState, Version, state_hash};
+use keyway_snapshot::{CredentialState, Resources, Snapshot, Version};
 use prost::Message;
 use std::{cell::RefCell, net::Ipv4Addr, rc::Rc, sync::Arc, time::Duration};
 use tokio::{
@@ -35,14 +35,22 @@ struct Life {
     newest: watch::Sender<Arc<Push>>,
 }
 
+struct Unsigned;
+
+impl Sign for Unsigned {
+    fn sign(&self, _: &[u8]) -> Signature {
+        Signature::default()
+    }
+}
+
 /// Runs until the simulation ends its host.
 pub(crate) async fn run(world: World) -> turmoil::Result {
     let mut books = Books::default();
     let (now, _) = world.borrow().now();
     world.borrow().disk.members.iter().for_each(|id| books.remember(id, now));
     // Every start makes a new version: a new program may compile the same documents to something else.
-    let first = watch::Sender::new(Arc::new(next_state(&world)));
-    let life = Rc::new(Life { books: RefCell::new(books), newest: first });
+    let first = Push::first(snapshot(&world), &Unsigned).unwrap();
+    let life = Rc::new(Life { books: RefCell::new(books), newest: watch::Sender::new(Arc::new(first)) });
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)).await?;
     tokio::task::spawn_local(rotate(World::clone(&world), Rc::clone(&life)));
     loop {
@@ -52,18 +60,19 @@ pub(crate) async fn run(world: World) -> turmoil::Result {
 }
 
 /// The next state of what the disk holds, published.
-fn next_state(world: &World) -> Push {
+fn snapshot(world: &World) -> Snapshot {
     let mut truth = world.borrow_mut();
     truth.disk.counter += 1;
     let version = Version { epoch: truth.disk.epoch, counter: truth.disk.counter };
-    let resources = resources(truth.disk.setting, &truth.disk.key.sent());
-    let hash = state_hash(&resources);
-    truth.publishes(version, hash);
-    Push::encode(version, hash, &resources).unwrap()
+    let resources = Resources::whole(&resources(truth.disk.setting, &truth.disk.key.sent())).unwrap();
+    let snapshot = Snapshot::of(version, resources).unwrap();
+    truth.publishes(version, snapshot.hash);
+    snapshot
 }
 
 fn publish(world: &World, life: &Life) {
-    life.newest.send_replace(Arc::new(next_state(world)));
+    let next = life.newest.borrow().next(snapshot(world), &Unsigned).unwrap();
+    life.newest.send_replace(Arc::new(next));
 }
 
 /// Takes orders and moves the key on.
@@ -136,12 +145,12 @@ async fn serve(world: World, life: Rc<Life>, stream: TcpStream) {
     if hello.serving.is_some_and(|serving| serving.epoch > newest.borrow().version.epoch) {
         return;
     }
-    let (id, serving) = (hello.id.clone(), hello.serving.map(Version::from));
+    let (id, peer) = (hello.id.clone(), Peer::from(&hello));
     let entered = life.books.borrow_mut().hello(hello, world.borrow().now().0);
     let Some(entered) = entered else { return };
     // On disk before it gets secrets.
     world.borrow_mut().disk.members.insert(id.clone());
-    let mut session = Session::new(Arc::clone(&newest.borrow_and_update()), serving, entered.refused);
+    let mut session = Session::new(Arc::clone(&newest.borrow_and_update()), peer, entered.refused);
     let (mut beat, mut heard) = (interval(BEAT), Instant::now());
     loop {
         while session.has_frame() {

@@ -7,7 +7,7 @@ use crate::{
 };
 use keyway_dataplane::SimulatedReplica as Replica;
 use keyway_proto::{
-    SCHEMA,
+    SCHEMA, feature,
     fleet::v1::{Beat, FromReplica, Hello, KeyUse, ToReplica, from_replica},
 };
 use keyway_snapshot::{CredentialState, Snapshot};
@@ -120,6 +120,8 @@ fn hello(world: &World, (number, process): (usize, u64), replica: &Replica) -> H
         id: name(number),
         schema: SCHEMA,
         serving: serving.map(|state| state.version.into()),
+        state_hash: serving.map(|state| state.hash.0.to_vec()).unwrap_or_default(),
+        features: feature::ALL.iter().map(|&one| one.to_owned()).collect(),
         incarnation: format!("{number}-{process}"),
         kept,
         ..Hello::default()
