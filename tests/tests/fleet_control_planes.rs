@@ -25,7 +25,12 @@ fn is_long() -> bool {
 }
 
 fn admin(all: &Shared, at: usize) -> Outcome<Admin> {
-    Admin::new(&all.controls[at].admin_url(), &all.admin_token()?)
+    let control = all.controls.get(at).ok_or("no such control plane")?;
+    Admin::new(&control.admin_url(), &all.admin_token()?)
+}
+
+fn log(all: &Shared, at: usize) -> String {
+    all.controls.get(at).map(|control| control.process.stderr()).unwrap_or_default()
 }
 
 async fn status(replica: &Replica) -> Outcome<u16> {
@@ -45,11 +50,11 @@ async fn leader(all: &Shared, ask: usize) -> Outcome<usize> {
     let until = Instant::now() + PATIENCE;
     loop {
         let said = admin(all, ask)?.call(Method::GET, "/status", None).await;
-        let name = said.ok().and_then(|said| said.json["control_plane"].as_str().map(str::to_owned));
+        let name = said.ok().and_then(|said| said.json.get("control_plane")?.as_str().map(str::to_owned));
         if let Some(at) = all.controls.iter().position(|one| Some(&one.name) == name.as_ref()) {
             return Ok(at);
         }
-        assert!(Instant::now() < until, "nobody leads\n{}", all.controls[ask].process.stderr());
+        assert!(Instant::now() < until, "nobody leads\n{}", log(all, ask));
         tokio::time::sleep(LOOK).await;
     }
 }
@@ -65,7 +70,7 @@ async fn write(all: &Shared, at: usize, name: &str) -> Outcome<bool> {
 async fn write_until_taken(all: &Shared, at: usize, name: &str) -> Outcome<Duration> {
     let began = Instant::now();
     while !write(all, at, name).await? {
-        assert!(began.elapsed() < PATIENCE, "no write\n{}", all.controls[at].process.stderr());
+        assert!(began.elapsed() < PATIENCE, "no write\n{}", log(all, at));
         tokio::time::sleep(LOOK).await;
     }
     Ok(began.elapsed())

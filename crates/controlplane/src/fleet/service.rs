@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Plane,
     authority::{Authority, PublicKey},
-    peer::{self, PeerDoor, Peers, report_elsewhere},
+    peer::{self, PeerDoor, Peers, Reported, report_elsewhere},
     serve::STOP_GRACE,
     usage::Books,
 };
@@ -177,8 +177,8 @@ impl tower::Service<http::Request<Body>> for Door {
                 }
                 REPORT => {
                     let request = match report_elsewhere(&peers, welcome.shown(), request).await {
-                        Ok(answer) => return Ok(answer),
-                        Err(request) => request,
+                        Reported::There(answer) => return Ok(answer),
+                        Reported::Here(request) => request,
                     };
                     let codec = ProstCodec::<Accepted, Batch>::default();
                     let mut grpc =

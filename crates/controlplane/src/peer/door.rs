@@ -48,6 +48,14 @@ struct Relay {
     peers: Arc<Peers>,
 }
 
+/// Where a replica's usage is booked.
+pub(crate) enum Reported {
+    /// Here: the call, to be answered.
+    Here(http::Request<Body>),
+    /// At another control plane, which answered.
+    There(http::Response<Body>),
+}
+
 // === impl PeerDoor ===
 
 impl PeerDoor {
@@ -125,19 +133,19 @@ pub(crate) fn brought(peers: &Peers, headers: &HeaderMap) -> Option<(String, Pub
 }
 
 /// Takes a replica's usage to whoever keeps the books, if that is not this control plane: the replica is told that it is booked
-/// by who booked it, and by nobody else. Gives the request back if it is for here.
+/// by who booked it, and by nobody else.
 pub(crate) async fn report_elsewhere(
     peers: &Peers,
     (node, key): (&str, &PublicKey),
     request: http::Request<Body>,
-) -> Result<http::Response<Body>, http::Request<Body>> {
+) -> Reported {
     if peers.admits(request.headers()) {
         // It was sent on once already.
-        return Err(request);
+        return Reported::Here(request);
     }
-    let unavailable = |text: String| Ok(Status::unavailable(text).into_http());
+    let unavailable = |text: String| Reported::There(Status::unavailable(text).into_http());
     match peers.whose(Home::Books).await {
-        Whose::Ours => Err(request),
+        Whose::Ours => Reported::Here(request),
         Whose::Nobody => unavailable("no control plane keeps the books".to_owned()),
         Whose::Away(name) => unavailable(format!("`{name}` keeps the books and is not there")),
         Whose::Others(member) => {
@@ -160,7 +168,7 @@ pub(crate) async fn report_elsewhere(
                 Err(error) => Err(error),
             };
             match answer {
-                Ok(answer) => Ok(answer.map(Body::new)),
+                Ok(answer) => Reported::There(answer.map(Body::new)),
                 Err(error) => unavailable(format!("`{}` keeps the books: {error}", member.name)),
             }
         }

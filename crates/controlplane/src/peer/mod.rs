@@ -8,7 +8,7 @@ mod relay;
 mod relayed;
 mod tls;
 
-pub(crate) use door::{PeerDoor, brought, report_elsewhere};
+pub(crate) use door::{PeerDoor, Reported, brought, report_elsewhere};
 pub(crate) use forward::answer;
 pub(crate) use relay::run;
 

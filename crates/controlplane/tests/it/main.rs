@@ -8,6 +8,7 @@ mod fleet;
 mod herd;
 #[cfg(test)]
 mod keys;
+#[cfg(test)]
 mod node;
 #[cfg(test)]
 mod program;
