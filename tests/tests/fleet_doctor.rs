@@ -68,6 +68,7 @@ fn doctor(planes: &Planes, variables: &[(&str, &str)]) -> Outcome<Vec<Value>> {
 }
 
 /// Looks until each of these was named; one that hangs is lost some seconds later, and then called so.
+#[expect(clippy::print_stdout, reason = "says which faults were named")]
 async fn named(planes: &Planes, variables: &[(&str, &str)], wanted: &[Planted]) -> Outcome {
     let end = Instant::now() + PATIENCE;
     let mut missing = wanted.to_vec();

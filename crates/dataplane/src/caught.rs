@@ -48,7 +48,7 @@ mod tests {
             assert!(!dropped.get(), "not dropped before it panics");
             panic!("with words that no caller sees");
         };
-        assert_eq!(caught::<_>(async { panics.await }).await, Err::<(), _>(Panicked));
+        assert_eq!(caught(panics).await, Err::<(), _>(Panicked));
         assert!(dropped.get());
         let waits = tokio::time::timeout(std::time::Duration::from_millis(1), caught(pending::<()>()));
         assert!(waits.await.is_err(), "what waits waits on");

@@ -13,7 +13,7 @@ pub mod snapshot {
 /// How replicas learn what to serve.
 pub mod fleet {
     /// First version.
-    #[expect(missing_docs, reason = "generated; comments stand in proto/")]
+    #[expect(missing_docs, clippy::large_enum_variant, reason = "generated; comments stand in proto/")]
     #[cfg_attr(
         feature = "services",
         expect(

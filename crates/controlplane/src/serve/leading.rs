@@ -15,7 +15,7 @@ const AGAIN: Duration = Duration::from_millis(300);
 /// Runs until `stop` says so.
 pub(super) async fn run(plane: Arc<Plane>, counts: Arc<Counts>, mut stop: watch::Receiver<bool>) {
     let standing = plane.store().shared().map(|shared| shared.standing());
-    let Some(mut standing) = standing else { return background(plane, counts, stop).await };
+    let Some(mut standing) = standing else { return Box::pin(background(plane, counts, stop)).await };
     loop {
         let term = tokio::select! {
             () = stopped(&mut stop) => return,

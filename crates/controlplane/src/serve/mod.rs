@@ -262,7 +262,7 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
             return Ok((None, None, Vec::new(), Box::pin(admin)));
         }
     };
-    let plane = Plane::open(store, vault).await?;
+    let plane = Plane::open(store, *vault).await?;
     let plane = Arc::new(plane.traced(settings.tracer).with_environment(settings.environment));
     if let Some(shared) = plane.store().shared() {
         shared.keep_books(take_books).await?;

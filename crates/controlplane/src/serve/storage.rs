@@ -32,7 +32,7 @@ const NAME_LIMIT: usize = 64;
 pub(super) enum Opened {
     Ready {
         store: Arc<dyn Store>,
-        vault: Vault,
+        vault: Box<Vault>,
         books: Arc<Books>,
         /// Copies all.
         backup: Arc<dyn Backup>,
@@ -79,7 +79,7 @@ fn open_here(storage: Storage, at: At) -> Result<Opened, ServeError> {
     let books = Arc::new(Books::open(&home, unix_millis())?);
     let backup = Whole { store: Arc::clone(&store), vault: home.join(VAULT), books: Arc::clone(&books) };
     let backup = Arc::new(backup);
-    Ok(Opened::Ready { store, vault, books, backup })
+    Ok(Opened::Ready { store, vault: Box::new(vault), books, backup })
 }
 
 /// Store and vault are in etcd; the books lie here.
@@ -111,7 +111,7 @@ fn open_shared(home: &Path, sources: &Sources, shared: &SharedStore, at: At) -> 
         vault::Opened::Sealed(why) => return Ok(Opened::Sealed { why }),
     };
     let books = Arc::new(Books::open(home, unix_millis())?);
-    Ok(Opened::Ready { store, vault, books, backup: Arc::new(NoBackup) })
+    Ok(Opened::Ready { store, vault: Box::new(vault), books, backup: Arc::new(NoBackup) })
 }
 
 /// The name that was made at the first start.

@@ -114,7 +114,7 @@ impl Keyring {
     }
 
     /// The same without the versions before that one; the newest always stays.
-    pub(super) fn from_version(&self, first: u32) -> Self {
+    pub(super) fn since_version(&self, first: u32) -> Self {
         let mut next = self.clone();
         let newest = next.keks.last().map_or(0, |kek| kek.version);
         next.keks.retain(|kek| kek.version >= first || kek.version == newest);

@@ -83,7 +83,7 @@ impl Vault {
             return Err(VaultError::StillWraps { left });
         }
         let mut keyring = self.keyring.write();
-        let next = keyring.from_version(to);
+        let next = keyring.since_version(to);
         next.write(&self.files, root, Over::Anything)?;
         *keyring = next;
         Ok(())
