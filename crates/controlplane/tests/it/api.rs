@@ -83,13 +83,13 @@ async fn apply_export_apply_changes_nothing_and_shows_no_secret() {
     assert_eq!((diff["changes"].as_array().unwrap().len(), &diff["version"]), (7, &json!("1.1")));
     assert_eq!(diff.get("tokens"), None);
     let applied = operator.good(Method::POST, "/apply", body.clone()).await;
-    assert_eq!((&applied["changes"], &applied["version"]), (&diff["changes"], &json!("1.2")));
+    assert_eq!((&applied["changes"], &applied["version"]), (&diff["changes"], &json!("1.3")));
     assert!(applied["tokens"]["openclaw-2"].as_str().unwrap().starts_with("kw_"));
     assert!(applied["warnings"].as_array().unwrap().iter().any(|warning| warning["field"] == "cache"));
 
     let exported = operator.get("/export").await;
     let again = operator.good(Method::POST, "/apply", json!({ "file": exported, "prune": true })).await;
-    assert_eq!((&again["changes"], &again["version"]), (&json!([]), &json!("1.2")));
+    assert_eq!((&again["changes"], &again["version"]), (&json!([]), &json!("1.3")));
     let third = operator.good(Method::POST, "/apply", body).await;
     assert_eq!(third["changes"], json!([]));
 
@@ -334,7 +334,7 @@ async fn replicas_and_keys_tried_on_them() {
     let fleet = operator.get("/fleet").await;
     assert_eq!(
         (&fleet[0]["id"], &fleet[0]["state"], &fleet[0]["snapshot"]),
-        (&json!("r1"), &json!("ready"), &json!("1.2"))
+        (&json!("r1"), &json!("ready"), &json!("1.3"))
     );
     assert_eq!(operator.good(Method::POST, "/fleet/r1/drain", json!({})).await["state"], "draining");
     assert_eq!(operator.bad(Method::GET, "/fleet/r2", Value::Null).await.0, 404);

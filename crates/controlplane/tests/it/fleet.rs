@@ -1,7 +1,7 @@
 //! A replica made of a gRPC client sees what a file brings about.
 
-use crate::node::{Node, strange};
-use crate::support::{Replica, apply, author, hello, start, stop, until};
+use crate::node::{Node, join_token, strange};
+use crate::support::{ADMIN_TOKEN, Replica, apply, author, hello, start, stop, until};
 use keyway_controlplane::fleet::{Asked, ReplicaState};
 use keyway_proto::fleet::v1::{
     Beat, Hello, ProbeResult, fleet_client::FleetClient, from_replica, to_replica,
@@ -90,7 +90,8 @@ async fn strangers_and_other_schemas_are_refused() {
     let unasked = FleetClient::new(strange(&fleet).await).sync(tokio_stream::empty()).await.err().unwrap();
     assert_eq!(unasked.code(), Code::Unauthenticated);
     // A certificate speaks for its own node's replicas alone.
-    let node = Node::of(&running, "r1");
+    let token = join_token(&format!("http://{}", running.admin), ADMIN_TOKEN).await;
+    let node = Node::join(&fleet, &token, "r1").await.unwrap();
     for other in ["r2", "r11", "r1~", ""] {
         let mut refused = Replica::connect_to(&fleet, &node, hello(other)).await.unwrap();
         let code = refused.end().await.code();

@@ -117,7 +117,8 @@ async fn strangers_and_nonsense_book_nothing() {
     let fleet = started.fleet.to_string();
     let refused = Reporter::over(strange(&fleet).await).await.err().unwrap();
     assert_eq!(refused.code(), Code::Unauthenticated);
-    let node = Node::of(&started, "r1");
+    let token = join_token(&format!("http://{}", started.admin), ADMIN_TOKEN).await;
+    let node = Node::join(&fleet, &token, "r1").await.unwrap();
     let other = Batch { replica: "r2".to_owned(), incarnation: "p".to_owned(), frames: Vec::new() };
     let mut reporter = Reporter::connect(&fleet, &node).await.unwrap();
     reporter.out.send(other).await.unwrap();

@@ -160,6 +160,7 @@ async fn a_rotation_as_the_control_plane_sees_it() {
                 id: "r".to_owned(),
                 host: "h".to_owned(),
                 incarnation: "one".to_owned(),
+                moves: true,
                 ..Hello::default()
             }
         );
