@@ -41,6 +41,8 @@ enum Name {
     Docs,
     /// Unit and property tests
     Unit,
+    /// The fleet under simulated networks: tests/turmoil
+    Simulation,
     /// The programs are built
     Binaries,
     /// The SDKs and OpenClaw are installed into target/
@@ -89,6 +91,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     if asked(Name::Unit) {
         unit(&mut report, args.long);
     }
+    if asked(Name::Simulation) {
+        report.run("simulation", || simulation(args.long));
+    }
     let built = (asked(Name::Binaries) || asked(Name::E2e))
         && report.run("binaries", || succeeds(cargo(["build", "--workspace", "--bins", "--quiet"])));
     let installed = sdks.is_some_and(|sdks| report.add("sdks", step::joined(sdks)));
@@ -113,6 +118,14 @@ fn unit(report: &mut Report, long: bool) {
     if count::has_nextest() {
         report.run("doctests", || count::counted(cargo(["test", "--workspace", "--doc"]), limit));
     }
+}
+
+/// A workspace of its own, built into the same folder.
+fn simulation(long: bool) -> Outcome {
+    let mut tests = cargo(["test", "--quiet", "--manifest-path", "tests/turmoil/Cargo.toml"]);
+    tests.env("CARGO_TARGET_DIR", step::target());
+    let limit = lengthen(&mut tests, long);
+    Outcome::one(step::run(tests, limit).and_then(|ran| if ran.ok { Ok(()) } else { Err(ran.words) }))
 }
 
 /// The end-to-end tests, with one strict provider for all of them.

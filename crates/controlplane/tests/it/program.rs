@@ -68,7 +68,6 @@ fn what_stops_it_is_one_line_that_says_what_to_do() {
     let table = [
         (vec!["--admin-listen", address.as_str()], "is taken; --admin-listen sets another port"),
         (vec!["--admin-listen", "0.0.0.0:0"], "give --tls-cert and --tls-key"),
-        (vec!["--admin-listen", "0", "--fleet-listen", "0.0.0.0:0"], "loopback"),
         (vec!["--admin-listen", "0", "--config", "/no/such/file"], "/no/such/file: "),
         (vec!["--admin-listen", "0", "--tls-cert", "/no/cert", "--tls-key", "/no/key"], "/no/cert"),
     ];
