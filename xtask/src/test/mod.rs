@@ -124,8 +124,8 @@ fn unit(report: &mut Report, long: bool) {
 fn simulation(long: bool) -> Outcome {
     let mut tests = cargo(["test", "--quiet", "--manifest-path", "tests/turmoil/Cargo.toml"]);
     tests.env("CARGO_TARGET_DIR", step::target());
-    lengthen(&mut tests, long);
-    succeeds(tests)
+    let limit = lengthen(&mut tests, long);
+    Outcome::one(step::run(tests, limit).and_then(|ran| if ran.ok { Ok(()) } else { Err(ran.words) }))
 }
 
 /// The end-to-end tests, with one strict provider for all of them.

@@ -358,7 +358,7 @@ pub struct Hello {
     /// Of the state that it holds; empty = none. Another cluster's control plane refuses it.
     #[prost(string, tag = "10")]
     pub cluster: ::prost::alloc::string::String,
-    /// What lies on its disk and would be served after a restart; absent = nothing.
+    /// What lies on its disk and would be served after a restart; 0.0 = nothing yet, absent = it keeps nothing.
     #[prost(message, optional, tag = "11")]
     pub kept: ::core::option::Option<super::super::snapshot::v1::Version>,
     /// What it can do beyond the first schema: names in `keyway_proto::feature`. A state that needs another is not sent.
@@ -491,7 +491,7 @@ pub struct Beat {
     pub requests_total: u64,
     #[prost(bool, tag = "5")]
     pub draining: bool,
-    /// Replica only: what lies on its disk; absent = nothing.
+    /// Replica only: what lies on its disk; 0.0 = nothing yet, absent = it keeps nothing.
     #[prost(message, optional, tag = "6")]
     pub kept: ::core::option::Option<super::super::snapshot::v1::Version>,
     /// Milliseconds since 1970 by the sender's clock.

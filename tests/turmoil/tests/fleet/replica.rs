@@ -113,9 +113,15 @@ async fn keep(world: World, (number, process): (usize, u64), snapshot: Arc<Snaps
     }
 }
 
+/// Version 0 while there is a disk with nothing on it yet.
+fn kept(world: &World, number: usize) -> Option<keyway_proto::snapshot::v1::Version> {
+    let version = world.borrow().replicas[number].kept.as_ref().map(|kept| kept.version);
+    Some(version.unwrap_or_default().into())
+}
+
 fn hello(world: &World, (number, process): (usize, u64), replica: &Replica) -> Hello {
     let serving = replica.serving();
-    let kept = world.borrow().replicas[number].kept.as_ref().map(|kept| kept.version.into());
+    let kept = kept(world, number);
     Hello {
         id: name(number),
         schema: SCHEMA,
@@ -143,7 +149,7 @@ fn signs(world: &World, number: usize, replica: &Replica) -> from_replica::Messa
     from_replica::Message::Beat(Beat {
         version: replica.serving().map(|state| state.version.into()),
         state_hash: replica.serving().map(|state| state.hash.0.to_vec()).unwrap_or_default(),
-        kept: one.kept.as_ref().map(|kept| kept.version.into()),
+        kept: kept(world, number),
         keys: keys.collect(),
         ..Beat::default()
     })

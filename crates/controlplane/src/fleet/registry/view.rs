@@ -71,7 +71,7 @@ pub struct Replica {
     pub schema: u32,
     /// What it can do beyond the first schema.
     pub features: Vec<String>,
-    /// What would be served after a restart, from its disk; absent = nothing, or it keeps nothing.
+    /// What would be served after a restart, from its disk; `0.0` = nothing yet, absent = it keeps nothing.
     pub kept: Option<String>,
     /// Milliseconds that its clock is ahead of ours; absent = it did not say.
     pub clock_ahead_ms: Option<i64>,

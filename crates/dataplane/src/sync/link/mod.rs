@@ -172,7 +172,7 @@ where
     /// One stream from Hello to its end; gives why it ended.
     async fn stream(&self, was_heard: &mut bool) -> Option<Status> {
         let (outbox, outgoing) = mpsc::channel(OUTBOX);
-        let hello = report::hello(&self.settings, &self.ends.held, *self.kept.borrow());
+        let hello = report::hello(&self.settings, &self.ends.held, self.kept());
         let mut incoming = match dial(&self.settings, hello, (&outbox, outgoing)).await {
             Ok(incoming) => incoming,
             Err(why) => return Some(why),
@@ -322,9 +322,15 @@ where
         self.ends.held.pin().map_or((false, false), |state| state.keyring.awaited())
     }
 
+    /// What lies on disk. Nothing yet is version 0: what comes there first may be older than what is served by then, so
+    /// that it is not the same as keeping nothing at all.
+    fn kept(&self) -> Option<Version> {
+        self.ends.keeper.as_ref().map(|_| (*self.kept.borrow()).unwrap_or_default())
+    }
+
     fn signs(&self) -> keyway_proto::fleet::v1::Beat {
         let draining = *self.ends.drain.borrow();
-        report::beat(&self.ends.held, &self.ends.gauges, *self.kept.borrow(), draining)
+        report::beat(&self.ends.held, &self.ends.gauges, self.kept(), draining)
     }
 
     async fn last_beat(&self, outbox: mpsc::Sender<FromReplica>) {

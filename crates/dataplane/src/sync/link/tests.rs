@@ -160,6 +160,8 @@ async fn a_rotation_as_the_control_plane_sees_it() {
                 id: "r".to_owned(),
                 host: "h".to_owned(),
                 incarnation: "one".to_owned(),
+                // A disk with nothing on it is not the same as no disk.
+                kept: Some(Version::default().into()),
                 moves: true,
                 features: feature::ALL.iter().map(|&name| name.to_owned()).collect(),
                 ..Hello::default()
