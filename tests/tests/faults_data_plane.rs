@@ -85,8 +85,10 @@ async fn d2_without_its_control_plane_a_replica_starts_from_its_disk_within_a_se
 async fn d3_a_first_start_waits_for_the_control_plane() -> Outcome {
     let provider = Provider::start()?;
     let mut planes = Planes::start(&yaml(&provider, ""), 0)?;
+    let token = planes.folder().join("join.token");
+    planes.join_token(&token, &[])?;
     planes.control.kill()?;
-    waits(planes.add_unready()?, "").await?;
+    waits(planes.add_with("first".to_owned(), &token)?, "").await?;
     planes.start_control()?;
     let replica = planes.replicas.first_mut().ok_or("no replica")?;
     replica.until_ready()?;

@@ -98,17 +98,21 @@ async fn p9_on_a_full_disk_nothing_changes_and_everything_goes_on() -> Outcome {
     };
     let provider = Provider::start()?;
     let setup = Planes::of(yaml(&provider, "")).data_dir(disk.path().join("home"));
-    let mut planes = setup.start(1)?;
+    let mut planes = setup.start(2)?;
     let admin = admin(&planes)?;
-    let traffic = Traffic::on(&planes.replicas, "sim/m", 2, Duration::from_millis(5))?;
+    let traffic =
+        Traffic::on(planes.replicas.get(..1).unwrap_or_default(), "sim/m", 2, Duration::from_millis(5))?;
     traffic.more(50).await?;
     let ballast = disk.path().join("ballast");
     for round in 0..2 {
         fill(&ballast)?;
         all_refused(&admin, &planes, &[(507, "storage_full")]).await?;
-        // A replica that joins now gets what is in force.
-        let joined = planes.add()?;
-        assert_eq!(ask(joined, "sim/m").await?.status, 200);
+        // A replica that comes back now gets what is in force.
+        let back = planes.replicas.last_mut().ok_or("no replica")?;
+        back.process.kill()?;
+        back.start_again()?;
+        back.until_ready()?;
+        assert_eq!(ask(back, "sim/m").await?.status, 200);
         traffic.more(50).await?;
         fs::remove_file(&ballast)?;
         admin.post("/clients", json!({ "name": format!("after-{round}") })).await?;

@@ -111,7 +111,7 @@ fn sealed(home: &Path) -> Outcome<Vec<PathBuf>> {
             if path.is_dir() { left.push(path) } else { found.push(path) }
         }
     }
-    found.sort();
+    found.sort_by_cached_key(|path| fs::metadata(path).and_then(|file| file.modified()).ok());
     Ok(found)
 }
 
@@ -119,7 +119,8 @@ fn sealed(home: &Path) -> Outcome<Vec<PathBuf>> {
 async fn s10_swapped_sealed_files_open_nothing_and_send_nothing() -> Outcome {
     let swap = |home: &Path| {
         let files = sealed(home)?;
-        let [one, two] = files.as_slice() else { return Err(format!("not two: {files:?}").into()) };
+        // The first one that was made is the authority's.
+        let [_, one, two] = files.as_slice() else { return Err(format!("not three: {files:?}").into()) };
         let (first, second) = (fs::read(one)?, fs::read(two)?);
         fs::write(one, second)?;
         Ok(fs::write(two, first)?)
@@ -136,7 +137,7 @@ async fn s10_swapped_sealed_files_open_nothing_and_send_nothing() -> Outcome {
 #[tokio::test]
 async fn s10_one_damaged_file_takes_only_its_own_provider_along() -> Outcome {
     let damage = |home: &Path| {
-        let file = sealed(home)?.into_iter().next().ok_or("no sealed file")?;
+        let file = sealed(home)?.into_iter().nth(1).ok_or("no sealed file")?;
         let mut bytes = fs::read(&file)?;
         bytes.last_mut().into_iter().for_each(|byte| *byte ^= 1);
         Ok(fs::write(file, bytes)?)
