@@ -224,7 +224,7 @@ impl Fleet {
 
     /// What rotation needs to know of every replica whose books are open.
     pub(crate) fn evidence(&self) -> Vec<Evidence> {
-        self.registry.lock().evidence(Instant::now())
+        self.registry.lock().evidence(self.version().epoch, Instant::now())
     }
 
     /// A replica that the store remembers.

@@ -92,7 +92,7 @@ impl Books {
         self.0.is_current(id, stream)
     }
 
-    pub(crate) fn evidence(&self, now: Instant) -> Vec<Evidence> {
-        self.0.evidence(now)
+    pub(crate) fn evidence(&self, epoch: u64, now: Instant) -> Vec<Evidence> {
+        self.0.evidence(epoch, now)
     }
 }

@@ -104,7 +104,7 @@ impl Key {
         (now, unix_millis): (Instant, u64),
         next_state: Version,
     ) -> Moved {
-        let fleet = books.evidence(now);
+        let fleet = books.evidence(next_state.epoch, now);
         let gone = rid_of(&self.name, &self.document, &fleet);
         if !gone.is_empty() {
             gone.iter().for_each(|number| self.document.confirmed(*number, unix_millis));

@@ -27,6 +27,9 @@ pub(crate) struct Evidence {
     pub(crate) uses: BTreeMap<String, KeyUse>,
     /// How tokens of clients are used that are about to change theirs.
     pub(crate) tokens: Vec<TokenUse>,
+    /// The life of the data that is in force. A state of an earlier one proves nothing: what a restore brought back it may
+    /// well hold, whatever its counter says.
+    epoch: u64,
     past: BTreeMap<String, KeyUse>,
     acks: VecDeque<(Version, Instant)>,
 }
@@ -36,12 +39,16 @@ pub(crate) struct Evidence {
 impl Evidence {
     /// Whether it serves that state or a later one.
     pub(crate) fn acknowledged(&self, version: Version) -> bool {
-        self.serves.is_some_and(|serves| serves >= version)
+        self.is_past(self.serves, version)
+    }
+
+    fn is_past(&self, at: Option<Version>, version: Version) -> bool {
+        at.is_some_and(|at| at >= version && at.epoch >= self.epoch)
     }
 
     /// When it first acknowledged that state or a later one, in this life of the control plane.
     pub(crate) fn acknowledged_at(&self, version: Version) -> Option<Instant> {
-        self.acks.iter().find(|(acked, _)| *acked >= version).map(|(_, at)| *at)
+        self.acks.iter().find(|(acked, _)| self.is_past(Some(*acked), version)).map(|(_, at)| *at)
     }
 
     /// When it acknowledged what it serves, in this life of the control plane.
@@ -59,8 +66,8 @@ impl Evidence {
     /// without them, so does its disk, and counted after that no attempt holds them.
     pub(crate) fn is_rid_of(&self, without: Version, ids: &[String]) -> bool {
         self.acknowledged(without)
-            && self.used_at.is_some_and(|at| at >= without)
-            && self.kept.is_none_or(|kept| kept >= without)
+            && self.is_past(self.used_at, without)
+            && (self.kept.is_none() || self.is_past(self.kept, without))
             && ids.iter().all(|id| self.uses.get(id).is_none_or(|one| one.in_flight == 0))
     }
 }
@@ -73,8 +80,9 @@ impl Row {
         refused.or_else(lacks)
     }
 
-    pub(super) fn evidence(&self, now: Instant) -> Evidence {
+    pub(super) fn evidence(&self, epoch: u64, now: Instant) -> Evidence {
         Evidence {
+            epoch,
             id: self.hello.id.clone(),
             answers: self.link.is_some() && now.saturating_duration_since(self.heard) < SILENT_AFTER,
             refused: self.why_not(),
@@ -96,6 +104,7 @@ impl Evidence {
     pub(crate) fn serving(id: &str, answers: bool, serves: Version) -> Self {
         Self {
             id: id.to_owned(),
+            epoch: serves.epoch,
             answers,
             refused: None,
             serves: Some(serves),

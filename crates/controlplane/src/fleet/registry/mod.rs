@@ -240,8 +240,8 @@ impl Registry {
     }
 
     /// What rotation needs to know of each replica.
-    pub(super) fn evidence(&self, now: Instant) -> Vec<Evidence> {
-        self.rows.values().map(|row| row.evidence(now)).collect()
+    pub(super) fn evidence(&self, epoch: u64, now: Instant) -> Vec<Evidence> {
+        self.rows.values().map(|row| row.evidence(epoch, now)).collect()
     }
 
     /// Any message came.

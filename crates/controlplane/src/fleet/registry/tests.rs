@@ -151,7 +151,7 @@ fn rid_of_a_version_means_served_counted_and_kept_without_it() {
     let mut registry = Registry::default();
     registry.remember("a", &document(false), start);
     let ids = ["p/k/1".to_owned()];
-    let rid = |registry: &Registry| registry.evidence(start)[0].is_rid_of(NEWEST.0, &ids);
+    let rid = |registry: &Registry| registry.evidence(1, start)[0].is_rid_of(NEWEST.0, &ids);
     assert!(!rid(&registry), "nothing is known of it in this life");
     registry.hello(hello("a", 1), link(), start).unwrap();
     registry.applied("a", NEWEST, Duration::ZERO, start);
@@ -171,6 +171,8 @@ fn rid_of_a_version_means_served_counted_and_kept_without_it() {
         registry.beat("a", beat(counted_at, in_flight, kept), start, 0);
         assert_eq!(rid(&registry), is_rid, "{counted_at} {in_flight} {kept:?}");
     }
+    let restored = &registry.evidence(2, start)[0];
+    assert!(!restored.is_rid_of(NEWEST.0, &ids), "what it serves from before a restore proves nothing");
     registry.hello(hello("a", 2), link(), start).unwrap();
     assert!(!rid(&registry), "another process proves nothing until it serves");
 }
