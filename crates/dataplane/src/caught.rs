@@ -4,7 +4,7 @@
 use std::{
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
+    pin::Pin,
     task::Poll,
 };
 
@@ -12,12 +12,12 @@ use std::{
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Panicked;
 
-/// What a future comes to. One that panicked is dropped and never polled again, so that nothing half done is seen.
+/// What a future comes to. One that panicked is never polled again, so that nothing half done is seen. It comes pinned: by
+/// value it would be moved, and room set aside for it twice, with every request.
 ///
 /// # Errors
 /// When it panics.
-pub(crate) async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
-    let mut future = pin!(future);
+pub(crate) async fn caught<F: Future>(mut future: Pin<&mut F>) -> Result<F::Output, Panicked> {
     poll_fn(|cx| {
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
         polled.map_or(Poll::Ready(Err(Panicked)), |polled| polled.map(Ok))
@@ -28,7 +28,7 @@ pub(crate) async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{cell::Cell, future::pending};
+    use std::{cell::Cell, future::pending, pin::pin};
 
     struct Guard<'a>(&'a Cell<bool>);
 
@@ -40,7 +40,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_ends_its_own_future_and_its_guards_run() {
-        assert_eq!(caught(async { 7 }).await, Ok(7));
+        assert_eq!(caught(pin!(async { 7 })).await, Ok(7));
         let dropped = Cell::new(false);
         let panics = async {
             let _guard = Guard(&dropped);
@@ -48,9 +48,10 @@ mod tests {
             assert!(!dropped.get(), "not dropped before it panics");
             panic!("with words that no caller sees");
         };
-        assert_eq!(caught(panics).await, Err::<(), _>(Panicked));
+        assert_eq!(caught(pin!(panics)).await, Err::<(), _>(Panicked));
         assert!(dropped.get());
-        let waits = tokio::time::timeout(std::time::Duration::from_millis(1), caught(pending::<()>()));
+        let mut endless = pin!(pending::<()>());
+        let waits = tokio::time::timeout(std::time::Duration::from_millis(1), caught(endless.as_mut()));
         assert!(waits.await.is_err(), "what waits waits on");
     }
 }

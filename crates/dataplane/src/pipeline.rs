@@ -29,6 +29,7 @@ use std::{
     borrow::Cow,
     cell::OnceCell,
     net::IpAddr,
+    pin::pin,
     rc::Rc,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -60,7 +61,7 @@ pub(crate) async fn serve(
     tally.trace = worker.tracer.as_ref().and_then(|tracer| tracer.begin(&head, &tally.id));
     tally.unread = !body.is_end_stream();
     let dialect = ingress::dialect_by(head.uri.path(), &head.headers);
-    let staged = caught(stages(&worker, peer, head, body, &mut tally)).await;
+    let staged = caught(pin!(stages(&worker, peer, head, body, &mut tally))).await;
     match staged.unwrap_or_else(|Panicked| Err(Refusal::internal())) {
         Ok(Served::Answer(parts)) => answer::answer(&worker, *parts, tally),
         Ok(Served::Own(response)) => answer::own(&worker, response, tally),
