@@ -46,10 +46,11 @@ impl Lease {
         if names.is_empty() {
             return;
         }
-        let at = Instant::now();
-        let (sent, now) = (self.began, worker.millis(at));
-        let told = Told { headers, names, sent, now, before: self.spent };
-        self.key.quota.learn(&target.model, &told, || worker.since_epoch(at));
+        let told = Told { headers, names, sent: self.began, before: self.spent };
+        self.key.quota.learn(&target.model, &told, || {
+            let at = Instant::now();
+            (worker.millis(at), worker.since_epoch(at))
+        });
     }
 
     /// How it goes into a request to this surface.

@@ -18,7 +18,7 @@ use std::{
 const MODELS: usize = 64;
 /// Places that are looked at for one model.
 const PROBES: usize = 8;
-/// While nothing is scarce, replies within so many milliseconds after one that was read are not.
+/// While nothing is scarce, replies to requests within so many milliseconds after that of one that was read are not.
 const FRESH: u64 = 20;
 /// After a 429 without a wait of its own.
 const COOL_DOWN: Duration = Duration::from_secs(1);
@@ -53,7 +53,6 @@ pub(crate) struct Told<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) names: &'a [LimitHeaders],
     pub(crate) sent: u64,
-    pub(crate) now: u64,
     /// What had been taken when it went out, where that was counted.
     pub(crate) before: Option<Spent>,
 }
@@ -94,20 +93,22 @@ impl Domain {
         Some(self.find(model)?.begin(ask, now))
     }
 
-    /// Reads what a reply tells. `unix` is asked for the time since 1970 where a reset is a date.
-    pub(crate) fn learn(&self, model: &str, told: &Told<'_>, unix: impl Fn() -> Duration) {
+    /// Reads what a reply tells. `clock` gives the time, and that since 1970 where a reset is a date; it is asked only for
+    /// a reply that is read.
+    pub(crate) fn learn(&self, model: &str, told: &Told<'_>, clock: impl Fn() -> (u64, Duration)) {
         let hash = hash(model);
         let known = self.at(hash, model);
-        let lately = known.is_some_and(|slot| slot.read_at.load(Relaxed) + FRESH > told.now);
-        if lately && self.is_ample(told.now) {
+        let lately = known.is_some_and(|slot| slot.read_at.load(Relaxed) + FRESH > told.sent);
+        if lately && self.is_ample(told.sent) {
             return;
         }
         if !told.names.iter().any(|one| told.headers.contains_key(&one.remaining)) {
             return;
         }
         let Some(slot) = known.or_else(|| self.enter(hash, model)) else { return };
-        let unix = u64::try_from(unix().as_millis()).unwrap_or(u64::MAX);
-        let scarce = slot.read((told.headers, told.names), (told.sent, told.now, unix), told.before);
+        let (now, unix) = clock();
+        let unix = u64::try_from(unix.as_millis()).unwrap_or(u64::MAX);
+        let scarce = slot.read((told.headers, told.names), (told.sent, now, unix), told.before);
         self.scarce(scarce);
     }
 

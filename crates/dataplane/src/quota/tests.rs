@@ -33,7 +33,7 @@ fn requests(limit: u64, remaining: u64, reset: u64) -> HeaderMap {
 
 fn learn(domain: &Domain, headers: &HeaderMap, sent: u64, now: u64) {
     let names = names();
-    domain.learn(MODEL, &Told { headers, names: &names, sent, now, before: None }, || Duration::ZERO);
+    domain.learn(MODEL, &Told { headers, names: &names, sent, before: None }, || (now, Duration::ZERO));
 }
 
 fn ask(client: &str) -> Ask {
@@ -73,8 +73,8 @@ fn what_was_sent_since_the_last_word_counts() {
     // The reply to the first of them says that two are left, and knows nothing of the other two.
     let before = domain.begin(MODEL, &alone(), 1_001);
     let (names, told) = (names(), requests(100, 2, 600));
-    let word = Told { headers: &told, names: &names, sent: 1_001, now: 1_002, before };
-    domain.learn(MODEL, &word, || Duration::ZERO);
+    let word = Told { headers: &told, names: &names, sent: 1_001, before };
+    domain.learn(MODEL, &word, || (1_002, Duration::ZERO));
     assert_eq!(domain.room(MODEL, &alone(), 1_002), Room::Left(20));
     learn(&domain, &requests(100, 90, 600), 900, 1_003);
     assert_eq!(domain.room(MODEL, &alone(), 1_003), Room::Left(20), "an older word changes nothing");
@@ -199,8 +199,8 @@ fn a_fleet_stays_within_a_bucket_without_a_429() {
             served += 1;
             let reset = ((LIMIT - tokens) / (LIMIT / 60.0)).ceil() as u64;
             let (names, told) = (names(), requests(LIMIT as u64, tokens as u64, reset));
-            replica.learn(MODEL, &Told { headers: &told, names: &names, sent: now, now, before }, || {
-                Duration::ZERO
+            replica.learn(MODEL, &Told { headers: &told, names: &names, sent: now, before }, || {
+                (now, Duration::ZERO)
             });
         }
         if now.is_multiple_of(200) {
