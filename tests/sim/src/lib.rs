@@ -5,5 +5,5 @@ mod node;
 mod replica;
 mod taken;
 
-pub use node::Node;
+pub use node::{Node, stranger};
 pub use replica::{Place, run};

@@ -1,5 +1,5 @@
-//! The one node that all replicas here run on: it joins with a token, as any does, and every stream shows its certificate. Whose
-//! certificate the control plane shows is no question here.
+//! A node made of a TLS client: it joins with a token, as any does, and every connection shows its certificate. Whose
+//! certificate the control plane shows is no question here; real data planes look at it.
 
 use hyper_util::rt::TokioIo;
 use keyway_proto::fleet::v1::{EnrollRequest, JoinToken, enroll_client::EnrollClient};
@@ -46,13 +46,29 @@ impl Node {
         let bytes =
             URL_SAFE_NO_PAD.decode(token.trim().trim_start_matches(PREFIX)).map_err(|why| unknown(&why))?;
         let JoinToken { secret, .. } = JoinToken::decode(bytes.as_slice()).map_err(|why| unknown(&why))?;
+        let (key, csr) = Self::request()?;
+        let (node, host) = (name.to_owned(), "herd".to_owned());
+        let mut client = EnrollClient::new(stranger(fleet).await?);
+        let enrolled = client.enroll(EnrollRequest { secret, node, csr, host }).await?.into_inner();
+        Self::enrolled(name, &key, enrolled.chain)
+    }
+
+    /// A key, and what asks for a certificate of it.
+    ///
+    /// # Errors
+    /// When the system makes no key.
+    pub fn request() -> Result<(KeyPair, Vec<u8>), Status> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|why| unknown(&why))?;
         let csr = CertificateParams::default().serialize_request(&key).map_err(|why| unknown(&why))?;
-        let (node, csr, host) = (name.to_owned(), csr.der().to_vec(), "herd".to_owned());
-        let stranger = finished(builder().map_err(|why| unknown(&why))?.with_no_client_auth());
-        let mut client = EnrollClient::new(connect(fleet, stranger).await?);
-        let enrolled = client.enroll(EnrollRequest { secret, node, csr, host }).await?.into_inner();
-        let chain = enrolled.chain.into_iter().map(CertificateDer::from).collect();
+        Ok((key, csr.der().to_vec()))
+    }
+
+    /// With the certificate of its key and what leads to a root.
+    ///
+    /// # Errors
+    /// When they do not fit together.
+    pub fn enrolled(name: &str, key: &KeyPair, chain: Vec<Vec<u8>>) -> Result<Self, Status> {
+        let chain = chain.into_iter().map(CertificateDer::from).collect();
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let builder = builder().map_err(|why| unknown(&why))?;
         let tls = finished(builder.with_client_auth_cert(chain, key).map_err(|why| unknown(&why))?);
@@ -60,9 +76,20 @@ impl Node {
     }
 
     /// A connection that shows its certificate.
-    pub(crate) async fn connect(&self, fleet: &str) -> Result<Channel, Status> {
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn connect(&self, fleet: &str) -> Result<Channel, Status> {
         connect(fleet, Arc::clone(&self.tls)).await
     }
+}
+
+/// A connection that shows none.
+///
+/// # Errors
+/// Why there is none.
+pub async fn stranger(fleet: &str) -> Result<Channel, Status> {
+    connect(fleet, finished(builder().map_err(|why| unknown(&why))?.with_no_client_auth())).await
 }
 
 fn unknown(why: &dyn std::fmt::Display) -> Status {
