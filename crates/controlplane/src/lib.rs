@@ -6,6 +6,7 @@ pub mod backup;
 pub mod compile;
 mod doctor;
 pub mod fleet;
+mod hex;
 pub mod lead;
 mod members;
 pub mod observe;

@@ -5,6 +5,7 @@ use super::{
     call::Call,
 };
 use crate::{
+    hex::hex,
     resource::Refusal,
     store::{Entry, Record, Revision, StoreError},
 };
@@ -103,15 +104,11 @@ pub(super) async fn list(call: Call) -> Result<Answer, Fault> {
 pub(super) async fn verify(call: Call) -> Result<Answer, Fault> {
     let verified = call.plane().store().verify().await.map_err(failed)?;
     let (revision, hash) = verified.head;
-    Answer::json(&Sound { records: verified.records, revision, head: hex(hash) })
+    Answer::json(&Sound { records: verified.records, revision, head: hex(&hash) })
 }
 
 fn failed(error: StoreError) -> Fault {
     Refusal::from(error).into()
-}
-
-fn hex(hash: [u8; 32]) -> String {
-    blake3::Hash::from_bytes(hash).to_hex().to_string()
 }
 
 // === impl Search ===
@@ -174,7 +171,7 @@ impl From<Record> for Row {
             detail,
             trace,
             keys: record.keys.iter().map(ToString::to_string).collect(),
-            hash: hex(record.hash),
+            hash: hex(&record.hash),
         }
     }
 }

@@ -66,7 +66,7 @@ impl Authority {
             return Err(Refusal::field("", format!("there are {TOKEN_LIMIT} join tokens; revoke some")));
         }
         let secret = random::<SECRET>()?;
-        let id: String = random::<NAME>()?.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = crate::hex::hex(random::<NAME>()?.as_slice());
         let text = Zeroizing::new(STANDARD.encode(secret.as_slice()));
         let (digest, node, used_by) = (plane.digest(&text), new.node, Vec::new());
         let join = JoinDocument { digest, expires, max_nodes, node, used_by };

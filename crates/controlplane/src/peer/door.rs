@@ -157,7 +157,7 @@ pub(crate) async fn report_elsewhere(
             parts.uri = http::Uri::from_static(crate::fleet::REPORT);
             let Ok(token) = peers.token.parse() else { return unavailable("the token".to_owned()) };
             parts.headers.insert(TOKEN, token);
-            let point: String = key.point().iter().map(|byte| format!("{byte:02x}")).collect();
+            let point = crate::hex::hex(key.point());
             let Ok(shown) = format!("{node}:{point}").parse() else {
                 return unavailable("the node".to_owned());
             };

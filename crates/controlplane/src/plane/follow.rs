@@ -169,7 +169,7 @@ impl Plane {
     /// Absent: this program makes another state of it, which no replica may be sent under the same version.
     fn as_the_leader_made_it(&self, state: &State, hash: &str) -> Result<Option<Push>, Refusal> {
         let push = self.push(state)?;
-        let same = hex(&push) == hash;
+        let same = push.hash.to_string() == hash;
         if !same {
             tracing::error!(version = %push.version, "this control plane makes another state than the leader; replicas are not sent it");
         }
@@ -220,7 +220,7 @@ impl Plane {
             let push = self.push(&next)?;
             let mut entry =
                 Author::system("lead", &format!("control-plane/{}", shared.me().name)).entry(unix_millis());
-            entry.state = hex(&push);
+            entry.state = push.hash.to_string();
             if self.store.commit(Batch { writes: Vec::new(), entry }).await? != next.revision {
                 continue;
             }
@@ -244,11 +244,6 @@ impl Plane {
 
 fn is_same(held: &Held, stored: &Versioned) -> bool {
     held.version == stored.version && held.document.encode().is_ok_and(|bytes| bytes == stored.value)
-}
-
-/// A state's hash as the log keeps it.
-pub(super) fn hex(push: &Push) -> String {
-    push.hash.0.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 // === impl Behind ===

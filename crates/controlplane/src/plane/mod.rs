@@ -117,9 +117,9 @@ impl Plane {
         let digests = DigestKey::new(*vault.digest_key());
         let base = base(catalog, &vault, &identity.cluster, &state)?;
         let first = Arc::new(first(&base, &state, &vault)?);
-        let as_published = shared
-            .as_ref()
-            .is_none_or(|read| read.published.as_ref().is_some_and(|(_, hash)| *hash == follow::hex(&first)));
+        let as_published = shared.as_ref().is_none_or(|read| {
+            read.published.as_ref().is_some_and(|(_, hash)| *hash == first.hash.to_string())
+        });
         let fleet = Arc::new(Fleet::new(identity.cluster, first));
         fleet.set_lease(lease(&state));
         fleet.withhold(!as_published);
@@ -420,7 +420,7 @@ impl Plane {
         };
         let mut entry = proposal.entry();
         if let Some((_, push)) = planned.sent.as_ref().filter(|_| self.store.shared().is_some()) {
-            entry.state = follow::hex(push);
+            entry.state = push.hash.to_string();
         }
         let writes = proposal.touches.into_iter().map(write).collect::<Result<_, _>>()?;
         let fresh: Vec<&SecretId> = proposal.secrets.keys().filter(|id| !proposal.state.names(id)).collect();

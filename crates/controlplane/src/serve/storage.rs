@@ -127,7 +127,7 @@ fn name(home: &Path) -> io::Result<String> {
     let host = rustix::system::uname().nodename().to_str().unwrap_or("host").to_owned();
     let host: String =
         host.chars().filter(|one| one.is_ascii_alphanumeric() || *one == '-').take(32).collect();
-    let name = format!("{host}-{}", random.map(|byte| format!("{byte:02x}")).concat());
+    let name = format!("{host}-{}", crate::hex::hex(&random));
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
     file.write_all(name.as_bytes())?;
     file.sync_all()?;

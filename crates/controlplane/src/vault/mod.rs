@@ -180,7 +180,7 @@ impl Vault {
             "keyway 2026-11 token of control planes among themselves",
             self.fingerprint.expose(),
         );
-        token.iter().map(|byte| format!("{byte:02x}")).collect()
+        crate::hex::hex(&token)
     }
 
     /// Takes a secret in, to be sent to these addresses and no others. One that was there is replaced, by one step.

@@ -9,6 +9,7 @@ use super::{
     },
     shown::{History, find, history_of, names},
 };
+use crate::hex::hex;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -88,8 +89,4 @@ impl Report {
         let signature = hex(&vault.sign(evidence.as_bytes()));
         Ok(Self { evidence, signature, public_key: hex(&vault.public_key()) })
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

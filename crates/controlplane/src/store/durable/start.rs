@@ -186,7 +186,7 @@ pub(crate) fn new_cluster() -> Result<String, StoreError> {
     let mut bytes = [0; CLUSTER_BYTES];
     getrandom::fill(&mut bytes)
         .map_err(|_| StoreError::Unusable("the system gives no randomness".to_owned()))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(crate::hex::hex(&bytes))
 }
 
 /// Whether the journal has the record that something else was made after. Where it has not, it has lost its end.

@@ -249,7 +249,7 @@ impl Inner {
         let mut random = [0; PART_ID];
         getrandom::fill(&mut random)
             .map_err(|_| StoreError::Unusable("the system gives no randomness".to_owned()))?;
-        let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = crate::hex::hex(&random);
         let mut count = 0;
         for part in frame.chunks(BYTES) {
             let op = put(self.keys.part(&id, count), frame.slice_ref(part), 0);
