@@ -1,12 +1,11 @@
 //! Who calls. A token is looked up by keyed digest of its whole text; before it is known, nothing else is read. Who signs
 //! instead names a key pair; the signature is over the body too, and so is looked at once that is there.
 
-use crate::{
-    refusal::Refusal,
-    sigv4::{self, Claim, Message},
-};
+use crate::refusal::Refusal;
 use http::{HeaderMap, HeaderName, Uri, header, request::Parts};
+use keyway_sigv4::{Claim, Message};
 use keyway_snapshot::{Client, ClientState, Snapshot, TokenDigest};
+use percent_encoding::percent_decode_str;
 use std::{borrow::Cow, sync::Arc};
 
 /// Headers whose whole value is a token.
@@ -79,7 +78,7 @@ pub(crate) fn signature(
         query: head.uri.query().unwrap_or_default(),
         headers: &head.headers,
         authority: head.uri.authority().map_or("", http::uri::Authority::as_str),
-        body: sigv4::hash([body]),
+        body: keyway_sigv4::hash([body]),
     };
     let pair = snapshot.clients.by_access_key(&claim.access_key_id).ok_or_else(Refusal::unknown_client)?;
     claim.check(pair.secret.expose(), &message).map_err(|why| {
@@ -132,26 +131,7 @@ fn bearer(value: &[u8]) -> &[u8] {
 
 fn query_key(uri: &Uri) -> Option<Vec<u8>> {
     let raw = uri.query()?.split('&').find_map(|pair| pair.strip_prefix("key="))?;
-    Some(percent_decoded(raw))
-}
-
-pub(crate) fn percent_decoded(raw: &str) -> Vec<u8> {
-    let bytes = raw.as_bytes();
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let [first, tail @ ..] = rest {
-        let escaped = match rest {
-            [b'%', high, low, ..] => hex(*high).zip(hex(*low)).map(|(high, low)| high * 16 + low),
-            _ => None,
-        };
-        plain.push(escaped.unwrap_or(*first));
-        rest = if escaped.is_some() { rest.get(3..).unwrap_or_default() } else { tail };
-    }
-    plain
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+    Some(percent_decode_str(raw).collect())
 }
 
 #[cfg(test)]

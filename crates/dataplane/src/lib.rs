@@ -33,7 +33,6 @@ mod reply;
 mod route;
 mod run;
 mod sandbox;
-mod sigv4;
 pub mod supervise;
 mod sync;
 mod translate;

@@ -16,7 +16,6 @@ use crate::{
     refusal::{Attempted, Refusal},
     reply::ReplyBody,
     route::{self, Choice, Moment, Step, Tried, choose},
-    sigv4::Claim,
     sync::State,
     translate::{self, Crossing},
     worker::Worker,
@@ -24,6 +23,7 @@ use crate::{
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use hyper::body::Incoming;
+use keyway_sigv4::Claim;
 use keyway_snapshot::{Client, Endpoint};
 use std::{
     borrow::Cow,

@@ -3,7 +3,6 @@
 use crate::{
     clock,
     lease::{Presented, Take, Ways},
-    sigv4,
     sync::Held,
     upstream::{Connector, Link, RequestBody},
 };
@@ -121,7 +120,7 @@ fn request<'a>(
         Presented::SigV4(signer) => {
             let now = clock::since_epoch().as_secs();
             let (path, query) = path.split_once('?').unwrap_or((&path, ""));
-            let signed = signer.sign(("GET", path, query), headers, sigv4::hash([]), now);
+            let signed = signer.sign(("GET", path, query), headers, keyway_sigv4::hash([]), now);
             signed.ok_or("the secret does not fit into a header")?;
         }
         Presented::Token(tokens) => {

@@ -44,7 +44,7 @@ pub use quirk::{Effort, Efforts, Quirks};
 pub use resolve::{Refused, Resolved};
 pub use resources::{Change, ResourceName, Resources, Roots};
 pub use route::route;
-pub use secret::Secret;
+pub use secret::{Secret, header_value};
 pub use signed::signed;
 pub use url::{EndpointUrl, Misplaced, Origin, standard_path};
 pub use version::Version;

@@ -1,5 +1,7 @@
 //! A provider's secret: cannot be printed, compared or serialised, and is wiped when its last holder lets go.
 
+use bytes::Bytes;
+use http::HeaderValue;
 use std::{fmt, sync::Arc};
 use zeroize::Zeroizing;
 
@@ -23,6 +25,26 @@ use zeroize::Zeroizing;
 /// ```
 #[derive(Clone)]
 pub struct Secret(Arc<Zeroizing<Vec<u8>>>);
+
+/// Bytes of a secret, wiped when the last header that shows them is gone.
+struct Shown(Zeroizing<Vec<u8>>);
+
+/// A header's value that shows a secret and is wiped; none if the secret does not fit into a header.
+#[must_use]
+pub fn header_value(prefix: &str, secret: &[u8]) -> Option<HeaderValue> {
+    let mut text = Zeroizing::new(Vec::with_capacity(prefix.len() + secret.len()));
+    text.extend_from_slice(prefix.as_bytes());
+    text.extend_from_slice(secret);
+    let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(Shown(text))).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+impl AsRef<[u8]> for Shown {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
 
 // === impl Secret ===
 

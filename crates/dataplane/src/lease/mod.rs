@@ -17,4 +17,4 @@ pub(crate) use health::{Due, Health};
 pub(crate) use held::Lease;
 pub(crate) use key::{Key, Take, Trouble, word};
 pub(crate) use keyring::Keyring;
-pub(crate) use presented::{Presented, Ways, header_value};
+pub(crate) use presented::{Presented, Ways};

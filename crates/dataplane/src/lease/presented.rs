@@ -2,12 +2,11 @@
 
 use crate::{
     oauth::{NoToken, Tokens},
-    sigv4::Signer,
     upstream::Connector,
 };
-use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
-use keyway_snapshot::{Auth, Dialect, Provider, Secret, Surface};
+use keyway_sigv4::Signer;
+use keyway_snapshot::{Auth, Dialect, Provider, Secret, Surface, header_value};
 use std::sync::Arc;
 
 /// Made once a key version, so that a request only clones it.
@@ -29,9 +28,6 @@ pub(crate) struct Ways {
     /// Of surfaces that want it otherwise.
     others: Box<[(Dialect, Presented)]>,
 }
-
-/// Bytes of a secret, wiped when the last header that shows them is gone.
-struct Shown(zeroize::Zeroizing<Vec<u8>>);
 
 // === impl Ways ===
 
@@ -124,21 +120,5 @@ impl Presented {
     fn header(name: &HeaderName, prefix: &str, secret: &Secret) -> Self {
         let value = header_value(prefix, secret.expose());
         value.map_or(Self::Nothing, |value| Self::Header(name.clone(), value))
-    }
-}
-
-/// A value that shows a secret and is wiped; none if the secret does not fit into a header.
-pub(crate) fn header_value(prefix: &str, secret: &[u8]) -> Option<HeaderValue> {
-    let mut text = zeroize::Zeroizing::new(Vec::with_capacity(prefix.len() + secret.len()));
-    text.extend_from_slice(prefix.as_bytes());
-    text.extend_from_slice(secret);
-    let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(Shown(text))).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
-impl AsRef<[u8]> for Shown {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
     }
 }

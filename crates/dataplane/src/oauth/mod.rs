@@ -10,9 +10,9 @@ mod tests;
 
 use account::Account;
 
-use crate::{clock, lease::header_value, upstream::Connector};
+use crate::{clock, upstream::Connector};
 use http::{HeaderName, HeaderValue};
-use keyway_snapshot::{OAuth, Secret};
+use keyway_snapshot::{OAuth, Secret, header_value};
 use parking_lot::Mutex;
 use std::{
     fmt,

@@ -1,7 +1,7 @@
 //! Header values of providers: what is left, and when it is whole again. Pure, and nothing is set aside for it.
 
-use crate::sigv4::Instant;
 use http::HeaderMap;
+use keyway_sigv4::Instant;
 use std::time::Duration;
 
 /// A plain number from here on is a date in seconds since 1970, and from a thousand times that on in milliseconds.

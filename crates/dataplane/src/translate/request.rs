@@ -6,7 +6,6 @@ use crate::{
     call::Call,
     clock,
     lease::{Lease, Presented},
-    sigv4,
     upstream::RequestBody,
 };
 use bytes::Bytes;
@@ -153,7 +152,7 @@ fn present(
             Ok(())
         }
         (_, Presented::SigV4(signer)) => {
-            let hash = sigv4::hash(body.iter().map(AsRef::as_ref));
+            let hash = keyway_sigv4::hash(body.iter().map(AsRef::as_ref));
             let place = (Method::POST.as_str(), uri.path(), uri.query().unwrap_or_default());
             let signed = signer.sign(place, headers, hash, clock::since_epoch().as_secs());
             signed.ok_or(Unsendable::Credential)

@@ -8,7 +8,7 @@ use super::{SourceError, http};
 use keyway_config::AwsIam;
 use reply::{failure, member_blocks, value};
 use reqwest::Client;
-use sign::{Signer, form};
+use sign::form;
 use zeroize::Zeroizing;
 
 const IAM: (&str, &str) = ("iam", "2010-05-08");
@@ -118,13 +118,18 @@ impl<'a> Iam<'a> {
         let body = form(&[&[("Action", action), ("Version", version)], parameters].concat());
         let region = self.at.region.as_deref().unwrap_or(REGION);
         let url = self.url(service, region);
-        let signer = Signer { pair: &self.with, region, service, now };
         let host = url.split_once("://").map_or("", |(_, host)| host);
-        let mut request = self.client.post(format!("{url}/"));
-        for (name, value) in signer.headers(host, &body) {
-            request = request.header(name, value);
-        }
-        let answer = request.body(body).send().await.map_err(http::lost)?;
+        let headers = sign::headers(&self.with, (service, region), (host, &body), now);
+        let headers =
+            headers.ok_or_else(|| SourceError::Unsound("holds no access key that can sign".to_owned()))?;
+        let answer = self
+            .client
+            .post(format!("{url}/"))
+            .headers(headers)
+            .body(body)
+            .send()
+            .await
+            .map_err(http::lost)?;
         let status = answer.status();
         let bytes = http::body(answer).await?;
         let text = std::str::from_utf8(&bytes)

@@ -4,7 +4,7 @@ const DAY: u64 = 86_400;
 
 /// Seconds since 1970, and their text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Instant {
+pub struct Instant {
     unix: u64,
     text: [u8; 16],
 }
@@ -13,7 +13,8 @@ pub(crate) struct Instant {
 
 impl Instant {
     /// Years after 9999 have no text; nobody signs there.
-    pub(crate) fn at(unix: u64) -> Self {
+    #[must_use]
+    pub fn at(unix: u64) -> Self {
         let (year, month, day) = civil(unix / DAY);
         let second = unix % DAY;
         let fields =
@@ -34,7 +35,8 @@ impl Instant {
     }
 
     /// From its text; `None` for anything that is not exactly such a text.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let number = |from: usize, to: usize| {
             let digits =
                 text.get(from..to).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
@@ -48,16 +50,21 @@ impl Instant {
         (found.text() == text).then_some(found)
     }
 
-    pub(crate) fn unix(&self) -> u64 {
+    /// Seconds since 1970.
+    #[must_use]
+    pub fn unix(&self) -> u64 {
         self.unix
     }
 
-    pub(crate) fn text(&self) -> &str {
+    /// `20150830T123600Z`.
+    #[must_use]
+    pub fn text(&self) -> &str {
         std::str::from_utf8(&self.text).unwrap_or_default()
     }
 
     /// `20150830`.
-    pub(crate) fn date(&self) -> &str {
+    #[must_use]
+    pub fn date(&self) -> &str {
         self.text().get(..8).unwrap_or_default()
     }
 }

@@ -1,7 +1,7 @@
 //! AWS's published test suite of signatures (github.com/awslabs/aws-c-auth, tests/aws-signing-test-suite/v4), as far as it
 //! is about services other than S3, sent headers, and paths as they stand on the wire.
 
-use super::{claim::Wrong, *};
+use super::*;
 use http::HeaderMap;
 use keyway_snapshot::Secret;
 use serde_json::Value;

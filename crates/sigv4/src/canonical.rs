@@ -1,28 +1,31 @@
 //! A request in the one form that is signed.
 
-use super::hex;
+use crate::hex;
 use http::HeaderMap;
+use percent_encoding::percent_decode_str;
 
 /// What of a request is signed.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Message<'a> {
-    pub(crate) method: &'a str,
+pub struct Message<'a> {
+    /// `POST`.
+    pub method: &'a str,
     /// As on the wire, its percent signs included.
-    pub(crate) path: &'a str,
+    pub path: &'a str,
     /// As on the wire, without `?`.
-    pub(crate) query: &'a str,
-    pub(crate) headers: &'a HeaderMap,
+    pub query: &'a str,
+    /// As on the wire; which of them are signed is said with the signature.
+    pub headers: &'a HeaderMap,
     /// What stands for `host` where there is no such header, as in HTTP/2.
-    pub(crate) authority: &'a str,
+    pub authority: &'a str,
     /// SHA-256 of the body.
-    pub(crate) body: [u8; 32],
+    pub body: [u8; 32],
 }
 
 // === impl Message ===
 
 impl Message<'_> {
     /// The canonical request over these headers, whose names are lower-case and in order; `None` if one is not there.
-    pub(super) fn canonical(&self, signed: &[&str]) -> Option<String> {
+    pub(crate) fn canonical(&self, signed: &[&str]) -> Option<String> {
         let mut text = String::with_capacity(512);
         for part in [self.method, "\n", &path(self.path), "\n", &query(self.query), "\n"] {
             text.push_str(part);
@@ -94,7 +97,7 @@ fn pair(raw: &str) -> (String, String) {
     let (name, value) = raw.split_once('=').unwrap_or((raw, ""));
     let again = |raw: &str| {
         let mut text = String::with_capacity(raw.len());
-        encode(&crate::auth::percent_decoded(raw), &mut text);
+        encode(&percent_decode_str(raw).collect::<Vec<u8>>(), &mut text);
         text
     };
     (again(name), again(value))

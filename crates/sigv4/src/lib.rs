@@ -9,10 +9,10 @@ mod signer;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use canonical::Message;
-pub(crate) use claim::Claim;
-pub(crate) use instant::Instant;
-pub(crate) use signer::Signer;
+pub use canonical::Message;
+pub use claim::{Claim, Wrong};
+pub use instant::Instant;
+pub use signer::Signer;
 
 use aws_lc_rs::{
     digest::{Context, SHA256},
@@ -31,15 +31,17 @@ const CONTENT: HeaderName = HeaderName::from_static("x-amz-content-sha256");
 
 /// What a key is derived for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Scope<'a> {
+pub struct Scope<'a> {
     /// `20150830`.
-    pub(crate) date: &'a str,
-    pub(crate) region: &'a str,
-    pub(crate) service: &'a str,
+    pub date: &'a str,
+    /// `us-east-1`.
+    pub region: &'a str,
+    /// `bedrock`.
+    pub service: &'a str,
 }
 
 /// SHA-256 of a body in pieces.
-pub(crate) fn hash<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
+pub fn hash<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
     let mut hash = Context::new(&SHA256);
     pieces.into_iter().for_each(|piece| hash.update(piece));
     hash.finish().as_ref().try_into().unwrap_or_default()

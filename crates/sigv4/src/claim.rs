@@ -1,6 +1,6 @@
 //! What a caller's signature says of itself, and whether it is right.
 
-use super::{ALGORITHM, CONTENT, DATE, Instant, Message, Scope, TERMINATOR, hex};
+use crate::{ALGORITHM, CONTENT, DATE, Instant, Message, Scope, TERMINATOR, hex};
 use aws_lc_rs::hmac::verify;
 use http::{HeaderMap, header};
 
@@ -11,8 +11,9 @@ const SIGNED_LIMIT: usize = 64;
 
 /// A signature as it came, read but not believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Claim {
-    pub(crate) access_key_id: Box<str>,
+pub struct Claim {
+    /// Whose key it claims to be.
+    pub access_key_id: Box<str>,
     at: Instant,
     region: Box<str>,
     service: Box<str>,
@@ -23,7 +24,7 @@ pub(crate) struct Claim {
 
 /// Why a signature lets nobody in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wrong {
+pub enum Wrong {
     /// It is not one, or leaves out what must be signed.
     Form,
     /// It is of another time.
@@ -36,7 +37,8 @@ pub(crate) enum Wrong {
 
 impl Claim {
     /// Whether a request claims to be signed at all.
-    pub(crate) fn is_made(headers: &HeaderMap) -> bool {
+    #[must_use]
+    pub fn is_made(headers: &HeaderMap) -> bool {
         headers
             .get(header::AUTHORIZATION)
             .is_some_and(|value| value.as_bytes().starts_with(ALGORITHM.as_bytes()))
@@ -46,7 +48,7 @@ impl Claim {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(crate) fn read(headers: &HeaderMap, now_unix: u64) -> Result<Self, Wrong> {
+    pub fn read(headers: &HeaderMap, now_unix: u64) -> Result<Self, Wrong> {
         let claim = parse(headers).ok_or(Wrong::Form)?;
         let distance = claim.at.unix().abs_diff(now_unix);
         if distance > SKEW { Err(Wrong::Time) } else { Ok(claim) }
@@ -56,7 +58,7 @@ impl Claim {
     ///
     /// # Errors
     /// That it was not.
-    pub(crate) fn check(&self, secret: &[u8], message: &Message<'_>) -> Result<(), Wrong> {
+    pub fn check(&self, secret: &[u8], message: &Message<'_>) -> Result<(), Wrong> {
         // Where the body's hash is told beside the body, it is this body's: nothing is taken unsigned.
         if let Some(told) = message.headers.get(CONTENT)
             && !told.as_bytes().eq_ignore_ascii_case(hex(&message.body).as_bytes())

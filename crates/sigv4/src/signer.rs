@@ -1,17 +1,16 @@
 //! Signs requests to a provider.
 
-use super::{ALGORITHM, DATE, Instant, Message, Scope, TOKEN, hex};
-use crate::lease::header_value;
+use crate::{ALGORITHM, DATE, Instant, Message, Scope, TOKEN, hex};
 use aws_lc_rs::hmac::sign;
 use http::{HeaderMap, HeaderValue, header};
-use keyway_snapshot::{Secret, SigV4};
+use keyway_snapshot::{Secret, SigV4, header_value};
 use std::{fmt, ops::Range};
 
 /// Headers that are signed where they are there, in order. Nothing on the way may change them.
 const SIGNED: [&str; 4] = ["content-type", "host", "x-amz-date", "x-amz-security-token"];
 
 /// A key pair, and what it signs for.
-pub(crate) struct Signer {
+pub struct Signer {
     access_key_id: Box<str>,
     secret: Secret,
     /// Where the secret access key stands in the secret.
@@ -25,7 +24,8 @@ pub(crate) struct Signer {
 
 impl Signer {
     /// From `ACCESS_KEY_ID:SECRET_ACCESS_KEY[:SESSION_TOKEN]`; `None` if it is not of that form.
-    pub(crate) fn of(scope: &SigV4, secret: &Secret) -> Option<Self> {
+    #[must_use]
+    pub fn of(scope: &SigV4, secret: &Secret) -> Option<Self> {
         let text = std::str::from_utf8(secret.expose()).ok()?;
         let (access_key_id, rest) = text.split_once(':')?;
         let (key, token) = rest.split_once(':').map_or((rest, None), |(key, token)| (key, Some(token)));
@@ -49,7 +49,7 @@ impl Signer {
     }
 
     /// Looks at the secret access key, and at the session token.
-    pub(crate) fn each_mark(&self, look: &mut impl FnMut(&[u8])) {
+    pub fn each_mark(&self, look: &mut impl FnMut(&[u8])) {
         if let Some(key) = self.secret.expose().get(self.key.clone()) {
             look(key);
         }
@@ -59,7 +59,8 @@ impl Signer {
     }
 
     /// Signs a request whose headers are complete but for its own: `authorization` and `x-amz-*`.
-    pub(crate) fn sign(
+    #[must_use]
+    pub fn sign(
         &self,
         (method, path, query): (&str, &str, &str),
         headers: &mut HeaderMap,
