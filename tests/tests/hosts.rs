@@ -90,7 +90,7 @@ async fn a_host_is_scaled_under_load_without_a_failed_request_and_both_sides_rem
     }
     let (good, failed) = fresh.stop().await;
     println!("{good} answered while it was scaled; failed: {failed:?}");
-    assert!(good > 100 && failed.is_empty(), "{failed:?}");
+    assert!(good > 30 && failed.is_empty(), "{failed:?}");
     let bad = operator.post("/hosts/h/scale", json!({ "replicas": 65 })).await;
     assert!(bad.is_err_and(|why| why.to_string().contains("422")));
     assert_eq!(planes.cli(&["fleet", "scale", "--host", "nobody", "--replicas", "2"])?.code, Some(3));

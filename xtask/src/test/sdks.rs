@@ -50,8 +50,13 @@ fn node() -> Result<(), String> {
     npm(&root().join("tests/sdk"), &sdk::folder().join("node"))
 }
 
+/// OpenClaw ends its own installation when it is first run: several that began at once would fight over that.
 fn openclaw() -> Result<(), String> {
-    npm(&root().join("tests/openclaw"), &sdk::openclaw_folder())
+    let folder = sdk::openclaw_folder();
+    npm(&root().join("tests/openclaw"), &folder)?;
+    let mut first = Command::new(sdk::node());
+    first.arg(folder.join("node_modules/openclaw/openclaw.mjs")).arg("--version").env("HOME", &folder);
+    succeeded(first)
 }
 
 /// Helm and the schemas of Kubernetes, which check the chart.

@@ -27,7 +27,7 @@ use std::{fmt, time::Duration};
 /// Bytes that an identity has at most: three certificates and a key take 3 KB.
 const LIMIT: usize = 64 << 10;
 
-/// A node's identity. Cloning shares nothing with the file: whoever renews one says so to the [`Badge`].
+/// A node's identity. Whoever renews one tells the badge: cloning shares nothing with the file.
 #[derive(Clone)]
 pub struct Identity {
     enrolled: Enrolled,
