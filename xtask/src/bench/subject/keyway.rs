@@ -48,7 +48,7 @@ fn join_token(stage: &Stage, folder: &Path, admin: SocketAddr) -> Outcome<PathBu
     let mut command = clean(OTHER_CORE, &stage.binary("keyway"), folder);
     command.args(["join-token", "create", "--server", &format!("http://{admin}"), "--out"]).arg(&token);
     let ran = command.output()?;
-    if ran.status.success() { Ok(token) } else { Err(String::from_utf8_lossy(&ran.stderr).into()) }
+    if ran.status.success() { Ok(token) } else { Err(String::from_utf8(ran.stderr)?.into()) }
 }
 
 /// Both planes in one process.
