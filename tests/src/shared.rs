@@ -138,8 +138,8 @@ impl Etcd {
         }
         let armed = self.call(0, "maintenance/alarm", &json!({ "action": "GET" })).await?;
         for alarm in armed.get("alarms").and_then(Value::as_array).into_iter().flatten() {
-            let mut body = alarm.clone();
-            body["action"] = "DEACTIVATE".into();
+            let (member, kind) = (alarm.get("memberID"), alarm.get("alarm"));
+            let body = json!({ "action": "DEACTIVATE", "memberID": member, "alarm": kind });
             self.call(0, "maintenance/alarm", &body).await?;
         }
         Ok(())
