@@ -9,6 +9,7 @@ use crate::bench::{
 use std::{
     fmt::Write as _,
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -24,20 +25,30 @@ const POLL: Duration = Duration::from_millis(5);
 
 /// The data plane alone. Its control plane runs on the other core, where it only sends heartbeats.
 pub(super) fn data_plane(stage: &Stage) -> Outcome<Launch> {
-    let (fleet, addr) = (free_address()?, free_address()?);
+    let (admin, fleet, addr) = (free_address()?, free_address()?, free_address()?);
     let folder = folder(stage, "keyway")?;
     let mut control_plane = clean(OTHER_CORE, &stage.binary("keyway-controlplane"), &folder);
     control_plane.arg("--config").arg(configuration(stage)?);
-    control_plane.args(["--admin-listen", "127.0.0.1:0", "--fleet-listen", &fleet.to_string()]);
+    control_plane.args(["--admin-listen", &admin.to_string(), "--fleet-listen", &fleet.to_string()]);
     let ready = folder.join("ready.json");
     control_plane.arg("--ready-file").arg(&ready);
     let log = folder.join("controlplane.log");
     let mut beside = Running::start(control_plane, &log)?;
     until_ready(&mut beside, &ready, &log)?;
+    let token = join_token(stage, &folder, admin)?;
     let mut command = clean(SUBJECT_CORE, &stage.binary("keyway-dataplane"), &folder);
     command.args(["--listen", &addr.to_string(), "--ops-listen", "127.0.0.1:0"]);
-    command.args(["--fleet-url", &format!("http://{fleet}")]);
+    command.args(["--fleet-url", &format!("https://{fleet}")]).arg("--join-token-file").arg(token);
     Ok(Launch { command, addr, headers: vec![bearer(CLIENT_TOKEN)], beside: vec![beside] })
+}
+
+/// The file with which the data plane joins.
+fn join_token(stage: &Stage, folder: &Path, admin: SocketAddr) -> Outcome<PathBuf> {
+    let token = folder.join("join.token");
+    let mut command = clean(OTHER_CORE, &stage.binary("keyway"), folder);
+    command.args(["join-token", "create", "--server", &format!("http://{admin}"), "--out"]).arg(&token);
+    let ran = command.output()?;
+    if ran.status.success() { Ok(token) } else { Err(String::from_utf8(ran.stderr)?.into()) }
 }
 
 /// Both planes in one process.
