@@ -68,17 +68,21 @@ pub fn admin(planes: &Planes) -> Outcome<Admin> {
 
 /// Waits until every replica serves what is in force and, where it keeps a state, has it on disk; gives the version.
 pub async fn settled(admin: &Admin, replicas: usize) -> Outcome<String> {
-    let status = admin.get("/status").await?;
-    let version = status.get("version").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let done = |fleet: &Value| {
-        let same = |one: &Value, field: &str| one.get(field).and_then(Value::as_str) == Some(&version);
-        let all = fleet.as_array()?;
-        let all_done =
-            all.len() == replicas && all.iter().all(|one| same(one, "snapshot") && same(one, "kept"));
-        all_done.then_some(())
-    };
-    admin.until(PATIENCE, "/fleet", done).await?;
-    Ok(version)
+    let end = Instant::now() + PATIENCE;
+    loop {
+        // Anew each time: a control plane that has just begun may still have something to write.
+        let status = admin.get("/status").await?;
+        let version = text(&status, "/version").to_owned();
+        let fleet = admin.get("/fleet").await?;
+        let done = |one: &Value| text(one, "/snapshot") == version && text(one, "/kept") == version;
+        if fleet.as_array().is_some_and(|all| all.len() == replicas && all.iter().all(done)) {
+            return Ok(version);
+        }
+        if Instant::now() >= end {
+            return Err(format!("not within {PATIENCE:?}: {version} on {replicas}: {fleet}").into());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// Asserts that it is alive, not ready, serves nothing, and that what lies on its disk is not used for a reason that holds

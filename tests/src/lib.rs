@@ -15,6 +15,8 @@ pub mod inspect;
 pub mod leaks;
 pub mod nodes;
 pub mod rotation;
+pub mod shared;
 pub mod tmpfs;
 pub mod traffic;
 pub mod usage;
+pub mod wire;

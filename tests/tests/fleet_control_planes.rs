@@ -1,12 +1,11 @@
 //! Several control planes over one etcd of three nodes: whichever dies or sleeps, what was acknowledged is there, writes are soon
-//! back, replicas serve on and a rotation comes to its end. Faults P4, P5, P16; figure N7. `KEYWAY_LONG`: a hundred kills.
+//! back, replicas serve on and a rotation comes to its end. Faults P5, P16; figure N7. `KEYWAY_LONG`: a hundred kills.
 
 use std::time::{Duration, Instant};
 
-use keyway_e2e::admin::Admin;
-use keyway_e2e::gateway::{CHAT, Outcome, TOKEN, chat, yaml};
-use keyway_testkit::caller::{Caller, post};
-use keyway_testkit::process::{Replica, Shared};
+use keyway_e2e::gateway::{Outcome, yaml};
+use keyway_e2e::shared::{LOOK, PATIENCE, admin, clients, in_sync, leader, serve, write, write_until_taken};
+use keyway_testkit::process::Shared;
 use keyway_testkit::provider::Provider;
 use reqwest::Method;
 use rustix::process::Signal;
@@ -16,84 +15,9 @@ const KILLS: usize = 8;
 const LONG_KILLS: usize = 100;
 /// Writes are back after the end of a leader.
 const BACK: Duration = Duration::from_secs(5);
-/// What takes longer than this has failed.
-const PATIENCE: Duration = Duration::from_secs(40);
-const LOOK: Duration = Duration::from_millis(20);
 
 fn is_long() -> bool {
     std::env::var_os("KEYWAY_LONG").is_some()
-}
-
-fn admin(all: &Shared, at: usize) -> Outcome<Admin> {
-    let control = all.controls.get(at).ok_or("no such control plane")?;
-    Admin::new(&control.admin_url(), &all.admin_token()?)
-}
-
-fn log(all: &Shared, at: usize) -> String {
-    all.controls.get(at).map(|control| control.process.stderr()).unwrap_or_default()
-}
-
-async fn status(replica: &Replica) -> Outcome<u16> {
-    let request = post(CHAT, TOKEN, "", chat("sim/m").as_bytes());
-    Ok(Caller::connect(replica.address()?).await?.ask(&request).await?.status)
-}
-
-async fn serve(all: &Shared) -> Outcome {
-    for replica in &all.replicas {
-        assert_eq!(status(replica).await?, 200, "{}", replica.id);
-    }
-    Ok(())
-}
-
-/// Who leads, as one control plane says it.
-async fn leader(all: &Shared, ask: usize) -> Outcome<usize> {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let said = admin(all, ask)?.call(Method::GET, "/status", None).await;
-        let name = said.ok().and_then(|said| said.json.get("control_plane")?.as_str().map(str::to_owned));
-        if let Some(at) = all.controls.iter().position(|one| Some(&one.name) == name.as_ref()) {
-            return Ok(at);
-        }
-        assert!(Instant::now() < until, "nobody leads\n{}", log(all, ask));
-        tokio::time::sleep(LOOK).await;
-    }
-}
-
-/// Makes a client; `false` = it was not acknowledged.
-async fn write(all: &Shared, at: usize, name: &str) -> Outcome<bool> {
-    let body = json!({ "name": name, "models": ["sim/*"] });
-    let answered = admin(all, at)?.call(Method::POST, "/clients", Some(&body)).await;
-    // One whose answer was lost is there already: that is an acknowledgement too.
-    Ok(answered.is_ok_and(|answered| (200..300).contains(&answered.status) || answered.status == 409))
-}
-
-async fn write_until_taken(all: &Shared, at: usize, name: &str) -> Outcome<Duration> {
-    let began = Instant::now();
-    while !write(all, at, name).await? {
-        assert!(began.elapsed() < PATIENCE, "no write\n{}", log(all, at));
-        tokio::time::sleep(LOOK).await;
-    }
-    Ok(began.elapsed())
-}
-
-async fn clients(all: &Shared, at: usize) -> Outcome<Vec<String>> {
-    let list = admin(all, at)?.get("/clients").await?;
-    let names = list.as_array().into_iter().flatten().filter_map(|one| one["name"].as_str());
-    Ok(names.map(str::to_owned).collect())
-}
-
-/// Until every replica serves what is in force, as whoever leads knows it.
-async fn in_sync(all: &Shared, ask: usize, replicas: usize) -> Outcome<Value> {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let list = admin(all, ask)?.call(Method::GET, "/fleet", None).await?.json;
-        let ready = list.as_array().into_iter().flatten().filter(|one| one["state"] == "ready").count();
-        if ready == replicas {
-            return Ok(list);
-        }
-        assert!(Instant::now() < until, "{list:#}");
-        tokio::time::sleep(LOOK).await;
-    }
 }
 
 #[tokio::test]

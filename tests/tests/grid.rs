@@ -95,7 +95,9 @@ async fn played(name: &str, scripts: &[&str], cells_wanted: usize, stated: &Stat
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_sdk_reaches_every_provider() -> Outcome {
     let scripts = DIALECTS.map(|(_, script)| script);
-    played("grid", &scripts, 36 * 21, &Stated::read()?).await
+    // What every dialect's callers can say; by address a picture and a document; a document, sound, and stop sequences.
+    let cells = 36 * 22 + 6 * (5 + 3 + 5 + 3 + 5);
+    played("grid", &scripts, cells, &Stated::read()?).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -112,4 +114,9 @@ async fn an_agents_five_turns_survive_every_crossing() -> Outcome {
 async fn embeddings_ranks_counts_and_lists_of_models_cross_too() -> Outcome {
     let cells = 3 * 4 + 4 * 4 + 1 + 4;
     played("grid-operations", &["grid/operations.py"], cells, &Stated::default()).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_sdk_tells_its_user_of_mistakes_by_its_own_class() -> Outcome {
+    played("grid-mistakes", &["grid/mistakes.py"], 6 * 3, &Stated::default()).await
 }

@@ -1,5 +1,5 @@
-//! What `keyway up` prints works as pasted into a shell: curl, the OpenAI SDK, OpenClaw. With no configuration and no
-//! key, so the built-in sandbox answers.
+//! What `keyway up` prints works as pasted into a shell: curl, the OpenAI SDK, OpenClaw; and what README.md and docs/callers.md
+//! have for the SDKs, with one's own address and token. With no provider's key, so the built-in sandbox answers.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use keyway_e2e::gateway::Outcome;
-use keyway_testkit::process::{Keyway, Process};
+use keyway_testkit::process::{Keyway, Process, root};
 use keyway_testkit::sdk;
 use serde_json::Value;
 
@@ -72,6 +72,40 @@ fn openai_sdk() -> Outcome {
     let python = snippet(&printed, "OpenAI SDK (Python)", Some("OpenClaw")).ok_or(printed.clone())?;
     let said = pasted(keyway.folder(), python)?;
     assert!(said.contains("Hello"), "{said}");
+    Ok(())
+}
+
+/// A client of the test's, with a key pair.
+const TOKEN: &str = "kw-pasted-0123456789abcdefghijkl";
+const ACCESS_KEY_ID: &str = "KWPASTED0123456789AB";
+const SECRET_ACCESS_KEY: &str = "kw-pasted-secret-access-key-0123456789";
+
+/// Blocks of Python of a page.
+fn blocks(page: &str) -> Outcome<Vec<String>> {
+    let text = std::fs::read_to_string(root().join(page))?;
+    let blocks = text.split("```python\n").skip(1).filter_map(|rest| rest.split_once("```"));
+    Ok(blocks.map(|(block, _)| block.to_owned()).collect())
+}
+
+#[test]
+fn each_sdk_as_the_pages_have_it() -> Outcome {
+    let pair = format!("{{ access_key_id: {ACCESS_KEY_ID}, secret_access_key: {SECRET_ACCESS_KEY} }}");
+    let keyway =
+        Keyway::up().config(format!("clients:\n  one: {{ token: {TOKEN}, sigv4: {pair} }}\n")).start()?;
+    let (mut answers, mut asked) = (0, 0);
+    for page in ["README.md", "docs/callers.md"] {
+        for block in blocks(page)? {
+            let python = block
+                .replace("http://127.0.0.1:8585", keyway.base_url())
+                .replace("\"kw_…\"", &format!("\"{TOKEN}\""))
+                .replace("\"KW…\"", &format!("\"{ACCESS_KEY_ID}\""))
+                .replace("\"…\"", &format!("\"{SECRET_ACCESS_KEY}\""));
+            let said = pasted(keyway.folder(), &format!("python3 - <<'EOF'\n{python}EOF\n"))?;
+            asked += block.matches("print(").count();
+            answers += said.lines().filter(|line| line.contains("Hello")).count();
+        }
+    }
+    assert_eq!((answers, asked), (8, 8));
     Ok(())
 }
 

@@ -20,6 +20,9 @@ const DIALECTS: [(&str, &str); 6] = [
 #[derive(Deserialize)]
 struct Listed {
     operation: Vec<Loss>,
+    reply: Vec<Unheard>,
+    /// What of a reply is meant.
+    heard: BTreeMap<String, String>,
     meaning: BTreeMap<String, String>,
     says: BTreeMap<String, BTreeSet<String>>,
     loss: Vec<Loss>,
@@ -34,6 +37,13 @@ struct Loss {
     from: Option<String>,
     to: String,
     harmless: bool,
+}
+
+/// What callers of a dialect do not hear of a reply.
+#[derive(Deserialize)]
+struct Unheard {
+    thing: String,
+    to: String,
 }
 
 /// What becomes of a thing on its way.
@@ -54,6 +64,8 @@ pub(crate) fn dialects() -> Result<String, Box<dyn Error>> {
     for (to, head) in DIALECTS {
         target(&listed, to, head, &mut page)?;
     }
+    page.push_str(REPLIES);
+    replies(&listed, &mut page)?;
     page.push_str(OPERATIONS);
     for (of, head) in [("embeddings", "Embeddings"), ("rerank", "Rerank")] {
         operation(&listed, of, head, &mut page)?;
@@ -92,6 +104,21 @@ fn target(listed: &Listed, to: &str, head: &str, page: &mut String) -> Result<()
         if fates.iter().any(|fate| matches!(fate, Fate::Dropped | Fate::Refused)) {
             row(page, meaning, fates.iter().map(|fate| fate.word().to_owned()));
         }
+    }
+    writeln!(page)?;
+    Ok(())
+}
+
+/// What callers do not hear of replies, by their dialect.
+fn replies(listed: &Listed, page: &mut String) -> Result<(), Box<dyn Error>> {
+    row(page, "what", DIALECTS.map(|(_, head)| head.to_owned()));
+    rule(page, DIALECTS.len());
+    for (thing, meaning) in &listed.heard {
+        let cells = DIALECTS.map(|(to, _)| {
+            let lost = listed.reply.iter().any(|unheard| unheard.thing == *thing && unheard.to == to);
+            if lost { "not told" } else { "" }.to_owned()
+        });
+        row(page, meaning, cells);
     }
     writeln!(page)?;
     Ok(())
@@ -185,6 +212,13 @@ Of each pair: things that can be said · dropped · refused.
 ";
 
 const MIDDLE: &str = "What is in no table below is carried. An empty cell: that dialect cannot say it.
+
+";
+
+const REPLIES: &str = "## Replies
+
+An answer from another dialect's provider is never refused. What a caller's dialect has no place for is left out, whole or in a stream alike; the header
+names only what the request lost.
 
 ";
 

@@ -6,7 +6,7 @@
 //! a new state revoked something.
 
 use crate::{listen::Pulse, sync::State};
-use keyway_snapshot::{Snapshot, TokenDigest};
+use keyway_snapshot::TokenDigest;
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -91,14 +91,16 @@ impl Open {
         Place { open: Rc::clone(self), entry }
     }
 
-    /// Cuts what uses a key that this state revokes; gives how many.
-    pub(crate) fn cut_keys(&self, state: &State) -> u64 {
-        self.cut(Cut::Credential, |entry| state.keyring.is_revoked(entry.key.get()))
+    /// Cuts what uses a key that this state revokes, or any where there is no state any more; gives how many.
+    pub(crate) fn cut_keys(&self, state: Option<&State>) -> u64 {
+        let is_revoked = |key| state.is_none_or(|state| state.keyring.is_revoked(key));
+        self.cut(Cut::Credential, |entry| entry.key.get() != 0 && is_revoked(entry.key.get()))
     }
 
-    /// Cuts what came with a token that this state does not admit.
-    pub(crate) fn cut_clients(&self, snapshot: &Snapshot) -> u64 {
-        self.cut(Cut::Client, |entry| entry.token.get().is_some_and(|token| !snapshot.clients.admits(&token)))
+    /// Cuts what came with a token that this state does not admit; none does where there is none.
+    pub(crate) fn cut_clients(&self, state: Option<&State>) -> u64 {
+        let admits = |token: &TokenDigest| state.is_some_and(|state| state.snapshot.clients.admits(token));
+        self.cut(Cut::Client, |entry| entry.token.get().is_some_and(|token| !admits(&token)))
     }
 
     fn cut(&self, why: Cut, is_meant: impl Fn(&Entry) -> bool) -> u64 {

@@ -101,12 +101,13 @@ impl Worker {
                 }
             }
             let now = *revoked.borrow_and_update();
-            let Some(state) = self.held.pin() else { continue };
             if now.keys != before.keys {
                 self.pool.clear();
             }
-            let keys = if now.keys == before.keys { 0 } else { self.open.cut_keys(&state) };
-            let tokens = if now.tokens == before.tokens { 0 } else { self.open.cut_clients(&state.snapshot) };
+            let state = self.held.pin();
+            let keys = if now.keys == before.keys { 0 } else { self.open.cut_keys(state.as_deref()) };
+            let tokens =
+                if now.tokens == before.tokens { 0 } else { self.open.cut_clients(state.as_deref()) };
             before = now;
             self.core.cut(keys, tokens);
             if keys + tokens > 0 {

@@ -6,6 +6,9 @@ use crate::codec::codec;
 use crate::json::Json;
 use keyway_proto::snapshot::v1::Dialect;
 
+/// Stands for a picture in answers of dialects that cannot hold one.
+pub(crate) const PICTURE: &str = "[a picture, which this API cannot carry]";
+
 /// Losses of one request that are named; the last of so many says that there are more.
 pub const LOST_LIMIT: usize = 128;
 

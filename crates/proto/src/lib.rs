@@ -41,6 +41,8 @@ pub mod feature {
     /// All that this build can do.
     pub const ALL: [&str; 2] = [CHANGES, SIGNATURES];
 }
+/// Details of the status with which a node that was evicted is turned away: it lets go of what it holds.
+pub const EVICTED: &[u8] = b"evicted";
 /// Bytes of resources in one `Chunk`.
 pub const CHUNK_LIMIT: usize = 1 << 20;
 /// Bytes of resources in a whole state.

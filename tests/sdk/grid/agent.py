@@ -1,8 +1,6 @@
 """An agent in the manner of Claude Code, through the Anthropic SDK: a long system prompt with cache marks that move along,
 thinking, words before parallel calls, results that are errors and pictures. Each of five turns is a cell: the call with the
 whole history, streamed, and what the model says of the results, with the whole history."""
-import base64
-import hashlib
 import json
 import os
 import sys
@@ -15,8 +13,8 @@ from talk import PNG
 SYSTEM = "You are an agent that works in a terminal.\n" + "\n".join(f"Rule {n}: be careful with file {n}." for n in range(400))
 PLAN = "Let me look that up."
 MARK = {"type": "ephemeral"}
-PICTURE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": base64.b64encode(PNG).decode()}}
-PICTURE_SEEN = {"image": {"mime": "image/png", "sha256": hashlib.sha256(PNG).hexdigest()}}
+PICTURE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG.base64}}
+PICTURE_SEEN = PNG.seen()
 # Dialects whose results have no word for a failure, and those whose results hold text alone.
 FAILURE_IN_WORDS = ("openai-chat", "openai-responses", "cohere-chat")
 PICTURES_APART = ("openai-chat", "cohere-chat")

@@ -1,6 +1,4 @@
 """The official Anthropic SDK for Python."""
-import base64
-
 import anthropic
 from scenarios import run
 from talk import Assistant, Call, Reply, Results, Usage, User
@@ -32,6 +30,8 @@ class Messages:
             call["tools"] = [{"name": t.name, "description": t.description, "input_schema": t.schema} for t in ask.tools]
         if ask.must_call:
             call["tool_choice"] = {"type": "any"}
+        if ask.stop:
+            call["stop_sequences"] = ask.stop
         if ask.schema:
             call["output_config"] = {"format": {"type": "json_schema", "schema": ask.schema}}
         if ask.think:
@@ -46,9 +46,12 @@ class Messages:
 
 def message(turn):
     match turn:
-        case User(text, png):
-            source = {"type": "base64", "media_type": "image/png", "data": base64.b64encode(png).decode()}
-            return {"role": "user", "content": [{"type": "text", "text": text}, {"type": "image", "source": source}] if png else text}
+        case User(text, None):
+            return {"role": "user", "content": text}
+        case User(text, media):
+            inline = {"type": "base64", "media_type": media.mime, "data": media.base64}
+            source = {"type": "url", "url": media.url} if media.url else inline
+            return {"role": "user", "content": [{"type": "text", "text": text}, {"type": media.kind, "source": source}]}
         case Assistant(text):
             return {"role": "assistant", "content": text}
         case Results(pairs):

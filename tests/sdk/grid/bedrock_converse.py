@@ -47,7 +47,7 @@ class Converse:
         if ask.think:
             call["additionalModelRequestFields"] = {"thinking": {"type": "enabled", "budget_tokens": 2048}}
         limit = ask.max_tokens or (4096 if ask.think else None)
-        inference = {"maxTokens": limit, "temperature": ask.temperature, "topP": ask.top_p}
+        inference = {"maxTokens": limit, "temperature": ask.temperature, "topP": ask.top_p, "stopSequences": ask.stop}
         call["inferenceConfig"] = {name: value for name, value in inference.items() if value is not None}
         if ask.stream:
             return streamed(self.client.converse_stream(**call)["stream"], hear)
@@ -57,9 +57,8 @@ class Converse:
 
 def message(turn):
     match turn:
-        case User(text, png):
-            picture = [{"image": {"format": "png", "source": {"bytes": png}}}] if png else []
-            return {"role": "user", "content": [{"text": text}, *picture]}
+        case User(text, media):
+            return {"role": "user", "content": [{"text": text}, *([block(media)] if media else [])]}
         case Assistant(text):
             return {"role": "assistant", "content": [{"text": text}]}
         case Results(pairs):
@@ -67,6 +66,11 @@ def message(turn):
             return {"role": "user", "content": [{"toolResult": result} for result in results]}
         case Reply():
             return turn.native
+
+
+def block(media):
+    name = {"name": "paper"} if media.kind == "document" else {}
+    return {media.kind: {"format": media.mime.split("/")[1], "source": {"bytes": media.data}, **name}}
 
 
 def streamed(events, hear):

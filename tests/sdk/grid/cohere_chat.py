@@ -1,5 +1,4 @@
 """The official Cohere SDK for Python, version 2 of the API."""
-import base64
 import json
 
 import cohere
@@ -39,7 +38,8 @@ class Cohere:
             call["thinking"] = {"type": "enabled", "token_budget": 2048}
         if ask.max_tokens:
             call["max_tokens"] = ask.max_tokens
-        given = {"temperature": ask.temperature, "p": ask.top_p, "tool_choice": "REQUIRED" if ask.must_call else None}
+        given = {"temperature": ask.temperature, "p": ask.top_p, "tool_choice": "REQUIRED" if ask.must_call else None,
+                 "stop_sequences": ask.stop}
         call |= {name: value for name, value in given.items() if value is not None}
         if ask.stream:
             return streamed(self.client.chat_stream(**call), hear)
@@ -49,9 +49,10 @@ class Cohere:
 
 def message(turn):
     match turn:
-        case User(text, png):
-            url = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-            yield {"role": "user", "content": [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": url}}] if png else text}
+        case User(text, None):
+            yield {"role": "user", "content": text}
+        case User(text, media):
+            yield {"role": "user", "content": [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": media.address}}]}
         case Assistant(text):
             yield {"role": "assistant", "content": text}
         case Results(pairs):

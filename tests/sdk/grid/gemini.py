@@ -27,7 +27,7 @@ class Gemini:
 
     def ask(self, model, ask, hear):
         config = g.GenerateContentConfig(max_output_tokens=ask.max_tokens, system_instruction=ask.system or None)
-        config.temperature, config.top_p = ask.temperature, ask.top_p
+        config.temperature, config.top_p, config.stop_sequences = ask.temperature, ask.top_p, ask.stop
         config.automatic_function_calling = g.AutomaticFunctionCallingConfig(disable=True)
         if ask.tools:
             functions = [g.FunctionDeclaration(name=t.name, description=t.description, parameters_json_schema=t.schema) for t in ask.tools]
@@ -55,9 +55,8 @@ class Gemini:
 
 def content(turn):
     match turn:
-        case User(text, png):
-            picture = [g.Part.from_bytes(data=png, mime_type="image/png")] if png else []
-            return g.Content(role="user", parts=[g.Part.from_text(text=text), *picture])
+        case User(text, media):
+            return g.Content(role="user", parts=[g.Part.from_text(text=text), *([part(media)] if media else [])])
         case Assistant(text):
             return g.Content(role="model", parts=[g.Part.from_text(text=text)])
         case Results(pairs):
@@ -67,8 +66,14 @@ def content(turn):
             return turn.native
 
 
+def part(media):
+    if media.url:
+        return g.Part.from_uri(file_uri=media.url, mime_type=media.mime)
+    return g.Part.from_bytes(data=media.data, mime_type=media.mime)
+
+
 def answer(said, finish, usage):
-    parts = said.parts or []
+    parts = (said and said.parts) or []  # a refusal has none
     calls = [Call(p.function_call.id, p.function_call.name, p.function_call.args) for p in parts if p.function_call]
     text, thoughts = ("".join(p.text for p in parts if p.text and bool(p.thought) == thought) for thought in (False, True))
     reasoned = usage.thoughts_token_count or 0

@@ -1,5 +1,4 @@
 """The official OpenAI SDK for Python, chat completions."""
-import base64
 import json
 
 import openai
@@ -47,15 +46,16 @@ class Chat:
 
 
 def settings(ask):
-    given = {"temperature": ask.temperature, "top_p": ask.top_p, "tool_choice": "required" if ask.must_call else None}
+    given = {"temperature": ask.temperature, "top_p": ask.top_p, "tool_choice": "required" if ask.must_call else None, "stop": ask.stop}
     return {name: value for name, value in given.items() if value is not None}
 
 
 def message(turn):
     match turn:
-        case User(text, png):
-            url = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-            yield {"role": "user", "content": [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": url}}] if png else text}
+        case User(text, None):
+            yield {"role": "user", "content": text}
+        case User(text, media):
+            yield {"role": "user", "content": [{"type": "text", "text": text}, part(media)]}
         case Assistant(text):
             yield {"role": "assistant", "content": text}
         case Results(pairs):
@@ -63,6 +63,16 @@ def message(turn):
                 yield {"role": "tool", "tool_call_id": call.id, "content": text}
         case Reply():
             yield turn.native
+
+
+def part(media):
+    match media.kind:
+        case "image":
+            return {"type": "image_url", "image_url": {"url": media.address}}
+        case "document":
+            return {"type": "file", "file": {"filename": "paper.pdf", "file_data": media.address}}
+        case "audio":
+            return {"type": "input_audio", "input_audio": {"data": media.base64, "format": "wav"}}
 
 
 def streamed(chunks, hear):
@@ -74,7 +84,7 @@ def streamed(chunks, hear):
             finish = choice.finish_reason or finish
             delta = choice.delta.model_dump(exclude_none=True)
             hear(delta.get("content"))
-            for name in ("content", "reasoning_content"):
+            for name in ("content", "refusal", "reasoning_content"):
                 if delta.get(name):
                     whole[name] = whole.get(name, "") + delta[name]
             if delta.get("reasoning_details"):
@@ -94,7 +104,8 @@ def answer(message_, finish, usage):
     told_in, told_out = usage.prompt_tokens_details, usage.completion_tokens_details
     used = Usage(usage.prompt_tokens, usage.completion_tokens, (told_in and told_in.cached_tokens) or 0,
                  (told_in and getattr(told_in, "cache_write_tokens", None)) or 0, (told_out and told_out.reasoning_tokens) or 0)
-    return Reply(message_.get("content") or "", FINISH.get(finish, finish), used, message_, calls, message_.get("reasoning_content", ""))
+    return Reply(message_.get("content") or "", FINISH.get(finish, finish), used, message_, calls, message_.get("reasoning_content", ""),
+                 message_.get("refusal", ""))
 
 
 if __name__ == "__main__":

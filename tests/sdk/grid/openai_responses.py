@@ -1,5 +1,4 @@
 """The official OpenAI SDK for Python, responses."""
-import base64
 import json
 
 import openai
@@ -40,10 +39,8 @@ class Responses(Chat):
 
 def items(turn):
     match turn:
-        case User(text, png):
-            url = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-            picture = [{"type": "input_image", "image_url": url, "detail": "auto"}] if png else []
-            yield {"role": "user", "content": [{"type": "input_text", "text": text}, *picture]}
+        case User(text, media):
+            yield {"role": "user", "content": [{"type": "input_text", "text": text}, *([part(media)] if media else [])]}
         case Assistant(text):
             yield {"role": "assistant", "content": text}
         case Results(pairs):
@@ -53,17 +50,26 @@ def items(turn):
             yield from turn.native
 
 
+def part(media):
+    if media.kind == "image":
+        return {"type": "input_image", "image_url": media.address, "detail": "auto"}
+    if media.url:
+        return {"type": "input_file", "file_url": media.url}
+    return {"type": "input_file", "filename": "paper.pdf", "file_data": media.address}
+
+
 def answer(response):
     calls = [Call(i.call_id, i.name, json.loads(i.arguments)) for i in response.output if i.type == "function_call"]
     thoughts = [i for i in response.output if i.type == "reasoning"]
     reasoning = "".join(part.text for i in thoughts for part in [*(i.summary or []), *(i.content or [])])
+    refusal = "".join(p.refusal for i in response.output if i.type == "message" for p in i.content if p.type == "refusal")
     finish = {"completed": "tool" if calls else "stop"}.get(response.status, response.status)
     if response.incomplete_details:
         finish = {"max_output_tokens": "length"}.get(response.incomplete_details.reason, response.incomplete_details.reason)
     usage, told = response.usage, response.usage.input_tokens_details
     used = Usage(usage.input_tokens, usage.output_tokens, told.cached_tokens, told.cache_write_tokens or 0,
                  usage.output_tokens_details.reasoning_tokens)
-    return Reply(response.output_text, finish, used, response.output, calls, reasoning)
+    return Reply(response.output_text, finish, used, response.output, calls, reasoning, refusal)
 
 
 if __name__ == "__main__":

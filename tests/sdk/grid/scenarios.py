@@ -5,12 +5,13 @@ import sys
 import time
 import traceback
 
-from talk import PNG, Ask, Assistant, Results, Tool, User
+from talk import PAPER, PDF, PICTURE, PNG, WAV, Ask, Assistant, Results, Tool, User
 
 TEXT = "Hello from the strict provider."
 REASONING = "The user wants a short answer."
 UNICODE = "Grüße aus Zürich: 日本語のテキスト — 👩‍👩‍👧 🏳️‍🌈 naïve Ω≈ç√ ✓"
 LONG = "".join(f"w{n} " for n in range(600))
+REFUSAL = "I cannot help with that."
 JSON = {"city": "Paris", "country": "France", "population": 2102650}
 PARIS = {"city": "Paris", "unit": "celsius"}
 TOKYO = {"city": "Tokyo", "unit": "celsius"}
@@ -30,6 +31,7 @@ ASK = [User("Weather in Paris?")]
 # Who tells its caller what: the strict provider's replies in the dialect, by the dialect's own fields.
 TELLS_WRITTEN = ("anthropic-messages", "bedrock-converse")
 TELLS_REASONED = ("openai-chat", "openai-responses", "gemini")
+TELLS_REFUSAL = ("openai-chat", "openai-responses", "cohere-chat")
 TELLS_RETRY_AFTER = ("openai-chat", "openai-responses", "anthropic-messages", "gemini", "cohere-chat")
 
 SCENARIOS = {}
@@ -40,6 +42,15 @@ TARGETS = {}
 def scenario(play):
     SCENARIOS[play.__name__] = play
     return play
+
+
+def sayable(*callers):
+    """Marks a scenario that only these callers' dialects have words for."""
+    def mark(play):
+        play.callers = callers
+        return play
+
+    return mark
 
 
 def equal(what, found, wanted):
@@ -122,6 +133,47 @@ def tool_stream(sdk, target):
 @scenario
 def image(sdk, target):
     is_text(sdk(Ask("text", [User("What is this?", PNG)])), TEXT)
+
+
+@scenario
+@sayable("openai-chat", "openai-responses", "anthropic-messages", "gemini", "cohere-chat")
+def image_url(sdk, target):
+    is_text(sdk(Ask("text", [User("What is this?", PICTURE)])), TEXT)
+
+
+@scenario
+@sayable("openai-chat", "openai-responses", "anthropic-messages", "gemini", "bedrock-converse")
+def pdf(sdk, target):
+    is_text(sdk(Ask("text", [User("What does it say?", PDF)])), TEXT)
+
+
+@scenario
+@sayable("openai-responses", "anthropic-messages", "gemini")
+def pdf_url(sdk, target):
+    is_text(sdk(Ask("text", [User("What does it say?", PAPER)])), TEXT)
+
+
+@scenario
+@sayable("openai-chat", "gemini", "bedrock-converse")
+def audio(sdk, target):
+    is_text(sdk(Ask("text", [User("What do you hear?", WAV)])), TEXT)
+
+
+@scenario
+@sayable("openai-chat", "anthropic-messages", "gemini", "bedrock-converse", "cohere-chat")
+def stop(sdk, target):
+    is_text(sdk(Ask("text", HI, stop=["END", "STOP"])), TEXT)
+
+
+@scenario
+def refusal(sdk, target):
+    """A model that will not answer says so, in words or by the reason why it ended."""
+    for streamed in (False, True):
+        reply = sdk(Ask("refusal", HI, stream=streamed))
+        if target in TELLS_REFUSAL:
+            equal("refusal", reply.refusal or reply.text, REFUSAL)
+        else:
+            assert reply.finish not in ("stop", "length", "tool"), f"it looks like an answer: {reply!r:.300}"
 
 
 @scenario
@@ -285,5 +337,6 @@ def run(sdk_class):
     sdk = sdk_class(os.environ["KEYWAY_URL"], os.environ["KEYWAY_TOKEN"])
     TARGETS.update(pair.split("=") for pair in sys.argv[1].split(","))
     for target in TARGETS:
-        for name in sys.argv[2].split(",") if sys.argv[2:] else SCENARIOS:
+        names = sys.argv[2].split(",") if sys.argv[2:] else SCENARIOS
+        for name in [name for name in names if sdk.NAME in getattr(SCENARIOS[name], "callers", (sdk.NAME,))]:
             print(json.dumps(Cell(sdk, target, name).play()), flush=True)

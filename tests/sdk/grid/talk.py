@@ -5,19 +5,44 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
-# One red pixel.
-PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC")
+
+@dataclass
+class Media:
+    """A picture, a document or sound: in the request, or at an address."""
+    kind: str  # image, document, audio
+    mime: str
+    data: bytes = b""
+    url: str = ""
+
+    @property
+    def base64(self):
+        return base64.b64encode(self.data).decode()
+
+    @property
+    def address(self):
+        return self.url or f"data:{self.mime};base64,{self.base64}"
+
+    def seen(self):
+        return {self.kind: {"url": self.url} if self.url else {"mime": self.mime, "sha256": hashlib.sha256(self.data).hexdigest()}}
+
+
+# One red pixel, one empty page, and silence.
+PNG = Media("image", "image/png", base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"))
+PDF = Media("document", "application/pdf", b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
+            b"2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n3 0 obj<</Type/Page/Parent 2 0 R>>endobj\n%%EOF\n")
+WAV = Media("audio", "audio/wav", b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x40\x1f\0\0\x80\x3e\0\0\2\0\x10\0data\0\0\0\0")
+PICTURE = Media("image", "image/png", url="https://example.com/red.png")
+PAPER = Media("document", "application/pdf", url="https://example.com/paper.pdf")
 
 
 @dataclass
 class User:
     text: str
-    png: bytes = b""
+    media: Media | None = None
 
     def seen(self):
-        parts = [{"text": self.text}]
-        if self.png:
-            parts.append({"image": {"mime": "image/png", "sha256": hashlib.sha256(self.png).hexdigest()}})
+        parts = [{"text": self.text}, *([self.media.seen()] if self.media else [])]
         return [("user", part) for part in parts]
 
 
@@ -77,6 +102,7 @@ class Reply:
     native: Any
     calls: list = field(default_factory=list)
     reasoning: str = ""
+    refusal: str = ""
 
     def seen(self):
         parts = [{"reasoning": self.reasoning}] if self.reasoning else []
@@ -97,6 +123,7 @@ class Ask:
     temperature: float | None = None
     top_p: float | None = None
     must_call: bool = False
+    stop: list | None = None
     stream: bool = False
     at: str = ""  # another target than the cell's
 
@@ -109,7 +136,7 @@ class Ask:
             turns[-1]["parts"].append(part)
         said = {"system": self.system, "turns": turns, "tools": [tool.seen() for tool in self.tools]}
         given = {"schema": self.schema, "max_tokens": self.max_tokens, "reasoning": self.think or None, "temperature": self.temperature,
-                 "top_p": self.top_p, "tool_choice": "required" if self.must_call else None}
+                 "top_p": self.top_p, "tool_choice": "required" if self.must_call else None, "stop": self.stop}
         return {**said, **{name: value for name, value in given.items() if value is not None}, "stream": self.stream, "at": self.at}
 
 

@@ -38,14 +38,20 @@ pub fn judge(cells: &[Cell], records: &[Seen], stated: &Stated) -> BTreeMap<Plac
         .collect()
 }
 
+/// What a refusal of Keyway's says, whichever the SDK.
+const REFUSED: &str = "cannot be expressed in";
+
 fn verdict(cell: &Cell, records: &[&Seen], stated: &Stated) -> Verdict {
     let fault = fault(cell, records);
     match (fault, stated.thing(&cell.place)) {
         (None, None) => Verdict::Whole,
         (Some(why), None) => Verdict::Wrong(why),
         (None, Some(thing)) => Verdict::Wrong(format!("`{thing}` is listed as lost and is not")),
-        (Some(why), Some(thing)) if cell.dropped.is_empty() && !why.contains("400") => {
+        (Some(why), Some(thing)) if cell.dropped.is_empty() && !why.contains(REFUSED) => {
             Verdict::Wrong(format!("`{thing}` is lost silently: {why}"))
+        }
+        (Some(why), Some(thing)) if cell.dropped.is_empty() && !records.is_empty() => {
+            Verdict::Wrong(format!("`{thing}` is refused after it went out: {why}"))
         }
         (Some(_), Some(_)) => Verdict::Stated,
     }
@@ -137,6 +143,10 @@ mod tests {
         assert_eq!(verdict_of(cell(None, &["messages[1].thinking"]), &lost, &stated), Verdict::Stated);
         let silent = verdict_of(cell(None, &[]), &lost, &stated);
         assert!(matches!(silent, Verdict::Wrong(_)), "{silent:?}");
+        let refused = "400: `messages[1].thinking` cannot be expressed in gemini";
+        let late = verdict_of(cell(Some(refused), &[]), &lost, &stated);
+        assert!(matches!(late, Verdict::Wrong(_)), "{late:?}");
+        assert_eq!(verdict_of(cell(Some(refused), &[]), &[], &stated), Verdict::Stated);
         let whole = verdict_of(cell(None, &[]), &[seen("gemini", "s", &[])], &stated);
         assert!(matches!(whole, Verdict::Wrong(_)), "{whole:?}");
     }

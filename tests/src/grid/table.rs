@@ -9,7 +9,8 @@ use super::{Cell, Place, Verdict};
 #[must_use]
 pub fn table(cells: &[Cell], verdicts: &BTreeMap<Place, Verdict>) -> String {
     let scenarios = distinct(cells, |place| place.scenario.as_str());
-    let mut out = String::from("\n● whole, ○ with a stated loss, ✗ wrong\n");
+    let mut out =
+        String::from("\n● whole, ○ with a stated loss, ✗ wrong, blank: the caller has no word for it\n");
     for (number, scenario) in scenarios.iter().enumerate() {
         let _infallible = writeln!(out, "{:>42}{}{scenario}", "", "│".repeat(number));
     }
@@ -25,7 +26,8 @@ pub fn table(cells: &[Cell], verdicts: &BTreeMap<Place, Verdict>) -> String {
         };
         let marks: String = scenarios.iter().map(of).collect();
         let good = marks.chars().filter(|mark| matches!(mark, '●' | '○')).count();
-        let _infallible = writeln!(out, "{caller:<20} → {target:<18} {marks} {good}/{}", scenarios.len());
+        let played = marks.chars().filter(|mark| *mark != ' ').count();
+        let _infallible = writeln!(out, "{caller:<20} → {target:<18} {marks} {good}/{played}");
     }
     out
 }

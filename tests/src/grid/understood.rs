@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 /// Members that are compared only where the caller said them.
-const GIVEN: [&str; 11] = [
+const GIVEN: [&str; 12] = [
     "schema",
+    "stop",
     "max_tokens",
     "reasoning",
     "temperature",

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Span;
+use super::{RotationStrategy, Span};
 
 /// When a key is replaced by itself, and from where.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -14,6 +14,15 @@ pub struct KeyRotation {
     /// How long one secret is used; the section's `every` if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub every: Option<Span>,
+    /// How what the source gives comes into use; the section's `strategy` if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<RotationStrategy>,
+    /// How long each stage of `staged` is watched; the section's `step_time` if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step_time: Option<Span>,
+    /// Requests without which a stage proves nothing; the section's `step_requests` if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step_requests: Option<u64>,
     /// How long old versions stay as standby; the section's `overlap` if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overlap: Option<Span>,

@@ -1,5 +1,5 @@
 //! What a node signs to show that it has its key still. Nothing is kept of a challenge: it says itself for whom and when it was
-//! made, under a key of this process.
+//! made, under a key that all control planes of a cluster make of what they share.
 
 use crate::resource::Refusal;
 
@@ -18,12 +18,9 @@ pub(super) struct Challenges {
 // === impl Challenges ===
 
 impl Challenges {
-    /// # Errors
-    /// Without randomness.
-    pub(super) fn new() -> Result<Self, Refusal> {
-        let mut key = [0; 32];
-        getrandom::fill(&mut key).map_err(|_| Refusal::Internal("the system gives no randomness"))?;
-        Ok(Self { key })
+    /// Of who shares this secret.
+    pub(super) fn of(secret: &str) -> Self {
+        Self { key: blake3::derive_key("keyway 2026-11 challenges of nodes", secret.as_bytes()) }
     }
 
     /// One for that node. `now`: seconds since 1970.
@@ -62,11 +59,12 @@ mod tests {
 
     #[test]
     fn good_for_one_node_for_a_minute_and_not_when_altered() {
-        let challenges = Challenges::new().unwrap();
+        let challenges = Challenges::of("one");
         let one = challenges.make("a", 1_000).unwrap();
         assert!(challenges.knows(&one, "a", 1_000) && challenges.knows(&one, "a", 1_060));
         assert!(!challenges.knows(&one, "a", 1_061) && !challenges.knows(&one, "b", 1_000));
-        assert!(!Challenges::new().unwrap().knows(&one, "a", 1_000));
+        assert!(Challenges::of("one").knows(&one, "a", 1_000), "another control plane");
+        assert!(!Challenges::of("other").knows(&one, "a", 1_000));
         for at in 0..one.len() {
             let mut altered = one.clone();
             altered[at] ^= 1;

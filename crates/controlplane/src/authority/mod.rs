@@ -107,7 +107,7 @@ impl Authority {
             trust: RwLock::new(Arc::new(trust(plane, &cluster)?)),
             cluster,
             certificates,
-            challenges: Challenges::new()?,
+            challenges: Challenges::of(&plane.vault().peer_token()),
             own: Mutex::default(),
             changed: watch::Sender::new(0),
         })

@@ -3,30 +3,40 @@
 use crate::{
     Plane,
     authority::{Authority, Turned},
+    peer::{Asked, Peers},
     resource::Refusal,
 };
-use keyway_proto::fleet::v1::{
-    ChallengeRequest, Challenged, EnrollRequest, Enrolled, RenewRequest, enroll_server::Enroll,
+use bytes::Bytes;
+use keyway_proto::{
+    EVICTED,
+    fleet::v1::{ChallengeRequest, Challenged, EnrollRequest, Enrolled, RenewRequest, enroll_server::Enroll},
 };
 use std::sync::Arc;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 /// Answers them.
 #[derive(Debug)]
 pub(super) struct Desk {
     pub(super) authority: Arc<Authority>,
     pub(super) plane: Arc<Plane>,
+    pub(super) peers: Arc<Peers>,
 }
 
 #[tonic::async_trait]
 impl Enroll for Desk {
     async fn enroll(&self, request: Request<EnrollRequest>) -> Result<Response<Enrolled>, Status> {
-        let request = request.into_inner();
-        let node = request.node.clone();
-        let enrolled = self.authority.enroll(&self.plane, request).await;
-        enrolled.map(Response::new).map_err(|turned| told(&node, &turned))
+        match self.peers.asked(request).await {
+            Asked::There(mut leader, onward) => leader.enroll(onward).await,
+            Asked::Nobody(_, why) => Err(why),
+            Asked::Here(asked) => {
+                let node = asked.node.clone();
+                let enrolled = self.authority.enroll(&self.plane, asked).await;
+                enrolled.map(Response::new).map_err(|turned| told(&node, &turned))
+            }
+        }
     }
 
+    // Answered anywhere: all control planes know each other's.
     async fn challenge(&self, request: Request<ChallengeRequest>) -> Result<Response<Challenged>, Status> {
         let node = request.into_inner().node;
         let challenge = self.authority.challenge(&node).map_err(|turned| told(&node, &turned))?;
@@ -34,10 +44,25 @@ impl Enroll for Desk {
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<Enrolled>, Status> {
-        let request = request.into_inner();
-        let enrolled = self.authority.renew(&self.plane, &request).await;
-        enrolled.map(Response::new).map_err(|turned| told(&request.node, &turned))
+        let asked = match self.peers.asked(request).await {
+            Asked::There(mut leader, onward) => {
+                let again = onward.get_ref().clone();
+                match leader.renew(onward).await {
+                    // It has just gone: no certificate ends for want of a leader.
+                    Err(why) if why.code() == Code::Unavailable => again,
+                    answered => return answered,
+                }
+            }
+            Asked::Here(asked) | Asked::Nobody(asked, _) => asked,
+        };
+        let enrolled = self.authority.renew(&self.plane, &asked).await;
+        enrolled.map(Response::new).map_err(|turned| told(&asked.node, &turned))
     }
+}
+
+/// What sends an evicted replica away, and has it forget what it holds.
+pub(super) fn evicted() -> Status {
+    Status::with_details(Code::FailedPrecondition, Turned::Evicted.to_string(), Bytes::from_static(EVICTED))
 }
 
 /// In words for the node's operator; what is ours is said in our log alone.
@@ -45,7 +70,8 @@ pub(super) fn told(node: &str, turned: &Turned) -> Status {
     tracing::warn!(node = node.escape_debug().to_string(), %turned, "no certificate was given, or one was not taken");
     let text = turned.to_string();
     match turned {
-        Turned::Unknown | Turned::Evicted => Status::failed_precondition(text),
+        Turned::Evicted => evicted(),
+        Turned::Unknown => Status::failed_precondition(text),
         Turned::Unsigned => Status::unauthenticated(text),
         Turned::Request(_) => Status::invalid_argument(text),
         Turned::Refused(Refusal::Forbidden(_)) => Status::permission_denied(text),

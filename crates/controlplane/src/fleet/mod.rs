@@ -36,7 +36,7 @@ use parking_lot::Mutex;
 pub(crate) use registry::Evidence;
 pub(crate) use registry::Member;
 use registry::Registry;
-pub(crate) use relay::{AskingAll, RelayedRows};
+pub(crate) use relay::{AskingAll, Orders, RelayedRows};
 pub(crate) use service::REPORT;
 use std::{
     collections::BTreeMap,
@@ -204,10 +204,13 @@ impl Fleet {
         self.quotas.lock().views(provider, model, self.millis())
     }
 
-    /// A replica has read of limits; the others hear what is scarce.
+    /// A replica has read of limits; the others hear what is scarce, from the control plane that leads if there is one.
     fn learn(&self, replica: &str, quotas: &Quotas) {
         let (mut table, now) = (self.quotas.lock(), self.millis());
         let urgent = table.take(replica, quotas, now);
+        if self.to_leader.is_open() {
+            return;
+        }
         if let Some(word) = table.word(urgent, now) {
             self.word.send_replace(Some(frame(to_replica::Message::Quotas(word))));
         }

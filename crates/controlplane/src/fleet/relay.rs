@@ -1,10 +1,11 @@
-//! Replicas of one control plane in the list of another. The one that does not lead tells what its replicas say; the one that
-//! leads keeps them in its own registry, with a way back for orders.
+//! Replicas and hosts of one control plane in the lists of another. The one that does not lead tells what they say; the one that
+//! leads keeps them in its own lists, with a way back for orders, and merges what they read of limits.
 
 use super::{Fleet, Order};
-use crate::plane::unix_millis;
+use crate::{plane::unix_millis, push::frame};
+use bytes::Bytes;
 use keyway_proto::fleet::v1::{
-    Applied, FromPeer, FromReplica, Gone, Hello, ProbeResult, from_peer, from_replica, to_replica,
+    Applied, FromPeer, FromReplica, Gone, Hello, HostOrder, ProbeResult, from_peer, from_replica, to_replica,
 };
 use keyway_snapshot::{StateHash, Version};
 use parking_lot::Mutex;
@@ -13,12 +14,17 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// What waits for the leader: some beats of every replica.
 const RELAY_QUEUE: usize = 16_384;
 /// Probes of relayed replicas that wait for an answer.
 const ASKING: usize = 256;
+
+/// Stands before a supervisor's name.
+const HOST: &str = "host/";
+/// Orders that wait for a relayed supervisor.
+const HOST_ORDERS: usize = 8;
 
 /// The way to the leader; absent = there is none now.
 #[derive(Debug, Default)]
@@ -31,6 +37,14 @@ pub(crate) struct RelayedRows {
     /// The peer's number of a replica's stream, and ours.
     rows: HashMap<String, (u64, u64)>,
     asking: AskingAll,
+}
+
+/// What is to be passed on to one that is new.
+pub(crate) enum Orders {
+    /// A replica's.
+    Replica(mpsc::Receiver<Order>),
+    /// A supervisor's.
+    Host(mpsc::Receiver<HostOrder>),
 }
 
 /// Who waits for which probe.
@@ -46,6 +60,11 @@ struct Asking {
 // === impl ToLeader ===
 
 impl ToLeader {
+    /// Whether somebody hears it.
+    pub(super) fn is_open(&self) -> bool {
+        self.0.lock().is_some()
+    }
+
     /// Makes the message only if somebody hears it. A relay that does not keep up is ended: the next one begins anew.
     pub(super) fn tell(&self, replica: &str, stream: u64, message: impl FnOnce() -> from_peer::Message) {
         let mut relay = self.0.lock();
@@ -72,6 +91,11 @@ pub(super) fn applied(version: Version, hash: StateHash, took: Duration) -> from
     })
 }
 
+/// A host's supervisor, as a relay names it: no replica is called so.
+pub(super) fn host(name: &str) -> String {
+    format!("{HOST}{name}")
+}
+
 /// Its stream has ended.
 pub(super) fn gone() -> from_peer::Message {
     from_peer::Message::Gone(Gone {})
@@ -94,6 +118,15 @@ impl Fleet {
             say(from_replica::Message::Hello(hello));
             say(from_replica::Message::Beat(beat));
         }
+        for (stream, hello, report) in self.hosts.lock().connected() {
+            let replica = host(&hello.supervisor);
+            let said = [from_replica::Message::Hello(hello), from_replica::Message::Host(report)];
+            first.extend(said.map(|message| FromPeer {
+                replica: replica.clone(),
+                stream,
+                message: Some(heard(message)),
+            }));
+        }
         (first, rest)
     }
 
@@ -102,12 +135,27 @@ impl Fleet {
         *self.to_leader.0.lock() = None;
     }
 
-    /// An order of the leader for a replica that is connected here.
+    /// An order of the leader for a replica or a host that is connected here, or its word for all replicas.
     pub(crate) fn pass_on(&self, replica: &str, message: to_replica::Message) {
-        let link = self.registry.lock().link(replica);
-        if link.is_none_or(|link| link.try_send(Order::Relayed(message)).is_err()) {
+        let found = match (replica.strip_prefix(HOST), message) {
+            (None, message @ to_replica::Message::Quotas(_)) => {
+                self.word.send_replace(Some(frame(message)));
+                true
+            }
+            (Some(name), to_replica::Message::Host(order)) => self.hosts.lock().order(name, order),
+            (_, message) => {
+                let link = self.registry.lock().link(replica);
+                link.is_some_and(|link| link.try_send(Order::Relayed(message)).is_ok())
+            }
+        };
+        if !found {
             tracing::debug!(replica, "an order of the leader found no replica");
         }
+    }
+
+    /// What all replicas are to know of limits, as it changes.
+    pub(crate) fn words(&self) -> watch::Receiver<Option<Bytes>> {
+        self.word.subscribe()
     }
 }
 
@@ -122,11 +170,15 @@ impl RelayedRows {
         self.asking.clone()
     }
 
-    /// Takes one message in; for a replica that is new, its orders.
-    pub(crate) fn hear(&mut self, message: FromPeer) -> Option<(String, mpsc::Receiver<Order>)> {
+    /// Takes one message in; for a replica or a host that is new, its orders.
+    pub(crate) fn hear(&mut self, message: FromPeer) -> Option<(String, Orders)> {
         use from_replica::Message;
         let FromPeer { replica, stream, message } = message;
         let now = Instant::now();
+        if let Some(name) = replica.strip_prefix(HOST) {
+            let orders = self.hear_host(name, stream, message?)?;
+            return Some((replica, Orders::Host(orders)));
+        }
         match message? {
             from_peer::Message::Heard(FromReplica { message: Some(Message::Hello(hello)) }) => {
                 return self.hello(replica, stream, hello);
@@ -150,19 +202,52 @@ impl RelayedRows {
         None
     }
 
+    /// What a supervisor says; its orders, where it is new.
+    fn hear_host(
+        &mut self,
+        name: &str,
+        stream: u64,
+        message: from_peer::Message,
+    ) -> Option<mpsc::Receiver<HostOrder>> {
+        use from_replica::Message;
+        let known = self.rows.get(&host(name)).filter(|(peers, _)| *peers == stream).map(|(_, row)| *row);
+        match message {
+            from_peer::Message::Heard(FromReplica { message: Some(Message::Hello(hello)) }) => {
+                if known.is_some() || hello.supervisor != name {
+                    return None;
+                }
+                let (link, orders) = mpsc::channel(HOST_ORDERS);
+                let row = self.fleet.hosts.lock().hello(hello, link, Instant::now())?;
+                self.rows.insert(host(name), (stream, row));
+                self.fleet.touch();
+                return Some(orders);
+            }
+            from_peer::Message::Heard(FromReplica { message: Some(Message::Host(report)) }) => {
+                // An older stream's word is passed over.
+                let _ = known.is_some_and(|row| self.fleet.host_reports(name, row, report));
+            }
+            from_peer::Message::Gone(_) => {
+                if let Some(row) = known {
+                    self.rows.remove(&host(name));
+                    self.fleet.host_ended(name, row);
+                }
+            }
+            _ => {}
+        }
+        None
+    }
+
     /// The peer is gone: so are its replicas, unless they came by another way meanwhile.
     pub(crate) fn end(&mut self) {
         for (replica, (_, row)) in std::mem::take(&mut self.rows) {
-            self.ended(&replica, row);
+            match replica.strip_prefix(HOST) {
+                Some(name) => self.fleet.host_ended(name, row),
+                None => self.ended(&replica, row),
+            }
         }
     }
 
-    fn hello(
-        &mut self,
-        replica: String,
-        stream: u64,
-        hello: Hello,
-    ) -> Option<(String, mpsc::Receiver<Order>)> {
+    fn hello(&mut self, replica: String, stream: u64, hello: Hello) -> Option<(String, Orders)> {
         if self.is_current(&replica, stream) || hello.id != replica {
             return None;
         }
@@ -173,11 +258,14 @@ impl RelayedRows {
         self.rows.insert(replica.clone(), (stream, known.ok()?.stream));
         // It is written down if it was not, and rotation looks again.
         self.fleet.touch_members();
-        Some((replica, orders))
+        Some((replica, Orders::Replica(orders)))
     }
 
     fn heard(&self, replica: &str, message: from_replica::Message, now: Instant) {
         use from_replica::Message;
+        if let Message::Quotas(quotas) = &message {
+            self.fleet.learn(replica, quotas);
+        }
         let mut registry = self.fleet.registry.lock();
         registry.heard(replica, now);
         match message {

@@ -96,7 +96,8 @@ pub(crate) async fn serve(
     let (ready, incoming) = mpsc::channel(READY);
     let accepting = accept(listener, Arc::clone(&authority), config, ready);
     let renewing = tls::renew(Arc::clone(&authority), Arc::clone(&plane), shown);
-    let desk = EnrollServer::new(Desk { authority, plane }).max_decoding_message_size(MESSAGE_LIMIT);
+    let desk = EnrollServer::new(Desk { authority, plane, peers: Arc::clone(&fort.peers) })
+        .max_decoding_message_size(MESSAGE_LIMIT);
     let beside_door = PeerDoor::new(Arc::clone(&fort.peers), fort.admin.clone());
     let serving = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))

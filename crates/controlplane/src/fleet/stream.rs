@@ -2,7 +2,9 @@
 //! alone, so a frozen one holds up nobody, itself included.
 
 use super::{
-    Fleet, Order, hosts,
+    Fleet, Order,
+    enroll::evicted,
+    hosts,
     registry::{Known, Turned},
     relay,
     service::Welcome,
@@ -101,9 +103,7 @@ pub(super) async fn run(fleet: Arc<Fleet>, welcome: Welcome, mut from: Streaming
     let known = match known {
         Ok(known) => known,
         Err(Turned::Full) => return refuse(&out, Status::resource_exhausted("too many replicas")),
-        Err(Turned::Evicted) => {
-            return refuse(&out, Status::failed_precondition("evicted: start it under another name"));
-        }
+        Err(Turned::Evicted) => return refuse(&out, evicted()),
     };
     fleet.to_leader.tell(&id, known.stream, || relay::heard(from_replica::Message::Hello(said)));
     if !known.recorded {
@@ -187,7 +187,7 @@ impl Link {
                 order = orders.recv() => match order {
                     Some(order) => self.order(order),
                     None if self.fleet.registry.lock().is_evicted(&self.id) => {
-                        return Status::failed_precondition("evicted: start it under another name");
+                        return evicted();
                     }
                     None => return Status::aborted("the same replica opened another stream"),
                 },
@@ -234,6 +234,7 @@ impl Link {
                 return Ok(());
             }
             Message::Quotas(quotas) => {
+                self.relay(|| relay::heard(Message::Quotas(quotas.clone())));
                 self.fleet.learn(&self.id, &quotas);
                 return Ok(());
             }

@@ -10,7 +10,7 @@ pub(super) enum Home {
 }
 
 /// What replicas say is known to the leader in full.
-const OF_REPLICAS: [&str; 5] = ["/fleet", "/keys", "/models", "/status", "/doctor"];
+const OF_REPLICAS: [&str; 6] = ["/fleet", "/hosts", "/keys", "/models", "/status", "/doctor"];
 const OF_USAGE: [&str; 3] = ["/usage", "/logs", "/why"];
 
 /// Of a route below `/api/v1`; `changes` = the audit log has a word for it.
@@ -44,6 +44,7 @@ mod tests {
             ("/keys/{provider}/{key}/events", false, Home::Leader),
             ("/fleet", false, Home::Leader),
             ("/fleeting", false, Home::Here),
+            ("/hosts/{name}", false, Home::Leader),
             ("/usage", false, Home::Books),
             ("/logs/follow", false, Home::Books),
         ] {

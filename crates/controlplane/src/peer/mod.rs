@@ -1,6 +1,7 @@
 //! Control planes that share a store, among themselves: calls that another one has to answer, and what replicas tell the one
 //! that does not lead. By the fleet port, with a token that only who holds this cluster's vault can make.
 
+mod desk;
 mod door;
 mod forward;
 mod home;
@@ -8,6 +9,7 @@ mod relay;
 mod relayed;
 mod tls;
 
+pub(crate) use desk::Asked;
 pub(crate) use door::{PeerDoor, Reported, brought, report_elsewhere};
 pub(crate) use forward::answer;
 pub(crate) use relay::run;

@@ -3,11 +3,16 @@
 
 use crate::{
     Plane,
-    fleet::{Order, RelayedRows},
+    fleet::{Order, Orders, RelayedRows},
 };
-use keyway_proto::fleet::v1::{Drain, FromPeer, ToPeer, ToReplica, to_replica};
+use bytes::Bytes;
+use keyway_proto::fleet::v1::{Drain, FromPeer, HostOrder, ToPeer, ToReplica, to_replica};
+use prost::Message;
 use std::sync::Arc;
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 use tonic::{Status, Streaming};
 
 type Out = mpsc::Sender<Result<ToPeer, Status>>;
@@ -17,6 +22,7 @@ pub(super) async fn run(plane: Arc<Plane>, mut from: Streaming<FromPeer>, out: O
     let Some(mut standing) = plane.store().shared().map(|shared| shared.standing()) else { return };
     let mut rows = RelayedRows::new(Arc::clone(plane.fleet()));
     let mut pumps = JoinSet::new();
+    pumps.spawn(pump_words(plane.fleet().words(), out.clone()));
     loop {
         let message = tokio::select! {
             _ = standing.wait_for(|standing| standing.term.is_none()) => break,
@@ -26,11 +32,41 @@ pub(super) async fn run(plane: Arc<Plane>, mut from: Streaming<FromPeer>, out: O
                 Ok(None) | Err(_) => break,
             },
         };
-        if let Some((replica, orders)) = rows.hear(message) {
-            pumps.spawn(pump(replica, orders, rows.asking(), out.clone()));
+        match rows.hear(message) {
+            Some((replica, Orders::Replica(orders))) => {
+                pumps.spawn(pump(replica, orders, rows.asking(), out.clone()));
+            }
+            Some((host, Orders::Host(orders))) => {
+                pumps.spawn(pump_host(host, orders, out.clone()));
+            }
+            None => {}
         }
     }
     rows.end();
+}
+
+/// What all replicas are to know of limits: the peer tells its own.
+async fn pump_words(mut words: watch::Receiver<Option<Bytes>>, out: Out) {
+    loop {
+        let word = words.borrow_and_update().clone();
+        let order = word.and_then(|word| ToReplica::decode(word).ok());
+        if order.is_some() && out.send(Ok(ToPeer { replica: String::new(), order })).await.is_err() {
+            return;
+        }
+        if words.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Orders for one supervisor, until it has another stream.
+async fn pump_host(host: String, mut orders: mpsc::Receiver<HostOrder>, out: Out) {
+    while let Some(order) = orders.recv().await {
+        let order = Some(ToReplica { message: Some(to_replica::Message::Host(order)) });
+        if out.send(Ok(ToPeer { replica: host.clone(), order })).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Orders for one replica, until it has another stream.

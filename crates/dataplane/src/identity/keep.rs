@@ -129,6 +129,6 @@ fn show(status: &Mutex<LinkStatus>, why: &Status) {
     let mut status = status.lock();
     status.identity_error = Some(why.message().to_owned());
     if matches!(why.code(), Code::PermissionDenied | Code::FailedPrecondition) {
-        status.rejected = Some(why.message().to_owned());
+        status.turned_away(why);
     }
 }

@@ -93,6 +93,18 @@ pub(crate) enum Trouble {
     Timeout,
 }
 
+// === impl Trouble ===
+
+impl Trouble {
+    /// What an answer that broke after it had begun counts as; `None` = it was not the provider.
+    pub(crate) fn of_broken(reason: &str) -> Option<Self> {
+        match reason {
+            "upstream_timeout" | "upstream_idle_timeout" => Some(Self::Timeout),
+            _ => reason.starts_with("upstream_").then_some(Self::Fault),
+        }
+    }
+}
+
 /// By which a secret that comes back, presented in the same way, is known again.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Proof([u8; 32]);

@@ -121,6 +121,11 @@ impl Keyring {
         }
     }
 
+    /// Nobody may use any of them any more, and who does is cut.
+    pub(crate) fn close(&self) {
+        self.everything().for_each(|key| key.enter(KeyState::Revoked));
+    }
+
     /// The same, with secrets in use or not.
     pub(crate) fn lapse(&self, lapsed: bool) -> Self {
         Self { lapsed, ..self.clone() }

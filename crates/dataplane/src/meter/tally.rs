@@ -5,7 +5,7 @@ use super::{Ended, Seen, Story, Try, Used, used};
 use crate::{
     attempt::Failure,
     call::Call,
-    lease::Lease,
+    lease::{Lease, Trouble},
     listen::Caller,
     observe::{End, Trace},
     open::{Cut, Place},
@@ -195,7 +195,13 @@ impl Tally {
             return;
         }
         // Only an answer that is under way holds a lease here.
-        let answered = self.lease.take().is_some() || outcome != Outcome::Cancelled;
+        let lease = self.lease.take();
+        if let (Outcome::Broken(reason), Some(lease)) = (outcome, &lease) {
+            // A version on trial is not better for breaking late.
+            Trouble::of_broken(reason).into_iter().for_each(|trouble| lease.key().trouble(trouble));
+        }
+        let answered = lease.is_some() || outcome != Outcome::Cancelled;
+        drop(lease);
         self.place = None;
         let took = self.started.elapsed();
         self.worker.faults.ended(self.status, outcome, took);

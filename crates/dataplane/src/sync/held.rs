@@ -123,6 +123,15 @@ impl Held {
         self.replaced.lock().push(now);
     }
 
+    /// Serves nothing from now on and lets go of every secret; requests under way are cut.
+    pub(crate) fn forget(&self) {
+        let Some(before) = self.newest.swap(None) else { return };
+        before.keyring.close();
+        self.replaced.lock().push(before);
+        self.revoked
+            .send_modify(|revoked| *revoked = Revoked { keys: revoked.keys + 1, tokens: revoked.tokens + 1 });
+    }
+
     /// Takes apart what no request has any more; gives how many states there still are. Nobody can take a replaced
     /// state anew, so that one which only this list holds stays so.
     pub(crate) fn bury(&self) -> usize {

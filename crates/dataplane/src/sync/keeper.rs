@@ -10,7 +10,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -35,6 +35,8 @@ pub(crate) struct Keeper {
 struct Slot {
     newest: Mutex<Option<Kept>>,
     confirm: Mutex<Option<u64>>,
+    /// Nothing may be left of what was kept.
+    forget: AtomicBool,
 }
 
 // === impl Keeper ===
@@ -55,6 +57,13 @@ impl Keeper {
     pub(crate) fn keep(&self, kept: Kept) {
         self.confirmed_at.store(kept.confirmed_at, Relaxed);
         *self.slot.newest.lock() = Some(kept);
+        self.ring.send_replace(());
+    }
+
+    /// Wipes what is kept, and what waits to be.
+    pub(crate) fn forget(&self) {
+        *self.slot.newest.lock() = None;
+        self.slot.forget.store(true, Relaxed);
         self.ring.send_replace(());
     }
 
@@ -84,12 +93,19 @@ async fn write(
     let mut failed: Option<Kept> = None;
     loop {
         // What waits is written before an end is noticed.
-        let again = failed.is_some();
+        let again = failed.is_some() || slot.forget.load(Relaxed);
         match tokio::time::timeout(TRY_AGAIN, rung.changed()).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return,
             Err(_) if again => {}
             Err(_) => continue,
+        }
+        if slot.forget.swap(false, Relaxed) {
+            failed = None;
+            if let Err(error) = disk.wipe() {
+                tracing::error!(%error, "the last good state of this evicted node could not be wiped: remove its state directory");
+                slot.forget.store(true, Relaxed);
+            }
         }
         let (newest, confirm) = (slot.newest.lock().take(), slot.confirm.lock().take());
         let result = match newest.or(failed.take()) {

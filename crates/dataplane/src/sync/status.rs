@@ -1,7 +1,9 @@
 //! What is known of the control plane and of where the configuration came from: for `/readyz`, metrics, and the time
 //! for which secrets may be used without word from it.
 
+use keyway_proto::EVICTED;
 use std::time::{Duration, Instant};
+use tonic::Status;
 
 /// Where what is served came from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -22,6 +24,10 @@ pub(crate) struct LinkStatus {
     pub(crate) refused: Option<String>,
     /// Why the control plane does not want this replica: another cluster's, evicted.
     pub(crate) rejected: Option<String>,
+    /// It was evicted: what it holds is not its own any more.
+    pub(crate) evicted: bool,
+    /// That has been forgotten.
+    pub(crate) forgotten: bool,
     pub(crate) source: Source,
     /// Why what lies on disk cannot be served, or could not be written.
     pub(crate) last_good_error: Option<String>,
@@ -62,8 +68,15 @@ impl LinkStatus {
         self.word = Some(Word { at: now, before });
     }
 
+    /// The control plane does not want this replica, or has no certificate for its node.
+    pub(crate) fn turned_away(&mut self, why: &Status) {
+        self.rejected = Some(why.message().to_owned());
+        self.evicted = why.details() == EVICTED;
+    }
+
     /// The control plane was heard.
     pub(crate) fn heard(&mut self, now: Instant) {
+        (self.rejected, self.evicted, self.forgotten) = (None, false, false);
         self.word = Some(Word { at: now, before: Duration::ZERO });
     }
 

@@ -4,12 +4,10 @@ use super::wire::{self, DIALECT, write_input, write_stop};
 use crate::canon::{Block, Call, CallKind, Choice, Citation, Part, Reasoning, Response, Seal, SealKind};
 use crate::codec::{Asked, Target};
 use crate::json::{Json, Malformed, Value};
+use crate::losses::PICTURE;
 use crate::usage::{Tokens, Usage};
 use bytes::Bytes;
 use keyway_proto::snapshot::v1::{Endpoint, Meter};
-
-/// Stands for a picture, which answers of this dialect cannot hold.
-pub(super) const PICTURE: &str = "[a picture, which this API cannot carry]";
 
 // Reading.
 

@@ -7,6 +7,7 @@ use super::wire::{
 use crate::canon::{Block, Choice, Citation, Part, Reasoning, Response, Stop, StopReason};
 use crate::codec::{Asked, Target};
 use crate::json::{Json, Malformed, Value};
+use crate::losses::PICTURE;
 use bytes::Bytes;
 
 // Reading.
@@ -71,6 +72,7 @@ fn write_content(json: &mut Json<'_>, blocks: &[Block]) {
         Part::Reasoning(thought) if !is_plan(thought) && !thought.text.is_empty() => {
             Some(("thinking", thought.text.clone()))
         }
+        Part::Image(_) => Some(("text", PICTURE.to_owned())),
         _ => None,
     };
     let pieces: Vec<_> = blocks.iter().filter_map(piece).collect();

@@ -21,6 +21,15 @@ pub(crate) struct Listed {
     /// What users read of each thing.
     meaning: BTreeMap<String, String>,
     loss: Vec<Loss>,
+    /// What of a reply a caller does not hear.
+    #[serde(default)]
+    pub(crate) reply: Vec<ReplyLoss>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ReplyLoss {
+    pub(crate) thing: String,
+    pub(crate) to: String,
 }
 
 #[derive(Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]

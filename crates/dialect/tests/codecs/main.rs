@@ -1,6 +1,8 @@
 //! Tests of codecs by what they read and write: every dialect that has a codec is in every test.
 
 #[cfg(test)]
+mod arrivals;
+#[cfg(test)]
 mod crossings;
 #[cfg(test)]
 mod fixtures;
@@ -10,6 +12,8 @@ mod ground;
 mod operations;
 #[cfg(test)]
 mod quirks;
+#[cfg(test)]
+mod replies;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]

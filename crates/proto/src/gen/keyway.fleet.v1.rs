@@ -1133,7 +1133,7 @@ pub mod fleet_server {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FromPeer {
-    /// The replica's id.
+    /// The replica's id; a supervisor's is `host/NAME`.
     #[prost(string, tag = "1")]
     pub replica: ::prost::alloc::string::String,
     /// Counts the replica's streams there: what an older stream says is passed over.
@@ -1146,7 +1146,7 @@ pub struct FromPeer {
 pub mod from_peer {
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Message {
-        /// The replica's own words: hello, beat, nack, and what became of a probe.
+        /// The replica's own words: hello, beat, nack, what became of a probe, what it read of limits. A supervisor's: hello, report.
         #[prost(message, tag = "3")]
         Heard(super::FromReplica),
         /// It serves this state.
@@ -1169,9 +1169,10 @@ pub struct Applied {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Gone {}
-/// Orders for one replica: drain, probe.
+/// Orders for one replica or supervisor: drain, probe, scale, upgrade; and what all replicas are to know of limits.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ToPeer {
+    /// As `FromPeer.replica`; empty = for all replicas.
     #[prost(string, tag = "1")]
     pub replica: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "2")]

@@ -20,7 +20,7 @@ pub(crate) use self::binary::search_path;
 pub use self::binary::{BIN_DIR, binary, root, use_folder};
 pub use self::keyway::{Keyway, Ran, Up};
 pub use self::planes::{Elsewhere, Host, Planes, Port, Replica, Setup};
-pub use self::shared::{Control, EtcdNode, Shared};
+pub use self::shared::{Control, EtcdNode, EtcdTls, Shared, SharedSetup};
 
 /// What is kept of one output; the rest is dropped.
 const OUTPUT_LIMIT: usize = 4 << 20;

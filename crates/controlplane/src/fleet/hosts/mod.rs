@@ -85,6 +85,12 @@ impl Hosts {
         }
     }
 
+    /// Every supervisor that is connected: its stream's number, its hello and its newest report.
+    pub(super) fn connected(&self) -> Vec<(u64, Hello, HostReport)> {
+        let connected = self.rows.values().filter(|row| row.link.is_some());
+        connected.map(|row| (row.stream, row.hello.clone(), row.report.clone())).collect()
+    }
+
     /// Whether that supervisor is there to reap what it started.
     pub(super) fn is_connected(&self, name: &str) -> bool {
         self.rows.get(name).is_some_and(|row| row.link.is_some())

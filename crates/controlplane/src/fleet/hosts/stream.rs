@@ -1,7 +1,7 @@
 //! One supervisor's stream: reports in, orders and life signs out; never a state.
 
 use crate::{
-    fleet::{Fleet, service::Welcome, stream::Out},
+    fleet::{Fleet, relay, service::Welcome, stream::Out},
     push::frame,
     serve::stopped,
 };
@@ -37,9 +37,12 @@ pub(in crate::fleet) async fn run(
         return Status::invalid_argument("a supervisor without a name, or with too long a word");
     }
     let (link, mut orders) = mpsc::channel(ORDERS);
+    let said = hello.clone();
     let Some(stream) = fleet.hosts.lock().hello(hello, link, Instant::now()) else {
         return Status::resource_exhausted("too many hosts");
     };
+    let relayed = relay::host(&name);
+    fleet.to_leader.tell(&relayed, stream, || relay::heard(from_replica::Message::Hello(said)));
     tracing::info!(host = name, "supervisor connected");
     fleet.touch();
     let mut beat = interval(BEAT);
@@ -50,6 +53,8 @@ pub(in crate::fleet) async fn run(
             () = stopped(&mut stopping) => break Status::unavailable("the control plane stops"),
             message = from.message() => match message {
                 Ok(Some(FromReplica { message: Some(from_replica::Message::Host(report)) })) => {
+                    let told = || relay::heard(from_replica::Message::Host(report.clone()));
+                    fleet.to_leader.tell(&relayed, stream, told);
                     if !fleet.host_reports(&name, stream, report) {
                         break Status::aborted("the same host opened another stream");
                     }
@@ -73,8 +78,8 @@ pub(in crate::fleet) async fn run(
             }
         }
     };
-    fleet.hosts.lock().ended(&name, stream, Instant::now());
-    fleet.close_ended();
+    fleet.host_ended(&name, stream);
+    fleet.to_leader.tell(&relayed, stream, relay::gone);
     tracing::info!(host = name, why = %end.message(), "supervisor's stream ended");
     end
 }
@@ -83,7 +88,7 @@ pub(in crate::fleet) async fn run(
 
 impl Fleet {
     /// Closes the books of what a supervisor proved gone. `false`: the stream is not its own any more.
-    fn host_reports(&self, name: &str, stream: u64, mut report: HostReport) -> bool {
+    pub(in crate::fleet) fn host_reports(&self, name: &str, stream: u64, mut report: HostReport) -> bool {
         report.replicas.retain(|replica| replica.id.len() <= WORD_LIMIT);
         report.fault.truncate(report.fault.floor_char_boundary(WORD_LIMIT));
         let Some(ended) = self.hosts.lock().report(name, stream, report, Instant::now()) else {
@@ -101,8 +106,9 @@ impl Fleet {
         true
     }
 
-    /// Replicas that said that they have ended leave the list where nobody is left to reap them.
-    fn close_ended(&self) {
+    /// A supervisor's stream ended: replicas that said that they have ended leave the list where nobody is left to reap them.
+    pub(in crate::fleet) fn host_ended(&self, name: &str, stream: u64) {
+        self.hosts.lock().ended(name, stream, Instant::now());
         let hosts = self.hosts.lock();
         self.registry.lock().close_ended(|supervisor| hosts.is_connected(supervisor));
         drop(hosts);

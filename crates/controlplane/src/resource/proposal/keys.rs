@@ -127,6 +127,9 @@ impl Proposal<'_> {
                     unverified: doc.versions.is_empty(),
                     overlap_ms: millis(rotation.overlap),
                     ack_timeout_ms: millis(rotation.ack_timeout),
+                    strategy: rotation.strategy,
+                    step_ms: millis(rotation.step_time),
+                    step_requests: rotation.step_requests,
                     ..How::default()
                 };
                 self.rotated(&mut found, provider, secret.expose(), &how)?;

@@ -90,11 +90,16 @@ pub(crate) fn private_file(path: &Path, limit: u64) -> Result<Vec<u8>, Unusable>
     Ok(bytes)
 }
 
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// It being gone already is as good.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
+}
+
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    remove(path)?;
     let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()

@@ -14,7 +14,7 @@ use super::{
     trust::{Signature, Trust},
 };
 use crate::meter::DISK_LIMIT;
-use files::{Unusable, append, locked, node_key, nonce, write};
+use files::{Unusable, append, locked, node_key, nonce, remove, write};
 pub(crate) use files::{private_dir, private_file, write as write_private};
 use keyway_proto::{
     SCHEMA, STATE_LIMIT,
@@ -98,6 +98,7 @@ pub enum StateDirError {
 #[derive(Debug)]
 pub(crate) struct Disk {
     dir: PathBuf,
+    key_file: PathBuf,
     key: NodeKey,
     on_disk: Option<OnDisk>,
     _lock: File,
@@ -178,7 +179,8 @@ impl Disk {
         let key = node_key(&at.key_file)?;
         // Of a crash; what it holds is in none of the files.
         let _ = fs::remove_file(at.dir.join(COMING));
-        Ok(Self { dir: at.dir.clone(), key, on_disk: None, _lock: lock })
+        let (dir, key_file) = (at.dir.clone(), at.key_file.clone());
+        Ok(Self { dir, key_file, key, on_disk: None, _lock: lock })
     }
 
     /// What may be served until the control plane is heard, and why what lies there may not.
@@ -357,6 +359,21 @@ impl Disk {
         Ok(is_sane.then_some((piece, LogEnd { bytes, changes: log.changes + 1, is_torn: false })))
     }
 
+    /// Forgets every state that was kept: first the key that opens them, so that whatever a crash leaves opens nothing.
+    ///
+    /// # Errors
+    /// The system refused something; it is to be tried again.
+    pub(super) fn wipe(&mut self) -> io::Result<()> {
+        self.on_disk = None;
+        remove(&self.key_file)?;
+        let folder = self.key_file.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all());
+        folder?;
+        self.run(&[CURRENT, BEFORE, CHANGES, CHANGES_BEFORE, NEWEST, COMING].map(Step::Remove))?;
+        self.run(&[Step::Sync])?;
+        self.key = node_key(&self.key_file).map_err(io::Error::other)?;
+        Ok(())
+    }
+
     /// The control plane was heard at this time, in seconds since 1970.
     ///
     /// # Errors
@@ -384,10 +401,7 @@ impl Disk {
                 Step::Place(name) => fs::rename(path(COMING), path(name))?,
                 Step::Rename(from, to) => fs::rename(path(from), path(to))?,
                 Step::Append(name, bytes) => append(&path(name), bytes)?,
-                Step::Remove(name) => match fs::remove_file(path(name)) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    Ok(()) | Err(_) => {}
-                },
+                Step::Remove(name) => remove(&path(name))?,
                 Step::Sync => File::open(&self.dir)?.sync_all()?,
             }
         }

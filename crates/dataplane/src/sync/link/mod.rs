@@ -140,12 +140,15 @@ where
         self.ending.send_replace(true);
     }
 
-    /// Closes and opens secrets by when the control plane was last heard; until dropped.
+    /// Closes and opens secrets by when the control plane was last heard, and wipes them where it sent this node away;
+    /// until dropped.
     pub(crate) async fn watch_lease(&self) {
         let mut tick = interval(BEAT_EVERY);
         loop {
             tick.tick().await;
             self.check_lease();
+            self.forget_if_evicted();
+            self.ends.gauges.holds(self.ends.held.bury());
         }
     }
 
@@ -164,9 +167,27 @@ where
         });
         if let Some(rejected) = why.filter(|why| why.code() == Code::FailedPrecondition) {
             tracing::warn!(reason = rejected.message(), "the control plane does not want this replica");
-            status.rejected = Some(rejected.message().to_owned());
+            status.turned_away(&rejected);
         }
         status.last_error = Some(text.unwrap_or_else(|| "the control plane ended the stream".to_owned()));
+        drop(status);
+        self.forget_if_evicted();
+    }
+
+    /// What an evicted node holds is wiped, from memory and from disk: it is not its own any more.
+    fn forget_if_evicted(&self) {
+        {
+            let mut status = self.ends.status.lock();
+            if !status.evicted || status.forgotten {
+                return;
+            }
+            (status.source, status.forgotten) = (Source::None, true);
+        }
+        tracing::warn!("evicted: this replica forgets its state and its keys, and serves nothing");
+        self.ends.held.forget();
+        if let Some(keeper) = &self.ends.keeper {
+            keeper.forget();
+        }
     }
 
     /// One stream from Hello to its end; gives why it ended.
@@ -210,7 +231,6 @@ where
                     if talk.heard.elapsed() > SILENCE {
                         return Some(Status::unknown("the control plane is silent"));
                     }
-                    self.ends.gauges.holds(self.ends.held.bury());
                     self.beat(&mut talk);
                 }
                 _ = look.tick(), if talk.awaited => self.look(&mut talk),
@@ -238,7 +258,6 @@ where
         {
             let mut status = self.ends.status.lock();
             status.heard(std::time::Instant::now());
-            status.rejected = None;
         }
         self.ends.held.lapse(false);
         if let Some(keeper) = &self.ends.keeper {

@@ -1,12 +1,13 @@
 //! Our events to the caller's. The reason for the end waits for the last counts, which stand in the same event.
 
-use super::super::response::{PICTURE, own, write_usage};
+use super::super::response::{own, write_usage};
 use super::super::wire::{DIALECT, write_stop};
 use crate::canon::{Delta, Event, Head, Seal, SealKind, Stop};
 use crate::codec::{Asked, Writer};
 use crate::fault;
 use crate::frame::sse;
 use crate::json::Json;
+use crate::losses::PICTURE;
 use crate::usage::Usage;
 use keyway_proto::snapshot::v1::Endpoint;
 

@@ -6,6 +6,7 @@ use crate::canon::{Delta, Event, Head, Stop};
 use crate::codec::{Asked, Writer};
 use crate::frame::sse;
 use crate::json::Json;
+use crate::losses::PICTURE;
 use crate::usage::Usage;
 
 /// Writes one stream.
@@ -36,6 +37,7 @@ enum Piece {
     Thought,
     Plan,
     Call,
+    Picture,
 }
 
 // === impl CohereWriter ===
@@ -73,7 +75,7 @@ impl Writer for CohereWriter {
 }
 
 impl CohereWriter {
-    /// Blocks that the dialect has no form for are left out, with all their pieces.
+    /// Blocks that the dialect has no form for are left out, with all their pieces; of a picture it is said that it was there.
     fn begin(&mut self, block: u32, head: &Head, out: &mut Vec<u8>) {
         let piece = match head {
             Head::Text | Head::Refusal => Piece::Text,
@@ -87,13 +89,17 @@ impl CohereWriter {
                 });
                 Piece::Call
             }
-            Head::Image { .. } | Head::Sound { .. } | Head::Other { .. } => return,
+            Head::Image { .. } => Piece::Picture,
+            Head::Sound { .. } | Head::Other { .. } => return,
         };
         self.open = Some(Open { block, piece, said: false });
         if let Some(kind) = kind(piece) {
             message("content-start", Some(self.contents), out, |json| {
                 json.key("content").open_object().member("type", kind).member(kind, "").close_object();
             });
+        }
+        if piece == Piece::Picture {
+            self.content("text", PICTURE, out);
         }
     }
 
@@ -125,6 +131,8 @@ impl CohereWriter {
             }),
             Piece::Text => self.content("text", text, out),
             Piece::Thought => self.content("thinking", text, out),
+            // Its bytes, in place of which words were told.
+            Piece::Picture => {}
         }
     }
 
@@ -141,7 +149,7 @@ impl CohereWriter {
         }
         self.open = None;
         match open.piece {
-            Piece::Text | Piece::Thought => {
+            Piece::Text | Piece::Thought | Piece::Picture => {
                 emit("content-end", Some(self.contents), out, |_| {});
                 self.contents += 1;
             }
@@ -182,7 +190,7 @@ impl CohereWriter {
 /// The word for a piece of content; plans and calls are none.
 fn kind(piece: Piece) -> Option<&'static str> {
     match piece {
-        Piece::Text => Some("text"),
+        Piece::Text | Piece::Picture => Some("text"),
         Piece::Thought => Some("thinking"),
         Piece::Plan | Piece::Call => None,
     }

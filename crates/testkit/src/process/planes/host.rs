@@ -26,7 +26,7 @@ pub struct Host {
 impl Host {
     /// Starts one with so many replicas, and waits until it listens. Its program is a copy of its own, so that a test can
     /// put another in its place.
-    pub(super) fn start(
+    pub(crate) fn start(
         folder: &Path,
         name: &str,
         (fleet_addr, join_token_file): (&str, &Path),

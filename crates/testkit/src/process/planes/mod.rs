@@ -52,6 +52,8 @@ pub struct Planes {
     pub control: Process,
     /// Variables of the control plane's environment at its next start.
     pub control_env: Vec<(String, String)>,
+    /// Further arguments of the control plane at its next start.
+    pub control_args: Vec<String>,
     facts: Facts,
     place: Place,
 }
@@ -117,10 +119,10 @@ impl Setup {
         let (admin, fleet) = (Port::take().map_err(system())?, fleet.map_err(system())?);
         let Self { under, env, elsewhere, .. } = self;
         let place = Place { admin, fleet, data_dir, config, under, env, elsewhere, folder };
-        let mut control = place.spawn(&[])?;
+        let mut control = place.spawn(&[], &[])?;
         let facts = place.facts(&mut control)?;
-        let control_env = Vec::new();
-        let mut planes = Planes { replicas: Vec::new(), control, control_env, facts, place };
+        let (control_env, control_args) = (Vec::new(), Vec::new());
+        let mut planes = Planes { replicas: Vec::new(), control, control_env, control_args, facts, place };
         for _ in 0..replicas {
             planes.add()?;
         }
@@ -193,7 +195,7 @@ impl Planes {
 
     /// As `start_control`, for a start that is to fail: waits for nothing.
     pub fn spawn_control(&mut self) -> Result<(), StartError> {
-        self.control = self.place.spawn(&self.control_env)?;
+        self.control = self.place.spawn(&self.control_env, &self.control_args)?;
         Ok(())
     }
 
@@ -248,7 +250,7 @@ impl Planes {
 // === impl Place ===
 
 impl Place {
-    fn spawn(&self, env: &[(String, String)]) -> Result<Process, StartError> {
+    fn spawn(&self, env: &[(String, String)], args: &[String]) -> Result<Process, StartError> {
         let _absent = std::fs::remove_file(self.ready());
         let program = binary("keyway-controlplane")?;
         let mut command = beneath(&self.under, &program, self.folder.path());
@@ -258,7 +260,7 @@ impl Place {
         if let Some(config) = &self.config {
             command.arg("--config").arg(config);
         }
-        Process::start("keyway-controlplane", &mut command)
+        Process::start("keyway-controlplane", command.args(args))
     }
 
     fn facts(&self, control: &mut Process) -> Result<Facts, StartError> {

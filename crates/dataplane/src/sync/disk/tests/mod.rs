@@ -235,3 +235,26 @@ fn after_a_crash_at_any_step_the_old_or_the_new_state_is_whole() {
     survives(&disk.steps(&kept(3, &[1, 2])).unwrap().0, |_| {}, (2, 3));
     survives(&disk.steps(&kept(4, &[2])).unwrap().0, |_| {}, (2, 4));
 }
+
+#[test]
+fn what_is_wiped_is_gone_with_its_key_and_what_comes_after_it_is_kept() {
+    let (_root, at) = two();
+    let (mut disk, old) = (Disk::open(&at).unwrap(), fs::read(&at.key_file).unwrap());
+    let copy = fs::read(at.dir.join(CURRENT)).unwrap();
+    disk.load(&Trust::default());
+    disk.wipe().unwrap();
+    assert_eq!(disk.version(), None);
+    drop(disk);
+    assert_eq!(start(&at), (0, None));
+    assert_ne!(fs::read(&at.key_file).unwrap(), old);
+    let names: Vec<_> = fs::read_dir(&at.dir).unwrap().map(|one| one.unwrap().file_name()).collect();
+    assert_eq!(names, [LOCK], "nothing else is left");
+    // A copy that was made before opens nothing.
+    write(&at.dir.join(CURRENT), &copy).unwrap();
+    assert_eq!(start(&at).0, 0);
+    let mut disk = Disk::open(&at).unwrap();
+    disk.wipe().unwrap();
+    disk.keep(&kept(3, &[1])).unwrap();
+    drop(disk);
+    assert_eq!(start(&at).0, 3);
+}
