@@ -19,6 +19,7 @@ mod hosts;
 mod idempotency;
 mod keys;
 mod nodes;
+mod once;
 mod openapi;
 mod operators;
 mod price;

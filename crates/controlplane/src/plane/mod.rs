@@ -1,10 +1,12 @@
 //! The control plane itself: one state in force, one change at a time. A change is proposed, compiled, checked as a
 //! replica would check it, committed, and only then published. Refused anywhere, nothing has happened.
 
+mod answers;
 mod follow;
 mod made;
 
 use crate::{
+    attest::{self, Attestation},
     compile::{Compiler, DataPlane, SANDBOX},
     fleet::Fleet,
     observe,
@@ -14,9 +16,10 @@ use crate::{
         Touch, Way, add_to_file, file_proposal,
     },
     source::{Lookup, Sources},
-    store::{Batch, Key, Store, StoreError, Write},
+    store::{Batch, Entry, Key, Revision, Store, StoreError, Write},
     vault::{SecretId, Vault},
 };
+pub(crate) use answers::Known;
 use arc_swap::ArcSwap;
 use follow::Behind;
 use keyway_catalog::Catalog;
@@ -300,6 +303,9 @@ impl Plane {
         self.may_write()?;
         self.take_over(&mut one_at_a_time).await?;
         let state = self.state.load_full();
+        if let Some(before) = self.made_before(&state, author)? {
+            return Ok(before);
+        }
         let mut proposal = self.proposal(&state, author);
         propose(&mut proposal)?;
         let mut outcome = Outcome {
@@ -311,8 +317,11 @@ impl Plane {
         };
         if !outcome.changes.is_empty() || !proposal.secrets.is_empty() {
             let span = self.tracer.child(&author.trace, "compile");
-            let planned = self.plan(&proposal).inspect_err(|_| span.fail("refused"))?;
+            let mut planned = self.plan(&proposal).inspect_err(|_| span.fail("refused"))?;
             drop(span);
+            if let Some(asked) = &author.asked {
+                self.remember(&mut proposal, &mut planned, (asked, &outcome))?;
+            }
             outcome.version = self.commit(proposal, planned).await?;
             tracing::info!(version = %outcome.version, author.action, author.subject, "changed");
         }
@@ -324,14 +333,42 @@ impl Plane {
     /// # Errors
     /// When the store refuses.
     pub async fn note(&self, author: &Author) -> Result<(), Refusal> {
+        self.write_down(|| Ok(author.entry(unix_millis()))).await.map(drop)
+    }
+
+    /// Signs how far the audit log is, in the log itself; where it says so, and what.
+    pub(crate) async fn attest(&self, actor: &str) -> Result<(Revision, Attestation), Refusal> {
+        let author = Author { actor: actor.to_owned(), ..Author::system(attest::ACTION, "") };
+        let mut said = None;
+        let entry = || {
+            let whose = (self.fleet.cluster(), self.store.identity().epoch);
+            let attestation = Attestation::new(&self.vault, whose, self.store.head())?;
+            let detail = serde_json::to_value(&attestation);
+            let detail = detail.map_err(|_| Refusal::Internal("a statement that is no JSON"))?;
+            said = Some(attestation);
+            Ok(Entry { detail, ..author.entry(unix_millis()) })
+        };
+        let revision = self.write_down(entry).await?;
+        let said = said.ok_or(Refusal::Internal("nothing was signed"))?;
+        // Whoever keeps what is logged elsewhere can tell later that the end of the log was cut off.
+        tracing::info!(
+            revision,
+            evidence = said.evidence,
+            signature = said.signature,
+            "the audit log was signed"
+        );
+        Ok((revision, said))
+    }
+
+    async fn write_down(&self, entry: impl FnOnce() -> Result<Entry, Refusal>) -> Result<Revision, Refusal> {
         let mut one_at_a_time = self.writing.lock().await;
         self.may_write()?;
         self.take_over(&mut one_at_a_time).await?;
         let mut state = State::clone(&self.state.load());
-        let entry = author.entry(unix_millis());
-        state.revision = self.store.commit(Batch { writes: Vec::new(), entry }).await?;
+        state.revision = self.store.commit(Batch { writes: Vec::new(), entry: entry()? }).await?;
+        let revision = state.revision;
         self.state.store(Arc::new(state));
-        Ok(())
+        Ok(revision)
     }
 
     /// No change is made while this is held.
