@@ -13,6 +13,7 @@ mod pair;
 mod proposal;
 mod refusal;
 mod scope;
+mod shelves;
 mod state;
 mod tokens;
 
