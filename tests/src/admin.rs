@@ -21,7 +21,7 @@ pub struct Admin {
 }
 
 /// What came back.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Answered {
     /// The status.
     pub status: u16,
@@ -56,12 +56,29 @@ impl Admin {
         body: Option<&Value>,
         version: Option<u64>,
     ) -> Outcome<Answered> {
+        let version = version.map(|version| ("if-match", version.to_string()));
+        self.call_with(method, path, body, version).await
+    }
+
+    /// Posts under an idempotency key.
+    pub async fn post_once(&self, path: &str, body: &Value, key: &str) -> Outcome<Answered> {
+        let key = Some(("idempotency-key", key.to_owned()));
+        self.call_with(Method::POST, path, Some(body), key).await
+    }
+
+    async fn call_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        header: Option<(&str, String)>,
+    ) -> Outcome<Answered> {
         let mut request = self.client.request(method, format!("{}/api/v1{path}", self.url));
         if !self.token.is_empty() {
             request = request.bearer_auth(&self.token);
         }
-        if let Some(version) = version {
-            request = request.header("if-match", version.to_string());
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
         }
         if let Some(body) = body {
             request = request.json(body);

@@ -85,6 +85,25 @@ async fn writes_are_back_within_five_seconds_and_none_is_lost() -> Outcome {
     Ok(())
 }
 
+/// The answer, with the token in it, stands in the store that both have; the key names one change whoever leads.
+#[tokio::test]
+async fn what_was_asked_of_a_leader_that_died_is_answered_the_same_by_the_next() -> Outcome {
+    let provider = Provider::start()?;
+    let Some(mut all) = Shared::start(&yaml(&provider), 2, 1)? else { return Ok(()) };
+    let lead = leader(&all, 0).await?;
+    let body = json!({ "name": "once", "models": ["sim/*"] });
+    let first = admin(&all, lead)?.post_once("/clients", &body, "k").await?;
+    assert_eq!(first.status, 201, "{}", first.json);
+    all.controls[lead].process.kill()?;
+    let other = 1 - lead;
+    write_until_taken(&all, other, "another").await?;
+    let again = admin(&all, other)?.post_once("/clients", &body, "k").await?;
+    assert_eq!(again, first);
+    let log = admin(&all, other)?.get("/audit?after=0&subject=client/once").await?;
+    assert_eq!(log["records"].as_array().map(Vec::len), Some(1), "{log}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_leader_that_slept_writes_nothing_any_more() -> Outcome {
     let provider = Provider::start()?;

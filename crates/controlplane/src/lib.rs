@@ -1,6 +1,7 @@
 //! Owns state: resources, compiler, fleet stream, admin API.
 
 pub mod api;
+pub mod attest;
 mod authority;
 pub mod backup;
 pub mod compile;

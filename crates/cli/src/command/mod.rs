@@ -74,6 +74,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Operator(verb) => {
             ask(&global, async |server, output| operator::run(server, output, verb).await)
         }
+        Verb::Audit(audit::Audit::Verify(audit::Verify { backup: Some(file), kept })) => {
+            audit::verify_backup(global.output, &file, &kept)
+        }
         Verb::Audit(verb) => ask(&global, async |server, output| audit::run(server, output, verb).await),
         Verb::Backup(verb) => ask(&global, async |server, output| backup::run(server, output, verb).await),
         Verb::Restore(verb) => restore::run(&global, verb),

@@ -132,7 +132,8 @@ impl Identity {
             | Kind::Node
             | Kind::Join
             | Kind::Authority
-            | Kind::Kek => false,
+            | Kind::Kek
+            | Kind::Answer => false,
         }
     }
 }

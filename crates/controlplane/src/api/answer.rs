@@ -2,7 +2,7 @@
 
 use crate::{
     fleet::ProbeFailed,
-    resource::{Barred, Kind, Refusal},
+    resource::{Barred, Kept, Kind, Refusal},
     store::StoreError,
     vault::VaultError,
 };
@@ -103,6 +103,18 @@ impl Answer {
     pub(super) fn stream(kind: &'static str, body: Body) -> Self {
         let stream = Some((kind, Arc::new(Mutex::new(body))));
         Self { status: StatusCode::OK, body: Bytes::new(), version: None, stream }
+    }
+
+    /// One that was given before; `None` = no answer was ever so.
+    pub(super) fn again(status: u16, version: Option<u64>, body: String) -> Option<Self> {
+        let (status, body) = (StatusCode::from_u16(status).ok()?, Zeroizing::new(body.into_bytes()));
+        Some(Self { status, body: Bytes::from_owner(body), version, stream: None })
+    }
+
+    /// For whoever asks again; `None` = it comes bit by bit, or is no text.
+    pub(super) fn kept(&self) -> Option<Kept> {
+        let body = std::str::from_utf8(&self.body).ok().filter(|_| self.stream.is_none())?;
+        Some(Kept::Answered { status: self.status.as_u16(), version: self.version, body: body.to_owned() })
     }
 
     /// As 201.

@@ -1,10 +1,11 @@
-//! The audit log: reading it in pages, and checking that it is whole.
+//! The audit log: reading it in pages, checking that it is whole, signing how far it is.
 
 use super::{
     answer::{Answer, Fault},
     call::Call,
 };
 use crate::{
+    attest::{Attested, Check},
     hex::hex,
     resource::Refusal,
     store::{Entry, Record, Revision, StoreError},
@@ -69,6 +70,12 @@ pub(super) struct Sound {
     revision: Revision,
     /// The last one's hash, hex: kept elsewhere, it shows later whether the end was cut off.
     head: String,
+    /// Signed statements that stand in it and hold.
+    attested: u64,
+    /// The last record that one of them is about; 0 = none. What came after it is under no signature yet.
+    attested_revision: Revision,
+    /// When that one was made, milliseconds since 1970.
+    attested_at: u64,
 }
 
 /// What is looked for, and what was found so far.
@@ -104,7 +111,40 @@ pub(super) async fn list(call: Call) -> Result<Answer, Fault> {
 pub(super) async fn verify(call: Call) -> Result<Answer, Fault> {
     let verified = call.plane().store().verify().await.map_err(failed)?;
     let (revision, hash) = verified.head;
-    Answer::json(&Sound { records: verified.records, revision, head: hex(&hash) })
+    let attested = attested(&call, revision).await?;
+    Answer::json(&Sound {
+        records: verified.records,
+        revision,
+        head: hex(&hash),
+        attested: attested.statements,
+        attested_revision: attested.revision,
+        attested_at: attested.at,
+    })
+}
+
+/// What signed statements say of the log up to that record; one that does not hold is damage.
+async fn attested(call: &Call, until: Revision) -> Result<Attested, Fault> {
+    let plane = call.plane();
+    let mut check = Check::new(plane.fleet().cluster(), Some(plane.vault().public_key()));
+    let mut after = 0;
+    while after < until {
+        let records = plane.store().audit(after, CHUNK).await.map_err(failed)?;
+        let Some(last) = records.last().map(|record| record.revision) else { break };
+        for record in records {
+            let unfit = check.next((record.revision, record.hash), &record.entry);
+            unfit.map_err(|why| {
+                failed(StoreError::Damaged(format!("the statement in record {}: {why}", record.revision)))
+            })?;
+        }
+        after = last;
+    }
+    Ok(check.attested())
+}
+
+/// Signs how far the log is, in the log, and gives what was signed.
+pub(super) async fn attest(call: Call) -> Result<Answer, Fault> {
+    let (_, attestation) = call.plane().attest(&call.who.name).await?;
+    Answer::json(&attestation)
 }
 
 fn failed(error: StoreError) -> Fault {

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Outcome, Plane,
     plane::unix_millis,
-    resource::{Author, Kind, Proposal, Refusal, Way},
+    resource::{Asked, Author, Kind, Proposal, Refusal, Way},
     store::Batch,
 };
 use bytes::Bytes;
@@ -33,6 +33,8 @@ pub(crate) struct Call {
     pub(super) if_match: Option<u64>,
     pub(super) body: Bytes,
     pub(super) route: &'static Route,
+    /// Of a change that came with an idempotency key.
+    pub(super) asked: Option<Asked>,
     /// Of a change: its span, that more may hang below or be said of.
     pub(super) span: Span,
 }
@@ -113,6 +115,7 @@ impl Call {
             action: self.route.action.to_owned(),
             subject: subject.to_owned(),
             trace: self.span.traceparent(),
+            asked: self.asked.clone(),
         }
     }
 

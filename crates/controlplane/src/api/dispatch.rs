@@ -6,6 +6,7 @@ use super::{
     answer::{Answer, Fault},
     call::Call,
     idempotency::{KEY_LIMIT, RequestKey, Turn},
+    once,
     route::Route,
 };
 use crate::observe;
@@ -58,6 +59,7 @@ pub(super) async fn dispatch(
         body: Bytes::new(),
         span: span.clone(),
         route,
+        asked: None,
     };
     let answer = answer(call, &parts, body).await;
     if answer.is_ok() && !route.action.is_empty() {
@@ -76,7 +78,7 @@ async fn answer(mut call: Call, parts: &Parts, body: Body) -> Result<Answer, Fau
     call.if_match = if_match(&parts.headers)?;
     let key = request_key(parts, &call.who)?;
     // A change that has begun is finished whether or not the caller stays, and however long it takes.
-    let running = tokio::spawn(once(key, call, route));
+    let running = tokio::spawn(in_turn(key, call, route));
     let deadline = if route.reads_all { READING_DEADLINE } else { ANSWER_DEADLINE };
     match timeout(deadline, running).await {
         Ok(ended) => ended.unwrap_or_else(|_| Err(Fault::internal("the request failed"))),
@@ -150,12 +152,15 @@ async fn whole(body: Body, limit: usize) -> Result<Bytes, Fault> {
     }
 }
 
-async fn once(key: Option<RequestKey>, call: Call, route: &'static Route) -> Result<Answer, Fault> {
+async fn in_turn(key: Option<RequestKey>, call: Call, route: &'static Route) -> Result<Answer, Fault> {
     let Some(key) = key else { return (route.answer)(call).await };
     match call.api.kept.begin(key, &call.body, Instant::now())? {
         Turn::Done(answer) => Ok(answer),
         Turn::New(under_way) => {
-            let answer = (route.answer)(call).await;
+            let answer = match route.action {
+                "" => (route.answer)(call).await,
+                _ => once::once(key, call).await,
+            };
             under_way.finish(&answer, Instant::now());
             answer
         }

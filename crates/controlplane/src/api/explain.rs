@@ -196,7 +196,8 @@ fn patterns<'a>(state: &'a State, client: &str) -> Option<&'a [String]> {
         | Body::Node(_)
         | Body::Join(_)
         | Body::Authority(_)
-        | Body::Kek(_) => None,
+        | Body::Kek(_)
+        | Body::Answer(_) => None,
     }
 }
 

@@ -1,5 +1,5 @@
-//! The same change sent twice happens once: an answer is kept under the caller's key for a while. Bounded in number,
-//! bytes and time; kept in memory, so a restart forgets.
+//! The same request sent twice is done once: what is under way, and answers of the last minutes as they were given. Bounded in
+//! number, bytes and time, and in memory; what a restart must not forget is `once`'s.
 
 use super::answer::{Answer, Fault};
 use http::StatusCode;
@@ -58,6 +58,12 @@ pub(super) enum Turn {
     Done(Answer),
 }
 
+/// Its key came with another body.
+pub(super) fn other_body() -> Fault {
+    let message = "this idempotency key came with another body before";
+    Fault::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_conflict", message)
+}
+
 // === impl Kept ===
 
 impl Kept {
@@ -66,10 +72,7 @@ impl Kept {
         let mut held = self.held.lock();
         held.forget_old(now);
         match held.entries.get(&key) {
-            Some(entry) if entry.body != body => {
-                let message = "this idempotency key came with another body before";
-                Err(Fault::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_conflict", message))
-            }
+            Some(entry) if entry.body != body => Err(other_body()),
             Some(Entry { answer: Some(answer), .. }) => Ok(Turn::Done(answer.clone())),
             Some(Entry { answer: None, .. }) => {
                 let message = "the same request is under way";

@@ -20,6 +20,7 @@ mod idempotency;
 mod keys;
 mod metrics;
 mod nodes;
+mod once;
 mod openapi;
 mod operators;
 mod price;

@@ -10,6 +10,7 @@ use super::{
     view::{ClientView, Done, Json, ModelView, ProviderView, TeamView, Written},
 };
 use crate::{
+    attest::Attestation,
     authority::{AuthorityView, JoinView, NodeView},
     fleet::{Host, Replica},
     resource::Scope,
@@ -278,6 +279,7 @@ pub(super) static ROUTES: &[Route] = &[
 
     route!(Get "/audit", AuditRead, Everyone, nothing => audit::Page, audit::list, "Who did what, oldest first").with_query(&["after", "limit", "subject", "actor"]),
     route!(Post "/audit/verify", AuditRead, Everyone, nothing => audit::Sound, audit::verify, "Read the whole log and check that nothing in it was changed").reading_all(),
+    route!(Post "/audit/attest", AuditRead, Everyone, nothing => Attestation, audit::attest, "Sign how far the log is, in the log itself; what was signed shows later, wherever it is kept, that nothing up to there was changed or cut off").audited("audit.attest"),
 
     route!(Get "/vault", KeysRead, Everyone, nothing => vault::VaultView, vault::show, "How the secrets are wrapped"),
     route!(Post "/vault/rotate-kek", SecretsWrite, Everyone, nothing => vault::VaultView, vault::rotate_kek, "Make a new wrapping key, wrap every secret with it, and retire the old one; goes on in the background").audited("vault.rotate-kek"),

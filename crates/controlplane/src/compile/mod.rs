@@ -128,7 +128,8 @@ impl Compiler<'_> {
             | Body::Node(_)
             | Body::Join(_)
             | Body::Authority(_)
-            | Body::Kek(_) => Vec::new(),
+            | Body::Kek(_)
+            | Body::Answer(_) => Vec::new(),
         })
     }
 

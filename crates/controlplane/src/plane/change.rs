@@ -37,10 +37,10 @@ pub struct Outcome {
 }
 
 /// A proposal that holds: what comes into force if it is committed.
-struct Planned {
-    state: State,
+pub(super) struct Planned {
+    pub(super) state: State,
     /// Absent: replicas are sent nothing new.
-    sent: Option<(SnapshotChange, Push)>,
+    pub(super) sent: Option<(SnapshotChange, Push)>,
 }
 
 // === impl Plane ===
@@ -90,6 +90,9 @@ impl Plane {
         self.may_write()?;
         self.take_over(&mut one_at_a_time).await?;
         let state = self.state.load_full();
+        if let Some(before) = self.made_before(&state, author)? {
+            return Ok(before);
+        }
         let mut proposal = self.proposal(&state, author);
         propose(&mut proposal)?;
         let mut outcome = Outcome {
@@ -101,30 +104,18 @@ impl Plane {
         };
         if !outcome.changes.is_empty() || !proposal.secrets.is_empty() {
             let (span, began) = (self.tracer.child(&author.trace, "compile"), Instant::now());
-            let planned = self.plan(&proposal).inspect_err(|_| span.fail("refused"))?;
+            let mut planned = self.plan(&proposal).inspect_err(|_| span.fail("refused"))?;
             if planned.sent.is_some() {
                 self.fleet.built(began.elapsed());
             }
             drop(span);
+            if let Some(asked) = &author.asked {
+                self.remember(&mut proposal, &mut planned, (asked, &outcome))?;
+            }
             outcome.version = self.commit(proposal, planned).await?;
             tracing::info!(version = %outcome.version, author.action, author.subject, "changed");
         }
         Ok(outcome)
-    }
-
-    /// Writes a line into the audit log that goes with no change.
-    ///
-    /// # Errors
-    /// When the store refuses.
-    pub async fn note(&self, author: &Author) -> Result<(), Refusal> {
-        let mut one_at_a_time = self.writing.lock().await;
-        self.may_write()?;
-        self.take_over(&mut one_at_a_time).await?;
-        let mut state = State::clone(&self.state.load());
-        let entry = author.entry(unix_millis());
-        state.revision = self.store.commit(Batch { writes: Vec::new(), entry }).await?;
-        self.state.store(Arc::new(state));
-        Ok(())
     }
 
     fn proposal<'a>(&'a self, state: &'a State, author: &Author) -> Proposal<'a> {

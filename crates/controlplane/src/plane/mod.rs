@@ -1,10 +1,13 @@
 //! The control plane itself: one state in force, one change at a time. What it is made of and what others ask it are here;
 //! `change` makes changes, `follow` takes over those that another control plane made.
 
+mod answers;
 mod change;
 mod follow;
+mod log;
 mod made;
 
+pub(crate) use answers::Known;
 pub use change::Outcome;
 
 use crate::{
@@ -17,6 +20,7 @@ use crate::{
     vault::{SecretId, Vault},
 };
 use arc_swap::ArcSwap;
+use change::Planned;
 use follow::Behind;
 use keyway_catalog::Catalog;
 use keyway_proto::snapshot::v1::Resource;

@@ -85,7 +85,8 @@ fn doomed(state: &State, file: &File) -> Doomed {
         | Kind::Node
         | Kind::Join
         | Kind::Authority
-        | Kind::Kek => true,
+        | Kind::Kek
+        | Kind::Answer => true,
     };
     let mut doomed = Doomed::default();
     for (key, held) in state.all() {

@@ -1,6 +1,6 @@
 //! Who changes something, and what the audit log calls it.
 
-use super::{Made, Way};
+use super::{Asked, Made, Way};
 use crate::store::Entry;
 use keyway_telemetry::TraceParent;
 
@@ -19,6 +19,8 @@ pub struct Author {
     pub subject: String,
     /// Its span, as W3C `traceparent` names it; empty = not traced.
     pub trace: String,
+    /// The request that it is made for, if that has an idempotency key: its change is made once.
+    pub asked: Option<Asked>,
 }
 
 // === impl Author ===
@@ -35,6 +37,7 @@ impl Author {
             action: action.to_owned(),
             subject: subject.to_owned(),
             trace: String::new(),
+            asked: None,
         }
     }
 

@@ -2,7 +2,8 @@
 //! of keys and tokens it holds versions, digests and what may be shown.
 
 use super::{
-    AuthorityDocument, Handover, JoinDocument, KekDocument, KeyDocument, NodeDocument, Operator, PairDocument,
+    AnswerDocument, AuthorityDocument, Handover, JoinDocument, KekDocument, KeyDocument, NodeDocument,
+    Operator, PairDocument,
 };
 use crate::store::Key;
 use bytes::Bytes;
@@ -39,6 +40,8 @@ pub enum Kind {
     Host,
     /// The vault's wrapping key.
     Kek,
+    /// A request of the admin API with an idempotency key.
+    Answer,
 }
 
 /// Where a document came from. Set when it is made and never changed: `--prune` deletes only what a file made.
@@ -115,6 +118,8 @@ pub enum Body {
     Host(HostDocument),
     /// A change of the vault's wrapping key.
     Kek(KekDocument),
+    /// What is remembered of a request.
+    Answer(AnswerDocument),
 }
 
 /// What an operator wants of a host with a supervisor.
@@ -148,7 +153,10 @@ impl Kind {
 
     /// Whether somebody configured it: it may stand in a file, or is an operator. What is not comes about by itself.
     pub(crate) fn is_configuration(self) -> bool {
-        !matches!(self, Self::Replica | Self::Host | Self::Node | Self::Join | Self::Authority | Self::Kek)
+        !matches!(
+            self,
+            Self::Replica | Self::Host | Self::Node | Self::Join | Self::Authority | Self::Kek | Self::Answer
+        )
     }
 
     /// Whether replicas are sent it.
@@ -172,6 +180,7 @@ impl Kind {
             Self::Authority => "authority",
             Self::Host => "host",
             Self::Kek => "kek",
+            Self::Answer => "answer",
         }
     }
 
@@ -191,6 +200,7 @@ impl Kind {
             Self::Authority,
             Self::Host,
             Self::Kek,
+            Self::Answer,
         ];
         all.into_iter().find(|kind| kind.word() == key.kind())
     }
@@ -211,7 +221,13 @@ impl Kind {
             Self::Client => format!("clients.{name}"),
             Self::Section => name.to_owned(),
             Self::Operator => format!("operators.{name}"),
-            Self::Replica | Self::Host | Self::Node | Self::Join | Self::Authority | Self::Kek => {
+            Self::Replica
+            | Self::Host
+            | Self::Node
+            | Self::Join
+            | Self::Authority
+            | Self::Kek
+            | Self::Answer => {
                 format!("{} {name}", self.word())
             }
         }

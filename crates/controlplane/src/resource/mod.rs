@@ -1,6 +1,7 @@
 //! The documents and what may be done to them. Pure: a change is proposed against a state, checked, and either
 //! becomes writes or a refusal; nothing here commits.
 
+mod answer;
 mod apply;
 mod author;
 mod document;
@@ -17,6 +18,8 @@ mod shelves;
 mod state;
 mod tokens;
 
+pub use answer::{ANSWER_BYTES, ANSWER_KEPT_MS, ANSWERS, AnswerDocument, Asked, Kept};
+pub(crate) use answer::{Made as MadeBefore, remembered};
 pub use apply::{Apply, file_proposal};
 pub use author::Author;
 pub use document::{Body, Document, HostDocument, Kind, Made, ReplicaDocument, Way};

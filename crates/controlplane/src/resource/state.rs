@@ -184,7 +184,8 @@ impl State {
             | Body::Node(_)
             | Body::Join(_)
             | Body::Authority(_)
-            | Body::Kek(_) => None,
+            | Body::Kek(_)
+            | Body::Answer(_) => None,
         }
     }
 
@@ -236,7 +237,8 @@ pub(crate) fn add(file: &mut File, name: &str, body: &Body) {
         | Body::Node(_)
         | Body::Join(_)
         | Body::Authority(_)
-        | Body::Kek(_) => {}
+        | Body::Kek(_)
+        | Body::Answer(_) => {}
     }
 }
 

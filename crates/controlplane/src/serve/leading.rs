@@ -3,7 +3,7 @@
 
 use super::stopped;
 use crate::{
-    Plane, members, rekey,
+    Plane, attest, members, rekey,
     rotation::{self, Counts},
 };
 use std::{sync::Arc, time::Duration};
@@ -55,5 +55,6 @@ async fn background(plane: Arc<Plane>, counts: Arc<Counts>, stop: watch::Receive
     let rotating = rotation::run(Arc::clone(&plane), counts, stop.clone());
     let supplying = rotation::supply::run(Arc::clone(&plane), stop.clone());
     let rekeying = rekey::run(Arc::clone(&plane), stop.clone());
-    tokio::join!(rotating, supplying, rekeying, members::run(plane, stop));
+    let attesting = attest::run(Arc::clone(&plane), stop.clone());
+    tokio::join!(rotating, supplying, rekeying, attesting, members::run(plane, stop));
 }

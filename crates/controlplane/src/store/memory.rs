@@ -64,6 +64,10 @@ impl Store for Memory {
         Identity { cluster: "memory".to_owned(), epoch: 1 }
     }
 
+    fn head(&self) -> (Revision, [u8; 32]) {
+        self.held.lock().head()
+    }
+
     fn audit(&self, after: Revision, limit: usize) -> Pending<'_, Vec<Record>> {
         Box::pin(async move {
             let held = self.held.lock();
@@ -74,8 +78,7 @@ impl Store for Memory {
     fn verify(&self) -> Pending<'_, Verified> {
         Box::pin(async move {
             let held = self.held.lock();
-            let head = held.records.last().map_or((0, [0; 32]), |last| (last.revision, last.hash));
-            Ok(Verified { records: held.records.len() as u64, head })
+            Ok(Verified { records: held.records.len() as u64, head: held.head() })
         })
     }
 
@@ -87,6 +90,10 @@ impl Store for Memory {
 // === impl Held ===
 
 impl Held {
+    fn head(&self) -> (Revision, [u8; 32]) {
+        self.records.last().map_or((0, [0; 32]), |last| (last.revision, last.hash))
+    }
+
     fn record(&mut self, entry: Entry, keys: Vec<Key>) {
         let before = self.records.last().map_or([0; 32], |last| last.hash);
         let mut hasher = blake3::Hasher::new();

@@ -16,7 +16,7 @@ mod place;
 #[cfg(test)]
 mod conformance;
 
-pub use backup::{BackedUp, Restored, restore, verify_backup};
+pub use backup::{BackedUp, Restored, attested_backup, restore, verify_backup};
 pub use durable::Durable;
 pub use etcd::{Address, Etcd, Migrated, Place, migrate};
 pub use index::{IndexCheck, check_index};
@@ -172,6 +172,8 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     fn watch(&self) -> Changes;
     /// Whose data it holds.
     fn identity(&self) -> Identity;
+    /// The newest record's place and hash.
+    fn head(&self) -> (Revision, [u8; 32]);
     /// Records of the audit log after that revision, oldest first, at most `limit`.
     fn audit(&self, after: Revision, limit: usize) -> Pending<'_, Vec<Record>>;
     /// Reads the whole log and checks that nothing in it was changed.

@@ -31,6 +31,7 @@ use keyring::Keyring;
 use keyway_snapshot::Secret;
 use parking_lot::RwLock;
 use std::{collections::BTreeSet, fmt, path::Path};
+use zeroize::Zeroizing;
 
 /// The vault's directory in the data directory.
 const DIR: &str = "vault";
@@ -268,6 +269,31 @@ impl Vault {
         next.write(&self.files, root, Over::Anything)?;
         *keyring = next;
         Ok(())
+    }
+
+    /// Seals what is kept of a request under its name: any control plane with this keyring opens it.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub(crate) fn seal_answer(&self, name: &str, plain: &[u8]) -> Result<Vec<u8>, VaultError> {
+        let cipher = self.answer_key()?.seal(key::Use::Often, name.as_bytes(), plain)?;
+        Ok([&cipher.nonce[..], &cipher.text].concat())
+    }
+
+    /// What was sealed; `None` = not here, or under another name.
+    pub(crate) fn open_answer(&self, name: &str, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let (nonce, text) = sealed.split_first_chunk()?;
+        let cipher = key::Cipher { nonce: *nonce, text: text.to_vec() };
+        self.answer_key().ok()?.open(key::Use::Often, name.as_bytes(), &cipher)
+    }
+
+    fn answer_key(&self) -> Result<key::Key, VaultError> {
+        // Not of the key of digests: that one is in every replica.
+        let derived = Zeroizing::new(blake3::derive_key(
+            "keyway 2026-11 answers of the admin API",
+            self.fingerprint.expose(),
+        ));
+        key::Key::from_slice(&*derived).ok_or(VaultError::System)
     }
 
     /// Signs in the name of this control plane.

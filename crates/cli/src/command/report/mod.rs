@@ -2,6 +2,8 @@
 
 mod signed;
 
+pub(crate) use signed::public_key as read_public_key;
+
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -65,6 +67,14 @@ pub(crate) async fn public_key(server: &Server, output: Output) -> Result<(), Fa
 
 /// What it is about, in two lines.
 fn said(evidence: &Value) -> String {
+    if let Some(head) = evidence.get("head").and_then(Value::as_str) {
+        let at = evidence.get("at").and_then(Value::as_u64).unwrap_or_default();
+        let (cluster, revision) = (cell(evidence, "cluster"), cell(evidence, "revision"));
+        return format!(
+            "audit log of {cluster} at {}\nrecord {revision} was its newest, with hash {head}",
+            moment(at)
+        );
+    }
     let replicas = evidence.get("replicas").and_then(Value::as_array).map_or(0, Vec::len);
     let at = evidence.get("at").and_then(Value::as_u64).unwrap_or_default();
     let versions = evidence.get("versions").map(print::list).into_iter().flatten();
@@ -79,7 +89,8 @@ fn said(evidence: &Value) -> String {
     )
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
+/// The text of a report or of a key.
+pub(crate) fn read(path: &Path) -> Result<String, Failure> {
     let told = |why: &dyn std::fmt::Display| Failure::Usage(format!("cannot read {}: {why}", path.display()));
     let length = std::fs::metadata(path).map_err(|error| told(&error))?.len();
     if length > REPORT_LIMIT {

@@ -59,7 +59,7 @@ impl Signed {
 }
 
 /// From what `keyway report public-key` prints, PEM or hex.
-pub(super) fn public_key(text: &str) -> Result<[u8; KEY], Failure> {
+pub(crate) fn public_key(text: &str) -> Result<[u8; KEY], Failure> {
     let body: String = text.lines().filter(|line| !line.starts_with("-----")).map(str::trim).collect();
     let plain = bytes(&body).filter(|raw| raw.len() == KEY);
     let raw =

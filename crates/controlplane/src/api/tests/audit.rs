@@ -38,6 +38,10 @@ impl Store for Failing {
         self.below.identity()
     }
 
+    fn head(&self) -> (Revision, [u8; 32]) {
+        self.below.head()
+    }
+
     fn audit(&self, after: Revision, limit: usize) -> Pending<'_, Vec<Record>> {
         self.below.audit(after, limit)
     }
@@ -89,7 +93,16 @@ async fn says_who_did_what_in_pages() {
     assert_eq!((page["next"].as_u64().unwrap(), &page["more"]), (all.len() as u64, &json!(false)));
     let hash = page["records"].as_array().unwrap().last().unwrap()["hash"].clone();
     let sound = ask(&router, TOKEN, "POST /audit/verify", json!({})).await.1;
-    assert_eq!(sound, json!({ "records": all.len(), "revision": all.len(), "head": hash }));
+    let unsigned = json!({ "attested": 0, "attested_revision": 0, "attested_at": 0 });
+    let mut expected = json!({ "records": all.len(), "revision": all.len(), "head": hash });
+    expected.as_object_mut().unwrap().extend(unsigned.as_object().unwrap().clone());
+    assert_eq!(sound, expected);
+    let signed = ask(&router, TOKEN, "POST /audit/attest", json!({})).await.1;
+    let said: Value = serde_json::from_str(signed["evidence"].as_str().unwrap()).unwrap();
+    assert_eq!((&said["revision"], &said["head"]), (&json!(all.len()), &hash));
+    let sound = ask(&router, TOKEN, "POST /audit/verify", json!({})).await.1;
+    assert_eq!((&sound["attested"], &sound["attested_revision"]), (&json!(1), &json!(all.len())));
+    assert_eq!(sound["records"], all.len() + 1);
     assert_eq!(ask(&router, TOKEN, "GET /audit?limit=many", json!({})).await.0, 400);
 }
 

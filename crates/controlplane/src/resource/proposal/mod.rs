@@ -20,7 +20,7 @@ use keyway_catalog::Catalog;
 use keyway_config::{Client, Model, Problem, Provider, Team};
 use keyway_snapshot::{DigestKey, Secret, Version};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a change does to one document.
@@ -33,7 +33,7 @@ pub struct Touch {
 }
 
 /// One line of what a change did, or would do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     /// What is done.
     pub op: Op,
@@ -44,7 +44,7 @@ pub struct Change {
 }
 
 /// What is done to a document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Op {
     /// It was not there.
@@ -136,6 +136,11 @@ impl<'a> Proposal<'a> {
             now: at,
             entry: author.entry(at),
         }
+    }
+
+    /// When it is made, milliseconds since 1970.
+    pub(super) fn now(&self) -> u64 {
+        self.now
     }
 
     /// The version of the state that it makes.

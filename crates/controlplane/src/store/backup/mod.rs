@@ -9,14 +9,14 @@ mod tests;
 
 pub(crate) use self::restore::refuse_half_restored;
 pub use self::restore::{Restored, restore};
-use crate::usage::NAME as USAGE;
+use crate::{attest::Check, usage::NAME as USAGE};
 
 use self::file::{Packer, Unpacker};
 use super::{
     StoreError,
     journal::{
-        Reach,
-        record::{Head, ReadError, Sealed},
+        Reach, payload,
+        record::{Fault, Head, ReadError, Sealed},
         records::{segment_path, segments},
         scan,
     },
@@ -95,6 +95,27 @@ pub(crate) fn write(
 /// # Errors
 /// When it is not whole, or its journal is not.
 pub fn verify_backup(from: impl Read) -> Result<BackedUp, StoreError> {
+    read_all(from, |_, _| Ok(()))
+}
+
+/// The same, and what signed statements in its audit log say of it.
+///
+/// # Errors
+/// As [`verify_backup`], and when a statement does not hold.
+pub fn attested_backup(from: impl Read, check: &mut Check) -> Result<BackedUp, StoreError> {
+    read_all(from, |cluster, record| {
+        check.of_cluster(cluster);
+        let seq = record.link.seq;
+        let bad = |why: &dyn std::fmt::Display| StoreError::BadBackup(format!("record {seq}: {why}"));
+        let (entry, _) = payload::decode(&record.payload).ok_or_else(|| bad(&Fault::Payload))?;
+        check.next((seq, record.hash), &entry).map_err(|why| bad(&why))
+    })
+}
+
+fn read_all(
+    from: impl Read,
+    mut each: impl FnMut(&str, &Sealed) -> Result<(), StoreError>,
+) -> Result<BackedUp, StoreError> {
     let mut unpacker = Unpacker::begin(from)?;
     let (mut head, mut cluster) = (None, String::new());
     let mut segments = 0;
@@ -119,6 +140,7 @@ pub fn verify_backup(from: impl Read) -> Result<BackedUp, StoreError> {
                         cluster =
                             scan::cluster(&record).ok_or_else(|| bad(&"it begins as no journal does"))?;
                     }
+                    each(&cluster, &record)?;
                     head = Some(record.head());
                 }
                 Err(ReadError::Fault(fault)) => return Err(bad(&fault)),

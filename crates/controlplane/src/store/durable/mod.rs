@@ -95,6 +95,10 @@ impl Store for Durable {
         self.shared.identity()
     }
 
+    fn head(&self) -> (Revision, [u8; 32]) {
+        self.shared.head()
+    }
+
     fn audit(&self, after: Revision, limit: usize) -> Pending<'_, Vec<Record>> {
         let shared = Arc::clone(&self.shared);
         Box::pin(waiting(move || shared.audit(after, limit)))

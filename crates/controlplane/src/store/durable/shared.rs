@@ -90,6 +90,11 @@ impl Shared {
         Identity { cluster: self.cluster.clone(), epoch: self.held.lock().head.epoch }
     }
 
+    pub(super) fn head(&self) -> (Revision, [u8; 32]) {
+        let head = self.held.lock().head;
+        (head.seq, head.hash)
+    }
+
     pub(super) fn commit(&self, batch: Batch) -> Result<Revision, StoreError> {
         let mut writer = self.writer.lock();
         let (epoch, before) = {

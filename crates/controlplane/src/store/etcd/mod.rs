@@ -158,6 +158,11 @@ impl Store for Etcd {
         Identity { cluster: self.inner.cluster.clone(), epoch }
     }
 
+    fn head(&self) -> (Revision, [u8; 32]) {
+        let head = self.inner.mirror.lock().head;
+        (head.seq, head.hash)
+    }
+
     fn audit(&self, after: Revision, limit: usize) -> Pending<'_, Vec<Record>> {
         let inner = Arc::clone(&self.inner);
         Box::pin(self.there(async move {
