@@ -49,7 +49,8 @@ impl Ears {
         *self.task.lock() = Waker::noop().clone();
     }
 
-    /// Lets the task look at the connection. Where it must wait although something was called meanwhile, it is woken.
+    /// Lets the task look at the connection. A call is either seen here or wakes the task, whichever thread it comes from: each
+    /// side writes its mark before it reads the other's, in one order for all. Where it must wait although something was called meanwhile, it is woken.
     pub(super) fn at<T>(&self, cx: &Context<'_>, look: impl FnOnce() -> Poll<T>) -> Poll<T> {
         let mut task = self.task.lock();
         if !task.will_wake(cx.waker()) {
@@ -59,7 +60,7 @@ impl Ears {
         self.is_at_it.store(true, Relaxed);
         let seen = look();
         self.is_at_it.store(false, SeqCst);
-        if seen.is_pending() && self.called.load(Relaxed) {
+        if seen.is_pending() && self.called.load(SeqCst) {
             cx.waker().wake_by_ref();
         }
         seen
@@ -73,7 +74,7 @@ impl Wake for Ears {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.called.store(true, SeqCst);
-        if !self.is_at_it.load(Relaxed) {
+        if !self.is_at_it.load(SeqCst) {
             self.task.lock().wake_by_ref();
         }
     }
