@@ -55,6 +55,8 @@ struct Entry {
     key: Cell<u64>,
     /// When it has waited long enough.
     due: Cell<Option<Instant>>,
+    /// It has shown a sign of life, and may wait so long for the next.
+    alive: Cell<Option<Duration>>,
     cut: Cell<Option<Cut>>,
     waker: RefCell<Option<Waker>>,
     pulse: RefCell<Option<Rc<Pulse>>>,
@@ -124,7 +126,7 @@ impl Open {
             }
             tokio::time::sleep(LATE_EVERY).await;
             let now = Instant::now();
-            self.cut(Cut::Late, |entry| entry.due.get().is_some_and(|due| due <= now));
+            self.cut(Cut::Late, |entry| entry.is_late(now));
         }
     }
 
@@ -145,6 +147,14 @@ impl Open {
 }
 
 impl Entry {
+    /// Signs of life are dated here: the clock is asked once for all of them.
+    fn is_late(&self, now: Instant) -> bool {
+        if let Some(idle) = self.alive.take() {
+            self.due.set(Some(now + idle));
+        }
+        self.due.get().is_some_and(|due| due <= now)
+    }
+
     fn wake(&self) {
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
@@ -171,6 +181,14 @@ impl Place {
         self.entry.due.set(due);
     }
 
+    /// It goes on, and is cut a moment after it has shown no further sign of life for so long. Having been late is over.
+    pub(crate) fn goes_on(&self, idle: Duration) {
+        self.entry.alive.set(Some(idle));
+        if self.is_cut() == Some(Cut::Late) {
+            self.entry.cut.set(None);
+        }
+    }
+
     /// To be woken when it must end.
     pub(crate) fn wait(&self, cx: &Context<'_>) {
         let mut waker = self.entry.waker.borrow_mut();
@@ -186,6 +204,7 @@ impl Drop for Place {
         entry.token.set(None);
         entry.key.set(0);
         entry.due.set(None);
+        entry.alive.set(None);
         entry.cut.set(None);
         entry.waker.replace(None);
         entry.pulse.replace(None);
@@ -207,6 +226,22 @@ mod tests {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
+    }
+
+    #[test]
+    fn who_shows_signs_of_life_is_not_late() {
+        let open = Rc::new(Open::default());
+        let place = open.enter(TokenDigest([1; 32]), Pulse::new());
+        let (begun, idle) = (Instant::now(), Duration::from_secs(1));
+        let late_after = |seconds| place.entry.is_late(begun + idle * seconds);
+        assert!(!late_after(9), "it has not begun to wait");
+        place.goes_on(idle);
+        assert!(!late_after(10) && late_after(11));
+        place.goes_on(idle);
+        assert!(!late_after(20) && late_after(22));
+        assert_eq!(open.cut(Cut::Late, |_| true), 1);
+        place.goes_on(idle);
+        assert_eq!(place.is_cut(), None, "it came before anybody had looked");
     }
 
     #[test]

@@ -29,7 +29,6 @@ use std::{
     borrow::Cow,
     cell::OnceCell,
     net::IpAddr,
-    pin::pin,
     rc::Rc,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -61,7 +60,7 @@ pub(crate) async fn serve(
     tally.trace = worker.tracer.as_ref().and_then(|tracer| tracer.begin(&head, &tally.id));
     tally.unread = !body.is_end_stream();
     let dialect = ingress::dialect_by(head.uri.path(), &head.headers);
-    let staged = caught(pin!(stages(&worker, peer, head, body, &mut tally))).await;
+    let staged = caught(Box::pin(stages(&worker, peer, head, body, &mut tally)).as_mut()).await;
     match staged.unwrap_or_else(|Panicked| Err(Refusal::internal())) {
         Ok(Served::Answer(parts)) => answer::answer(&worker, *parts, tally),
         Ok(Served::Own(response)) => answer::own(&worker, response, tally),
@@ -283,6 +282,7 @@ fn cross(
 }
 
 /// Every target failed: the provider's own refusal where the caller can use it, else ours.
+#[cold]
 fn give_up(
     worker: &Worker,
     call: &Call,

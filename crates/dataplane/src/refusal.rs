@@ -47,6 +47,7 @@ impl Refusal {
         *self.0
     }
 
+    #[cold]
     pub(crate) fn no_such_path() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
@@ -55,15 +56,18 @@ impl Refusal {
         )
     }
 
+    #[cold]
     pub(crate) fn wrong_method(allowed: &'static str) -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unsupported, format!("this endpoint takes {allowed}"))
     }
 
+    #[cold]
     pub(crate) fn unsupported(message: impl Into<String>, param: Option<&str>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, Code::Unsupported, message).of(param.map(str::to_owned))
     }
 
     /// A target has no such endpoint, and what is asked for there cannot be translated.
+    #[cold]
     pub(crate) fn not_served(label: &str, dialect: Dialect, endpoint: Endpoint) -> Self {
         let endpoint = endpoint.as_str_name().trim_start_matches("ENDPOINT_").to_lowercase();
         let message = format!(
@@ -74,6 +78,7 @@ impl Refusal {
     }
 
     /// A target cannot be told what the caller asks for, and an answer without it would be another answer.
+    #[cold]
     pub(crate) fn not_expressible(unsupported: &losses::Unsupported, label: &str) -> Self {
         let losses::Unsupported { path, target, .. } = unsupported;
         let message = format!(
@@ -84,12 +89,14 @@ impl Refusal {
     }
 
     /// The caller's body is not what its dialect allows.
+    #[cold]
     pub(crate) fn malformed(malformed: &Malformed) -> Self {
         let param = Some(malformed.path.clone()).filter(|path| !path.is_empty());
         Self::invalid(malformed.to_string(), "invalid_field", param)
     }
 
     /// One text for no, malformed, unknown and differing tokens.
+    #[cold]
     pub(crate) fn unknown_client() -> Self {
         Self::new(
             StatusCode::UNAUTHORIZED,
@@ -98,14 +105,17 @@ impl Refusal {
         )
     }
 
+    #[cold]
     pub(crate) fn client_disabled() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, Code::ClientDisabled, "this client is disabled or has expired")
     }
 
+    #[cold]
     pub(crate) fn invalid(message: impl Into<String>, reason: &'static str, param: Option<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, Code::InvalidRequest, message).because(reason).of(param)
     }
 
+    #[cold]
     pub(crate) fn unsupported_encoding() -> Self {
         Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -115,6 +125,7 @@ impl Refusal {
         .because("unsupported_encoding")
     }
 
+    #[cold]
     pub(crate) fn too_large(limit: usize, reason: Option<&'static str>) -> Self {
         let message = format!("the body is larger than the limit of {limit} bytes");
         let mut refusal = Self::new(StatusCode::PAYLOAD_TOO_LARGE, Code::RequestTooLarge, message);
@@ -122,6 +133,7 @@ impl Refusal {
         refusal
     }
 
+    #[cold]
     pub(crate) fn slow_body() -> Self {
         Self::new(
             StatusCode::REQUEST_TIMEOUT,
@@ -130,6 +142,7 @@ impl Refusal {
         )
     }
 
+    #[cold]
     pub(crate) fn model(refused: &keyway_snapshot::Refused) -> Self {
         let (status, code) = match refused {
             keyway_snapshot::Refused::Unknown { .. } => (StatusCode::NOT_FOUND, Code::ModelNotFound),
@@ -139,6 +152,7 @@ impl Refusal {
         Self::new(status, code, refused.to_string()).of(Some("model".to_owned()))
     }
 
+    #[cold]
     pub(crate) fn overloaded(reason: &'static str) -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -150,6 +164,7 @@ impl Refusal {
     }
 
     /// What is left of the provider's limit is for clients that had less of it; in so many milliseconds there is more.
+    #[cold]
     pub(crate) fn over_share(wait: u64) -> Self {
         let message =
             "the provider's rate limit is nearly used up, and this client has had more than its share of it";
@@ -160,6 +175,7 @@ impl Refusal {
     }
 
     /// A fault of ours, of which the log knows more.
+    #[cold]
     pub(crate) fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -168,6 +184,7 @@ impl Refusal {
         )
     }
 
+    #[cold]
     pub(crate) fn not_configured() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -179,6 +196,7 @@ impl Refusal {
     }
 
     /// The control plane was silent for longer than secrets may be used without it.
+    #[cold]
     pub(crate) fn secrets_unavailable() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -189,6 +207,7 @@ impl Refusal {
         .later(COME_AGAIN)
     }
 
+    #[cold]
     pub(crate) fn loop_detected() -> Self {
         let message =
             "this request came through Keyway several times already: a provider's base_url leads back to it";
@@ -196,6 +215,7 @@ impl Refusal {
     }
 
     /// Every target failed; `status` is the last one if the caller can use it.
+    #[cold]
     pub(crate) fn upstream(status: StatusCode, reason: &'static str, attempts: Vec<Attempted>) -> Self {
         let (code, message) = if status == StatusCode::GATEWAY_TIMEOUT {
             (Code::UpstreamTimeout, "the provider did not answer in time")
@@ -209,6 +229,7 @@ impl Refusal {
     }
 
     /// For the event that ends a stream which broke.
+    #[cold]
     pub(crate) fn in_band(reason: &'static str) -> Self {
         let (code, message) = match reason {
             "upstream_idle_timeout" => {

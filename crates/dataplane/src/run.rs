@@ -4,7 +4,7 @@ use crate::{
     control,
     identity::{Badge, Identity, IdentityError, JoinToken, Joining, prepare},
     ingress::BodyBudget,
-    listen::{Accept, Strangers},
+    listen::{Accept, Pulses, Strangers},
     meter::{Bell, Budget, DISK_LIMIT, Ends, Spool, SpoolCounts, Spooling, Totals, Tray},
     observe::{Core, Faults, Tracer},
     random::Random,
@@ -34,6 +34,10 @@ use tokio_rustls::TlsAcceptor;
 
 /// Of its traces.
 const SERVICE: &str = "keyway-dataplane";
+/// Steps of a core's tasks between two looks at its sockets. A request takes some five, and what many requests write in a
+/// row wakes their peers once.
+const STEPS: u32 = 256;
+
 /// What a replica is started with.
 #[derive(Debug)]
 pub struct Settings {
@@ -295,15 +299,21 @@ fn serving_thread(
             tracer,
             draining,
             cutting,
+            is_cutting: Cell::new(false),
             retries: RetryBudget::default(),
             strangers: Strangers::default(),
+            pulses: Pulses::default(),
             epoch: Instant::from_std(epoch),
             anchor: Cell::new((Instant::now(), crate::clock::since_epoch())),
             open: Rc::default(),
             in_flight: Cell::new(0),
             requests: Cell::new(0),
         });
-        let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .event_interval(STEPS)
+            .build_local(LocalOptions::default());
+        let runtime = match runtime {
             Ok(runtime) => runtime,
             Err(error) => return tracing::error!(%error, "a core could not start"),
         };
@@ -336,6 +346,7 @@ async fn sweep(worker: Rc<Worker>) {
         let now = Instant::now();
         worker.anchor.set((now, crate::clock::since_epoch()));
         worker.pool.sweep();
+        worker.pulses.look(now);
     }
 }
 

@@ -6,29 +6,15 @@
 use crate::worker::Worker;
 use std::{future::poll_fn, task::Poll};
 
-/// Whether a waiting write has let the others go first.
-#[derive(Debug, Default)]
-pub(crate) struct Turn(bool);
-
-// === impl Turn ===
-
-impl Turn {
-    /// True once before every write, if others are under way: the caller wakes itself and waits.
-    pub(crate) fn goes_to_others(&mut self, worker: &Worker) -> bool {
-        self.0 = !self.0 && worker.in_flight.get() > 1;
-        self.0
-    }
-}
-
 /// Goes to the end of the core's queue, if others are in it. No timer, no system call.
 pub(crate) async fn others_first(worker: &Worker) {
-    let mut turn = Turn::default();
+    let mut went = worker.in_flight.get() <= 1;
     poll_fn(|cx| {
-        if turn.goes_to_others(worker) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+        if std::mem::replace(&mut went, true) {
+            return Poll::Ready(());
         }
-        Poll::Ready(())
+        cx.waker().wake_by_ref();
+        Poll::Pending
     })
     .await;
 }

@@ -39,10 +39,13 @@ pub(crate) struct Worker {
     pub(crate) draining: watch::Receiver<bool>,
     pub(crate) retries: crate::route::RetryBudget,
     pub(crate) strangers: crate::listen::Strangers,
+    pub(crate) pulses: crate::listen::Pulses,
     /// Zero of `millis`, the same on every core.
     pub(crate) epoch: Instant,
-    /// True once the time to drain is over: streams end with an error event.
+    /// True once the time to drain is over.
     pub(crate) cutting: watch::Receiver<bool>,
+    /// The same, as this core has seen it: streams end with an error event.
+    pub(crate) is_cutting: Cell<bool>,
     /// What the calendar said at one moment of the monotonic clock.
     pub(crate) anchor: Cell<(Instant, Duration)>,
     /// Requests that use keys.
@@ -95,6 +98,7 @@ impl Worker {
                 // Streams that wait say their last words now, not with their next event.
                 ended = cutting.wait_for(|cutting| *cutting) => {
                     if ended.is_ok() {
+                        self.is_cutting.set(true);
                         self.open.wake_all();
                     }
                     return;
@@ -119,10 +123,6 @@ impl Worker {
                 });
             }
         }
-    }
-
-    pub(crate) fn is_cutting(&self) -> bool {
-        *self.cutting.borrow()
     }
 
     pub(crate) fn is_draining(&self) -> bool {

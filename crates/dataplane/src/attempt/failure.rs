@@ -47,22 +47,26 @@ pub(crate) struct Passed {
 
 impl Failure {
     /// The target does what no provider should: others may be tried, this one not again.
+    #[cold]
     pub(crate) fn broken(reason: &'static str) -> Self {
         Self { verdict: Some(Verdict::Broken), status: None, reason, passed: None }
     }
 
     /// May pass by itself.
+    #[cold]
     pub(crate) fn passing(reason: &'static str) -> Self {
         Self { verdict: Some(Verdict::Passing), status: None, reason, passed: None }
     }
 
     /// The time for the whole request is over.
+    #[cold]
     pub(crate) fn too_slow(stream: bool) -> Self {
         let reason = if stream { "first_token_timeout" } else { "upstream_timeout" };
         Self { verdict: None, status: Some(StatusCode::GATEWAY_TIMEOUT), reason, passed: None }
     }
 
     /// Its key or its client was revoked under way, and the key will not be chosen again; or it waited for too long.
+    #[cold]
     pub(crate) fn cut(why: Cut, stream: bool) -> Self {
         if why == Cut::Late {
             return Self::too_slow(stream);
@@ -71,11 +75,13 @@ impl Failure {
     }
 
     /// This machine cannot open another connection: no other target would fare better.
+    #[cold]
     pub(crate) fn no_room() -> Self {
         Self { verdict: None, status: None, reason: NO_ROOM, passed: None }
     }
 
     /// An error that came as the first event of a stream with status 200.
+    #[cold]
     pub(crate) fn in_stream(status: u16) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
         let verdict = match status.as_u16() {

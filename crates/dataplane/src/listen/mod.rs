@@ -9,7 +9,7 @@ mod tls;
 
 pub(crate) use accept::{Accept, serve};
 pub(crate) use conn::Caller;
-pub(crate) use pulse::Pulse;
+pub(crate) use pulse::{Pulse, Pulses};
 pub(crate) use room::room;
 
 pub(crate) use strangers::Strangers;

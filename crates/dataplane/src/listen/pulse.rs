@@ -1,13 +1,22 @@
-//! Signs of life of one connection. One timer a connection watches it; requests only note when they begin and end.
+//! Signs of life of connections. Requests only note when they begin and end; one look at all of a core's finds those that
+//! are quiet, since a timer for each would be asked with every step of every request.
 
-use std::{cell::Cell, rc::Rc, time::Duration};
-use tokio::{
-    sync::Notify,
-    time::{Instant, sleep_until},
+use std::{
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    rc::{Rc, Weak},
+    task::{Poll, Waker},
+    time::Duration,
 };
+use tokio::time::Instant;
 
-/// A connection without a whole head for this long is closed, be it idle or slow: longer than SDKs keep idle ones.
+/// A connection without a whole head for this long is closed at the next look, be it idle or slow: longer than SDKs keep
+/// idle ones.
 const QUIET_LIMIT: Duration = Duration::from_secs(75);
+
+/// Of one core's connections.
+#[derive(Debug, Default)]
+pub(crate) struct Pulses(RefCell<Vec<Weak<Pulse>>>);
 
 /// Of one connection.
 #[derive(Debug)]
@@ -15,12 +24,39 @@ pub(crate) struct Pulse {
     requests: Cell<usize>,
     quiet_since: Cell<Instant>,
     unread: Cell<bool>,
-    stop: Notify,
+    stopped: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
 }
 
 /// A request on the connection, its reply included.
 #[derive(Debug)]
 pub(crate) struct Beat(Rc<Pulse>);
+
+// === impl Pulses ===
+
+impl Pulses {
+    /// A connection begins.
+    pub(super) fn begin(&self) -> Rc<Pulse> {
+        let pulse = Pulse::new();
+        let mut all = self.0.borrow_mut();
+        if all.len() == all.capacity() {
+            all.retain(|one| one.strong_count() > 0);
+        }
+        all.push(Rc::downgrade(&pulse));
+        pulse
+    }
+
+    /// Ends connections that have been quiet for too long.
+    pub(crate) fn look(&self, now: Instant) {
+        self.0.borrow_mut().retain(|one| {
+            let Some(pulse) = one.upgrade() else { return false };
+            if pulse.is_quiet(now) {
+                pulse.stop();
+            }
+            true
+        });
+    }
+}
 
 // === impl Pulse ===
 
@@ -30,7 +66,8 @@ impl Pulse {
             requests: Cell::new(0),
             quiet_since: Cell::new(Instant::now()),
             unread: Cell::new(false),
-            stop: Notify::new(),
+            stopped: Cell::new(false),
+            waker: RefCell::new(None),
         })
     }
 
@@ -45,26 +82,31 @@ impl Pulse {
         self.unread.get()
     }
 
-    /// Ends the connection, whatever is on it.
-    pub(crate) fn stop(&self) {
-        self.stop.notify_one();
+    fn is_quiet(&self, now: Instant) -> bool {
+        self.requests.get() == 0 && self.quiet_since.get() + QUIET_LIMIT <= now
     }
 
-    /// Ends when the connection has been quiet for too long, or is stopped.
-    pub(super) async fn stopped(&self) {
-        loop {
-            let due = match self.requests.get() {
-                0 => self.quiet_since.get() + QUIET_LIMIT,
-                _ => Instant::now() + QUIET_LIMIT,
-            };
-            if due <= Instant::now() {
-                return;
-            }
-            tokio::select! {
-                () = sleep_until(due) => {}
-                () = self.stop.notified() => return,
-            }
+    /// Ends the connection, whatever is on it.
+    pub(crate) fn stop(&self) {
+        self.stopped.set(true);
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
         }
+    }
+
+    /// Comes back once the connection is to end.
+    pub(super) async fn stopped(&self) {
+        poll_fn(|cx| {
+            if self.stopped.get() {
+                return Poll::Ready(());
+            }
+            let mut waker = self.waker.borrow_mut();
+            if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+                *waker = Some(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
     }
 }
 
@@ -84,5 +126,22 @@ impl Drop for Beat {
     fn drop(&mut self) {
         self.0.requests.set(self.0.requests.get().saturating_sub(1));
         self.0.quiet_since.set(Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quiet_connections_end_and_busy_ones_do_not() {
+        let pulses = Pulses::default();
+        let (quiet, busy) = (pulses.begin(), pulses.begin());
+        drop(pulses.begin());
+        let _beat = busy.beat();
+        pulses.look(Instant::now() + QUIET_LIMIT / 2);
+        assert_eq!((quiet.stopped.get(), pulses.0.borrow().len()), (false, 2), "one is gone");
+        pulses.look(Instant::now() + QUIET_LIMIT);
+        assert_eq!((quiet.stopped.get(), busy.stopped.get()), (true, false));
     }
 }

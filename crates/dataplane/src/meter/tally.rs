@@ -104,6 +104,13 @@ impl Tally {
         Some(cut)
     }
 
+    /// Part of its answer came; the next may take so long.
+    pub(crate) fn goes_on(&self, idle: Duration) {
+        if let Some(place) = &self.place {
+            place.goes_on(idle);
+        }
+    }
+
     /// To be woken when it must end.
     pub(crate) fn wait_for_cut(&self, cx: &Context<'_>) {
         if let Some(place) = &self.place {

@@ -4,20 +4,17 @@
 use super::{Flow, Gathered, Source};
 use crate::{
     meter::{Outcome, Tally},
+    open::Cut,
     refusal::Refusal,
-    turn::Turn,
     worker::Worker,
 };
 use bytes::Bytes;
 use keyway_dialect::stream::Ending;
 use std::{
-    future::Future,
-    pin::Pin,
     rc::Rc,
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::time::{Instant, Sleep};
 
 /// Bytes that are gathered before they go out, however much more is ready.
 const GATHER_LIMIT: usize = 64 * 1024;
@@ -30,11 +27,7 @@ pub(crate) struct Events {
     flow: Flow,
     gathered: Gathered,
     idle: Duration,
-    /// Set for the last sign of life, and moved on only when it rings.
-    alarm: Pin<Box<Sleep>>,
-    alive: Instant,
     tally: Tally,
-    turn: Turn,
 }
 
 // === impl Events ===
@@ -46,19 +39,8 @@ impl Events {
         idle: Duration,
         tally: Tally,
     ) -> Self {
-        let alive = Instant::now();
-        let alarm = Box::pin(tokio::time::sleep_until(alive + idle));
-        Self {
-            worker,
-            source: Some(source),
-            flow,
-            gathered,
-            idle,
-            alarm,
-            alive,
-            tally,
-            turn: Turn::default(),
-        }
+        tally.goes_on(idle);
+        Self { worker, source: Some(source), flow, gathered, idle, tally }
     }
 
     /// Bytes to write now; `None` at the end.
@@ -67,11 +49,11 @@ impl Events {
         let limit = if self.tally.has_begun() { GATHER_LIMIT } else { 1 };
         while self.gathered.len() < limit {
             let Some(source) = &mut self.source else { break };
-            if self.worker.is_cutting() {
+            if self.worker.is_cutting.get() {
                 self.cut("server_draining");
                 break;
             }
-            if let Some(cut) = self.tally.is_cut() {
+            if let Some(cut) = self.tally.is_cut().filter(|cut| *cut != Cut::Late) {
                 self.cut(cut.reason());
                 break;
             }
@@ -85,29 +67,22 @@ impl Events {
                 Poll::Ready(Some(Err(_))) if !self.flow.is_complete() => self.cut("upstream_stream_cut"),
                 Poll::Ready(_) => self.end(),
                 Poll::Pending if self.gathered.is_empty() => return self.wait(cx),
-                Poll::Pending if self.turn.goes_to_others(&self.worker) => {
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
                 Poll::Pending => break,
             }
         }
         if !self.gathered.is_empty() {
             self.tally.first_token();
-            self.alive = Instant::now();
+            self.tally.goes_on(self.idle);
             return Poll::Ready(Some(self.take()));
         }
         Poll::Ready(None)
     }
 
+    /// Too late is only what has not come by now.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        while self.alarm.as_mut().poll(cx).is_ready() {
-            let due = self.alive + self.idle;
-            if due <= Instant::now() {
-                self.cut("upstream_idle_timeout");
-                return Poll::Ready(Some(self.take()));
-            }
-            self.alarm.as_mut().reset(due);
+        if self.tally.is_cut() == Some(Cut::Late) {
+            self.cut("upstream_idle_timeout");
+            return Poll::Ready(Some(self.take()));
         }
         self.tally.wait_for_cut(cx);
         Poll::Pending

@@ -69,11 +69,15 @@ impl Source {
             if whole.len() + piece.len() > limit {
                 return Err(());
             }
-            whole.add(piece);
             // Saves a poll where the length said that this was all.
-            if self.body.is_end_stream() {
+            let is_all = self.body.is_end_stream();
+            if is_all {
                 self.rest();
             }
+            if is_all && whole.is_empty() {
+                return Ok(piece);
+            }
+            whole.add(piece);
         }
         Ok(whole.take())
     }

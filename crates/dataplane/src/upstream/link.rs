@@ -2,9 +2,10 @@
 //!
 //! hyper wants its `Connection` polled by somebody. Giving it a task of its own costs two wake-ups for every piece of a
 //! reply; here the request's own task polls it just before it looks for a frame, so that all that one read brought is
-//! handed on together, and dropping the request closes the connection at once.
+//! handed on together, and dropping the request closes the connection at once. What is driven by its reader alone need
+//! not wake it: the reply and its body are asked without a waker.
 
-use super::RequestBody;
+use super::{RequestBody, ears::Ears};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame};
@@ -16,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use std::{
     future::Future,
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
@@ -29,6 +31,9 @@ pub(crate) struct Link {
     sender: SendRequest<RequestBody>,
     /// `None` once the connection has ended.
     connection: Option<Pin<Box<Driver>>>,
+    ears: Arc<Ears>,
+    /// `ears` as what the connection calls.
+    caller: Waker,
     /// How often it was found resting.
     pub(super) sweeps: u32,
 }
@@ -50,21 +55,14 @@ impl Link {
     pub(super) async fn open(origin: u128, stream: super::connect::Stream) -> Result<Self, hyper::Error> {
         let (sender, connection) =
             http1::Builder::new().max_buf_size(READ_BUFFER_LIMIT).handshake(TokioIo::new(stream)).await?;
-        Ok(Self { origin, sender, connection: Some(Box::pin(connection)), sweeps: 0 })
+        let ears = Ears::new();
+        let caller = Waker::from(Arc::clone(&ears));
+        Ok(Self { origin, sender, connection: Some(Box::pin(connection)), ears, caller, sweeps: 0 })
     }
 
     /// What it leads to.
     pub(crate) fn origin(&self) -> u128 {
         self.origin
-    }
-
-    /// Moves bytes both ways as far as they go now.
-    fn drive(&mut self, cx: &mut Context<'_>) {
-        if let Some(connection) = &mut self.connection
-            && connection.as_mut().poll(cx).is_ready()
-        {
-            self.connection = None;
-        }
     }
 
     /// Sends a request and gives the reply's head; the body is read with `poll_frame`.
@@ -76,14 +74,19 @@ impl Link {
         request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, SendError> {
         let mut reply = pin!(self.sender.try_send_request(request));
+        let (ears, caller, connection) = (&self.ears, &self.caller, &mut self.connection);
         std::future::poll_fn(|cx| {
-            // An answer may come although the connection ends in the same moment, so both are asked, in this order.
-            if let Some(connection) = &mut self.connection
-                && connection.as_mut().poll(cx).is_ready()
-            {
-                self.connection = None;
-            }
-            reply.as_mut().poll(cx)
+            ears.at(cx, || {
+                // An answer may come although the connection ends in the same moment, so both are asked, in this order.
+                ears.were_called();
+                drive(connection, caller);
+                let answered = reply.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                if answered.is_ready() {
+                    // The body may have begun.
+                    ears.call();
+                }
+                answered
+            })
         })
         .await
         .map_err(|mut failed| match failed.take_message() {
@@ -98,13 +101,38 @@ impl Link {
         body: &mut Incoming,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        self.drive(cx);
-        Pin::new(body).poll_frame(cx)
+        let (ears, caller, connection) = (&self.ears, &self.caller, &mut self.connection);
+        let mut frame = || Pin::new(&mut *body).poll_frame(&mut Context::from_waker(Waker::noop()));
+        ears.at(cx, || {
+            if !ears.were_called() {
+                return Poll::Pending;
+            }
+            let mut found = frame();
+            if found.is_pending() {
+                drive(connection, caller);
+                found = frame();
+            }
+            if found.is_ready() {
+                // More may have come with it.
+                ears.call();
+            }
+            found
+        })
     }
 
     /// Whether another request can go over it. Asks the socket, so that one which the provider closed is not taken.
     pub(super) fn is_reusable(&mut self) -> bool {
-        self.drive(&mut Context::from_waker(Waker::noop()));
+        self.ears.forget();
+        drive(&mut self.connection, Waker::noop());
         self.connection.is_some() && self.sender.is_ready()
+    }
+}
+
+/// Moves bytes both ways as far as they go now.
+fn drive(connection: &mut Option<Pin<Box<Driver>>>, caller: &Waker) {
+    if let Some(driver) = connection
+        && driver.as_mut().poll(&mut Context::from_waker(caller)).is_ready()
+    {
+        *connection = None;
     }
 }

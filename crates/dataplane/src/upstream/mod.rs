@@ -6,6 +6,7 @@
 mod address;
 mod body;
 mod connect;
+mod ears;
 mod link;
 mod pool;
 mod tls;

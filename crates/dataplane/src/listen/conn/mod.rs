@@ -1,6 +1,6 @@
 //! One connection from a caller: HTTP/1.1, or HTTP/2 where TLS agreed on it.
 
-use super::pulse::{Beat, Pulse};
+use super::pulse::Beat;
 use crate::{pipeline, worker::Worker};
 use http::Request;
 use hyper::{
@@ -61,7 +61,7 @@ async fn serve_tls(worker: Rc<Worker>, tcp: TcpStream, peer: IpAddr, acceptor: T
 }
 
 async fn http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worker>, stream: S, peer: IpAddr) {
-    let pulse = Pulse::new();
+    let pulse = worker.pulses.begin();
     let service = service_fn(|request: Request<Incoming>| {
         let caller = Caller { peer, beat: pulse.beat() };
         let worker = Rc::clone(&worker);
@@ -90,7 +90,7 @@ async fn close<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, unread: bool) -
 
 async fn http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worker>, stream: S, peer: IpAddr) {
     let mut draining = worker.draining.clone();
-    let pulse = Pulse::new();
+    let pulse = worker.pulses.begin();
     let service = service_fn(|request: Request<Incoming>| {
         let caller = Caller { peer, beat: pulse.beat() };
         let worker = Rc::clone(&worker);

@@ -21,7 +21,7 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(15);
 /// From one batch to the next under load: many small ones would cost requests their core, and nobody sees the
 /// difference.
-const SEND_EVERY: Duration = Duration::from_millis(250);
+const SEND_EVERY: Duration = Duration::from_millis(500);
 /// Batches that leave at once after a rest.
 const AT_ONCE: u32 = 10;
 /// After the spool said that it has something and gave nothing: what was accepted is not taken off it yet, or the disk cannot

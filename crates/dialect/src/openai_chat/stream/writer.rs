@@ -51,6 +51,8 @@ enum What {
     Call {
         index: u64,
         kind: CallKind,
+        /// True once it has arguments.
+        said: bool,
     },
     /// Pictures go out whole; one that is too large to hold is left out.
     Image {
@@ -138,7 +140,7 @@ impl ChatWriter {
                     choice.calls - 1
                 });
                 self.piece(number, out, |json| write_call(json, index, id, name, *kind));
-                What::Call { index, kind: *kind }
+                What::Call { index, kind: *kind, said: false }
             }
         };
         self.open.push(Open { block, choice: number, what });
@@ -165,8 +167,9 @@ impl ChatWriter {
                 self.thought(number, text, None, out);
             }
             (What::Reasoning { seal, .. }, Delta::Seal(made)) => *seal = Some(made.clone()),
-            (What::Call { index, kind }, Delta::Text(text)) => {
+            (What::Call { index, kind, said }, Delta::Text(text)) => {
                 let (index, kind) = (*index, *kind);
+                *said = true;
                 self.piece(number, out, |json| write_arguments(json, index, kind, text));
             }
             (What::Image { data, .. }, Delta::Text(text)) => {
@@ -192,6 +195,10 @@ impl ChatWriter {
                     write_image(json.key("images").open_list(), &url);
                     json.close_list();
                 });
+            }
+            // No arguments are an empty object: callers parse what they get.
+            What::Call { index, kind: CallKind::Function, said: false } => {
+                self.piece(open.choice, out, |json| write_arguments(json, index, CallKind::Function, "{}"));
             }
             What::Reasoning { told: true, seal } => {
                 if let Some(seal) = seal.filter(|seal| !seal.wrap(DIALECT).is_empty()) {
