@@ -2,6 +2,7 @@
 //! its time; the last line of all says how many passed and failed.
 
 mod count;
+mod fuzz;
 mod sdks;
 mod step;
 mod walls;
@@ -21,7 +22,7 @@ pub(crate) struct Args {
     /// Run only these steps; `e2e` brings along what it needs
     #[arg(long, value_enum, value_name = "NAME", value_delimiter = ',')]
     only: Vec<Name>,
-    /// Also what takes hours: tests that read KEYWAY_LONG, and property tests with 20,000 cases each
+    /// Also what takes hours: tests that read KEYWAY_LONG, property tests with 20,000 cases each, and cargo-fuzz where it is
     #[arg(long)]
     long: bool,
 }
@@ -41,6 +42,8 @@ enum Name {
     Docs,
     /// Unit and property tests
     Unit,
+    /// A minute of cargo-fuzz for each target of fuzz/; only with --long, and where nightly and cargo-fuzz are
+    Fuzz,
     /// The fleet under simulated networks: tests/turmoil
     Simulation,
     /// The programs are built
@@ -90,6 +93,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     }
     if asked(Name::Unit) {
         unit(&mut report, args.long);
+    }
+    if args.long && asked(Name::Fuzz) && fuzz::is_there() {
+        report.run("fuzz", fuzz::run);
     }
     if asked(Name::Simulation) {
         report.run("simulation", || simulation(args.long));

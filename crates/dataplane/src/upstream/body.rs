@@ -9,18 +9,24 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Slices in order; their length is known, so that the request carries `content-length`.
+/// Slices in order; their length is known, so that the request carries `content-length`. Small, since hyper keeps room for
+/// some sixty requests with each connection.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
-    slices: <Segments as IntoIterator>::IntoIter,
-    left: u64,
+    next: Bytes,
+    /// What follows, the last first: nothing, but of a large body that was changed.
+    rest: Vec<Bytes>,
 }
 
 // === impl RequestBody ===
 
 impl From<Segments> for RequestBody {
     fn from(segments: Segments) -> Self {
-        Self { left: segments.len() as u64, slices: segments.into_iter() }
+        let mut slices = segments.into_iter();
+        let next = slices.next().unwrap_or_default();
+        let mut rest: Vec<Bytes> = slices.collect();
+        rest.reverse();
+        Self { next, rest }
     }
 }
 
@@ -32,18 +38,39 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let next = self.slices.find(|slice| !slice.is_empty());
-        if let Some(slice) = &next {
-            self.left = self.left.saturating_sub(slice.len() as u64);
-        }
-        Poll::Ready(next.map(|slice| Ok(Frame::data(slice))))
+        let following = self.rest.pop().unwrap_or_default();
+        let slice = std::mem::replace(&mut self.next, following);
+        Poll::Ready((!slice.is_empty()).then(|| Ok(Frame::data(slice))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left == 0
+        self.next.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+        let following: usize = self.rest.iter().map(Bytes::len).sum();
+        SizeHint::with_exact((self.next.len() + following) as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+    use keyway_dialect::{rewrite, scan};
+
+    #[tokio::test]
+    async fn slices_come_in_order_and_their_length_is_told() {
+        let text = format!(r#"{{"model":"a","x":"{}","stream":true}}"#, "y".repeat(rewrite::JOIN_LIMIT));
+        let scanned = scan::request(text.as_bytes()).unwrap();
+        let sent = rewrite::request(text.clone().into(), &scanned, Some("longer"), true);
+        assert!(sent.parts().len() > 2);
+        let body = RequestBody::from(sent);
+        let told = body.size_hint().exact();
+        let whole = body.collect().await.unwrap().to_bytes();
+        assert_eq!(told, Some(whole.len() as u64));
+        let end = r#"y","stream":true,"stream_options":{"include_usage":true}}"#;
+        assert!(whole.starts_with(br#"{"model":"longer","x":"y"#) && whole.ends_with(end.as_bytes()));
+        assert!(RequestBody::from(Segments::default()).is_end_stream());
     }
 }
