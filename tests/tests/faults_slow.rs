@@ -1,6 +1,7 @@
 //! A control plane whose every write takes five seconds: P2 of the list of faults. Streams and requests notice nothing, and
-//! whoever changes something is answered at a deadline.
+//! whoever changes something is answered at a deadline. And one whose books lie on a disk that answers nothing: only they wait.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -23,21 +24,24 @@ const MORE: Duration = Duration::from_secs(5);
 /// All changes go on by themselves, each in a few fsyncs.
 const ALL_MADE: Duration = Duration::from_secs(120);
 
+/// What a disk that answers nothing does to each write of the books, as long as anybody waits: microseconds.
+const FROZEN_MICROS: u32 = 600_000_000;
+/// A change and a look take some milliseconds; a busy machine may take this.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
 /// Makes each fsync of that process slow until it is dropped; `None` where this process may not.
 fn slowed(pid: u32) -> Outcome<Option<Process>> {
-    let inject = format!("inject=fsync,fdatasync:delay_enter={SYNC_MICROS}");
+    delayed(pid, "fsync,fdatasync", SYNC_MICROS, &[])
+}
+
+/// Delays these calls, of these files alone if any are named.
+fn delayed(pid: u32, calls: &str, micros: u32, files: &[&Path]) -> Outcome<Option<Process>> {
+    let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:delay_enter={micros}"));
     let mut strace = Command::new("strace");
-    strace.args([
-        "-f",
-        "-o",
-        "/dev/null",
-        "-e",
-        "trace=fsync,fdatasync",
-        "-e",
-        &inject,
-        "-p",
-        &pid.to_string(),
-    ]);
+    strace.args(["-f", "-o", "/dev/null", "-e", &trace, "-e", &inject, "-p", &pid.to_string()]);
+    for file in files {
+        strace.arg("-P").arg(file);
+    }
     let Ok(mut strace) = Process::start("strace", &mut strace) else { return Ok(None) };
     let attached = strace.until(PATIENCE, "attached", |one| one.stderr().contains("attached").then_some(()));
     Ok(attached.is_ok().then_some(strace))
@@ -99,5 +103,48 @@ async fn p2_a_slow_control_plane_slows_nobody_and_answers_at_its_deadline() -> O
     };
     admin.until(ALL_MADE, "/clients", all_made).await?;
     settled(&admin, REPLICAS).await?;
+    Ok(())
+}
+
+/// The books' disk hangs: whoever changes, looks or rotates notices nothing, and what was counted meanwhile is booked afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn books_on_a_disk_that_hangs_hold_up_nothing_else() -> Outcome {
+    let provider = Provider::start()?;
+    let planes = Planes::start(&yaml(&provider, ""), REPLICAS)?;
+    let admin = admin(&planes)?;
+    settled(&admin, REPLICAS).await?;
+    let [file, log] = ["usage.db", "usage.db-wal"].map(|name| planes.data_dir().join(name));
+    let calls = "pwrite64,write,fsync,fdatasync";
+    let Some(frozen) = delayed(planes.control.pid(), calls, FROZEN_MICROS, &[&file, &log])? else {
+        println!("NOT TESTED: a disk that hangs needs strace, and the right to trace (root)");
+        return Ok(());
+    };
+    let traffic = Traffic::on(&planes.replicas, "sim/m", 2, Duration::from_millis(5))?;
+    traffic.more(200).await?;
+    let mut slowest = Duration::ZERO;
+    for number in 0..CHANGES {
+        let began = Instant::now();
+        admin.post("/clients", json!({ "name": format!("c-{number}") })).await?;
+        let rotate = json!({ "secret": format!("sk-sim-frozen-{number:04}-0123456789ab"), "overlap": 0 });
+        admin.post("/keys/sim/main/rotate", rotate).await?;
+        admin.get("/fleet").await?;
+        admin.get("/audit?limit=1").await?;
+        admin.get("/usage").await?;
+        slowest = slowest.max(began.elapsed());
+        assert!(slowest < AT_ONCE, "round {number}: {slowest:?}");
+    }
+    traffic.more(200).await?;
+    let booked = |usage: &Value| usage.pointer("/total/requests").and_then(Value::as_u64);
+    let while_frozen = booked(&admin.get("/usage").await?).unwrap_or_default();
+    let saw = traffic.stop().await;
+    assert!(saw.failed.is_empty(), "{:?}", saw.failed);
+    assert!(while_frozen < saw.ok, "the books were never frozen: {while_frozen} of {}", saw.ok);
+    drop(frozen);
+    let all = |usage: &Value| booked(usage).filter(|count| *count == saw.ok);
+    admin.until(PATIENCE, "/usage", all).await?;
+    println!(
+        "{CHANGES} rounds of changes, rotations and looks, the slowest {slowest:?}; {while_frozen} of {} requests were booked by then, all of them soon after",
+        saw.ok
+    );
     Ok(())
 }

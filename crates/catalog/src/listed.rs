@@ -89,6 +89,7 @@ impl Model {
         match (name, self.mode) {
             ("web_search_per_query", _) => Unit::Fee(Meter::WebSearches, money),
             ("per_request", _) => Unit::Fee(Meter::Requests, money),
+            ("per_query", Mode::Rerank) => Unit::Fee(Meter::SearchUnits, money),
             ("output_per_image", Mode::Image | Mode::ImageEdit) if !has_variants => {
                 Unit::Measure(Meter::Images, money)
             }
@@ -183,10 +184,12 @@ mod tests {
 
     #[test]
     fn units_that_cannot_be_counted_leave_no_price() {
-        use Meter::{AudioMilliseconds, Characters, Images, Input, Output, Requests, WebSearches};
+        use Meter::{
+            AudioMilliseconds, Characters, Images, Input, Output, Requests, SearchUnits, WebSearches,
+        };
         const USD: u64 = 1_000_000_000_000_000;
         type Case<'a> = (&'a str, Option<&'a [(Meter, u64)]>);
-        let table: [Case<'_>; 14] = [
+        let table: [Case<'_>; 16] = [
             (
                 "mode = 'speech'\nunits = { input_per_character = '0.000015' }",
                 Some(&[(Characters, USD / 1_000_000 * 15)]),
@@ -207,6 +210,11 @@ mod tests {
                 "partial_price = { output = '2' }\nunits = { per_request = '0.005' }",
                 Some(&[(Output, 2_000_000_000), (Requests, USD / 1000 * 5)]),
             ),
+            (
+                "mode = 'rerank'\npartial_price = { input = '0' }\nunits = { per_query = '0.002' }",
+                Some(&[(Input, 0), (SearchUnits, USD / 1000 * 2)]),
+            ),
+            ("mode = 'embedding'\npartial_price = { input = '0' }\nunits = { per_query = '0.002' }", None),
             ("mode = 'ocr'\npartial_price = { input = '1' }\nunits = { per_page = '0.005' }", None),
             ("partial_price = { input = '0' }\nunits = { per_page = '0' }", None),
             (

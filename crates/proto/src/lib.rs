@@ -38,8 +38,10 @@ pub mod feature {
     pub const CHANGES: &str = "changes";
     /// Verifies the control plane's signature under a state.
     pub const SIGNATURES: &str = "signatures";
+    /// Counts search units of reranks, and knows prices by them.
+    pub const SEARCH_UNITS: &str = "search-units";
     /// All that this build can do.
-    pub const ALL: [&str; 2] = [CHANGES, SIGNATURES];
+    pub const ALL: [&str; 3] = [CHANGES, SIGNATURES, SEARCH_UNITS];
 }
 /// Details of the status with which a node that was evicted is turned away: it lets go of what it holds.
 pub const EVICTED: &[u8] = b"evicted";

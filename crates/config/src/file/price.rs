@@ -64,6 +64,9 @@ pub struct Rates {
     /// Each search that the provider makes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_web_search: Option<Usd>,
+    /// Each search unit of a rerank, as the reply tells them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_search_unit: Option<Usd>,
     /// Each request, beside everything else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_request: Option<Usd>,
@@ -122,6 +125,7 @@ impl Rates {
             ("per_image", self.per_image),
             ("per_second", self.per_second),
             ("per_web_search", self.per_web_search),
+            ("per_search_unit", self.per_search_unit),
             ("per_request", self.per_request),
         ]
         .into_iter()

@@ -60,6 +60,7 @@ pub(super) struct Counts {
     characters: u64,
     milliseconds: u64,
     web_searches: u64,
+    search_units: u64,
 }
 
 /// What one model costs.
@@ -223,6 +224,7 @@ fn shown(meter: Meter, femto_dollars: u64) -> (String, &'static str) {
         Meter::Images => (money.to_per_unit(), "image"),
         Meter::AudioMilliseconds => (money.to_per_unit(), "second"),
         Meter::WebSearches => (money.to_per_unit(), "search"),
+        Meter::SearchUnits => (money.to_per_unit(), "search unit"),
         Meter::Requests => (money.to_per_unit(), "request"),
         Meter::Characters => (money.to_per_million(), "1M characters"),
         _ => (money.to_per_million(), "1M tokens"),
@@ -295,6 +297,7 @@ impl Counts {
             (Meter::Characters, self.characters),
             (Meter::AudioMilliseconds, self.milliseconds),
             (Meter::WebSearches, self.web_searches),
+            (Meter::SearchUnits, self.search_units),
         ];
         let input = rest("input_tokens", self.input_tokens, &prompt)?;
         let output = rest("output_tokens", self.output_tokens, &answer)?;

@@ -104,7 +104,9 @@ impl Compiler<'_> {
                 if provider::sends_key(&provider) && !self.credentials(&provider, keys, &mut credentials) {
                     SECRET_INTEGRITY.clone_into(&mut provider.withheld);
                 }
-                let mut all = vec![resource(Kind::Provider, name.to_owned(), &provider)];
+                let needs = price::needs(&provider).map(str::to_owned).into_iter().collect();
+                let mut all =
+                    vec![Resource { needs, ..resource(Kind::Provider, name.to_owned(), &provider) }];
                 all.append(&mut credentials);
                 all
             }

@@ -42,6 +42,16 @@ pub(super) fn offers(catalog: &Catalog, name: &str, spec: &Provider) -> Vec<wire
     prices.into_iter().map(offer).collect()
 }
 
+/// What a replica has to know for these prices beyond the first schema.
+pub(super) fn needs(provider: &wire::Provider) -> Option<&'static str> {
+    let of_keys = provider.key_prices.iter().flat_map(|key| &key.offers);
+    let prices = provider.offers.iter().chain(of_keys).filter_map(|offer| offer.price.as_ref());
+    let is_new = |rate: &wire::Rate| rate.meter() == Meter::SearchUnits;
+    let services = |price: &wire::Price| price.services.iter().any(|one| one.rates.iter().any(is_new));
+    let mut new = prices.filter(|price| price.rates.iter().any(is_new) || services(price));
+    new.next().map(|_| keyway_proto::feature::SEARCH_UNITS)
+}
+
 /// Keys that are charged otherwise than their provider's price says.
 pub(super) fn of_keys(keys: &[KeyDocument]) -> Vec<wire::KeyPrice> {
     let differs = |key: &&KeyDocument| !key.prices.is_empty() || key.discount.is_some();
@@ -122,6 +132,7 @@ fn units(rates: &Rates) -> impl Iterator<Item = wire::Rate> {
         (Meter::Images, rates.per_image),
         (Meter::AudioMilliseconds, rates.per_second),
         (Meter::WebSearches, rates.per_web_search),
+        (Meter::SearchUnits, rates.per_search_unit),
         (Meter::Requests, rates.per_request),
     ];
     all.into_iter().filter_map(|(meter, usd)| rate(meter, usd, FEMTO_PER_NANO))

@@ -400,3 +400,24 @@ fn an_unknown_relative_of_openai_s_chat_is_spoken_to_in_words_that_all_know() {
     );
     assert_eq!(held("{ dialect: anthropic-messages, base_url: 'https://a.example' }"), "");
 }
+
+/// An older replica would refuse a meter that it does not know: it is not sent the state at all.
+#[test]
+fn a_price_by_search_units_needs_a_replica_that_counts_them() {
+    for (name, spec, needs) in [
+        ("cohere", "{}", Some(keyway_proto::feature::SEARCH_UNITS)),
+        ("openai", "{}", None),
+        (
+            "openai",
+            "{ prices: { m: { per_search_unit: 0.002 } } }",
+            Some(keyway_proto::feature::SEARCH_UNITS),
+        ),
+        ("cohere", "{ price: 0 }", None),
+    ] {
+        assert_eq!(super::price::needs(&compiled(name, spec).unwrap()), needs, "{name} {spec}");
+    }
+    let provider = compiled("cohere", "{}").unwrap();
+    let rates = price(&provider, "rerank-v3.5").rates;
+    let unit = rates.iter().find(|rate| rate.meter() == Meter::SearchUnits);
+    assert_eq!(unit.map(|rate| rate.femto_dollars), Some(2_000_000_000_000));
+}

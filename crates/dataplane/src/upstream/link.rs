@@ -34,6 +34,8 @@ pub(crate) struct Link {
     ears: Arc<Ears>,
     /// `ears` as what the connection calls.
     caller: Waker,
+    /// A reply's head has come, and its body may have begun.
+    has_head: bool,
     /// How often it was found resting.
     pub(super) sweeps: u32,
 }
@@ -57,7 +59,15 @@ impl Link {
             http1::Builder::new().max_buf_size(READ_BUFFER_LIMIT).handshake(TokioIo::new(stream)).await?;
         let ears = Ears::new();
         let caller = Waker::from(Arc::clone(&ears));
-        Ok(Self { origin, sender, connection: Some(Box::pin(connection)), ears, caller, sweeps: 0 })
+        Ok(Self {
+            origin,
+            sender,
+            connection: Some(Box::pin(connection)),
+            ears,
+            caller,
+            has_head: false,
+            sweeps: 0,
+        })
     }
 
     /// What it leads to.
@@ -80,15 +90,11 @@ impl Link {
                 // An answer may come although the connection ends in the same moment, so both are asked, in this order.
                 ears.were_called();
                 drive(connection, caller);
-                let answered = reply.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-                if answered.is_ready() {
-                    // The body may have begun.
-                    ears.call();
-                }
-                answered
+                reply.as_mut().poll(&mut Context::from_waker(Waker::noop()))
             })
         })
         .await
+        .inspect(|_| self.has_head = true)
         .map_err(|mut failed| match failed.take_message() {
             Some(request) => SendError::NotSent(Box::new(request)),
             None => SendError::Broken(failed.into_error()),
@@ -103,12 +109,10 @@ impl Link {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let (ears, caller, connection) = (&self.ears, &self.caller, &mut self.connection);
         let mut frame = || Pin::new(&mut *body).poll_frame(&mut Context::from_waker(Waker::noop()));
+        let has_head = std::mem::take(&mut self.has_head);
         ears.at(cx, || {
-            if !ears.were_called() {
-                return Poll::Pending;
-            }
-            let mut found = frame();
-            if found.is_pending() {
+            let mut found = if has_head { frame() } else { Poll::Pending };
+            if found.is_pending() && ears.were_called() {
                 drive(connection, caller);
                 found = frame();
             }

@@ -178,8 +178,15 @@ pub(super) fn write_citation(json: &mut Json<'_>, citation: &Citation) {
 pub(super) fn usage(value: Value<'_>) -> Option<Usage> {
     let mut fields = value.fields().ok()?;
     let cached = count(&mut fields, "cached_tokens")?.unwrap_or_default();
-    let billed = tokens(&mut fields, "billed_units")?;
-    let read = tokens(&mut fields, "tokens")?;
+    let mut units = fields.take("billed_units").map(Value::fields).transpose().ok()?;
+    // Reranks are billed by these; beside tokens they are of a tool's searches, which have another price.
+    let searches = units.as_mut().map_or(Some(None), |units| count(units, "search_units"))?;
+    let billed = units.as_mut().map_or(Some((None, None)), tokens)?;
+    if let (Some(searches), (None, None)) = (searches, billed) {
+        return Some(Usage::of(&[(Meter::SearchUnits, searches)], 0));
+    }
+    let mut read = fields.take("tokens").map(Value::fields).transpose().ok()?;
+    let read = read.as_mut().map_or(Some((None, None)), tokens)?;
     let (input, output) = match (billed, read) {
         ((Some(input), output), _) => (input, output),
         ((None, output), (Some(all), read)) => (all.saturating_sub(cached), output.or(read)),
@@ -193,10 +200,8 @@ pub(super) fn usage(value: Value<'_>) -> Option<Usage> {
 type Count = Option<u64>;
 
 /// Tokens in and out of one object; none if one of them cannot be.
-fn tokens(fields: &mut Fields<'_>, name: &str) -> Option<(Count, Count)> {
-    let Some(object) = fields.take(name) else { return Some((None, None)) };
-    let mut object = object.fields().ok()?;
-    Some((count(&mut object, "input_tokens")?, count(&mut object, "output_tokens")?))
+fn tokens(object: &mut Fields<'_>) -> Option<(Count, Count)> {
+    Some((count(object, "input_tokens")?, count(object, "output_tokens")?))
 }
 
 /// Counts are floats here. None if it is there and cannot be; the bound is checked before the conversion, which then

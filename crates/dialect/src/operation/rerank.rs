@@ -138,8 +138,13 @@ pub(super) fn decode_response(
     if let Some(mut units) = billed {
         searches = units.with("search_units", Value::number_text)?;
     }
-    let usage = tokens.filter(|count| *count <= COUNT_LIMIT);
-    let usage = usage.map(|count| Usage::of(&[(Meter::Input, count)], 0));
+    let known = |count: Option<u64>| count.filter(|count| *count <= COUNT_LIMIT);
+    // Some write `1.0`.
+    let whole = |text: &Raw| text.as_str().trim_end_matches(".0").parse().ok();
+    let units = known(searches.as_ref().and_then(whole));
+    let counts = [(Meter::Input, known(tokens)), (Meter::SearchUnits, units)];
+    let told = counts.iter().any(|(_, count)| count.is_some());
+    let usage = told.then(|| Usage::of(&counts.map(|(meter, count)| (meter, count.unwrap_or_default())), 0));
     let says = Says::Rerank(Ranking { ranks, searches });
     Ok(Response { id: fields.text("id")?, model: fields.text("model")?, usage, says })
 }
@@ -170,7 +175,7 @@ pub(super) fn encode_response(
     }
     json.close_object();
     // As Jina's callers look for it.
-    if let Some(tokens) = response.usage.as_ref().map(Usage::input_total) {
+    if let Some(tokens) = response.usage.as_ref().map(Usage::input_total).filter(|tokens| *tokens > 0) {
         json.key("usage").open_object().key("total_tokens").count(tokens).close_object();
     }
     json.close_object();

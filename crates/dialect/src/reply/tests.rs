@@ -261,3 +261,28 @@ proptest! {
         prop_assert_eq!(scan(bytes.chunks(1)), scan(std::iter::once(bytes.as_slice())));
     }
 }
+
+/// Cohere's own words and those of the embeddings and chats that stand under the same name.
+#[test]
+fn search_units_of_a_rerank_are_counted_and_of_nothing_else() {
+    let told = |endpoint, meta: &str| {
+        let mut scan = UsageScan::new(Dialect::CohereChat, endpoint);
+        let text = format!(r#"{{"id":"x","results":[{{"index":0,"relevance_score":0.9}}],"meta":{meta}}}"#);
+        text.as_bytes().chunks(7).for_each(|chunk| scan.push(chunk));
+        let usage = scan.finish()?;
+        Some((usage.get(Meter::SearchUnits), usage.get(Meter::Input)))
+    };
+    let of = |units: &str| format!(r#"{{"api_version":{{"version":"2"}},"billed_units":{units}}}"#);
+    for (units, expected) in [
+        (r#"{"search_units":1}"#, Some((1, 0))),
+        (r#"{"search_units":12.0}"#, Some((12, 0))),
+        (r#"{"search_units":1,"input_tokens":5}"#, Some((0, 5))),
+        (r#"{"input_tokens":5}"#, Some((0, 5))),
+        (r#"{"search_units":-1}"#, None),
+        (r#"{"search_units":1.5}"#, None),
+        ("{}", None),
+    ] {
+        assert_eq!(told(Endpoint::Rerank, &of(units)), expected, "{units}");
+    }
+    assert_eq!(told(Endpoint::Rerank, r#"{"api_version":{"version":"2"}}"#), None);
+}

@@ -967,6 +967,9 @@ pub enum Meter {
     WebSearches = 18,
     /// A request is one of it: stands in prices, never in counts.
     Requests = 19,
+    /// Search units of a rerank, by which it is charged: a question with up to so many documents. Where a price has them and a reply does
+    /// not tell them, its cost is not known.
+    SearchUnits = 20,
 }
 impl Meter {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -995,6 +998,7 @@ impl Meter {
             Self::AudioMilliseconds => "METER_AUDIO_MILLISECONDS",
             Self::WebSearches => "METER_WEB_SEARCHES",
             Self::Requests => "METER_REQUESTS",
+            Self::SearchUnits => "METER_SEARCH_UNITS",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1020,6 +1024,7 @@ impl Meter {
             "METER_AUDIO_MILLISECONDS" => Some(Self::AudioMilliseconds),
             "METER_WEB_SEARCHES" => Some(Self::WebSearches),
             "METER_REQUESTS" => Some(Self::Requests),
+            "METER_SEARCH_UNITS" => Some(Self::SearchUnits),
             _ => None,
         }
     }

@@ -134,6 +134,10 @@ impl Book {
         known &= charge(Meter::WebSearches, count(Meter::WebSearches));
         // Counting the tokens of a prompt uses nothing, and is no request that is charged.
         let nothing = used.counts.iter().all(|count| *count == 0);
+        let searched = count(Meter::SearchUnits);
+        // What is charged by them and does not tell them is not free.
+        known &= nothing || rate(Meter::SearchUnits).is_none_or(|_| searched > 0);
+        known &= charge(Meter::SearchUnits, searched);
         known &= nothing || rate(Meter::Requests).is_none() || charge(Meter::Requests, 1);
         known.then(|| tier.map_or(0, |(above, _)| *above))
     }
@@ -192,6 +196,7 @@ fn plain(meter: Meter) -> Meter {
         | Meter::Characters
         | Meter::AudioMilliseconds
         | Meter::WebSearches
+        | Meter::SearchUnits
         | Meter::Requests => meter,
     }
 }

@@ -18,7 +18,7 @@ pub use listed::{Rate, When};
 pub use rules::{Rules, percent, service_tier_by_name, service_tier_name};
 
 /// How many meters there are; `Meter as usize` is below it.
-pub const METERS: usize = Meter::Requests as usize + 1;
+pub const METERS: usize = Meter::SearchUnits as usize + 1;
 /// A discount is below this: ten-thousandths of a percent.
 const WHOLE: u32 = 1_000_000;
 /// Prices are reckoned in atto-dollars (1e-18 USD), so that a millisecond of something that is priced by the second is

@@ -236,6 +236,14 @@ fn units_beside_tokens_and_instead_of_them() {
     assert_eq!((cost(&searches, &[(Meter::Input, 1)]), cost(&searches, &[])), (Some(6), Some(0)));
     let plain = price(MINI, &[]);
     assert_eq!(cost(&plain, &[(Meter::Input, 1), (Meter::WebSearches, 1)]), None);
+    // A rerank: 2,000,000 nano-dollars a search unit; one that tells none is not free, whatever else it tells.
+    let rerank = price(&[(Meter::Input, 0), (Meter::SearchUnits, 2_000_000_000_000)], &[]);
+    assert_eq!(cost(&rerank, &[(Meter::SearchUnits, 3)]), Some(6_000_000));
+    assert_eq!(cost(&rerank, &[(Meter::Input, 90), (Meter::SearchUnits, 1)]), Some(2_000_000));
+    assert_eq!(
+        (cost(&rerank, &[(Meter::Input, 90)]), cost(&plain, &[(Meter::SearchUnits, 1)])),
+        (None, None)
+    );
     // Sound by the second: milliseconds are exact.
     let whisper = price(&[(Meter::AudioMilliseconds, 100_000_000_000)], &[]);
     assert_eq!(cost(&whisper, &[(Meter::AudioMilliseconds, 8_475)]), Some(847_500));
@@ -345,7 +353,11 @@ fn a_wrong_price_names_its_field() {
 }
 
 fn counts() -> impl Strategy<Value = Vec<(Meter, u64)>> {
-    let meter = (1..METERS as i32 - 1).prop_map(|number| Meter::try_from(number).unwrap());
+    // A request is one of it: no count.
+    let counted = |number: &i32| *number != Meter::Requests as i32;
+    let meter = (1..METERS as i32)
+        .prop_filter("a count", counted)
+        .prop_map(|number| Meter::try_from(number).unwrap());
     prop::collection::vec((meter, 0..100_000u64), 0..8)
 }
 

@@ -107,6 +107,8 @@ fn snapshot(out: &mut String, ops: &Ops) {
     let connected = u8::from(ops.link.lock().connected);
     one(out, "keyway_control_plane_connected", "gauge", help, connected);
     let link = ops.link.lock().clone();
+    let help = "Bytes written to keep the last good state on disk, since the start.";
+    one(out, "keyway_last_good_bytes_total", "counter", help, link.last_good_bytes);
     let help = "1 for where the configuration came from.";
     family(out, "keyway_config_source", "gauge", help);
     for source in Source::ALL {
