@@ -195,6 +195,10 @@ impl Truth {
             format!("replica {replica} goes from {before:?} to {version}")
         });
         let one = &mut self.replicas[replica];
+        // What was still on its way at a restore may have come after it: a later life begins with nothing revoked.
+        if before.is_some_and(|before| before.epoch < version.epoch) {
+            one.revoked.clear();
+        }
         one.serving = Some(Arc::clone(snapshot));
         let revoked: Vec<u32> = versions(snapshot, CredentialState::Revoked);
         // What is revoked is cut with the swap.
