@@ -94,6 +94,12 @@ impl Admin {
         self.call(Method::GET, path, None).await?.good()
     }
 
+    /// What a GET gives as text; any other status than 200 is an error.
+    pub async fn text(&self, path: &str) -> Outcome<String> {
+        let request = self.client.get(format!("{}/api/v1{path}", self.url)).bearer_auth(&self.token);
+        Ok(request.send().await?.error_for_status()?.text().await?)
+    }
+
     /// What a POST gives; any other status than 2xx is an error.
     pub async fn post(&self, path: &str, body: Value) -> Outcome<Value> {
         self.call(Method::POST, path, Some(&body)).await?.good()

@@ -16,6 +16,7 @@ pub mod leaks;
 pub mod nodes;
 pub mod rotation;
 pub mod shared;
+pub mod states;
 pub mod tmpfs;
 pub mod traffic;
 pub mod usage;

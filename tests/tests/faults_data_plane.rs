@@ -1,4 +1,4 @@
-//! Replicas that are killed, that start without their control plane, whose lease ends: D1, D2 and D3 of the list of faults,
+//! Replicas that are killed, that start without their control plane, whose lease ends: D1, D2, D3 and R6 of the list of faults,
 //! with both planes as processes of their own.
 
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use keyway_e2e::fleet::{PATIENCE, admin, ask, readyz, settled, text, until, waits, yaml};
 use keyway_e2e::gateway::Outcome;
 use keyway_e2e::traffic::Traffic;
-use keyway_testkit::process::Planes;
+use keyway_testkit::process::{Planes, Ran};
 use keyway_testkit::provider::Provider;
 use serde_json::{Value, json};
 
@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 const SERVES_WITHIN: Duration = Duration::from_secs(1);
 /// The lease of the test that lets it end.
 const LEASE: Duration = Duration::from_secs(2);
+/// What the provider's key is rotated to while a replica is away.
+const NEW_KEY: &str = "sk-sim-newer-0123456789abcdef";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn d1_a_killed_replica_fails_only_what_it_was_answering() -> Outcome {
@@ -97,7 +99,7 @@ async fn d3_a_first_start_waits_for_the_control_plane() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lease_that_ends_withholds_keys_until_the_control_plane_is_heard() -> Outcome {
+async fn r6_a_lease_that_ends_withholds_keys_until_the_control_plane_is_heard() -> Outcome {
     let provider = Provider::start()?;
     let lease = format!("rotation: {{ lease: {}s }}\n", LEASE.as_secs());
     let mut planes = Planes::start(&yaml(&provider, &lease), 1)?;
@@ -129,11 +131,20 @@ async fn a_lease_that_ends_withholds_keys_until_the_control_plane_is_heard() -> 
     assert_eq!(ask(replica, "sim/m").await?.status, 503);
     assert_eq!(ask(replica, "sandbox/echo").await?.status, 200);
 
+    // What was rotated while it was away is all that it uses from then on.
+    replica.process.kill()?;
     planes.start_control()?;
-    let replica = planes.replicas.first().ok_or("no replica")?;
+    let rotate = ["key", "rotate", "sim/main", "--from-env", "NEW_KEY", "--no-verify", "--overlap", "0s"];
+    let ran = Ran::of(planes.begin(&rotate, &[("NEW_KEY", NEW_KEY)])?)?;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    provider.accept_only(&[NEW_KEY]);
+    let replica = planes.replicas.first_mut().ok_or("no replica")?;
+    replica.start_again()?;
     let ready =
         || Ok(readyz(replica)?.1.get("secrets_unavailable").is_some_and(|is| is == false).then_some(()));
     until("keys may be used again", PATIENCE, ready).await?;
     assert_eq!(ask(replica, "sim/m").await?.status, 200);
+    let refused: u64 = provider.keys().values().map(|key| key.refused).sum();
+    assert_eq!(refused, 0, "the key of before was used");
     Ok(())
 }

@@ -14,7 +14,7 @@ mod tests;
 mod wire;
 mod yaml;
 
-pub use check::{check, check_name, check_secret, references, warnings};
+pub use check::{check, check_name, check_secret, crowded, references, warnings};
 pub use file::{
     Auth, AwsIam, Budget, Cache, Client, Dialect, Expiry, File, Key, KeyRotation, Limits, Model, NamedAuth,
     Network, Open, Percent, Period, Price, Provider, Rates, Rotation, RotationStrategy, Secret, Server,

@@ -59,6 +59,9 @@ pub fn looks_like_secret(text: &str) -> bool {
 /// What kind of credential the text most likely holds, in words; `None` if none.
 #[must_use]
 pub fn secret_pattern(text: &str) -> Option<&'static str> {
+    if text.len() < SHORTEST_KEY {
+        return None;
+    }
     if text.contains("-----BEGIN") && text.contains("PRIVATE KEY") {
         return Some("a private key");
     }
@@ -70,7 +73,7 @@ pub fn secret_pattern(text: &str) -> Option<&'static str> {
 /// kind it is.
 #[must_use]
 pub fn plain_secret(value: &Value) -> Option<(String, &'static str)> {
-    below(value, "", Inside::Fields)
+    below(value, &At::Top, Inside::Fields)
 }
 
 /// What the names of an object are.
@@ -84,22 +87,43 @@ enum Inside {
     Open,
 }
 
-fn below(value: &Value, at: &str, inside: Inside) -> Option<(String, &'static str)> {
+/// Where a value stands; written out only for the one that is found.
+#[derive(Clone, Copy)]
+enum At<'a> {
+    Top,
+    Field(&'a At<'a>, &'a str),
+    Item(&'a At<'a>, usize),
+}
+
+fn below(value: &Value, at: &At<'_>, inside: Inside) -> Option<(String, &'static str)> {
     match value {
-        Value::String(text) => secret_pattern(text).map(|pattern| (at.to_owned(), pattern)),
+        Value::String(text) => secret_pattern(text).map(|pattern| (at.path(), pattern)),
         Value::Array(items) => {
-            items.iter().enumerate().find_map(|(place, item)| below(item, &path::item(at, place), inside))
+            let mut items = items.iter().enumerate();
+            items.find_map(|(place, item)| below(item, &At::Item(at, place), inside))
         }
         Value::Object(fields) => fields.iter().find_map(|(name, value)| {
-            let field = path::field(at, name);
+            let field = At::Field(at, name);
             if let Some(pattern) = secret_pattern(name) {
-                return Some((field, pattern));
+                return Some((field.path(), pattern));
             }
             let takes_it =
                 inside == Inside::Fields && value.is_string() && SECRET_FIELDS.contains(&name.as_str());
             if takes_it { None } else { below(value, &field, inside.of(name)) }
         }),
         Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
+}
+
+// === impl At ===
+
+impl At<'_> {
+    fn path(&self) -> String {
+        match self {
+            Self::Top => String::new(),
+            Self::Field(above, name) => path::field(&above.path(), name),
+            Self::Item(above, place) => path::item(&above.path(), *place),
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use super::step::{self, Outcome, cargo};
 /// The binaries of fuzz/Cargo.toml.
 const TARGETS: [&str; 6] = ["request", "response", "stream", "fault", "operation", "scan"];
 
-/// How libFuzzer is run: seconds, bytes of an input, MiB of memory, seconds for one input.
-const OPTIONS: [&str; 4] = ["-max_total_time=60", "-max_len=65536", "-rss_limit_mb=1024", "-timeout=20"];
+/// How libFuzzer is run: seconds, bytes of an input, MiB of memory, seconds for one input, which a stalled machine may take.
+const OPTIONS: [&str; 4] = ["-max_total_time=60", "-max_len=65536", "-rss_limit_mb=1024", "-timeout=300"];
 
 /// A target's build from nothing and its minute, on a machine that may be busy.
 const LIMIT: Duration = Duration::from_secs(30 * 60);

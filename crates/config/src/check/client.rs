@@ -31,7 +31,7 @@ pub(super) fn check(at: &mut At<'_>, name: &str, client: &Client) {
     }
     let patterns = client.models.as_deref().unwrap_or_default();
     if patterns.len() > MODELS_LIMIT {
-        at.field("models").report(format!("has more than {MODELS_LIMIT} patterns"));
+        return at.field("models").report(format!("has more than {MODELS_LIMIT} patterns"));
     }
     for (index, pattern) in patterns.iter().enumerate() {
         if let Err(reason) = names::model(pattern) {

@@ -23,6 +23,11 @@ use crate::{File, path};
 /// [`references`], since they may stand in the control plane already.
 #[must_use]
 pub fn check(file: &File) -> Vec<Problem> {
+    let crowded = crowded([file.providers.len(), file.models.len(), file.teams.len()]);
+    if !crowded.is_empty() {
+        // Of a million entries nobody reads what else is wrong with each.
+        return crowded;
+    }
     let mut findings = Findings::default();
     for (name, provider) in &file.providers {
         provider::check(&mut findings.below("providers", name), name, provider);
@@ -42,6 +47,18 @@ pub fn check(file: &File) -> Vec<Problem> {
     }
     plain::check(&mut findings, file);
     findings.problems
+}
+
+/// Sections with more entries than a control plane takes, of so many providers, models and teams. Clients are bounded by
+/// the bytes of a whole state.
+#[must_use]
+pub fn crowded(counts: [usize; 3]) -> Vec<Problem> {
+    let sections = [("providers", 1_000), ("models", 10_000), ("teams", 10_000)];
+    let full = sections.into_iter().zip(counts).filter(|((_, limit), count)| count > limit);
+    full.map(|((section, limit), count)| {
+        Problem::new(section, format!("has {count} entries; there may be {limit}"))
+    })
+    .collect()
 }
 
 /// Problems found so far.

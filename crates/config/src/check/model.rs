@@ -15,7 +15,7 @@ pub(super) fn check(at: &mut At<'_>, name: &str, model: &Model) {
         at.report("needs at least one target: targets: [{ provider: NAME, model: NAME }]");
     }
     if model.targets.len() > TARGETS_LIMIT {
-        at.field("targets").report(format!("has more than {TARGETS_LIMIT} targets"));
+        return at.field("targets").report(format!("has more than {TARGETS_LIMIT} targets"));
     }
     for (index, target) in model.targets.iter().enumerate() {
         let mut targets = at.field("targets");

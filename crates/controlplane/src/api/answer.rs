@@ -20,6 +20,8 @@ use std::{fmt, sync::Arc};
 use zeroize::Zeroizing;
 
 const JSON: &str = "application/json";
+/// What is wrong with one file, as far as it is told.
+const PROBLEMS: usize = 50;
 
 /// A good answer.
 #[derive(Clone)]
@@ -234,7 +236,7 @@ impl Fault {
         let mut fault = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_config", message);
         fault.error.field = first.map(|problem| problem.field.clone()).filter(|field| !field.is_empty());
         if problems.len() > 1 {
-            fault.error.problems = problems.iter().map(Note::from).collect();
+            fault.error.problems = problems.iter().take(PROBLEMS).map(Note::from).collect();
         }
         fault
     }

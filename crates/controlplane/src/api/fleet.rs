@@ -9,7 +9,6 @@ use crate::{
     compile::SANDBOX,
     fleet::{Asked, Replica},
     resource::{Body, Held, Kind, NodeDocument, ReplicaDocument, Verdict},
-    store::Key,
 };
 use http::StatusCode;
 use keyway_proto::snapshot::v1 as wire;
@@ -130,7 +129,7 @@ pub(super) async fn status(call: Call) -> Result<Answer, Fault> {
         build: env!("CARGO_PKG_VERSION"),
         replicas: connected.count(),
         ready: plane.fleet().serving(version),
-        resources: plane.state().all().filter(|(key, _)| stands_in_a_file(key)).count(),
+        resources: Kind::OF_FILE.into_iter().map(|kind| plane.state().each(kind).count()).sum(),
         uptime: plane.started().elapsed().as_secs(),
         control_plane: plane.store().shared().map(|shared| shared.me().name.clone()),
     })
@@ -158,11 +157,6 @@ pub(super) async fn test_provider(call: Call) -> Result<Answer, Fault> {
         }
     }
     Answer::json(&all)
-}
-
-/// Operators, and what comes about by itself, are kept like the configuration and are none.
-fn stands_in_a_file(key: &Key) -> bool {
-    Kind::of(key).is_none_or(|kind| kind.is_configuration() && kind != Kind::Operator)
 }
 
 fn is_keyless(held: &Held) -> bool {

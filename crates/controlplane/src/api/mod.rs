@@ -18,6 +18,7 @@ mod fleet;
 mod hosts;
 mod idempotency;
 mod keys;
+mod metrics;
 mod nodes;
 mod once;
 mod openapi;

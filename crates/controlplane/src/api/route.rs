@@ -5,8 +5,8 @@ use super::{
     answer::{Answer, Fault},
     audit, backup,
     call::Call,
-    catalog, clients, configuration, doctor, events, explain, fleet, hosts, keys, nodes, openapi, operators,
-    price, quirks, resources, usage, vault,
+    catalog, clients, configuration, doctor, events, explain, fleet, hosts, keys, metrics, nodes, openapi,
+    operators, price, quirks, resources, usage, vault,
     view::{ClientView, Done, Json, ModelView, ProviderView, TeamView, Written},
 };
 use crate::{
@@ -187,6 +187,7 @@ macro_rules! route {
 #[rustfmt::skip]
 pub(super) static ROUTES: &[Route] = &[
     route!(Get "/status", NodesRead, Everyone, nothing => fleet::Status, fleet::status, "Version in force, replicas, uptime"),
+    route!(Get "/metrics", NodesRead, Everyone, nothing => Json, metrics::show, "What this control plane counts, in Prometheus' text format").giving(metrics::TEXT),
     route!(Get "/doctor", NodesRead, Everyone, nothing => doctor::Doctor, doctor::look, "What is wrong or soon will be").with_query(&["deep"]).reading_all(),
     route!(Get "/openapi.json", ConfigRead, Everyone, nothing => Json, openapi::show, "This API's description").for_teams(),
     route!(Get "/schema", ConfigRead, Everyone, nothing => Json, configuration::schema, "JSON Schema of keyway.yaml").for_teams(),

@@ -144,6 +144,11 @@ impl Fleet {
         self.counts.read()
     }
 
+    /// A state was made of a change of documents, in so long.
+    pub(crate) fn built(&self, took: Duration) {
+        self.counts.built(took);
+    }
+
     /// Every replica that is known, by id.
     #[must_use]
     pub fn list(&self) -> Vec<Replica> {

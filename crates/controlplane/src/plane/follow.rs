@@ -1,7 +1,11 @@
 //! A plane whose store others write to as well: takes over what the leader committed, and begins to lead. What it makes of the same
 //! documents must be what the leader made, by its hash; otherwise no replica is sent it.
 
-use super::{Plane, lease, unix_millis, wanted};
+use super::{
+    Plane, lease,
+    made::{self, base, differing},
+    unix_millis, wanted,
+};
 use crate::{
     compile::Compiler,
     observe,
@@ -10,7 +14,7 @@ use crate::{
     store::{Batch, Changes, Key, Read, Revision, Shared, StoreError, Versioned},
     vault::SecretId,
 };
-use keyway_snapshot::Secret;
+use keyway_snapshot::{Change, Secret};
 use std::{
     collections::BTreeSet,
     sync::{Arc, atomic::Ordering},
@@ -129,18 +133,22 @@ impl Plane {
         if read.revision <= before.revision && published.is_none() {
             return Ok(());
         }
+        let (newest, mut change) = (self.fleet.newest(), Change::default());
         let mut next = State::clone(&before);
         let mut keys_changed = false;
         for (key, stored) in read.entries {
             keys_changed |= Kind::of(&key) == Some(Kind::Provider);
+            let old = before.held(&key).map_or(&[][..], |held| &held.resources);
             match stored {
                 Some(stored) if before.held(&key).is_some_and(|held| is_same(held, &stored)) => {}
                 Some(stored) => {
                     let held = self.compile(&key, &stored)?;
+                    differing(&newest, (old, &held.resources), &mut change);
                     self.note_replica(&key, Some(&held.document.body));
                     next.put(key, held);
                 }
                 None => {
+                    differing(&newest, (old, &[]), &mut change);
                     self.note_replica(&key, None);
                     next.remove(&key);
                 }
@@ -150,7 +158,7 @@ impl Plane {
         let push = match &published {
             Some((at, hash)) => {
                 next.published = *at;
-                self.as_the_leader_made_it(&next, hash)?
+                self.as_the_leader_made_it(&next, hash, change)?
             }
             None => None,
         };
@@ -167,8 +175,21 @@ impl Plane {
     }
 
     /// Absent: this program makes another state of it, which no replica may be sent under the same version.
-    fn as_the_leader_made_it(&self, state: &State, hash: &str) -> Result<Option<Push>, Refusal> {
-        let push = self.push(state)?;
+    fn as_the_leader_made_it(
+        &self,
+        state: &State,
+        hash: &str,
+        mut change: Change,
+    ) -> Result<Option<Push>, Refusal> {
+        let newest = self.fleet.newest();
+        let base = base(self.catalog, &self.vault, self.fleet.cluster(), state)?;
+        differing(&newest, (&[], &base), &mut change);
+        // What was read since the newest state is usually all; where the hash says otherwise, everything is looked at.
+        let push = made::next(&newest, &change, state, &self.vault);
+        let push = match push.ok().filter(|push| push.hash.to_string() == hash) {
+            Some(push) => push,
+            None => self.push(state)?,
+        };
         let same = push.hash.to_string() == hash;
         if !same {
             tracing::error!(version = %push.version, "this control plane makes another state than the leader; replicas are not sent it");

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use keyway_proto::{
     CHUNK_LIMIT, SCHEMA, STATE_LIMIT,
     fleet::v1::{Begin, Chunk, Commit, Part, Removal, ToReplica, to_replica::Message},
-    snapshot::v1::Resource,
+    snapshot::v1::{Kind, Resource},
 };
 use keyway_snapshot::{Change, Resources, Snapshot, Version};
 use prost::{
@@ -37,6 +37,8 @@ pub enum TooLarge {
     /// One resource does not fit into a chunk.
     #[error("{name} takes {bytes} bytes; one resource may have {CHUNK_LIMIT}")]
     Resource {
+        /// Its kind.
+        kind: Kind,
         /// Its name.
         name: String,
         /// Its size, encoded.
@@ -66,7 +68,11 @@ pub(super) fn check<'a>(
     // Field number and length prefix of the resource inside its chunk are counted too.
     let bytes_of = |resource: &Resource| encoding::message::encoded_len(1, resource);
     if let Some(large) = changed.find(|resource| bytes_of(resource) > CHUNK_LIMIT) {
-        return Err(TooLarge::Resource { name: large.name.clone(), bytes: bytes_of(large) });
+        return Err(TooLarge::Resource {
+            kind: large.kind(),
+            name: large.name.clone(),
+            bytes: bytes_of(large),
+        });
     }
     let bytes = whole.bytes();
     if bytes > STATE_LIMIT { Err(TooLarge::State { bytes }) } else { Ok(()) }

@@ -145,6 +145,12 @@ pub struct ReplicaDocument {
 // === impl Kind ===
 
 impl Kind {
+    /// What may stand in a file.
+    pub(crate) const OF_FILE: [Self; 5] =
+        [Self::Provider, Self::Model, Self::Team, Self::Client, Self::Section];
+    /// What documents refer to by name.
+    pub(crate) const NAMEABLE: [Self; 3] = [Self::Provider, Self::Model, Self::Team];
+
     /// Whether somebody configured it: it may stand in a file, or is an operator. What is not comes about by itself.
     pub(crate) fn is_configuration(self) -> bool {
         !matches!(

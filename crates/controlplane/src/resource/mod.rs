@@ -14,6 +14,7 @@ mod pair;
 mod proposal;
 mod refusal;
 mod scope;
+mod shelves;
 mod state;
 mod tokens;
 

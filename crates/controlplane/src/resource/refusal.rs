@@ -3,6 +3,7 @@
 use super::{Barred, Kind};
 use crate::{push::TooLarge, store::StoreError, vault::VaultError};
 use keyway_config::Problem;
+use keyway_proto::snapshot::v1::Kind as Wire;
 use keyway_snapshot::Invalid;
 
 /// Why a change or a question was refused.
@@ -122,18 +123,7 @@ impl Barred {
 
 impl From<Invalid> for Refusal {
     fn from(invalid: Invalid) -> Self {
-        use keyway_proto::snapshot::v1::Kind as Wire;
-        let section = match invalid.kind {
-            Wire::Provider => Kind::Provider.path(&invalid.name),
-            Wire::Credential => {
-                let mut parts = invalid.name.split('/');
-                let (provider, key) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-                format!("{}.keys.{key}", Kind::Provider.path(provider))
-            }
-            Wire::Model => Kind::Model.path(&invalid.name),
-            Wire::Client => Kind::Client.path(&invalid.name),
-            Wire::Settings | Wire::Unspecified => "settings".to_owned(),
-        };
+        let section = section(invalid.kind, &invalid.name);
         // Of digests a person knows only the token.
         let field = if invalid.field.starts_with("token_digests") { "token" } else { invalid.field.as_str() };
         let dot = if field.is_empty() { "" } else { "." };
@@ -143,7 +133,27 @@ impl From<Invalid> for Refusal {
 
 impl From<TooLarge> for Refusal {
     fn from(large: TooLarge) -> Self {
-        Self::field("", large.to_string())
+        let field = match &large {
+            TooLarge::Resource { kind, name, .. } => section(*kind, name),
+            // Nothing else comes in such numbers.
+            TooLarge::State { .. } => "clients".to_owned(),
+        };
+        Self::field(field, large.to_string())
+    }
+}
+
+/// Where in the file a resource comes from.
+fn section(kind: Wire, name: &str) -> String {
+    match kind {
+        Wire::Provider => Kind::Provider.path(name),
+        Wire::Credential => {
+            let mut parts = name.split('/');
+            let (provider, key) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            format!("{}.keys.{key}", Kind::Provider.path(provider))
+        }
+        Wire::Model => Kind::Model.path(name),
+        Wire::Client => Kind::Client.path(name),
+        Wire::Settings | Wire::Unspecified => "settings".to_owned(),
     }
 }
 

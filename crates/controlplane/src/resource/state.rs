@@ -1,7 +1,7 @@
 //! All documents at one revision, each with the resources that it compiles to. Immutable; a change makes the next one
 //! and shares whatever it did not touch.
 
-use super::{Body, Document, KeyDocument, Kind, RootDocument};
+use super::{Body, Document, KeyDocument, Kind, RootDocument, shelves::Shelves};
 use crate::{
     store::{Key, Revision},
     usage::Retention,
@@ -10,7 +10,7 @@ use crate::{
 use keyway_config::{Client, File, Key as FileKey, Model, Provider, Rotation, Team, Usage};
 use keyway_proto::snapshot::v1::Resource;
 use keyway_snapshot::Version;
-use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+use std::sync::Arc;
 
 /// A document in force.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub struct State {
     pub revision: Revision,
     /// Of the commit that last changed what replicas are sent.
     pub published: Revision,
-    documents: BTreeMap<Key, Arc<Held>>,
+    documents: Shelves<Held>,
 }
 
 // === impl State ===
@@ -103,8 +103,8 @@ impl State {
 
     /// All documents of one kind with their names, in order.
     pub fn each(&self, kind: Kind) -> impl Iterator<Item = (&str, &Arc<Held>)> {
-        let from = (Bound::Included(kind.key("")), Bound::Unbounded);
-        let of_kind = self.documents.range(from).take_while(move |(key, _)| key.kind() == kind.word());
+        let of_kind =
+            self.documents.from(&kind.key("")).take_while(move |(key, _)| key.kind() == kind.word());
         of_kind.map(|(key, held)| (key.name(), held))
     }
 
@@ -115,7 +115,7 @@ impl State {
 
     /// Whether anything was ever configured.
     pub(crate) fn has_settings(&self) -> bool {
-        self.documents.keys().any(|key| Kind::of(key).is_some_and(Kind::is_configuration))
+        self.documents.iter().any(|(key, _)| Kind::of(key).is_some_and(Kind::is_configuration))
     }
 
     /// Whether there is no document.
@@ -126,12 +126,12 @@ impl State {
 
     /// What every document compiles to.
     pub fn resources(&self) -> impl Iterator<Item = &Resource> {
-        self.documents.values().flat_map(|held| &held.resources)
+        self.documents.iter().flat_map(|(_, held)| &held.resources)
     }
 
     /// Puts a document in force.
     pub(crate) fn put(&mut self, key: Key, held: Held) {
-        self.documents.insert(key, Arc::new(held));
+        self.documents.put(key, Arc::new(held));
     }
 
     /// Takes a document out of force.
@@ -192,20 +192,18 @@ impl State {
     /// The whole configuration as a file without secrets: applied again it changes nothing.
     #[must_use]
     pub fn export(&self) -> File {
-        self.to_file(|_| true)
+        self.to_file(&Kind::OF_FILE)
     }
 
-    /// What names may refer to: everything but clients.
+    /// What names may refer to; of a hundred thousand clients nobody speaks by name.
     pub(crate) fn nameable(&self) -> File {
-        self.to_file(|kind| kind != Kind::Client)
+        self.to_file(&Kind::NAMEABLE)
     }
 
-    fn to_file(&self, wanted: impl Fn(Kind) -> bool) -> File {
+    fn to_file(&self, kinds: &[Kind]) -> File {
         let mut file = File::default();
-        for (key, held) in &self.documents {
-            if Kind::of(key).is_some_and(&wanted) {
-                add(&mut file, key.name(), &held.document.body);
-            }
+        for (name, held) in kinds.iter().flat_map(|kind| self.each(*kind)) {
+            add(&mut file, name, &held.document.body);
         }
         file
     }

@@ -30,7 +30,11 @@ pub(super) async fn look(plane: &Plane, fleet: &[Evidence]) {
     let now = unix_millis();
     let listening = u64::try_from(plane.started().elapsed().as_millis()).unwrap_or(u64::MAX);
     let state = plane.state();
-    for (name, held) in state.each(Kind::Client) {
+    let snapshot = plane.snapshot();
+    // The first token of each: a walk through all clients would hold up everybody.
+    let under_way = snapshot.clients.handing_over().filter(|(_, place, _)| *place == 0);
+    for name in under_way.map(|(_, _, client)| &*client.name) {
+        let Some(held) = state.get(Kind::Client, name) else { continue };
         let Body::Client { handover: Some(handover), .. } = &held.document.body else { continue };
         let Some(end) = due(handover, name, fleet, now, now.saturating_sub(listening)) else { continue };
         let action = if end.over { "client.rotate.over" } else { "client.rotate.done" };

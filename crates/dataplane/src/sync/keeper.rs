@@ -113,7 +113,9 @@ async fn write(
             None => confirm.map_or(Ok(()), |at| disk.confirm(at)),
         };
         told.send_if_modified(|version| std::mem::replace(version, disk.version()) != disk.version());
-        status.lock().last_good_error = result.err().map(|error| {
+        let mut status = status.lock();
+        status.last_good_bytes = disk.written();
+        status.last_good_error = result.err().map(|error| {
             tracing::warn!(%error, "the last good state could not be written; a start without the control plane would find an older one");
             error.to_string()
         });

@@ -31,6 +31,8 @@ pub(crate) struct LinkStatus {
     pub(crate) source: Source,
     /// Why what lies on disk cannot be served, or could not be written.
     pub(crate) last_good_error: Option<String>,
+    /// Bytes that were written to keep it, since the start.
+    pub(crate) last_good_bytes: u64,
     /// Why this node got no certificate when it last asked, or could not keep it.
     pub(crate) identity_error: Option<String>,
     word: Option<Word>,

@@ -2,7 +2,9 @@
 //! command that measures it alone.
 
 mod cold;
+mod failover;
 mod herd;
+mod many;
 mod page;
 mod requests;
 mod revoked;
@@ -36,6 +38,15 @@ pub(crate) struct Args {
     /// Clients in the state that a cold start is from
     #[arg(long, default_value_t = 10_000)]
     clients: usize,
+    /// Clients in the state of which one changes
+    #[arg(long, default_value_t = 100_000)]
+    many: usize,
+    /// Changes of that one
+    #[arg(long, default_value_t = 200)]
+    changes: u32,
+    /// Ends of a control plane that leads
+    #[arg(long, default_value_t = 100)]
+    kills: usize,
     /// Take the binaries that are there
     #[arg(long)]
     no_build: bool,
@@ -62,10 +73,19 @@ enum Figure {
     Failover,
     /// Start from the last good state
     Cold,
+    /// A change of one of a hundred thousand clients
+    Clients,
 }
 
-const FIGURES: [Figure; 6] =
-    [Figure::Ten, Figure::Herd, Figure::Revoked, Figure::Requests, Figure::Failover, Figure::Cold];
+const FIGURES: [Figure; 7] = [
+    Figure::Ten,
+    Figure::Herd,
+    Figure::Revoked,
+    Figure::Requests,
+    Figure::Failover,
+    Figure::Cold,
+    Figure::Clients,
+];
 
 pub(crate) fn run(args: &Args) -> Outcome<()> {
     if !args.no_build && args.programs.is_none() {
@@ -98,12 +118,9 @@ fn measure(figure: Figure, args: &Args, runtime: &tokio::runtime::Runtime) -> Ou
         Figure::Herd => herd::measure(args.simulated, runtime),
         Figure::Revoked => revoked::measure(args.revocations, runtime),
         Figure::Requests => requests::measure(args.requests, runtime),
-        Figure::Failover => Ok(vec![Row::untested(
-            "control plane fail-over with etcd",
-            "writes back in 5 s, 0 acknowledged writes lost in 100 kills",
-            "not by this command; `tests/tests/fleet_control_planes.rs` shows it with etcd and prints times",
-        )]),
+        Figure::Failover => failover::measure(args.kills, runtime),
         Figure::Cold => cold::measure(args.clients),
+        Figure::Clients => many::measure(args.many, args.changes, runtime),
     }
 }
 

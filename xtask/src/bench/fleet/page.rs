@@ -15,8 +15,10 @@ builds and real processes on this one machine: replicas, control plane, simulate
   (`ack_micros` of `keyway key rotate --output json`).
 - A simulated replica (`tests/sim`) has a stream of its own, checks and builds every state as a data plane does, and
   answers; it serves nobody. All of them run in one process.
-- `last refusal`: from the moment when the admin API was asked to disable a client to the last request of it, on any of 30
-  kept connections over ten replicas, that was sent and still admitted.
+- `last refusal`: from the moment when the admin API was asked to disable a client, or to revoke all of a provider's only key, to the last
+  request, on any of 30 kept connections over ten replicas, that was sent and still admitted.
+- Two replicas serve four callers while one of many clients is disabled and enabled, one change each 200 ms: requests that overlap the first
+  100 ms of a change stand beside those that overlap the 100 ms after it.
 - Of the million requests half are streams. Each second one key is rotated with `--overlap 0s --wait retired`; every ten
   seconds one replica is drained and its host starts another.
 - `cold start`: the replica's process is started without a control plane; it is ready when `/readyz` answers 200.

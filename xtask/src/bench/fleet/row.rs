@@ -40,6 +40,11 @@ impl Times {
         self.0.get(place).copied().unwrap_or_default()
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// `p50 1.2 ms, p99 3.4 ms, worst 5.6 ms of 100`.
     pub(super) fn told(&self) -> String {
         let [p50, p99, worst] = [50, 99, 100].map(|percent| ms(self.at(percent)));

@@ -19,15 +19,19 @@ pub(super) const CHAT: &str = "/v1/chat/completions";
 /// Of the client `tester`.
 pub(super) const TOKEN: &str = "kw-bench-0123456789abcdefghijklmn";
 const KEY: &str = "sim/main";
+/// Of the provider `other`, which is the same simulator.
+const OTHER: &str = "sk-sim-bench-other-0123456789abcdef";
 /// Time between two looks while waiting.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// A keyway.yaml in which `sim` with its key `main` is this simulator, and `tester` and so many others may use it.
+/// A keyway.yaml in which `sim` with its key `main` is this simulator, and `tester` and so many others may use it. The tester may
+/// use `other` too, which has a key of its own.
 pub(super) fn yaml(provider: &Provider, others: usize) -> String {
     let base = provider.base_url();
     let mut yaml = format!(
         "providers:\n  sim: {{ dialect: openai-chat, base_url: \"{base}\", keys: [{{ name: main, secret: {} }}] }}\n\
-         clients:\n  tester: {{ token: {TOKEN}, models: [\"sim/*\"] }}\n",
+         \x20 other: {{ dialect: openai-chat, base_url: \"{base}\", keys: [{{ name: main, secret: {OTHER} }}] }}\n\
+         clients:\n  tester: {{ token: {TOKEN}, models: [\"sim/*\", \"other/*\"] }}\n",
         secret(0)
     );
     for number in 0..others {
@@ -97,10 +101,19 @@ pub(super) fn last_ack(ran: &Ran) -> Outcome<Duration> {
 
 /// One GET of the admin API.
 pub(super) fn get(runtime: &Runtime, url: &str, token: &str, path: &str) -> Outcome<Value> {
+    Ok(serde_json::from_str(&text(runtime, url, token, path)?)?)
+}
+
+/// The same, as text.
+pub(super) fn text(runtime: &Runtime, url: &str, token: &str, path: &str) -> Outcome<String> {
     let request = format!("GET /api/v1{path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\n\r\n");
     let to = address(url)?;
     let answer = runtime.block_on(async { Caller::connect(to).await?.ask(request.as_bytes()).await })?;
-    if answer.status == 200 { Ok(answer.json()) } else { Err(format!("{path}: {}", answer.status).into()) }
+    if answer.status == 200 {
+        Ok(answer.text().to_owned())
+    } else {
+        Err(format!("{path}: {}", answer.status).into())
+    }
 }
 
 /// Waits until so many replicas serve what is in force and, where `kept`, have it on disk; gives when it was seen.

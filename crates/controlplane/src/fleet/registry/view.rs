@@ -28,6 +28,36 @@ pub enum ReplicaState {
     Ahead,
 }
 
+// === impl ReplicaState ===
+
+impl ReplicaState {
+    /// All of them.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Syncing,
+        Self::Ready,
+        Self::Rejected,
+        Self::Silent,
+        Self::Draining,
+        Self::Lost,
+        Self::Incompatible,
+        Self::Ahead,
+    ];
+
+    /// As it stands in answers.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Syncing => "syncing",
+            Self::Ready => "ready",
+            Self::Rejected => "rejected",
+            Self::Silent => "silent",
+            Self::Draining => "draining",
+            Self::Lost => "lost",
+            Self::Incompatible => "incompatible",
+            Self::Ahead => "ahead",
+        }
+    }
+}
+
 /// One replica as the admin API shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Replica {

@@ -101,6 +101,8 @@ pub(crate) struct Disk {
     key_file: PathBuf,
     key: NodeKey,
     on_disk: Option<OnDisk>,
+    /// Bytes that were written since it was opened.
+    written: u64,
     _lock: File,
 }
 
@@ -180,7 +182,7 @@ impl Disk {
         // Of a crash; what it holds is in none of the files.
         let _ = fs::remove_file(at.dir.join(COMING));
         let (dir, key_file) = (at.dir.clone(), at.key_file.clone());
-        Ok(Self { dir, key_file, key, on_disk: None, _lock: lock })
+        Ok(Self { dir, key_file, key, on_disk: None, written: 0, _lock: lock })
     }
 
     /// What may be served until the control plane is heard, and why what lies there may not.
@@ -264,6 +266,11 @@ impl Disk {
     /// The version that would be served after a start.
     pub(crate) fn version(&self) -> Option<Version> {
         self.on_disk.as_ref().map(|on_disk| on_disk.version)
+    }
+
+    /// Bytes that were written since it was opened.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
     }
 
     /// Keeps a state.
@@ -393,16 +400,20 @@ impl Disk {
         Ok(())
     }
 
-    fn run(&self, steps: &[Step]) -> io::Result<()> {
-        let path = |name: &str| self.dir.join(name);
+    fn run(&mut self, steps: &[Step]) -> io::Result<()> {
+        let dir = self.dir.clone();
+        let path = |name: &str| dir.join(name);
         for step in steps {
+            if let Step::Write(bytes) | Step::Append(_, bytes) = step {
+                self.written += bytes.len() as u64;
+            }
             match step {
                 Step::Write(bytes) => write(&path(COMING), bytes)?,
                 Step::Place(name) => fs::rename(path(COMING), path(name))?,
                 Step::Rename(from, to) => fs::rename(path(from), path(to))?,
                 Step::Append(name, bytes) => append(&path(name), bytes)?,
                 Step::Remove(name) => remove(&path(name))?,
-                Step::Sync => File::open(&self.dir)?.sync_all()?,
+                Step::Sync => File::open(&dir)?.sync_all()?,
             }
         }
         Ok(())

@@ -140,8 +140,7 @@ where
         self.ending.send_replace(true);
     }
 
-    /// Closes and opens secrets by when the control plane was last heard, and wipes them where it sent this node away;
-    /// until dropped.
+    /// Closes secrets by when the control plane was last heard, and wipes them where it sent this node away; until dropped.
     pub(crate) async fn watch_lease(&self) {
         let mut tick = interval(BEAT_EVERY);
         loop {
@@ -154,8 +153,9 @@ where
 
     fn check_lease(&self) {
         let lease = self.ends.held.pin().and_then(|state| state.snapshot.settings.lease);
-        let lapsed = self.ends.status.lock().is_lapsed(lease, std::time::Instant::now());
-        self.ends.held.lapse(lapsed);
+        if self.ends.status.lock().is_lapsed(lease, std::time::Instant::now()) {
+            self.ends.held.lapse(true);
+        }
     }
 
     fn disconnected(&self, why: Option<Status>) {
@@ -255,14 +255,7 @@ where
 
     fn heard(&self, talk: &mut Talk) {
         talk.heard = Instant::now();
-        {
-            let mut status = self.ends.status.lock();
-            status.heard(std::time::Instant::now());
-        }
-        self.ends.held.lapse(false);
-        if let Some(keeper) = &self.ends.keeper {
-            keeper.confirm(clock::since_epoch().as_secs());
-        }
+        self.ends.status.lock().heard(std::time::Instant::now());
     }
 
     /// One message; `None` once the stream is gone.
@@ -299,7 +292,7 @@ where
             to_replica::Message::Beat(beat) => {
                 let serving = self.ends.held.pin().map(|state| state.snapshot.version);
                 if serving.is_some() && beat.version.map(Version::from) == serving {
-                    self.ends.status.lock().source = Source::ControlPlane;
+                    self.confirmed();
                 }
             }
         }
@@ -399,11 +392,19 @@ where
         Some(())
     }
 
-    fn applied(&self, talk: &Talk, snapshot: &Snapshot) -> Ack {
-        {
-            let mut status = self.ends.status.lock();
-            (status.refused, status.source) = (None, Source::ControlPlane);
+    /// What is served is what the control plane means now. Only that opens secrets again whose lease had ended: by the first
+    /// word after it, keys may have been rotated.
+    fn confirmed(&self) {
+        self.ends.status.lock().source = Source::ControlPlane;
+        self.ends.held.lapse(false);
+        if let Some(keeper) = &self.ends.keeper {
+            keeper.confirm(clock::since_epoch().as_secs());
         }
+    }
+
+    fn applied(&self, talk: &Talk, snapshot: &Snapshot) -> Ack {
+        self.ends.status.lock().refused = None;
+        self.confirmed();
         let micros = u64::try_from(talk.began.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.ends.gauges.applied(micros);
         let version = Some(snapshot.version.into());
