@@ -2,9 +2,11 @@
 
 use crate::{
     identity::{self, Badge, Joining},
+    ingress::BodyBudget,
     meter::Spooling,
     observe::Gauges,
     ops::{self, Ops},
+    pressure::{LOOK_EVERY, Pressure, Source},
     probe::probe,
     run::{Settings, Shared, Signals},
     sync::{Ends, Keeper, Link, LinkSettings, Planes, Trust, UsageLink},
@@ -22,7 +24,7 @@ use std::{
 use tokio::{
     runtime::{Builder, LocalOptions},
     sync::mpsc,
-    time::{Instant, timeout},
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
 /// How often the end of a drain is looked for.
@@ -90,6 +92,7 @@ pub(crate) fn thread(
             };
             let usage = UsageLink::new(link_settings.clone(), spooling);
             let link = Link::new(link_settings, ends, trust, asked);
+            let budget = shared.budget;
             let ops = Ops {
                 id: settings.id,
                 held: shared.held,
@@ -97,7 +100,7 @@ pub(crate) fn thread(
                 faults: shared.faults,
                 totals: shared.totals,
                 usage: shared.usage,
-                budget: shared.budget,
+                budget: Arc::clone(&budget),
                 spans: shared.spans,
                 link: Arc::clone(&shared.status),
                 badge: Arc::clone(&badge),
@@ -107,6 +110,7 @@ pub(crate) fn thread(
             let (mut linked, mut reported) = (pin!(link.run()), pin!(usage.run()));
             let mut end = signals.end.subscribe();
             tokio::select! {
+                () = watch_memory(settings.memory_limit, &budget) => {}
                 () = &mut linked => {}
                 () = &mut reported => {}
                 () = link.watch_lease() => {}
@@ -125,6 +129,22 @@ pub(crate) fn thread(
         });
     };
     thread::Builder::new().name("keyway-control".to_owned()).spawn(run)
+}
+
+/// Has bodies and requests refused while memory is scarce; until dropped.
+async fn watch_memory(limit: Option<u64>, budget: &BodyBudget) {
+    let Some(source) = Source::find(limit) else { return std::future::pending().await };
+    let mut tick = interval(LOOK_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let Ok((used, limit)) = source.look() else { continue };
+        let (before, now) = (budget.pressure(), Pressure::of(used, limit));
+        budget.press(now);
+        if now > before {
+            tracing::warn!(used, limit, refused = ?now, "memory is scarce");
+        }
+    }
 }
 
 /// Until no core holds anything: only then is a count of 0 the last one.

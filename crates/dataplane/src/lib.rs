@@ -25,6 +25,7 @@ mod observe;
 mod open;
 mod ops;
 mod pipeline;
+mod pressure;
 mod probe;
 mod quota;
 mod random;

@@ -6,7 +6,7 @@ use crate::{
     ingress::BodyBudget,
     listen::{Accept, Pulses, Strangers},
     meter::{Bell, Budget, DISK_LIMIT, Ends, Spool, SpoolCounts, Spooling, Totals, Tray},
-    observe::{Core, Faults, Tracer},
+    observe::{Core, Faults, ROUND, Tracer},
     random::Random,
     route::RetryBudget,
     sync::{Disk, Held, Keeper, LinkStatus, StateDir, StateDirError, Trust},
@@ -69,6 +69,8 @@ pub struct Settings {
     pub upstream_ca: Option<PathBuf>,
     /// What running requests get when the replica drains.
     pub drain_grace: Duration,
+    /// Bytes of memory that this process may use; `None` = as many as its group of processes may.
+    pub memory_limit: Option<u64>,
     /// Collector for traces, OTLP over gRPC; `None` = no traces. See `keyway_telemetry::Otlp`.
     pub otlp: Option<String>,
     /// Where the last good state is kept, for a start without the control plane; `None` = nowhere.
@@ -324,6 +326,7 @@ fn serving_thread(
             };
             let accept = Accept { listener, tls: tls.map(TlsAcceptor::from), connections, hold_back };
             let (sweep, cutter) = (sweep(Rc::clone(&worker)), Rc::clone(&worker));
+            let round = round(Rc::clone(&worker));
             let open = Rc::clone(&worker.open);
             let cutting = async move {
                 cutter.cut_revoked().await;
@@ -332,12 +335,23 @@ fn serving_thread(
             tokio::select! {
                 () = crate::listen::serve(worker, accept, end) => {}
                 () = sweep => {}
+                () = round => {}
                 () = cutting => {}
                 () = open.cut_late() => {}
             }
         });
     };
     Ok(thread::Builder::new().name(format!("keyway-core-{number}")).spawn(runtime)?)
+}
+
+/// Says that this core is not held up.
+async fn round(worker: Rc<Worker>) {
+    loop {
+        let due = Instant::now() + ROUND;
+        tokio::time::sleep_until(due).await;
+        let now = Instant::now();
+        worker.core.round(worker.millis(now), now.saturating_duration_since(due));
+    }
 }
 
 async fn sweep(worker: Rc<Worker>) {

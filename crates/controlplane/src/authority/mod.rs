@@ -8,6 +8,7 @@ mod issue;
 mod join;
 mod keep;
 mod next;
+mod said;
 mod view;
 
 pub(crate) use csr::PublicKey;
@@ -28,6 +29,7 @@ use issue::{NotIssued, Root, certificate};
 use next::{Step, next};
 use parking_lot::{Mutex, RwLock};
 use rustls::pki_types::CertificateDer;
+use said::Said;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -62,6 +64,8 @@ pub(crate) struct Authority {
     own: Mutex<BTreeMap<String, PublicKey>>,
     /// Counts changes of the roots.
     changed: watch::Sender<u64>,
+    /// Of nodes that were turned away.
+    said: Mutex<Said>,
 }
 
 /// The roots in force.
@@ -110,6 +114,7 @@ impl Authority {
             challenges: Challenges::of(&plane.vault().peer_token()),
             own: Mutex::default(),
             changed: watch::Sender::new(0),
+            said: Mutex::default(),
         })
     }
 
@@ -189,6 +194,14 @@ impl Authority {
             () if node.evicted => Err(Turned::Evicted),
             () if enroll::key_of(node) != Some(*key) => Err(Turned::Unknown),
             () => Ok(()),
+        }
+    }
+
+    /// Says in the log why a node was turned away; of a herd a few times.
+    pub(crate) fn tell(&self, node: &str, turned: &Turned) {
+        if let Some(unsaid) = self.said.lock().more(std::time::Instant::now()) {
+            let node = node.escape_debug().to_string();
+            tracing::warn!(node, %turned, unsaid, "no certificate was given, or one was not taken");
         }
     }
 

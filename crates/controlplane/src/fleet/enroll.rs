@@ -31,7 +31,7 @@ impl Enroll for Desk {
             Asked::Here(asked) => {
                 let node = asked.node.clone();
                 let enrolled = self.authority.enroll(&self.plane, asked).await;
-                enrolled.map(Response::new).map_err(|turned| told(&node, &turned))
+                enrolled.map(Response::new).map_err(|turned| told(&self.authority, &node, &turned))
             }
         }
     }
@@ -39,7 +39,8 @@ impl Enroll for Desk {
     // Answered anywhere: all control planes know each other's.
     async fn challenge(&self, request: Request<ChallengeRequest>) -> Result<Response<Challenged>, Status> {
         let node = request.into_inner().node;
-        let challenge = self.authority.challenge(&node).map_err(|turned| told(&node, &turned))?;
+        let challenge =
+            self.authority.challenge(&node).map_err(|turned| told(&self.authority, &node, &turned))?;
         Ok(Response::new(Challenged { challenge }))
     }
 
@@ -56,7 +57,7 @@ impl Enroll for Desk {
             Asked::Here(asked) | Asked::Nobody(asked, _) => asked,
         };
         let enrolled = self.authority.renew(&self.plane, &asked).await;
-        enrolled.map(Response::new).map_err(|turned| told(&asked.node, &turned))
+        enrolled.map(Response::new).map_err(|turned| told(&self.authority, &asked.node, &turned))
     }
 }
 
@@ -66,8 +67,8 @@ pub(super) fn evicted() -> Status {
 }
 
 /// In words for the node's operator; what is ours is said in our log alone.
-pub(super) fn told(node: &str, turned: &Turned) -> Status {
-    tracing::warn!(node = node.escape_debug().to_string(), %turned, "no certificate was given, or one was not taken");
+pub(super) fn told(authority: &Authority, node: &str, turned: &Turned) -> Status {
+    authority.tell(node, turned);
     let text = turned.to_string();
     match turned {
         Turned::Evicted => evicted(),

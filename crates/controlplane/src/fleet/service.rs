@@ -208,7 +208,7 @@ impl Welcome {
     /// The node was evicted, or joined again with another key.
     pub(in crate::fleet) fn check(&self) -> Result<(), Status> {
         let Self { fort: Fort { plane, authority, .. }, peer: Peer { name, key } } = self;
-        authority.welcome(plane, name, key).map_err(|turned| told(name, &turned))
+        authority.welcome(plane, name, key).map_err(|turned| told(authority, name, &turned))
     }
 
     /// Whose certificate it is.

@@ -188,6 +188,8 @@ pub(super) async fn refused(
             let verdict = passed.is_none().then_some(Verdict::Broken);
             Failure { passed, ..failed(verdict, "upstream_refused") }
         }
+        // It came round to where it had been: whatever is tried next goes round too, and would multiply at each hop.
+        508 => failed(None, "loop_detected"),
         408 | 500..=599 => {
             health.cool(model, now, quota::wait(&parts.headers));
             failed(Some(Verdict::Passing), "upstream_status")

@@ -92,6 +92,9 @@ struct Args {
     /// Seconds that running requests get when this replica drains
     #[arg(long, env = "KEYWAY_DRAIN_GRACE", default_value_t = 120, value_name = "SECONDS")]
     drain_grace: u64,
+    /// MiB of memory that a replica may use [default: what its cgroup may]; near it large requests are refused, then all new ones
+    #[arg(long, env = "KEYWAY_MEMORY_LIMIT", value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    memory_limit: Option<u64>,
     /// Run replicas as processes of their own, all on the one listening socket; start again what fails, and upgrade without
     /// a pause on SIGHUP
     #[arg(long, env = "KEYWAY_SUPERVISE")]
@@ -237,6 +240,7 @@ fn supervise(args: Args) -> Result<Supervise, String> {
             otlp: args.otlp.traces(),
             log: filter(&args.log),
             usage_limit: Some(args.usage_spool << 20),
+            memory_limit: args.memory_limit.map(|mib| mib << 20),
             no_state: args.no_state,
         },
     })
@@ -317,6 +321,7 @@ fn settings(args: Args) -> Result<Settings, String> {
         tls,
         upstream_ca: args.upstream_ca,
         drain_grace: Duration::from_secs(args.drain_grace),
+        memory_limit: args.memory_limit.map(|mib| mib << 20),
         otlp: args.otlp.traces(),
         state,
     })

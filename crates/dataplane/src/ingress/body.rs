@@ -1,7 +1,7 @@
 //! The only reader of request bodies: whole, bounded by the limit for one and by the budget for all.
 
 use super::gunzip::gunzip;
-use crate::{refusal::Refusal, within::within};
+use crate::{pressure::Pressure, refusal::Refusal, within::within};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body::Body;
@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -20,9 +20,15 @@ const IDLE: Duration = Duration::from_secs(30);
 /// What is set aside for a body before its length is known to be real.
 const FIRST_CAPACITY: usize = 64 * 1024;
 
-/// Bytes of request bodies that all cores hold together.
+/// A body of more is large: the first to be refused where memory is scarce.
+const LARGE: usize = FIRST_CAPACITY;
+
+/// Bytes of request bodies that all cores hold together, and how scarce memory is.
 #[derive(Debug, Default)]
-pub(crate) struct BodyBudget(AtomicUsize);
+pub(crate) struct BodyBudget {
+    bytes: AtomicUsize,
+    pressure: AtomicU8,
+}
 
 /// A body's share of the budget.
 #[derive(Debug)]
@@ -37,7 +43,17 @@ pub(crate) struct Held {
 impl BodyBudget {
     /// Bytes that are held now.
     pub(crate) fn held(&self) -> usize {
-        self.0.load(Relaxed)
+        self.bytes.load(Relaxed)
+    }
+
+    /// From now on this is refused.
+    pub(crate) fn press(&self, pressure: Pressure) {
+        self.pressure.store(pressure as u8, Relaxed);
+    }
+
+    /// What is refused.
+    pub(crate) fn pressure(&self) -> Pressure {
+        Pressure::read(self.pressure.load(Relaxed))
     }
 
     pub(crate) fn open(self: &Arc<Self>, limit: usize) -> Held {
@@ -51,10 +67,15 @@ impl Held {
     /// Takes its share of so many bytes.
     ///
     /// # Errors
-    /// The limit of all together is passed.
+    /// The limit of all together is passed, or memory is scarce.
     pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), Refusal> {
+        match self.budget.pressure() {
+            Pressure::Large if bytes > LARGE => return Err(Refusal::overloaded("memory")),
+            Pressure::All => return Err(Refusal::overloaded("memory")),
+            Pressure::None | Pressure::Large => {}
+        }
         let more = bytes.saturating_sub(self.bytes);
-        let before = self.budget.0.fetch_add(more, Relaxed);
+        let before = self.budget.bytes.fetch_add(more, Relaxed);
         self.bytes += more;
         if before.saturating_add(more) > self.limit {
             Err(Refusal::overloaded("bodies_in_flight"))
@@ -66,7 +87,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.budget.0.fetch_sub(self.bytes, Relaxed);
+        self.budget.bytes.fetch_sub(self.bytes, Relaxed);
     }
 }
 

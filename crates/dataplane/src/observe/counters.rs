@@ -7,6 +7,13 @@ use std::sync::{
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// How often each core comes round.
+pub(crate) const ROUND: Duration = Duration::from_secs(1);
+/// One that does so later than this was held up.
+const STALL: Duration = Duration::from_millis(100);
+/// After it a replica with such a core is not ready: the round and five seconds.
+const BLOCKED_MILLIS: u64 = 6_000;
+
 /// One core's counters: written by its thread alone, so that a cache line never wanders.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -16,6 +23,9 @@ pub(crate) struct Core {
     pub(crate) connections: AtomicU64,
     cut_by_key: AtomicU64,
     cut_by_client: AtomicU64,
+    /// When it last came round, milliseconds since the start of the process.
+    seen: AtomicU64,
+    stalls: AtomicU64,
 }
 
 /// All of a replica's.
@@ -40,6 +50,14 @@ impl Core {
     pub(crate) fn cut(&self, by_key: u64, by_client: u64) {
         self.cut_by_key.fetch_add(by_key, Relaxed);
         self.cut_by_client.fetch_add(by_client, Relaxed);
+    }
+
+    /// It comes round, so late after the time that it meant to.
+    pub(crate) fn round(&self, now: u64, late: Duration) {
+        self.seen.store(now, Relaxed);
+        if late > STALL {
+            self.stalls.fetch_add(1, Relaxed);
+        }
     }
 }
 
@@ -77,6 +95,21 @@ impl Gauges {
     /// Requests that were cut since their key was revoked, and since their client was.
     pub(crate) fn cuts(&self) -> (u64, u64) {
         (self.sum(|core| &core.cut_by_key), self.sum(|core| &core.cut_by_client))
+    }
+
+    /// Milliseconds since the core that is longest away came round.
+    pub(crate) fn silence(&self, now: u64) -> u64 {
+        self.cores.iter().map(|core| now.saturating_sub(core.seen.load(Relaxed))).max().unwrap_or(0)
+    }
+
+    /// Whether some core does nothing any more.
+    pub(crate) fn is_blocked(&self, now: u64) -> bool {
+        self.silence(now) > BLOCKED_MILLIS
+    }
+
+    /// Times that a core came round late.
+    pub(crate) fn stalls(&self) -> u64 {
+        self.sum(|core| &core.stalls)
     }
 
     /// Connections from callers.

@@ -8,7 +8,7 @@ mod tracer;
 mod tries;
 
 pub(crate) use applying::Applying;
-pub(crate) use counters::{Core, Gauges};
+pub(crate) use counters::{Core, Gauges, ROUND};
 pub(crate) use faults::{BOUNDS_MS, Durations, Endings, Faults};
 pub(crate) use trace::{End, Trace};
 pub(crate) use tracer::Tracer;

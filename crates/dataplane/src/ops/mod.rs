@@ -112,11 +112,12 @@ fn reply(status: StatusCode, kind: &'static str, body: String) -> Response<Full<
 }
 
 /// Why traffic should not come here.
-fn reason(configured: bool, draining: bool) -> Option<&'static str> {
-    match (configured, draining) {
-        (_, true) => Some("draining"),
-        (false, false) => Some("no configuration yet: waiting for the control plane"),
-        (true, false) => None,
+fn reason(configured: bool, draining: bool, blocked: bool) -> Option<&'static str> {
+    match (configured, draining, blocked) {
+        (_, true, _) => Some("draining"),
+        (false, false, _) => Some("no configuration yet: waiting for the control plane"),
+        (true, false, true) => Some("a serving thread is blocked; the others serve"),
+        (true, false, false) => None,
     }
 }
 
@@ -145,11 +146,12 @@ impl Ops {
         let state = self.held.pin();
         let draining = *self.draining.borrow();
         let link = self.link.lock().clone();
-        let ready = state.is_some() && !draining;
+        let blocked = self.gauges.is_blocked(self.millis());
+        let ready = state.is_some() && !draining && !blocked;
         let age = link.age(std::time::Instant::now());
         let detail = json!({
             "ready": ready,
-            "reason": reason(state.is_some(), draining),
+            "reason": reason(state.is_some(), draining, blocked),
             "replica": self.id,
             "snapshot": state.as_ref().map(|state| state.snapshot.version.to_string()),
             "draining": draining,
@@ -170,6 +172,11 @@ impl Ops {
             "node_error": link.identity_error,
         });
         (ready, detail)
+    }
+
+    /// Milliseconds since the start of the process.
+    fn millis(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// What was used since the start, by client, key version and model.

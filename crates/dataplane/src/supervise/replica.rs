@@ -69,6 +69,7 @@ fn settings(
         tls,
         upstream_ca: serving.upstream_ca,
         drain_grace: serving.grace,
+        memory_limit: serving.memory_limit,
         otlp: serving.otlp,
         state,
     })

@@ -60,6 +60,8 @@ pub struct Serving {
     pub log: String,
     /// Bytes of usage that wait on disk for the control plane; `None` = as many as usual.
     pub usage_limit: Option<u64>,
+    /// Bytes of memory that each may use; `None` = as many as their group of processes may.
+    pub memory_limit: Option<u64>,
     /// Nothing is kept on disk.
     pub no_state: bool,
 }
@@ -114,6 +116,7 @@ impl Default for Serving {
             otlp: None,
             log: "warn".to_owned(),
             usage_limit: None,
+            memory_limit: None,
             no_state: false,
         }
     }

@@ -36,6 +36,7 @@ impl Gateway {
             tls: None,
             upstream_ca: None,
             drain_grace: PATIENCE,
+            memory_limit: None,
             otlp: None,
             state: None,
         };

@@ -57,6 +57,7 @@ impl Replica {
             tls: None,
             upstream_ca: None,
             drain_grace: PATIENCE,
+            memory_limit: None,
             otlp: None,
             state,
         };

@@ -52,6 +52,7 @@ impl DataPlane {
             tls: tls.map_err(|error| Failure::Other(error.to_string()))?,
             upstream_ca: serving.upstream_ca,
             drain_grace: serving.grace,
+            memory_limit: serving.memory_limit,
             otlp: serving.otlp,
             state: Some(StateDir { lock_wait: LOCK_WAIT, ..StateDir::at(state_dir) }),
         };

@@ -14,6 +14,7 @@ use std::{
     collections::BTreeMap,
     fmt::{Display, Write},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
 };
 
 #[derive(Default)]
@@ -70,6 +71,13 @@ fn replica(out: &mut String, ops: &Ops) {
     one(out, "keyway_connections", "gauge", "Open connections from callers.", ops.gauges.connections());
     let help = "Bytes of request bodies that are held now; one bound for all of them.";
     one(out, "keyway_body_bytes_in_flight", "gauge", help, ops.budget.held());
+    let help = "What is refused since memory is scarce: 0 nothing, 1 large bodies, 2 every new request.";
+    one(out, "keyway_memory_pressure", "gauge", help, ops.budget.pressure() as u8);
+    let silence = seconds(Duration::from_millis(ops.gauges.silence(ops.millis())).as_micros());
+    let help = "Since a core last came round, of the one that is longest away; each does once a second.";
+    one(out, "keyway_core_silence_seconds", "gauge", help, silence);
+    let help = "Times that a core came round more than 100 ms late.";
+    one(out, "keyway_core_stalls_total", "counter", help, ops.gauges.stalls());
 }
 
 fn snapshot(out: &mut String, ops: &Ops) {
