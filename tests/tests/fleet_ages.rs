@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keyway_e2e::admin::Admin;
-use keyway_e2e::fleet::{admin, ask, settled, text};
+use keyway_e2e::fleet::{PATIENCE, admin, ask, readyz, settled, text, until};
 use keyway_e2e::gateway::Outcome;
 use keyway_e2e::states::{many, sent};
 use keyway_e2e::traffic::Traffic;
@@ -99,8 +99,11 @@ async fn p8_an_older_replica_serves_on_under_a_newer_control_plane_and_is_replac
     Ok(())
 }
 
+/// A control plane of before did not sign its states: a node that was told a key takes none of them, and serves once the control
+/// plane is replaced. So the control plane is upgraded first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p8_a_newer_replica_serves_under_an_older_control_plane_which_is_replaced() -> Outcome {
+async fn p8_a_newer_replica_takes_no_unsigned_state_and_serves_once_its_control_plane_is_replaced() -> Outcome
+{
     let Some(older) = older() else {
         println!("NOT TESTED: {OLDER} names no folder with an older build");
         return Ok(());
@@ -110,18 +113,16 @@ async fn p8_a_newer_replica_serves_under_an_older_control_plane_which_is_replace
     std::fs::write(&which, older.display().to_string())?;
     let under = by(&which, "keyway-controlplane");
     let under: Vec<&str> = under.iter().map(String::as_str).collect();
-    let mut planes = Planes::of(many(&provider, CLIENTS)).under(&under).start(1)?;
-    let admin = admin(&planes)?;
-    settled(&admin, 1).await?;
-    let traffic = Traffic::on(&planes.replicas, "sim/m", 2, Duration::from_millis(5))?;
-    changes(&planes, &admin, 0).await?;
+    let mut planes = Planes::of(many(&provider, CLIENTS)).under(&under).start(0)?;
+    let replica = planes.add_unready()?;
+    let refused = || Ok(readyz(replica)?.1.to_string().contains("signature: is missing").then_some(()));
+    until("it says why it takes no state", PATIENCE, refused).await?;
     planes.control.kill()?;
-    traffic.more(50).await?;
-
     std::fs::write(&which, newer()?.display().to_string())?;
     planes.configure(None)?;
     planes.start_control()?;
-    let admin = self::admin(&planes)?;
+    planes.replicas.first_mut().ok_or("no replica")?.until_ready()?;
+    let admin = admin(&planes)?;
     settled(&admin, 1).await?;
     let before = sent(&admin).await?;
     changes(&planes, &admin, 1).await?;
@@ -129,8 +130,5 @@ async fn p8_a_newer_replica_serves_under_an_older_control_plane_which_is_replace
     println!("after the upgrade: {before:?} then {after:?}");
     assert!(after.changes > before.changes && after.whole == before.whole, "{before:?} then {after:?}");
     assert_eq!((after.resent, after.refused), (0, 0), "{after:?}");
-    traffic.more(50).await?;
-    let saw = traffic.stop().await;
-    assert!(saw.failed.is_empty(), "{:?}", saw.failed);
     Ok(())
 }

@@ -33,7 +33,9 @@ pub(super) async fn once(key: RequestKey, mut call: Call) -> Result<Answer, Faul
         Known::Kept(Kept::Done) => return Err(lost()),
     };
     call.asked = Some(asked.clone());
-    let author = Author { action: ACTION.to_owned(), asked: None, by: Way::Hand, ..call.author("") };
+    // Not of the change's trace: that ends with what replicas got.
+    let untraced = Author { trace: String::new(), asked: None, ..call.author("") };
+    let author = Author { action: ACTION.to_owned(), by: Way::Hand, ..untraced };
     // What was begun again is not refused again: it was done.
     let answer = answer(call).await.map_err(|fault| if again { lost() } else { fault })?;
     if let Some(kept) = answer.kept() {

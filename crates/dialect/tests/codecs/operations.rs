@@ -7,7 +7,7 @@ use keyway_dialect::losses::{Thing, Unsupported};
 use keyway_dialect::operation::{Operation, Request};
 use keyway_dialect::quirk::Quirks;
 use keyway_dialect::usage::Usage;
-use keyway_proto::snapshot::v1::Dialect;
+use keyway_proto::snapshot::v1::{Dialect, Meter};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -231,7 +231,7 @@ fn documents_are_ranked_in_every_dialect() {
     let (told, used) = answer(&of_cohere, Dialect::CohereChat, &reply);
     let meta = json!({"api_version": {"version": "2"}, "billed_units": {"search_units": 1.0}});
     assert_eq!(told, json!({"id": "r-1", "model": "asked-model", "results": ranks, "meta": meta}));
-    assert_eq!(used, None);
+    assert_eq!(used, Some(Usage::of(&[(Meter::SearchUnits, 1)], 0)));
     let reply = json!({"model": "j", "results": ranks, "usage": {"total_tokens": 12}});
     let (told, used) = answer(&of_jina, Dialect::OpenaiChat, &reply);
     let mut with_text = ranks.clone();
