@@ -15,6 +15,9 @@ use serde_json::{Value, json};
 /// Seconds of nodes' certificates: short enough to see one renewed.
 const LIFE: &str = "6";
 
+/// Between two requests of one caller.
+const APART: Duration = Duration::from_millis(30);
+
 /// When that node's certificate ends, as that control plane knows it, seconds since 1970.
 async fn expires(all: &Shared, at: usize, node: &str) -> Outcome<Value> {
     let nodes = admin(all, at)?.get("/nodes").await?;
@@ -91,8 +94,10 @@ async fn what_one_replica_reads_of_a_limit_is_known_at_every_control_plane_and_i
     }
     let [at_leader, at_follower] = all.replicas.as_slice() else { return Err("two were started".into()) };
     let cooling = "keyway_quota_cooling{domain=\"sim/main\",model=\"m\"} 1";
-    // Each reads of it alone, in turn; the other one hears so.
+    // Each reads of it alone, in turn; the other one hears so. Of replies that come together only the first is read.
+    let mut pace = tokio::time::interval(APART);
     for _ in 0..9 {
+        pace.tick().await;
         assert_eq!(status(at_follower).await?, 200);
     }
     let known = |key: &Value| key.pointer("/limits/0/limits/0/remaining").and_then(Value::as_u64);

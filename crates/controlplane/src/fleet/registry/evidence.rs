@@ -14,6 +14,9 @@ pub(crate) struct Evidence {
     pub(crate) id: String,
     /// It is connected and said something lately.
     pub(crate) answers: bool,
+    /// It is not connected, and has not been for so short a time that it may be back at once: after a start of this control
+    /// plane all are.
+    pub(crate) may_return: bool,
     /// It refused the newest state that it was sent: field and reason.
     pub(crate) refused: Option<(String, String)>,
     /// What it serves.
@@ -81,10 +84,12 @@ impl Row {
     }
 
     pub(super) fn evidence(&self, epoch: u64, now: Instant) -> Evidence {
+        let is_fresh = now.saturating_duration_since(self.heard) < SILENT_AFTER;
         Evidence {
             epoch,
             id: self.hello.id.clone(),
-            answers: self.link.is_some() && now.saturating_duration_since(self.heard) < SILENT_AFTER,
+            answers: self.link.is_some() && is_fresh,
+            may_return: self.link.is_none() && is_fresh,
             refused: self.why_not(),
             serves: self.serving(),
             hash: self.served.map(|(_, hash)| hash),
@@ -106,6 +111,7 @@ impl Evidence {
             id: id.to_owned(),
             epoch: serves.epoch,
             answers,
+            may_return: false,
             refused: None,
             serves: Some(serves),
             hash: None,

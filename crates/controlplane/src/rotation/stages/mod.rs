@@ -11,6 +11,8 @@ use crate::{
 const LEVELS: [usize; 3] = [0, 10, 50];
 /// A stage without enough requests is watched for so many step times, and then proves nothing.
 const PATIENCE: u64 = 3;
+/// Milliseconds until a fleet of which replicas may be back at once is looked at again.
+const RETURN: u64 = 250;
 /// Fewer errors are chance.
 const ERRORS: u64 = 3;
 /// A smaller difference between the two rates is not acted upon, thousandths.
@@ -48,8 +50,13 @@ pub(super) fn due(rollout: &Rollout, trial: &Trial, fleet: &[Evidence], watched:
     if is_worse(watched.new, baseline(watched.old, trial.step_requests)) {
         return Next::Undo(worse(rollout, watched), closed(StageEnd::Worse));
     }
+    // With whom the next stage is, and whether this one is lost, is not decided while some are on their way back.
+    let back = fleet.iter().any(|one| one.may_return).then(|| Next::Wait(Some(now.saturating_add(RETURN))));
     let mut tries = fleet.iter().filter(|one| one.answers && trial.replicas.contains(&one.id)).peekable();
     if tries.peek().is_none() {
+        if let Some(wait) = back {
+            return wait;
+        }
         let others = next_stage(stage.level, &trial.replicas, fleet);
         return others.map_or(Next::Wait(None), |one| Next::Try(one, Some(closed(StageEnd::Lost))));
     }
@@ -61,6 +68,9 @@ pub(super) fn due(rollout: &Rollout, trial: &Trial, fleet: &[Evidence], watched:
     if watched.elapsed < time {
         // Looked at again and again meanwhile: whatever is counted wakes the loop.
         return Next::Wait(Some(now.saturating_add(time - watched.elapsed)));
+    }
+    if let Some(wait) = back {
+        return wait;
     }
     let closed = closed(if enough { StageEnd::Proven } else { StageEnd::Unproven });
     match next_stage(stage.level + 1, &trial.replicas, fleet) {

@@ -162,6 +162,22 @@ fn after_half_of_them_come_all() {
 }
 
 #[test]
+fn no_stage_begins_while_replicas_may_be_back_at_once() {
+    let mut fleet = fleet(3);
+    let tried = vec!["r0000".to_owned()];
+    let watched = Watched { elapsed: STEP, new: of(50, 0), old: of(50, 0) };
+    (fleet[1].answers, fleet[1].may_return) = (false, true);
+    let wait = Next::Wait(Some(1000 + RETURN));
+    assert_eq!(due_of(&rollout(0, &tried), &fleet, watched), wait, "it would look like a fleet of two");
+    fleet[1].may_return = false;
+    let next = due_of(&rollout(0, &tried), &fleet, watched);
+    assert!(matches!(next, Next::Activate(_)), "one that stays away is not waited for: {next:?}");
+    fleet[1].may_return = true;
+    let bad = Watched { elapsed: 1, new: of(20, 6), old: of(900, 0) };
+    assert!(matches!(due_of(&rollout(0, &tried), &fleet, bad), Next::Undo(..)), "a bad one goes at once");
+}
+
+#[test]
 fn replicas_that_fall_silent_or_come_later() {
     let mut fleet = fleet(10);
     let tried = vec!["r0000".to_owned()];
@@ -169,6 +185,13 @@ fn replicas_that_fall_silent_or_come_later() {
     fleet[0].serves = None;
     assert_eq!(due_of(&rollout(0, &tried), &fleet, none), Next::Wait(None), "it has not acknowledged");
     fleet[0].answers = false;
+    fleet[0].may_return = true;
+    assert_eq!(
+        due_of(&rollout(0, &tried), &fleet, none),
+        Next::Wait(Some(1000 + RETURN)),
+        "it may be back at once"
+    );
+    fleet[0].may_return = false;
     let Next::Try(stage, Some(closed)) = due_of(&rollout(0, &tried), &fleet, none) else { panic!() };
     assert_eq!((stage.level, closed.end), (0, StageEnd::Lost));
     assert_eq!(stage.replicas, ["r0000", "r0001"], "another takes over, and the silent one is not forgotten");
