@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod apart;
 pub mod collector;
+pub mod damage;
 pub mod expect;
 pub mod faketime;
 pub mod fleet;

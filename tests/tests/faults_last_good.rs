@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use keyway_e2e::damage::{copy, flip_middle};
 use keyway_e2e::fleet::{admin, ask, readyz, settled, text, waits, yaml};
 use keyway_e2e::gateway::{MAIN_KEY, Outcome, TOKEN};
 use keyway_testkit::process::{Planes, Replica};
@@ -28,7 +29,12 @@ struct Damage {
 }
 
 const DAMAGES: [Damage; 8] = [
-    Damage { what: "a flipped byte", harm: |dir, _| flip(&dir.join(CURRENT)), serves: Some(1), why: CURRENT },
+    Damage {
+        what: "a flipped byte",
+        harm: |dir, _| flip_middle(&dir.join(CURRENT)),
+        serves: Some(1),
+        why: CURRENT,
+    },
     Damage {
         what: "cut in half",
         harm: |dir, _| {
@@ -62,36 +68,17 @@ const DAMAGES: [Damage; 8] = [
     },
     Damage {
         what: "both with a flipped byte",
-        harm: |dir, _| flip(&dir.join(CURRENT)).and_then(|()| flip(&dir.join(BEFORE))),
+        harm: |dir, _| flip_middle(&dir.join(CURRENT)).and_then(|()| flip_middle(&dir.join(BEFORE))),
         serves: None,
         why: BEFORE,
     },
     Damage {
         what: "another node key",
-        harm: |dir, _| flip(&dir.with_file_name("node-keys").join("replica-1.key")),
+        harm: |dir, _| flip_middle(&dir.with_file_name("node-keys").join("replica-1.key")),
         serves: None,
         why: "newest",
     },
 ];
-
-fn flip(path: &Path) -> std::io::Result<()> {
-    let mut bytes = fs::read(path)?;
-    let middle = bytes.len() / 2;
-    bytes.get_mut(middle).into_iter().for_each(|byte| *byte ^= 0x10);
-    fs::write(path, bytes)
-}
-
-fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        // What was used lies beside it, in a directory of its own.
-        if entry.file_type()?.is_file() {
-            fs::copy(entry.path(), to.join(entry.file_name()))?;
-        }
-    }
-    Ok(())
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn d4_a_damaged_last_good_state_gives_way_to_the_one_before_or_to_none() -> Outcome {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use keyway_e2e::admin::Admin;
+use keyway_e2e::damage::{copy, flip};
 use keyway_e2e::fleet::{PATIENCE, admin, ask, readyz, settled, text, until, waits, yaml};
 use keyway_e2e::gateway::{CHAT, Outcome, chat};
 use keyway_e2e::inspect::resident_kib;
@@ -175,14 +176,6 @@ const DAMAGES: [Damage; 6] = [
     },
 ];
 
-/// One bit, so many bytes before the end.
-fn flip(path: &Path, before_end: usize) -> std::io::Result<()> {
-    let mut bytes = fs::read(path)?;
-    let at = bytes.len().saturating_sub(before_end);
-    bytes.get_mut(at).into_iter().for_each(|byte| *byte ^= 0x10);
-    fs::write(path, bytes)
-}
-
 /// One bit of the first sealed piece: behind its length, magic and head.
 fn flip_first(path: &Path) -> std::io::Result<()> {
     let length = fs::read(path)?.len();
@@ -192,17 +185,6 @@ fn flip_first(path: &Path) -> std::io::Result<()> {
 fn cut(path: &Path, bytes: u64) -> std::io::Result<()> {
     let file = fs::OpenOptions::new().write(true).open(path)?;
     file.set_len(file.metadata()?.len().saturating_sub(bytes))
-}
-
-fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            fs::copy(entry.path(), to.join(entry.file_name()))?;
-        }
-    }
-    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -170,4 +170,13 @@ impl Block {
     pub fn text(text: impl Into<String>) -> Self {
         Self::new(Part::Text { text: text.into(), citations: Vec::new() })
     }
+
+    /// The tool call that it is, if it is one.
+    #[must_use]
+    pub fn call(&self) -> Option<&Call> {
+        match &self.part {
+            Part::Call(call) => Some(call),
+            _ => None,
+        }
+    }
 }

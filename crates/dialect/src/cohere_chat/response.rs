@@ -92,11 +92,7 @@ fn write_calls(json: &mut Json<'_>, blocks: &[Block]) {
     });
     let plan: String = plans.collect();
     json.maybe(PLAN, Some(plan.as_str()).filter(|plan| !plan.is_empty()));
-    let calls = blocks.iter().filter_map(|block| match &block.part {
-        Part::Call(call) => Some(call),
-        _ => None,
-    });
-    let mut calls = calls.peekable();
+    let mut calls = blocks.iter().filter_map(Block::call).peekable();
     if calls.peek().is_none() {
         return;
     }

@@ -160,11 +160,7 @@ pub(crate) fn write_image(json: &mut Json<'_>, url: &str) {
 }
 
 fn write_calls(json: &mut Json<'_>, blocks: &[Block]) {
-    let calls = blocks.iter().filter_map(|block| match &block.part {
-        Part::Call(call) => Some(call),
-        _ => None,
-    });
-    let mut calls = calls.peekable();
+    let mut calls = blocks.iter().filter_map(Block::call).peekable();
     if calls.peek().is_none() {
         return;
     }
