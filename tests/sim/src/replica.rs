@@ -3,7 +3,7 @@
 
 use crate::{node::Node, taken::Taken};
 use keyway_proto::{
-    SCHEMA,
+    SCHEMA, feature,
     fleet::v1::{Beat, FromReplica, Hello, ToReplica, fleet_client::FleetClient, from_replica, to_replica},
 };
 use std::time::Duration;
@@ -107,6 +107,8 @@ fn hello(name: &str, incarnation: &str, taken: &Taken) -> Hello {
         build: env!("CARGO_PKG_VERSION").to_owned(),
         schema: SCHEMA,
         serving: taken.serving.as_ref().map(|snapshot| snapshot.version.into()),
+        state_hash: taken.serving.as_ref().map(|snapshot| snapshot.hash.0.to_vec()).unwrap_or_default(),
+        features: vec![feature::CHANGES.to_owned()],
         incarnation: incarnation.to_owned(),
         cluster: cluster.unwrap_or_default(),
         ..Hello::default()

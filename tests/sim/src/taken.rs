@@ -1,10 +1,7 @@
 //! A state as it comes over the wire, to the snapshot that a data plane would serve.
 
-use keyway_proto::{
-    fleet::v1::{Ack, Begin, Chunk, Commit, KeyUse, Nack, from_replica::Message},
-    snapshot::v1::Resource,
-};
-use keyway_snapshot::{Snapshot, Version, state_hash};
+use keyway_proto::fleet::v1::{Ack, Begin, Chunk, Commit, KeyUse, Nack, from_replica::Message};
+use keyway_snapshot::{Change, ResourceName, Resources, Snapshot, Version};
 use std::time::Instant;
 
 /// What one replica serves and what is on its way to it.
@@ -13,7 +10,9 @@ pub(crate) struct Taken {
     /// What it serves.
     pub(crate) serving: Option<Snapshot>,
     refuses: bool,
-    coming: Vec<Resource>,
+    coming: Change,
+    /// On top of which state it is to be put; absent = it is the whole.
+    base: Option<Version>,
     began: Option<Instant>,
 }
 
@@ -25,27 +24,39 @@ impl Taken {
         Self { refuses, ..Self::default() }
     }
 
-    pub(crate) fn begin(&mut self, _begin: &Begin) {
-        self.coming.clear();
+    pub(crate) fn begin(&mut self, begin: &Begin) {
+        self.coming = Change::default();
+        self.base = begin.base.map(Version::from);
         self.began = Some(Instant::now());
     }
 
     pub(crate) fn chunk(&mut self, chunk: Chunk) {
-        self.coming.extend(chunk.resources);
+        self.coming.given.extend(chunk.resources);
+        let removals = chunk.removals.into_iter();
+        self.coming.taken.extend(removals.map(|one| ResourceName { kind: one.kind, name: one.name }));
     }
 
     /// What to answer.
     pub(crate) fn commit(&mut self, commit: &Commit) -> Message {
-        let resources = std::mem::take(&mut self.coming);
+        let (change, base) = (std::mem::take(&mut self.coming), self.base.take());
         let version = commit.version;
         if self.refuses {
             return nack(version, "client/tester: models", "this replica was told to refuse".to_owned());
         }
-        if state_hash(&resources).0 != *commit.state_hash {
-            return nack(version, "state_hash", "does not match what came".to_owned());
-        }
-        match Snapshot::build(version.map(Version::from).unwrap_or_default(), &resources) {
+        let number = version.map(Version::from).unwrap_or_default();
+        let built = match (base, self.serving.as_ref()) {
+            (None, _) => Resources::whole(&change.given).and_then(|all| Snapshot::of(number, all)),
+            (Some(base), Some(serving)) if serving.version == base => serving.changed(number, &change),
+            (Some(_), _) => {
+                let (field, reason) = ("base".to_owned(), "is not what is served here".to_owned());
+                return Message::Nack(Nack { version, field, reason, resend: true });
+            }
+        };
+        match built {
             Err(invalid) => nack(version, &invalid.field, invalid.to_string()),
+            Ok(snapshot) if snapshot.hash.0 != *commit.state_hash => {
+                nack(version, "state_hash", "does not match what came".to_owned())
+            }
             Ok(snapshot) => {
                 let took = self.began.take().map_or(0, |began| began.elapsed().as_micros());
                 self.serving = Some(snapshot);
