@@ -1,14 +1,15 @@
 //! `keyway usage`: tokens, requests and cost, grouped as asked. The control plane does the sums; here they are fetched page by
-//! page and shown.
+//! page and shown. `usage reconcile` lays them beside a provider's bill.
 
 mod csv;
 mod pages;
+mod reconcile;
 mod table;
 #[cfg(test)]
 mod tests;
 mod unpriced;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::Value;
 
 use super::filters::Filters;
@@ -24,7 +25,10 @@ const SHOWN: usize = 100;
 const MOST: usize = 1_000_000;
 
 #[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Usage {
+    #[command(subcommand)]
+    verb: Option<Beside>,
     /// What a row stands for, any mix of: client, team, provider, model, key, key_version, alias, tag, tag:NAME, minute, hour, day
     #[arg(long, value_name = "LIST", default_value = "client,model")]
     by: String,
@@ -45,6 +49,13 @@ pub(crate) struct Usage {
     /// Print comma-separated values, with a heading line
     #[arg(long)]
     csv: bool,
+}
+
+/// What the books are laid beside.
+#[derive(Debug, Clone, Subcommand)]
+enum Beside {
+    /// Compare a provider's bill with the books: what differs, and what only one of them has; exit 1 unless they agree
+    Reconcile(Box<reconcile::Reconcile>),
 }
 
 /// Highest first.
@@ -68,7 +79,10 @@ struct Report {
     more: bool,
 }
 
-pub(crate) async fn run(server: &Server, output: Output, verb: Usage) -> Result<(), Failure> {
+pub(crate) async fn run(server: &Server, output: Output, mut verb: Usage) -> Result<(), Failure> {
+    if let Some(Beside::Reconcile(beside)) = verb.verb.take() {
+        return reconcile::run(server, output, *beside).await;
+    }
     let people = output == Output::Table && !verb.csv;
     if verb.csv && output == Output::Json {
         return Err(Failure::Usage("--csv and --output json exclude each other".into()));
