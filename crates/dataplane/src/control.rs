@@ -110,7 +110,7 @@ pub(crate) fn thread(
             let (mut linked, mut reported) = (pin!(link.run()), pin!(usage.run()));
             let mut end = signals.end.subscribe();
             tokio::select! {
-                () = watch_memory(settings.memory_limit, &budget) => {}
+                () = watch_memory(settings.memory_limit, &budget, &usage) => {}
                 () = &mut linked => {}
                 () = &mut reported => {}
                 () = link.watch_lease() => {}
@@ -131,8 +131,8 @@ pub(crate) fn thread(
     thread::Builder::new().name("keyway-control".to_owned()).spawn(run)
 }
 
-/// Has bodies and requests refused while memory is scarce; until dropped.
-async fn watch_memory(limit: Option<u64>, budget: &BodyBudget) {
+/// Has what rests given back, and bodies and requests refused, while memory is scarce; until dropped.
+async fn watch_memory(limit: Option<u64>, budget: &BodyBudget, usage: &UsageLink) {
     let Some(source) = Source::find(limit) else { return std::future::pending().await };
     let mut tick = interval(LOOK_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -141,8 +141,11 @@ async fn watch_memory(limit: Option<u64>, budget: &BodyBudget) {
         let Ok((used, limit)) = source.look() else { continue };
         let (before, now) = (budget.pressure(), Pressure::of(used, limit));
         budget.press(now);
+        if now.is_scarce() != before.is_scarce() {
+            usage.shrink(now.is_scarce());
+        }
         if now > before {
-            tracing::warn!(used, limit, refused = ?now, "memory is scarce");
+            tracing::warn!(used, limit, goes = ?now, "memory is scarce");
         }
     }
 }

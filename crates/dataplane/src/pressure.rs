@@ -1,5 +1,6 @@
-//! How near this process is to the memory that it may use: first large bodies are refused, then every request, so that streams
-//! under way go on and the system ends nobody. The decision is pure; where there is no limit nothing is read and nothing refused.
+//! How near this process is to the memory that it may use: first it gives back what only rests, then large bodies are refused, then
+//! every request, so that streams under way go on and the system ends nobody. The decision is pure; where there is no limit nothing is
+//! read and nothing refused.
 
 use std::{
     fs, io,
@@ -9,7 +10,8 @@ use std::{
 
 /// How often memory is looked at: bodies come faster than a second, and a look costs some microseconds.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// Percent of the limit from which large bodies are refused, and from which everything is.
+/// Percent of the limit from which memory that rests is given back, large bodies are refused, and everything is.
+const REST_AT: u64 = 80;
 const LARGE_AT: u64 = 90;
 const ALL_AT: u64 = 95;
 /// Where the kernel's groups of processes are.
@@ -17,16 +19,18 @@ const GROUPS: &str = "/sys/fs/cgroup";
 /// Above it a limit is the kernel's word for none.
 const NO_LIMIT: u64 = 1 << 50;
 
-/// What is refused.
+/// What has to go, each with all before it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Pressure {
     #[default]
     None = 0,
+    /// What no request uses: connections that rest, detail of usage that waits in memory.
+    Rest = 1,
     /// New requests whose bodies are large.
-    Large = 1,
+    Large = 2,
     /// Every new request.
-    All = 2,
+    All = 3,
 }
 
 /// Where memory and its limit are read.
@@ -47,6 +51,7 @@ impl Pressure {
         match () {
             () if at(ALL_AT) => Self::All,
             () if at(LARGE_AT) => Self::Large,
+            () if at(REST_AT) => Self::Rest,
             () => Self::None,
         }
     }
@@ -54,9 +59,15 @@ impl Pressure {
     pub(crate) fn read(stored: u8) -> Self {
         match stored {
             0 => Self::None,
-            1 => Self::Large,
+            1 => Self::Rest,
+            2 => Self::Large,
             _ => Self::All,
         }
+    }
+
+    /// Whether what rests has to go.
+    pub(crate) fn is_scarce(self) -> bool {
+        self >= Self::Rest
     }
 }
 
@@ -127,10 +138,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn large_bodies_go_first_and_then_everything() {
+    fn what_rests_goes_first_then_large_bodies_and_then_everything() {
         for (used, limit, pressure) in [
             (0, 100, Pressure::None),
-            (89, 100, Pressure::None),
+            (79, 100, Pressure::None),
+            (80, 100, Pressure::Rest),
+            (89, 100, Pressure::Rest),
             (90, 100, Pressure::Large),
             (94, 100, Pressure::Large),
             (95, 100, Pressure::All),
@@ -139,6 +152,7 @@ mod tests {
         ] {
             assert_eq!(Pressure::of(used, limit), pressure, "{used} of {limit}");
             assert_eq!(Pressure::read(pressure as u8), pressure);
+            assert_eq!(pressure.is_scarce(), pressure != Pressure::None);
         }
     }
 

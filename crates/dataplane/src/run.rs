@@ -326,7 +326,7 @@ fn serving_thread(
             };
             let accept = Accept { listener, tls: tls.map(TlsAcceptor::from), connections, hold_back };
             let (sweep, cutter) = (sweep(Rc::clone(&worker)), Rc::clone(&worker));
-            let round = round(Rc::clone(&worker));
+            let (round, shrink) = (round(Rc::clone(&worker)), shrink(Rc::clone(&worker)));
             let open = Rc::clone(&worker.open);
             let cutting = async move {
                 cutter.cut_revoked().await;
@@ -337,6 +337,7 @@ fn serving_thread(
                 () = sweep => {}
                 () = round => {}
                 () = cutting => {}
+                () = shrink => {}
                 () = open.cut_late() => {}
             }
         });
@@ -365,6 +366,16 @@ async fn sweep(worker: Rc<Worker>) {
 }
 
 // === impl Running ===
+/// Gives back what rests, with each look that finds memory scarce: a connection to a provider that is not used within some of
+/// them goes, one that is stays.
+async fn shrink(worker: Rc<Worker>) {
+    loop {
+        worker.budget.scarce().await;
+        worker.pool.sweep();
+        worker.pulses.shrink(Instant::now());
+    }
+}
+
 
 impl Running {
     /// Where API traffic is taken.

@@ -14,6 +14,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::sync::Notify;
 
 /// A body that brings nothing for this long is given up.
 const IDLE: Duration = Duration::from_secs(30);
@@ -28,6 +29,7 @@ const LARGE: usize = FIRST_CAPACITY;
 pub(crate) struct BodyBudget {
     bytes: AtomicUsize,
     pressure: AtomicU8,
+    scarce: Notify,
 }
 
 /// A body's share of the budget.
@@ -46,12 +48,20 @@ impl BodyBudget {
         self.bytes.load(Relaxed)
     }
 
-    /// From now on this is refused.
+    /// From now on this has to go; told with each look at memory.
     pub(crate) fn press(&self, pressure: Pressure) {
         self.pressure.store(pressure as u8, Relaxed);
+        if pressure.is_scarce() {
+            self.scarce.notify_waiters();
+        }
     }
 
-    /// What is refused.
+    /// Until memory is looked at and found scarce.
+    pub(crate) async fn scarce(&self) {
+        self.scarce.notified().await;
+    }
+
+    /// What has to go.
     pub(crate) fn pressure(&self) -> Pressure {
         Pressure::read(self.pressure.load(Relaxed))
     }
@@ -72,7 +82,7 @@ impl Held {
         match self.budget.pressure() {
             Pressure::Large if bytes > LARGE => return Err(Refusal::overloaded("memory")),
             Pressure::All => return Err(Refusal::overloaded("memory")),
-            Pressure::None | Pressure::Large => {}
+            Pressure::None | Pressure::Rest | Pressure::Large => {}
         }
         let more = bytes.saturating_sub(self.bytes);
         let before = self.budget.bytes.fetch_add(more, Relaxed);

@@ -13,6 +13,8 @@ use tokio::time::Instant;
 /// A connection without a whole head for this long is closed at the next look, be it idle or slow: longer than SDKs keep
 /// idle ones.
 const QUIET_LIMIT: Duration = Duration::from_secs(75);
+/// While memory is scarce. Whoever sends a request in the moment when its connection is closed has to send it again.
+const QUIET_WHEN_SCARCE: Duration = Duration::from_secs(5);
 
 /// Of one core's connections.
 #[derive(Debug, Default)]
@@ -48,9 +50,18 @@ impl Pulses {
 
     /// Ends connections that have been quiet for too long.
     pub(crate) fn look(&self, now: Instant) {
+        self.end_quiet(now, QUIET_LIMIT);
+    }
+
+    /// Memory is scarce: ends connections that nobody seems to need at the moment.
+    pub(crate) fn shrink(&self, now: Instant) {
+        self.end_quiet(now, QUIET_WHEN_SCARCE);
+    }
+
+    fn end_quiet(&self, now: Instant, limit: Duration) {
         self.0.borrow_mut().retain(|one| {
             let Some(pulse) = one.upgrade() else { return false };
-            if pulse.is_quiet(now) {
+            if pulse.is_quiet(now, limit) {
                 pulse.stop();
             }
             true
@@ -82,8 +93,8 @@ impl Pulse {
         self.unread.get()
     }
 
-    fn is_quiet(&self, now: Instant) -> bool {
-        self.requests.get() == 0 && self.quiet_since.get() + QUIET_LIMIT <= now
+    fn is_quiet(&self, now: Instant, limit: Duration) -> bool {
+        self.requests.get() == 0 && self.quiet_since.get() + limit <= now
     }
 
     /// Ends the connection, whatever is on it.
@@ -142,6 +153,17 @@ mod tests {
         pulses.look(Instant::now() + QUIET_LIMIT / 2);
         assert_eq!((quiet.stopped.get(), pulses.0.borrow().len()), (false, 2), "one is gone");
         pulses.look(Instant::now() + QUIET_LIMIT);
+        assert_eq!((quiet.stopped.get(), busy.stopped.get()), (true, false));
+    }
+
+    #[test]
+    fn while_memory_is_scarce_quiet_connections_end_sooner() {
+        let pulses = Pulses::default();
+        let (quiet, busy) = (pulses.begin(), pulses.begin());
+        let _beat = busy.beat();
+        pulses.shrink(Instant::now() + QUIET_WHEN_SCARCE / 2);
+        assert!(!quiet.stopped.get());
+        pulses.shrink(Instant::now() + QUIET_WHEN_SCARCE);
         assert_eq!((quiet.stopped.get(), busy.stopped.get()), (true, false));
     }
 }

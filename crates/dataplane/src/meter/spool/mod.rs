@@ -32,6 +32,8 @@ use volume::{Volume, private_dir};
 pub(crate) const DISK_LIMIT: u64 = 256 << 20;
 /// Bytes in memory, without a directory or while the disk takes nothing.
 const MEMORY_LIMIT: u64 = 32 << 20;
+/// While the process is short of memory.
+const SCARCE_LIMIT: u64 = 4 << 20;
 /// A segment is this part of what the spool may hold: a segment that was offered is not folded.
 const SEGMENTS: u64 = 32;
 /// Bytes of frames that are offered or read at once, but for a frame that is larger. The control plane would take more;
@@ -85,6 +87,11 @@ impl Spool {
         volumes.push(Volume::new(root.as_deref(), incarnation));
         let memory_limit = MEMORY_LIMIT.min(disk_limit);
         Self { volumes, next: 1, disk_limit, memory_limit, work: None, counts }
+    }
+
+    /// Whether the process is short of memory: what waits there loses detail sooner then.
+    pub(crate) fn shrink(&mut self, scarce: bool) {
+        self.memory_limit = self.disk_limit.min(if scarce { SCARCE_LIMIT } else { MEMORY_LIMIT });
     }
 
     fn own(&mut self) -> Option<&mut Volume> {

@@ -217,6 +217,26 @@ fn without_a_directory_it_is_the_same_in_memory() {
 }
 
 #[test]
+fn short_of_memory_it_takes_less_and_loses_no_count() {
+    let mut spool = spool(None, "a", DISK_LIMIT);
+    let mut books = Books::default();
+    let most = SCARCE_LIMIT + SCARCE_LIMIT / 4;
+    let mut number = 0;
+    while spool.bytes(true) < most {
+        spool.write((0..100).map(|at| record("c", number + at, MINUTE)).collect(), Vec::new());
+        number += 100;
+    }
+    while spool.make_room() {}
+    assert!(spool.bytes(true) >= most, "there is room for it");
+    spool.shrink(true);
+    while spool.make_room() {}
+    assert!(spool.bytes(true) <= SCARCE_LIMIT, "{}", spool.bytes(true));
+    spool.shrink(false);
+    settle(&mut spool, &mut books);
+    assert_eq!(total(&books.booked).requests, number);
+}
+
+#[test]
 fn a_disk_that_takes_nothing_is_waited_for_in_memory() {
     let root = TempDir::new().unwrap();
     // No directory can be made where a file is.

@@ -42,6 +42,7 @@ enum Order {
     Batch(oneshot::Sender<Option<Batch>>),
     Accepted(String, u64),
     Flush(oneshot::Sender<()>),
+    Shrink(bool),
     End,
 }
 
@@ -134,6 +135,11 @@ impl Spooling {
         let _ = done.await;
     }
 
+    /// Whether memory is scarce.
+    pub(crate) fn shrink(&self, scarce: bool) {
+        self.give(Order::Shrink(scarce));
+    }
+
     /// Whether anything is to be offered, as it changes.
     pub(crate) fn unread(&self) -> watch::Receiver<bool> {
         self.unread.clone()
@@ -192,6 +198,7 @@ impl Writer {
                     self.spool.sync();
                     let _ = reply.send(());
                 }
+                Order::Shrink(scarce) => self.spool.shrink(scarce),
                 Order::End => {
                     self.write();
                     self.spool.sync();

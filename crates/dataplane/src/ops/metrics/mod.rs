@@ -71,7 +71,7 @@ fn replica(out: &mut String, ops: &Ops) {
     one(out, "keyway_connections", "gauge", "Open connections from callers.", ops.gauges.connections());
     let help = "Bytes of request bodies that are held now; one bound for all of them.";
     one(out, "keyway_body_bytes_in_flight", "gauge", help, ops.budget.held());
-    let help = "What is refused since memory is scarce: 0 nothing, 1 large bodies, 2 every new request.";
+    let help = "What has to go since memory is scarce: 0 nothing, 1 what rests, 2 large bodies, 3 every new request.";
     one(out, "keyway_memory_pressure", "gauge", help, ops.budget.pressure() as u8);
     let silence = seconds(Duration::from_millis(ops.gauges.silence(ops.millis())).as_micros());
     let help = "Since a core last came round, of the one that is longest away; each does once a second.";

@@ -43,6 +43,11 @@ impl UsageLink {
         Self { settings, spooling }
     }
 
+    /// Whether memory is scarce: what waits there takes less then.
+    pub(crate) fn shrink(&self, scarce: bool) {
+        self.spooling.shrink(scarce);
+    }
+
     /// Sends what there is and comes to be; until dropped.
     pub(crate) async fn run(&self) {
         let random = Random::new();
