@@ -90,6 +90,14 @@ async fn p4_a_leader_that_is_cut_from_etcd_writes_nothing_and_another_goes_on() 
         served.look(&all)?;
         serve(&all).await?;
     }
+    // Its replicas would hear of nothing that is decided now: they are sent to the one that leads.
+    in_sync(&all, 1, 2).await?;
+    for replica in &all.replicas {
+        let now: Value = serde_json::from_str(&replica.ops("/snapshot")?.1)?;
+        let newest = text(&admin(&all, 1)?.get("/status").await?, "/version").to_owned();
+        assert_eq!(text(&now, "/version"), newest, "{}", replica.id);
+    }
+    assert!(log(&all, 0).contains("replicas are sent away"), "{}", log(&all, 0));
     let cut_off = clients(&all, 0).await?;
     assert!(cut_off.contains(&"before".to_owned()), "reads go on: {cut_off:?}");
     assert!(!cut_off.iter().any(|name| name.starts_with("meanwhile")), "{cut_off:?}");

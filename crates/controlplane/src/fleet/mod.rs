@@ -75,6 +75,8 @@ pub struct Fleet {
     counts: Counts,
     /// The newest state is not what the leader made of it: no replica is let in.
     withheld: AtomicBool,
+    /// What is decided is decided elsewhere and not heard of here: replicas that know where go there.
+    cut_off: watch::Sender<bool>,
     /// To whoever leads, if that is another control plane.
     to_leader: relay::ToLeader,
     /// Where all control planes are; empty = there is only this one.
@@ -116,6 +118,7 @@ impl Fleet {
             probes: AtomicU64::new(0),
             counts: Counts::default(),
             withheld: AtomicBool::new(false),
+            cut_off: watch::Sender::new(false),
             to_leader: relay::ToLeader::default(),
             planes: watch::Sender::new(Vec::new()),
         }
@@ -284,6 +287,11 @@ impl Fleet {
     /// Whether replicas are turned away because this control plane cannot make the state that its leader made.
     pub(crate) fn withhold(&self, withheld: bool) {
         self.withheld.store(withheld, Ordering::Relaxed);
+    }
+
+    /// Whether replicas are sent to another control plane: this one is cut from the store, and another one leads.
+    pub(crate) fn cut_off(&self, cut_off: bool) {
+        self.cut_off.send_replace(cut_off);
     }
 
     /// How long secrets are used without word from here; absent = without limit.

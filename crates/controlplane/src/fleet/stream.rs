@@ -86,6 +86,9 @@ pub(super) async fn run(fleet: Arc<Fleet>, welcome: Welcome, mut from: Streaming
         let end = hosts::stream::run(fleet, welcome, hello, from, &out).await;
         return refuse(&out, end);
     }
+    if hello.moves && *fleet.cut_off.borrow() {
+        return refuse(&out, elsewhere());
+    }
     if let Err(status) = check(&hello, fleet.version(), fleet.cluster()) {
         return refuse(&out, status);
     }
@@ -139,6 +142,11 @@ fn check(hello: &Hello, newest: Version, cluster: &str) -> Result<(), Status> {
     Ok(())
 }
 
+/// It goes to the next that it knows; one that reaches no other is served from what it has.
+fn elsewhere() -> Status {
+    Status::unavailable("this control plane is cut from its store, and another one leads")
+}
+
 /// Best effort: a replica whose queue is full learns it from the stream's end.
 fn refuse(out: &Out, status: Status) {
     let _ = out.try_send(Err(status));
@@ -151,6 +159,7 @@ impl Link {
         let Hears { mut from, mut orders, mut newest, mut word } = hears;
         let mut beat = interval(BEAT);
         let mut stopping = self.fleet.stopping.subscribe();
+        let mut cut_off = self.fleet.cut_off.subscribe();
         let mut planes = self.fleet.planes.subscribe();
         planes.mark_changed();
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -161,6 +170,7 @@ impl Link {
                 _ = stopping.wait_for(|stopping| *stopping) => {
                     return Status::unavailable("the control plane stops");
                 }
+                _ = cut_off.wait_for(|cut_off| *cut_off), if self.moves => return elsewhere(),
                 _ = newest.changed() => {
                     self.session.newest(Arc::clone(&newest.borrow_and_update()));
                     self.look_what_it_lacks();

@@ -1,6 +1,7 @@
 //! Control planes that share a store, among themselves: calls that another one has to answer, and what replicas tell the one
 //! that does not lead. By the fleet port, with a token that only who holds this cluster's vault can make.
 
+mod cut;
 mod desk;
 mod door;
 mod forward;

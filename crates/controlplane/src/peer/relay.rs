@@ -3,18 +3,19 @@
 
 use super::{Peers, TOKEN};
 use crate::lead::{Member, Standing};
-use keyway_proto::fleet::v1::{ToPeer, peers_client::PeersClient};
+use keyway_proto::fleet::v1::{FromPeer, ToPeer, peers_client::PeersClient};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::sleep};
-use tokio_stream::{StreamExt, wrappers::ReceiverStream};
-use tonic::{Request, metadata::MetadataValue};
+use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
+use tonic::{Request, Response, Streaming, metadata::MetadataValue};
 
 /// After a relay that ended.
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// Runs until `stop` says so. Where nobody else writes there is nobody to tell.
 pub(crate) async fn run(peers: Arc<Peers>, stop: watch::Receiver<bool>) {
-    tokio::join!(tell_replicas(&peers, stop.clone()), tell_leader(&peers, stop));
+    let cut = super::cut::run(&peers, stop.clone());
+    tokio::join!(tell_replicas(&peers, stop.clone()), tell_leader(&peers, stop), cut);
 }
 
 /// Keeps replicas told of every control plane.
@@ -63,16 +64,8 @@ async fn tell_leader(peers: &Peers, mut stop: watch::Receiver<bool>) {
 }
 
 async fn once(peers: &Peers, leader: &Member) -> Result<(), String> {
-    let channel = peers.connect(leader).await?;
     let (first, rest) = peers.plane.fleet().begin_relay();
-    let mut request = Request::new(tokio_stream::iter(first).chain(ReceiverStream::new(rest)));
-    let token = MetadataValue::try_from(peers.token.as_str()).map_err(|_| "the token".to_owned())?;
-    request.metadata_mut().insert(TOKEN, token);
-    let mut orders = PeersClient::new(channel)
-        .relay(request)
-        .await
-        .map_err(|status| status.message().to_owned())?
-        .into_inner();
+    let mut orders = peers.relay(leader, tokio_stream::iter(first).chain(ReceiverStream::new(rest))).await?;
     while let Some(ToPeer { replica, order }) =
         orders.message().await.map_err(|status| status.message().to_owned())?
     {
@@ -81,6 +74,24 @@ async fn once(peers: &Peers, leader: &Member) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+// === impl Peers ===
+
+impl Peers {
+    /// Opens a relay; nobody but the leader takes it.
+    pub(super) async fn relay(
+        &self,
+        to: &Member,
+        told: impl Stream<Item = FromPeer> + Send + 'static,
+    ) -> Result<Streaming<ToPeer>, String> {
+        let channel = self.connect(to).await?;
+        let mut request = Request::new(told);
+        let token = MetadataValue::try_from(self.token.as_str()).map_err(|_| "the token".to_owned())?;
+        request.metadata_mut().insert(TOKEN, token);
+        let taken = PeersClient::new(channel).relay(request).await;
+        taken.map(Response::into_inner).map_err(|status| status.message().to_owned())
+    }
 }
 
 /// Ends once another one leads, or this one does.

@@ -1,0 +1,52 @@
+//! A control plane that is cut from the store hears nothing of what is decided, so its replicas would not either: they are sent
+//! away, once it is known that another one leads. Where nobody does, they stay and keep what was committed last.
+
+use super::Peers;
+use crate::{lead::Member, store::Shared};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
+
+/// While it is cut off, between two questions to the others.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+/// For one answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+
+/// Runs until `stop` says so.
+pub(super) async fn run(peers: &Arc<Peers>, mut stop: watch::Receiver<bool>) {
+    let Some(shared) = peers.plane.store().shared() else { return };
+    let mut standing = shared.standing();
+    let mut was_cut_off = false;
+    loop {
+        let contact = standing.borrow_and_update().contact;
+        let leader = if contact { None } else { leader(peers, shared).await };
+        if let Some(leader) = leader.as_ref().filter(|_| !was_cut_off) {
+            tracing::warn!(
+                leader = leader.name,
+                "cut from the store while another one leads: replicas are sent away"
+            );
+        }
+        // By now it may be back.
+        was_cut_off = leader.is_some() && !standing.borrow().contact;
+        peers.plane.fleet().cut_off(was_cut_off);
+        tokio::select! {
+            () = crate::serve::stopped(&mut stop) => return,
+            changed = standing.changed() => if changed.is_err() { return },
+            () = sleep(ASK_EVERY), if !contact => {}
+        }
+    }
+}
+
+/// Which of those that were there when the store was last heard leads now, by its own word.
+async fn leader(peers: &Peers, shared: &dyn Shared) -> Option<Member> {
+    for member in shared.members().into_iter().filter(|member| member.name != shared.me().name) {
+        // Only who leads takes a relay; nothing goes over this one.
+        let asked = timeout(ANSWER_LIMIT, peers.relay(&member, tokio_stream::pending())).await;
+        if matches!(asked, Ok(Ok(_))) {
+            return Some(member);
+        }
+    }
+    None
+}
