@@ -154,27 +154,53 @@ struct Damage {
     harm: fn(&Path, &Path) -> std::io::Result<()>,
     /// Served: 0 = the newest version, by another way; 1 = the one before; none = nothing is.
     serves: Option<usize>,
+    /// Part of the log is no whole change.
+    tears: bool,
 }
 
 const FILE: &str = "last-good";
 const LOG: &str = "changes";
 
 const DAMAGES: [Damage; 6] = [
-    Damage { what: "the newest change flipped", harm: |dir, _| flip(&dir.join(LOG), 1), serves: Some(1) },
-    Damage { what: "the newest change cut", harm: |dir, _| cut(&dir.join(LOG), 9), serves: Some(1) },
-    Damage { what: "an older change flipped", harm: |dir, _| flip_first(&dir.join(LOG)), serves: None },
-    Damage { what: "no log", harm: |dir, _| fs::remove_file(dir.join(LOG)), serves: None },
+    Damage {
+        what: "the newest change flipped",
+        harm: |dir, _| flip(&dir.join(LOG), 1),
+        serves: Some(1),
+        tears: true,
+    },
+    Damage {
+        what: "the newest change cut",
+        harm: |dir, _| cut(&dir.join(LOG), 9),
+        serves: Some(1),
+        tears: true,
+    },
+    Damage {
+        what: "an older change flipped",
+        harm: |dir, _| flip_first(&dir.join(LOG)),
+        serves: None,
+        tears: true,
+    },
+    Damage { what: "no log", harm: |dir, _| fs::remove_file(dir.join(LOG)), serves: None, tears: false },
     Damage {
         what: "the log of two changes before",
         harm: |dir, old| fs::copy(old.join(LOG), dir.join(LOG)).map(drop),
         serves: None,
+        tears: false,
     },
     Damage {
         what: "the file below the log flipped",
         harm: |dir, _| flip(&dir.join(FILE), 100),
         serves: Some(0),
+        tears: false,
     },
 ];
+
+/// Of changes that the start passed over.
+fn torn_bytes(replica: &Replica) -> Outcome<u64> {
+    let metrics = replica.ops("/metrics")?.1;
+    let line = metrics.lines().find_map(|line| line.strip_prefix("keyway_last_good_torn_bytes_total "));
+    Ok(line.ok_or("no such metric")?.parse()?)
+}
 
 /// One bit of the first sealed piece: behind its length, magic and head.
 fn flip_first(path: &Path) -> std::io::Result<()> {
@@ -193,7 +219,7 @@ async fn d4_a_log_on_disk_that_was_tampered_with_never_becomes_a_state() -> Outc
     let mut planes = Planes::start(&many(&provider, FEW), 1)?;
     settled(&admin(&planes)?, 1).await?;
     planes.configure(None)?;
-    for (at, Damage { what, harm, serves }) in DAMAGES.into_iter().enumerate() {
+    for (at, Damage { what, harm, serves, tears }) in DAMAGES.into_iter().enumerate() {
         let (admin, old) = (admin(&planes)?, tempfile::tempdir()?);
         let mut versions = Vec::new();
         for number in 0..4 {
@@ -218,6 +244,13 @@ async fn d4_a_log_on_disk_that_was_tampered_with_never_becomes_a_state() -> Outc
             }
             None => waits(replica, "").await.map_err(|error| format!("{what}: {error}"))?,
         }
+        let (why, torn) = (text(&readyz(replica)?.1, "/last_good_error").to_owned(), torn_bytes(replica)?);
+        assert_eq!(
+            (torn > 0, why.contains("no whole change")),
+            (tears, tears),
+            "{what}: {torn} bytes, {why}"
+        );
+        assert_eq!(replica.process.stderr().contains("no whole change"), tears, "{what}: it is in the log");
         planes.start_control()?;
         let admin = self::admin(&planes)?;
         settled(&admin, 1).await?;

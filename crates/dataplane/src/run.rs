@@ -222,8 +222,9 @@ fn last_good(at: &StateDir, shared: &Shared, trust: &mut Trust) -> Result<Option
     let (loaded, fault) = disk.load(trust);
     let mut status = shared.status.lock();
     if let Some(why) = &fault {
-        tracing::warn!(why, "a last good state on disk was not used");
+        tracing::warn!(why, "not all that was kept on disk is used");
     }
+    status.last_good_torn = disk.torn();
     status.last_good_error = fault;
     if let Some(loaded) = loaded {
         let (now, lease) = (std::time::Instant::now(), loaded.snapshot.settings.lease);
@@ -336,8 +337,8 @@ fn serving_thread(
                 () = crate::listen::serve(worker, accept, end) => {}
                 () = sweep => {}
                 () = round => {}
-                () = cutting => {}
                 () = shrink => {}
+                () = cutting => {}
                 () = open.cut_late() => {}
             }
         });
@@ -365,7 +366,6 @@ async fn sweep(worker: Rc<Worker>) {
     }
 }
 
-// === impl Running ===
 /// Gives back what rests, with each look that finds memory scarce: a connection to a provider that is not used within some of
 /// them goes, one that is stays.
 async fn shrink(worker: Rc<Worker>) {
@@ -376,6 +376,7 @@ async fn shrink(worker: Rc<Worker>) {
     }
 }
 
+// === impl Running ===
 
 impl Running {
     /// Where API traffic is taken.

@@ -33,6 +33,8 @@ pub(crate) struct LinkStatus {
     pub(crate) last_good_error: Option<String>,
     /// Bytes that were written to keep it, since the start.
     pub(crate) last_good_bytes: u64,
+    /// Bytes of what was kept that the start passed over: a change that was not whole.
+    pub(crate) last_good_torn: u64,
     /// Why this node got no certificate when it last asked, or could not keep it.
     pub(crate) identity_error: Option<String>,
     word: Option<Word>,

@@ -109,6 +109,8 @@ fn snapshot(out: &mut String, ops: &Ops) {
     let link = ops.link.lock().clone();
     let help = "Bytes written to keep the last good state on disk, since the start.";
     one(out, "keyway_last_good_bytes_total", "counter", help, link.last_good_bytes);
+    let help = "Bytes of changes on disk that were no whole ones at the start and were passed over.";
+    one(out, "keyway_last_good_torn_bytes_total", "counter", help, link.last_good_torn);
     let help = "1 for where the configuration came from.";
     family(out, "keyway_config_source", "gauge", help);
     for source in Source::ALL {

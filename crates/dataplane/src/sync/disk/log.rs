@@ -21,8 +21,8 @@ const LENGTH: usize = size_of::<u32>();
 pub(super) struct Log {
     pub(super) pieces: Vec<(Head, Change)>,
     pub(super) bytes: u64,
-    /// Up to its end: nothing may be written behind a torn piece.
-    pub(super) is_whole: bool,
+    /// Bytes at its end that are no whole piece of ours: nothing may be written behind them.
+    pub(super) torn: u64,
 }
 
 /// A state as it was written, with what changed after it.
@@ -49,12 +49,12 @@ impl Log {
         let mut rest = file;
         while let Some((length, behind)) = rest.split_first_chunk::<LENGTH>() {
             let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
-            let Some((piece, behind)) = behind.split_at_checked(length) else { return log };
-            let Ok((head, chunk)) = Head::open(key, piece) else { return log };
+            let Some((piece, behind)) = behind.split_at_checked(length) else { break };
+            let Ok((head, chunk)) = Head::open(key, piece) else { break };
             log.pieces.push((head, change(chunk)));
             rest = behind;
         }
-        log.is_whole = rest.is_empty();
+        log.torn = rest.len() as u64;
         log
     }
 

@@ -103,6 +103,8 @@ pub(crate) struct Disk {
     on_disk: Option<OnDisk>,
     /// Bytes that were written since it was opened.
     written: u64,
+    /// Bytes of changes that were no whole ones when it was read.
+    torn: u64,
     _lock: File,
 }
 
@@ -182,7 +184,7 @@ impl Disk {
         // Of a crash; what it holds is in none of the files.
         let _ = fs::remove_file(at.dir.join(COMING));
         let (dir, key_file) = (at.dir.clone(), at.key_file.clone());
-        Ok(Self { dir, key_file, key, on_disk: None, written: 0, _lock: lock })
+        Ok(Self { dir, key_file, key, on_disk: None, written: 0, torn: 0, _lock: lock })
     }
 
     /// What may be served until the control plane is heard, and why what lies there may not.
@@ -196,13 +198,17 @@ impl Disk {
         };
         let logs = [CHANGES_BEFORE, CHANGES].map(|file| {
             let read = self.read(file);
-            read.map_or_else(|_| Log { is_whole: true, ..Log::default() }, |file| Log::read(&self.key, &file))
+            read.map_or_else(|_| Log::default(), |file| Log::read(&self.key, &file))
         });
+        let torn = logs.iter().map(|log| log.torn).sum();
         let mut reasons = Vec::new();
         for file in [CURRENT, BEFORE] {
             match self.load_one(file, &logs, newest, trust) {
                 Ok((loaded, begun)) => {
                     self.on_disk = Some(OnDisk::loaded(&loaded, file, &logs));
+                    if loaded.snapshot.version != newest.current {
+                        reasons.extend(self.passed_over(torn));
+                    }
                     self.tidy(file, &logs, newest);
                     if file == CURRENT {
                         self.tidy_logs(&logs, &[begun, loaded.snapshot.version]);
@@ -212,7 +218,14 @@ impl Disk {
                 Err(why) => reasons.push(format!("{file}: {why}")),
             }
         }
+        reasons.extend(self.passed_over(torn));
         (None, Some(reasons.join("; ")))
+    }
+
+    /// What would have led to the newest state is not whole: a crash came into its writing, or it was harmed since.
+    fn passed_over(&mut self, torn: u64) -> Option<String> {
+        self.torn = torn;
+        (torn > 0).then(|| format!("{torn} bytes of {CHANGES} are no whole change and were passed over"))
     }
 
     fn load_one(
@@ -271,6 +284,11 @@ impl Disk {
     /// Bytes that were written since it was opened.
     pub(crate) fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Bytes of changes that could not be read at the start, and were passed over.
+    pub(crate) fn torn(&self) -> u64 {
+        self.torn
     }
 
     /// Keeps a state.
@@ -450,7 +468,7 @@ impl OnDisk {
     }
 
     fn loaded(loaded: &Loaded, file: &'static str, [_, log]: &[Log; 2]) -> Self {
-        let log = LogEnd { bytes: log.bytes, changes: log.pieces.len(), is_torn: !log.is_whole };
+        let log = LogEnd { bytes: log.bytes, changes: log.pieces.len(), is_torn: log.torn > 0 };
         Self { file, log, ..Self::of(&loaded.snapshot, &loaded.signature) }
     }
 
