@@ -109,6 +109,7 @@ impl Shared {
         let head = appended.inspect_err(|_| {
             self.held.lock().read_only = writer.journal.failed().map(str::to_owned);
         })?;
+        drop(encoded);
         // Committed. Nothing from here on may answer an error.
         let applied = self.publish(head, &batch);
         let whole = || self.held.lock().documents.clone();

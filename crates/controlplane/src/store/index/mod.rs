@@ -28,8 +28,8 @@ pub(crate) const FOLDER: &str = "index";
 const HEAD_KEY: &[u8] = b"h";
 /// Bytes that sled may hold; documents are read from our own memory.
 const CACHE_BYTES: u64 = 8 << 20;
-/// Documents in one step of a rebuild.
-const CHUNK: usize = 5_000;
+/// Documents in one step of what is large: of a batch sled holds several kilobytes a document until it is written.
+const CHUNK: usize = 1_000;
 /// sled lets its lock go a moment after it is closed.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 const LOCK_STEP: Duration = Duration::from_millis(20);
@@ -109,19 +109,18 @@ impl Index {
         found.map(|bytes| Applied::decode(&bytes).ok_or(IndexError::NoHead)).transpose()
     }
 
-    /// Applies one record's writes whole, with its place, and returns when they are on the disk.
+    /// Applies one record's writes whole, with its place, and returns when they are on the disk. A large one is written in steps
+    /// without a head, which comes with the last: one that ends early is seen, and made anew.
     pub(crate) fn apply(&self, writes: &[Write], applied: &Applied) -> Result<(), IndexError> {
-        let mut batch = sled::Batch::default();
-        for write in writes {
-            let key = encode_key(&write.key);
-            match &write.value {
-                Some(value) => {
-                    let document = Versioned { version: write.expected + 1, value: value.clone() };
-                    batch.insert(key, encode_document(&write.key, &document));
-                }
-                None => batch.remove(key),
-            }
+        let mut rest = writes;
+        while let Some((step, behind)) = rest.split_at_checked(CHUNK).filter(|(_, behind)| !behind.is_empty())
+        {
+            let mut batch = batch(step);
+            batch.remove(HEAD_KEY);
+            self.write(batch)?;
+            rest = behind;
         }
+        let mut batch = batch(rest);
         batch.insert(HEAD_KEY, applied.encode());
         self.write(batch)
     }
@@ -169,4 +168,19 @@ impl Index {
         let db = self.db.clone();
         within(PATIENCE, move || call(&db))
     }
+}
+
+fn batch(writes: &[Write]) -> sled::Batch {
+    let mut batch = sled::Batch::default();
+    for write in writes {
+        let key = encode_key(&write.key);
+        match &write.value {
+            Some(value) => {
+                let document = Versioned { version: write.expected + 1, value: value.clone() };
+                batch.insert(key, encode_document(&write.key, &document));
+            }
+            None => batch.remove(key),
+        }
+    }
+    batch
 }

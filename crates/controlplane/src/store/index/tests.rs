@@ -29,6 +29,26 @@ fn what_was_applied_is_loaded() {
 }
 
 #[test]
+fn a_large_record_goes_in_steps_and_counts_with_the_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut documents = Documents::default();
+    let index = Index::open(dir.path()).unwrap();
+    let one = write("one", 0, b"1");
+    index.apply(std::slice::from_ref(&one), &step(&mut documents, 1, &one)).unwrap();
+    let mut all: Vec<Write> = (0..=CHUNK).map(|number| write(&format!("{number}"), 0, b"2")).collect();
+    all.push(write("one", 1, b"3"));
+    all.iter().for_each(|one| documents.write(one.clone()));
+    let applied = Applied::new(Head { seq: 2, epoch: 1, hash: [2; 32] }, &documents);
+    index.apply(&all, &applied).unwrap();
+    assert_eq!(index.load(), Ok(Some((applied, documents))));
+
+    let mut early = batch(&all[..CHUNK]);
+    early.remove(HEAD_KEY);
+    index.write(early).unwrap();
+    assert_eq!(index.load(), Err(IndexError::NoHead), "it ended after a step");
+}
+
+#[test]
 fn what_was_not_applied_so_is_not_believed() {
     let dir = tempfile::tempdir().unwrap();
     let mut documents = Documents::default();
