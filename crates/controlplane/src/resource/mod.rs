@@ -14,7 +14,6 @@ mod pair;
 mod proposal;
 mod refusal;
 mod scope;
-mod shelves;
 mod state;
 mod tokens;
 

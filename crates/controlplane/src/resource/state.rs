@@ -1,9 +1,9 @@
 //! All documents at one revision, each with the resources that it compiles to. Immutable; a change makes the next one
 //! and shares whatever it did not touch.
 
-use super::{Body, Document, KeyDocument, Kind, RootDocument, shelves::Shelves};
+use super::{Body, Document, KeyDocument, Kind, RootDocument};
 use crate::{
-    store::{Key, Revision},
+    store::{Key, Revision, Shelves},
     usage::Retention,
     vault::SecretId,
 };

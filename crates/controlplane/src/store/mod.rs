@@ -12,6 +12,7 @@ mod index;
 mod journal;
 mod memory;
 mod place;
+mod shelves;
 
 #[cfg(test)]
 mod conformance;
@@ -21,6 +22,7 @@ pub use durable::Durable;
 pub use etcd::{Address, Etcd, Migrated, Place, migrate};
 pub use index::{IndexCheck, check_index};
 pub use memory::Memory;
+pub(crate) use shelves::Shelves;
 
 use crate::lead::{Member, Standing};
 use bytes::Bytes;

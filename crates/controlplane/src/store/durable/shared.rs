@@ -78,8 +78,14 @@ impl Shared {
     }
 
     pub(super) fn list(&self, prefix: &str) -> Listing {
+        let Checkpoint { head, documents } = self.now();
+        documents.list(prefix, head.seq)
+    }
+
+    /// All documents as they are: the lock is held for a moment, however many there are.
+    fn now(&self) -> Checkpoint {
         let held = self.held.lock();
-        held.documents.list(prefix, held.head.seq)
+        Checkpoint { head: held.head, documents: held.documents.clone() }
     }
 
     pub(super) fn watch(&self) -> Changes {
@@ -112,7 +118,7 @@ impl Shared {
         drop(encoded);
         // Committed. Nothing from here on may answer an error.
         let applied = self.publish(head, &batch);
-        let whole = || self.held.lock().documents.clone();
+        let whole = || self.now().documents;
         let notes = writer.keeper.apply(&batch.writes, &applied, whole);
         self.note(notes);
         Ok(head.seq)
@@ -177,10 +183,7 @@ impl Shared {
     }
 
     pub(super) fn checkpoint(&self) {
-        let now = {
-            let held = self.held.lock();
-            Checkpoint { head: held.head, documents: held.documents.clone() }
-        };
+        let now = self.now();
         // What is left free is for those who make room, not for a copy of what the journal has. A checkpoint is at most twice
         // its documents' bytes, but for many that are tiny.
         let needed = FLOOR_BYTES.saturating_mul(2).saturating_add(now.documents.bytes().saturating_mul(2));

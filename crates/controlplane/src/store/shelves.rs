@@ -1,7 +1,7 @@
-//! Documents in the order of their keys, on shelves that a state shares with the one before: a change copies the shelf
-//! that it touches and the list of shelves, never what stands on the others.
+//! Documents in the order of their keys, on shelves that copies share: a copy takes the list of shelves, a change of one takes
+//! the shelf that it touches, never what stands on the others.
 
-use crate::store::Key;
+use super::Key;
 use std::sync::Arc;
 
 /// Documents on one shelf; one that gets more becomes two.
@@ -11,7 +11,7 @@ type Shelf<T> = Vec<(Key, Arc<T>)>;
 
 /// All of them. No shelf is empty.
 #[derive(Debug)]
-pub(super) struct Shelves<T>(Vec<Arc<Shelf<T>>>);
+pub(crate) struct Shelves<T>(Vec<Arc<Shelf<T>>>);
 
 // === impl Shelves ===
 
@@ -27,49 +27,57 @@ impl<T> Clone for Shelves<T> {
     }
 }
 
+impl<T: PartialEq> PartialEq for Shelves<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl<T: Eq> Eq for Shelves<T> {}
+
 impl<T> Shelves<T> {
-    pub(super) fn get(&self, key: &Key) -> Option<&Arc<T>> {
+    pub(crate) fn get(&self, key: &Key) -> Option<&Arc<T>> {
         let shelf = self.0.get(self.place(key))?;
         shelf.get(find(shelf, key).ok()?).map(|(_, held)| held)
     }
 
-    pub(super) fn put(&mut self, key: Key, held: Arc<T>) {
+    /// Gives what was there.
+    pub(crate) fn put(&mut self, key: Key, held: Arc<T>) -> Option<Arc<T>> {
         let place = self.place(&key);
         let Some(shelf) = self.0.get_mut(place) else {
-            return self.0.push(Arc::new(vec![(key, held)]));
+            self.0.push(Arc::new(vec![(key, held)]));
+            return None;
         };
         let shelf = Arc::make_mut(shelf);
         match find(shelf, &key) {
-            Ok(at) => {
-                if let Some((_, there)) = shelf.get_mut(at) {
-                    *there = held;
-                }
-            }
+            Ok(at) => return shelf.get_mut(at).map(|(_, there)| std::mem::replace(there, held)),
             Err(at) => shelf.insert(at, (key, held)),
         }
         if shelf.len() > ROOM {
             let upper = shelf.split_off(ROOM / 2);
             self.0.insert(place + 1, Arc::new(upper));
         }
+        None
     }
 
-    pub(super) fn remove(&mut self, key: &Key) {
+    /// Likewise.
+    pub(crate) fn remove(&mut self, key: &Key) -> Option<Arc<T>> {
         let place = self.place(key);
-        let Some(shelf) = self.0.get_mut(place) else { return };
-        let Ok(at) = find(shelf, key) else { return };
-        if shelf.len() == 1 {
-            self.0.remove(place);
-        } else {
-            Arc::make_mut(shelf).remove(at);
+        let shelf = self.0.get_mut(place)?;
+        let at = find(shelf, key).ok()?;
+        if shelf.len() > 1 {
+            return Some(Arc::make_mut(shelf).remove(at).1);
         }
+        let shelf = self.0.remove(place);
+        shelf.first().map(|(_, held)| Arc::clone(held))
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Key, &Arc<T>)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Key, &Arc<T>)> {
         self.0.iter().flat_map(|shelf| shelf.iter()).map(|(key, held)| (key, held))
     }
 
     /// Those at this key and behind it.
-    pub(super) fn from<'a>(&'a self, key: &Key) -> impl Iterator<Item = (&'a Key, &'a Arc<T>)> + use<'a, T> {
+    pub(crate) fn from<'a>(&'a self, key: &Key) -> impl Iterator<Item = (&'a Key, &'a Arc<T>)> + use<'a, T> {
         let place = self.place(key);
         let first = self.0.get(place).map(|shelf| find(shelf, key).unwrap_or_else(|at| at));
         let first = self.0.get(place).and_then(|shelf| shelf.get(first.unwrap_or_default()..));
@@ -78,8 +86,19 @@ impl<T> Shelves<T> {
         all.map(|(key, held)| (key, held))
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.iter().map(|shelf| shelf.len()).sum()
+    }
+
+    /// Shelves that are the other's too.
+    #[cfg(test)]
+    pub(crate) fn shared(&self, other: &Self) -> (usize, usize) {
+        let of_other = |shelf: &&Arc<Shelf<T>>| other.0.iter().any(|one| Arc::ptr_eq(one, shelf));
+        (self.0.iter().filter(of_other).count(), self.0.len())
     }
 
     /// Of the shelf where that key stands or would stand.
@@ -142,10 +161,10 @@ mod tests {
     #[test]
     fn a_change_copies_one_shelf() {
         let mut shelves = Shelves::default();
-        (0..10_000).for_each(|number| shelves.put(key(number), Arc::new(number)));
+        (0..10_000).for_each(|number| drop(shelves.put(key(number), Arc::new(number))));
         let mut next = shelves.clone();
         next.put(key(5_000), Arc::new(0));
-        let differ = shelves.0.iter().zip(&next.0).filter(|(old, new)| !Arc::ptr_eq(old, new));
-        assert_eq!(differ.count(), 1);
+        let (shared, all) = next.shared(&shelves);
+        assert_eq!(shared, all - 1);
     }
 }
