@@ -1,9 +1,10 @@
 //! What tests ask replicas and the admin API of a fleet of processes.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use keyway_testkit::caller::{Answer, Caller, post};
-use keyway_testkit::process::{Planes, Replica};
+use keyway_testkit::process::{Planes, Process, Replica, binary};
 use keyway_testkit::provider::Provider;
 use serde_json::Value;
 
@@ -59,6 +60,16 @@ pub async fn until<T>(
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// A simulated replica, `sim~0`: a program of its own that serves nobody. It reads states of the first schema, takes changes, and
+/// announces no more.
+pub fn simulated(planes: &Planes, more: &[&str]) -> Outcome<Process> {
+    let token = planes.folder().join("herd.join");
+    planes.join_token(&token, &[])?;
+    let mut herd = Command::new(binary("keyway-herd")?);
+    herd.args(["--replicas", "1", "--fleet", planes.fleet_addr(), "--token-file"]).arg(token).args(more);
+    Ok(Process::start("keyway-herd", &mut herd)?)
 }
 
 /// The operator with the first token.

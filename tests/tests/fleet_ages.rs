@@ -1,13 +1,13 @@
 //! Programs of different age in one fleet, under a change and under load: P8 of the list of faults, with real processes. An older
 //! build's `keyway-controlplane` and `keyway-dataplane` are named by `KEYWAY_OLDER_BIN_DIR` (commit 22451e0 was the last
-//! that sent whole states only); without it a client of that schema stands for it in `controlplane/tests/it/fleet.rs`.
+//! that sent whole states only); without it a simulated replica of the first schema stands for it, and `controlplane/tests/it/fleet.rs`.
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keyway_e2e::admin::Admin;
-use keyway_e2e::fleet::{PATIENCE, admin, ask, readyz, settled, text, until};
+use keyway_e2e::fleet::{PATIENCE, admin, ask, readyz, settled, simulated, text, until, yaml};
 use keyway_e2e::gateway::Outcome;
 use keyway_e2e::states::{many, sent};
 use keyway_e2e::traffic::Traffic;
@@ -96,6 +96,68 @@ async fn p8_an_older_replica_serves_on_under_a_newer_control_plane_and_is_replac
     changes(&planes, &admin, 1).await?;
     let after = sent(&admin).await?;
     assert!(after.changes > before.changes && after.whole == before.whole, "{before:?} then {after:?}");
+    Ok(())
+}
+
+/// Until a real and a simulated replica serve the newest state: which it is. The simulated one keeps nothing on a disk.
+async fn both_ready(admin: &Admin) -> Outcome<String> {
+    let is_ready = |one: &&Value| text(one, "/state") == "ready";
+    let both = |list: &Value| list.as_array().is_some_and(|all| all.iter().filter(is_ready).count() == 2);
+    admin.until(PATIENCE, "/fleet", |list| both(list).then_some(())).await?;
+    Ok(text(&admin.get("/status").await?, "/version").to_owned())
+}
+
+/// Applies the provider with these prices. By search units is what the first schema has no word for.
+async fn price(admin: &Admin, provider: &Provider, prices: Value) -> Outcome {
+    let sim = json!({ "dialect": "openai-chat", "base_url": provider.base_url(), "prices": prices });
+    admin.post("/apply", json!({ "file": { "providers": { "sim": sim } } })).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p8_a_replica_that_cannot_read_a_state_is_not_sent_it_and_is_named_until_it_can() -> Outcome {
+    let provider = Provider::start()?;
+    let planes = Planes::start(&yaml(&provider, ""), 1)?;
+    let admin = admin(&planes)?;
+    let _older = simulated(&planes, &[])?;
+    let before = both_ready(&admin).await?;
+    let had = sent(&admin).await?;
+
+    price(&admin, &provider, json!({ "m": { "per_search_unit": 0.002 } })).await?;
+    let shown = admin
+        .until(PATIENCE, "/fleet/sim~0", |shown| {
+            (text(shown, "/state") == "incompatible").then(|| shown.clone())
+        })
+        .await?;
+    assert_eq!(
+        (text(&shown, "/lacks"), text(&shown, "/snapshot")),
+        ("search-units", before.as_str()),
+        "{shown}"
+    );
+    // Another change that it could read by itself follows from one that it cannot.
+    admin.post("/clients", json!({ "name": "meanwhile" })).await?;
+    let newest = text(&admin.get("/status").await?, "/version").to_owned();
+    let one = planes.replicas.first().ok_or("no replica")?;
+    until("the other one serves the newest state", PATIENCE, || {
+        Ok((text(&readyz(one)?.1, "/snapshot") == newest).then_some(()))
+    })
+    .await?;
+    let now = sent(&admin).await?;
+    assert_eq!(
+        (now.whole + now.changes, now.resent, now.refused),
+        (had.whole + had.changes + 2, 0, 0),
+        "{now:?}"
+    );
+    let shown = admin.get("/fleet/sim~0").await?;
+    assert_eq!(
+        (text(&shown, "/state"), text(&shown, "/snapshot")),
+        ("incompatible", before.as_str()),
+        "{shown}"
+    );
+    let doctor = admin.get("/doctor").await?.to_string();
+    assert!(doctor.contains("sim~0 cannot read what is in force"), "{doctor}");
+
+    price(&admin, &provider, json!({})).await?;
+    both_ready(&admin).await?;
     Ok(())
 }
 

@@ -5,15 +5,14 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use keyway_e2e::fleet::{PATIENCE, admin, ask, settled, yaml};
+use keyway_e2e::fleet::{PATIENCE, admin, ask, settled, simulated, yaml};
 use keyway_e2e::frozen::Frozen;
 use keyway_e2e::gateway::{MAIN_KEY, Outcome, TOKEN};
 use keyway_e2e::tmpfs::Tmpfs;
 use keyway_e2e::{faketime, rotation::secret};
-use keyway_testkit::process::{Planes, Process, Ran, binary};
+use keyway_testkit::process::{Planes, Ran};
 use keyway_testkit::provider::Provider;
 use serde_json::{Value, json};
 
@@ -144,15 +143,6 @@ fn sealed_of(planes: &Planes, yaml: &str) -> Outcome<PathBuf> {
     Ok(after.difference(&before).next().cloned().ok_or("no new sealed file")?)
 }
 
-/// A replica of no use, which refuses every state.
-fn refusing(planes: &Planes) -> Outcome<Process> {
-    let token = planes.folder().join("herd.join");
-    planes.join_token(&token, &[])?;
-    let mut herd = Command::new(binary("keyway-herd")?);
-    herd.args(["--replicas", "1", "--refuse", "--fleet", planes.fleet_addr(), "--token-file"]);
-    Ok(Process::start("keyway-herd", herd.arg(token))?)
-}
-
 /// What stands in the file without effect, and keys that are bad or in doubt.
 async fn spoil(planes: &Planes, provider: &Provider) -> Outcome {
     apply(planes, "cache: { enabled: true }\n")?;
@@ -194,7 +184,7 @@ async fn a_doctor_names_each_of_ten_planted_faults() -> Outcome {
     settled(&admin(&planes)?, 3).await?;
     spoil(&planes, &provider).await?;
     fs::set_permissions(planes.data_dir().join("admin.token"), PermissionsExt::from_mode(0o644))?;
-    let _refusing = refusing(&planes)?;
+    let _refusing = simulated(&planes, &["--refuse"])?;
     let frozen = Frozen::new(planes.replicas.get(2).ok_or("no replica")?.process.pid())?;
     planes.replicas.get_mut(1).ok_or("no replica")?.process.kill()?;
     named(&planes, &[], &PLANTED).await?;
