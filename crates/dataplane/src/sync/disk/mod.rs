@@ -7,28 +7,29 @@
 //! withdrawn is replaced in the older file, and is in no log, before `newest` forgets it.
 
 mod files;
+mod load;
 mod log;
+mod place;
 
 use super::{
-    sealed::{Bad, Head, KEY_LEN, Newest, NodeKey},
-    trust::{Signature, Trust},
+    sealed::{Head, Newest, NodeKey},
+    trust::Signature,
 };
-use crate::meter::DISK_LIMIT;
-use files::{Unusable, append, locked, node_key, nonce, remove, write};
+use files::{append, locked, node_key, nonce, remove, write};
 pub(crate) use files::{private_dir, private_file, write as write_private};
 use keyway_proto::{
-    SCHEMA, STATE_LIMIT,
+    STATE_LIMIT,
     fleet::v1::{Chunk, Removal},
 };
-use keyway_snapshot::{CredentialState, Parts, Resources, Snapshot, StateHash, Version, signed};
-use log::{LOG_CHANGES, LOG_LIMIT, Log, Played, framed};
+use keyway_snapshot::{CredentialState, Parts, Resources, Snapshot, StateHash, Version};
+use log::{LOG_CHANGES, LOG_LIMIT, framed};
+pub use place::{StateDir, StateDirError};
 use std::{
     collections::HashSet,
     fs::{self, File},
     io,
     path::PathBuf,
     sync::Arc,
-    time::Duration,
 };
 
 const CURRENT: &str = "last-good";
@@ -42,57 +43,6 @@ const COMING: &str = "coming";
 const LOG_LEAST: u64 = 256 << 10;
 /// A state with its names and seals.
 const FILE_LIMIT: u64 = STATE_LIMIT + (1 << 20);
-/// A process that was told to end is gone by then.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
-
-/// Where a replica keeps its last good state.
-#[derive(Debug, Clone)]
-pub struct StateDir {
-    /// Of this replica alone; made if missing.
-    pub dir: PathBuf,
-    /// File of the key that seals it, made if missing. In another directory, so that a copy of `dir` opens nothing.
-    pub key_file: PathBuf,
-    /// File of this node's identity, beside that key and for the same reason.
-    pub identity_file: PathBuf,
-    /// How long to wait for a process that still uses `dir`.
-    pub lock_wait: Duration,
-    /// Bytes of usage that wait here for the control plane. Beyond them requests are summed up, coarser where need be.
-    pub usage_limit: u64,
-}
-
-impl StateDir {
-    /// Of [`Self::usage_limit`], unless another is said.
-    pub const USAGE_MIB: u64 = DISK_LIMIT >> 20;
-
-    /// With key and identity in `node-keys` beside it.
-    #[must_use]
-    pub fn at(dir: PathBuf) -> Self {
-        let beside = |ending: &str| {
-            let mut name = dir.file_name().unwrap_or_default().to_owned();
-            name.push(ending);
-            dir.parent().unwrap_or(&dir).join("node-keys").join(name)
-        };
-        let (key_file, identity_file) = (beside(".key"), beside(".identity"));
-        Self { dir, key_file, identity_file, lock_wait: LOCK_WAIT, usage_limit: DISK_LIMIT }
-    }
-}
-
-/// Why a state directory cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StateDirError {
-    /// Another replica runs in it.
-    #[error("{0} is in use by another replica; give each replica its own --state-dir")]
-    InUse(PathBuf),
-    /// The system refused something.
-    #[error("cannot use {0}: {1}; give another --state-dir, or --no-state to keep nothing on disk")]
-    System(PathBuf, io::Error),
-    /// Others may read or change the file.
-    #[error("{0} must be a file of this user with mode 0600; correct it, or remove it and begin anew")]
-    Exposed(PathBuf),
-    /// The node key has another length.
-    #[error("{0} is not a node key of {KEY_LEN} bytes; remove it and begin anew")]
-    NotAKey(PathBuf),
-}
 
 /// A state directory that this process holds.
 #[derive(Debug)]
@@ -139,15 +89,6 @@ pub(crate) struct Kept {
     pub(super) confirmed_at: u64,
 }
 
-/// A state that was kept.
-#[derive(Debug)]
-pub(crate) struct Loaded {
-    pub(crate) snapshot: Arc<Snapshot>,
-    pub(crate) signature: Signature,
-    /// Seconds since 1970.
-    pub(crate) confirmed_at: u64,
-}
-
 /// One step of a change; a crash may come between any two.
 #[derive(Debug)]
 enum Step {
@@ -187,95 +128,6 @@ impl Disk {
         Ok(Self { dir, key_file, key, on_disk: None, written: 0, torn: 0, _lock: lock })
     }
 
-    /// What may be served until the control plane is heard, and why what lies there may not.
-    pub(crate) fn load(&mut self, trust: &Trust) -> (Option<Loaded>, Option<String>) {
-        if !self.dir.join(NEWEST).exists() && !self.dir.join(CURRENT).exists() {
-            return (None, None);
-        }
-        let newest = match self.read(NEWEST).and_then(|file| Ok(Newest::open(&self.key, &file)?)) {
-            Ok(newest) => newest,
-            Err(why) => return (None, Some(format!("{NEWEST}: {why}"))),
-        };
-        let logs = [CHANGES_BEFORE, CHANGES].map(|file| {
-            let read = self.read(file);
-            read.map_or_else(|_| Log::default(), |file| Log::read(&self.key, &file))
-        });
-        let torn = logs.iter().map(|log| log.torn).sum();
-        let mut reasons = Vec::new();
-        for file in [CURRENT, BEFORE] {
-            match self.load_one(file, &logs, newest, trust) {
-                Ok((loaded, begun)) => {
-                    self.on_disk = Some(OnDisk::loaded(&loaded, file, &logs));
-                    if loaded.snapshot.version != newest.current {
-                        reasons.extend(self.passed_over(torn));
-                    }
-                    self.tidy(file, &logs, newest);
-                    if file == CURRENT {
-                        self.tidy_logs(&logs, &[begun, loaded.snapshot.version]);
-                    }
-                    return (Some(loaded), (!reasons.is_empty()).then(|| reasons.join("; ")));
-                }
-                Err(why) => reasons.push(format!("{file}: {why}")),
-            }
-        }
-        reasons.extend(self.passed_over(torn));
-        (None, Some(reasons.join("; ")))
-    }
-
-    /// What would have led to the newest state is not whole: a crash came into its writing, or it was harmed since.
-    fn passed_over(&mut self, torn: u64) -> Option<String> {
-        self.torn = torn;
-        (torn > 0).then(|| format!("{torn} bytes of {CHANGES} are no whole change and were passed over"))
-    }
-
-    fn load_one(
-        &self,
-        file: &'static str,
-        logs: &[Log; 2],
-        newest: Newest,
-        trust: &Trust,
-    ) -> Result<(Loaded, Version), Unusable> {
-        let begun = Played::begin(&self.key, &self.read(file)?)?;
-        let first = begun.head.version;
-        let Played { head, resources } = logs.iter().try_fold(begun, |played, log| played.play(log))?;
-        if !newest.allows(head.version) {
-            return Err(Unusable::Older(head.version));
-        }
-        trust.verify(&signed(&head.cluster, head.version, head.hash, SCHEMA), &head.signature)?;
-        let mut snapshot = Snapshot::of(head.version, resources)?;
-        if *snapshot.settings.cluster != *head.cluster {
-            return Err(Unusable::Cluster);
-        }
-        snapshot.parts = head.parts;
-        let (snapshot, signature) = (Arc::new(snapshot), head.signature);
-        Ok((Loaded { snapshot, signature, confirmed_at: head.confirmed_at }, first))
-    }
-
-    /// After a crash the older file may be one that holds secrets which are withdrawn since.
-    fn tidy(&self, used: &str, logs: &[Log; 2], newest: Newest) {
-        let path = self.dir.join(BEFORE);
-        let leads_to = |file: Vec<u8>| {
-            let (head, _) = Head::read(&file)?;
-            Ok::<_, Bad>(logs.iter().fold((head.version, head.hash), |at, log| log.leads(at)).0)
-        };
-        let stale = fs::read(&path).is_ok_and(|file| leads_to(file).is_ok_and(|end| !newest.allows(end)));
-        if used == CURRENT && stale {
-            // Left where it cannot be removed: it is not accepted anyway.
-            let _ = fs::remove_file(path);
-        }
-    }
-
-    /// Likewise a log that leads to neither of these versions: a crash came before it was removed.
-    fn tidy_logs(&mut self, logs: &[Log; 2], ends: &[Version]) {
-        for (log, file) in logs.iter().zip([CHANGES_BEFORE, CHANGES]) {
-            let stale = log.pieces.last().is_some_and(|(head, _)| !ends.contains(&head.version));
-            let removed = stale && fs::remove_file(self.dir.join(file)).is_ok();
-            if let Some(on_disk) = self.on_disk.as_mut().filter(|_| removed && file == CHANGES) {
-                on_disk.log = LogEnd::default();
-            }
-        }
-    }
-
     /// The version that would be served after a start.
     pub(crate) fn version(&self) -> Option<Version> {
         self.on_disk.as_ref().map(|on_disk| on_disk.version)
@@ -284,11 +136,6 @@ impl Disk {
     /// Bytes that were written since it was opened.
     pub(crate) fn written(&self) -> u64 {
         self.written
-    }
-
-    /// Bytes of changes that could not be read at the start, and were passed over.
-    pub(crate) fn torn(&self) -> u64 {
-        self.torn
     }
 
     /// Keeps a state.
@@ -436,10 +283,6 @@ impl Disk {
         }
         Ok(())
     }
-
-    fn read(&self, name: &str) -> Result<Vec<u8>, Unusable> {
-        private_file(&self.dir.join(name), FILE_LIMIT)
-    }
 }
 
 // === impl LogEnd ===
@@ -465,11 +308,6 @@ impl OnDisk {
             secrets: secrets(snapshot),
             log: LogEnd::default(),
         }
-    }
-
-    fn loaded(loaded: &Loaded, file: &'static str, [_, log]: &[Log; 2]) -> Self {
-        let log = LogEnd { bytes: log.bytes, changes: log.pieces.len(), is_torn: log.torn > 0 };
-        Self { file, log, ..Self::of(&loaded.snapshot, &loaded.signature) }
     }
 
     fn head(&self, base: Option<(Version, StateHash)>, confirmed_at: u64) -> Head {

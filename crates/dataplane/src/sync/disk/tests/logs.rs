@@ -1,7 +1,8 @@
 //! A large state is written once, and then what changes.
 
 use super::*;
-use keyway_snapshot::Change;
+use keyway_proto::SCHEMA;
+use keyway_snapshot::{Change, signed};
 
 const CLIENTS: usize = 3000;
 

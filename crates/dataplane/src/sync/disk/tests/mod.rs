@@ -3,11 +3,15 @@
 mod logs;
 
 use super::*;
+use crate::sync::{sealed::KEY_LEN, trust::Trust};
 use bytes::Bytes;
 use keyway_proto::snapshot::v1::{self as wire, Kind, Resource};
 use keyway_snapshot::state_hash;
 use prost::Message;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::{
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    time::Duration,
+};
 use tempfile::TempDir;
 
 fn at(root: &TempDir) -> StateDir {
