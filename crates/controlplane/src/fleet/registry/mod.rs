@@ -4,14 +4,16 @@
 //! A row stays until its books are closed: the replica said that it ended, whoever started it reaped it, it came back as
 //! another process, its lease on secrets ran out, or an operator evicted it.
 
+mod books;
 mod evidence;
 mod view;
 
+pub(crate) use books::Member;
 pub(crate) use evidence::Evidence;
 pub use view::{Refused, Replica, ReplicaState};
 
 use super::Order;
-use crate::{observe::Answers, resource::ReplicaDocument};
+use crate::observe::Answers;
 use keyway_proto::fleet::v1::{Beat, Hello, KeyUse, Nack, TokenUse};
 use keyway_snapshot::{StateHash, Version};
 use std::{
@@ -77,17 +79,6 @@ pub(super) struct Registry {
     evicted: BTreeSet<String>,
     /// How long secrets are used without word from here.
     lease: Option<Duration>,
-}
-
-/// A replica whose books are open.
-#[derive(Debug)]
-pub(crate) struct Member {
-    pub(crate) id: String,
-    pub(crate) host: String,
-    /// Who started it; empty = nobody.
-    pub(crate) supervisor: String,
-    /// Its document is written.
-    pub(crate) recorded: bool,
 }
 
 /// What is known of a replica that says hello.
@@ -157,86 +148,10 @@ impl Registry {
         Ok(known)
     }
 
-    /// A replica that an earlier life of the control plane knew.
-    pub(super) fn remember(&mut self, id: &str, document: &ReplicaDocument, now: Instant) {
-        if document.evicted {
-            self.evicted.insert(id.to_owned());
-            return;
-        }
-        let (host, supervisor) = (document.host.clone(), document.supervisor.clone());
-        let hello = Hello { id: id.to_owned(), host, supervisor, ..Hello::default() };
-        let mut row = Row::new(hello, None, now);
-        row.recorded = true;
-        self.rows.insert(id.to_owned(), row);
-    }
-
-    /// Its document is written, whoever wrote it.
-    pub(super) fn known(&mut self, id: &str, replica: &ReplicaDocument, now: Instant) {
-        match self.rows.get_mut(id) {
-            Some(row) => row.recorded = true,
-            None => self.remember(id, replica, now),
-        }
-    }
-
-    /// Its document is gone: its books are closed, unless it is connected here.
-    pub(super) fn unknown(&mut self, id: &str) {
-        match self.rows.get_mut(id) {
-            Some(row) if row.link.is_some() => row.recorded = false,
-            _ => drop(self.rows.remove(id)),
-        }
-    }
-
-    /// What time passed before does not count against one that is not connected here.
-    pub(super) fn begin_anew(&mut self, id: &str, now: Instant) {
-        if let Some(row) = self.rows.get_mut(id).filter(|row| row.link.is_none()) {
-            row.heard = now;
-        }
-    }
-
     /// Every replica that is connected here: its stream's number, what it would say now as hello, and its newest beat.
     pub(super) fn connected(&self) -> Vec<(u64, Hello, Beat)> {
         let connected = self.rows.values().filter(|row| row.link.is_some());
         connected.map(|row| (row.stream, row.as_hello(), row.as_beat())).collect()
-    }
-
-    /// Their documents are written.
-    pub(super) fn recorded(&mut self, ids: &[String]) {
-        for id in ids {
-            if let Some(row) = self.rows.get_mut(id) {
-                row.recorded = true;
-            }
-        }
-    }
-
-    /// Every replica whose books are open.
-    pub(super) fn members(&self) -> impl Iterator<Item = Member> {
-        self.rows.values().map(|row| Member {
-            id: row.hello.id.clone(),
-            host: row.hello.host.clone(),
-            supervisor: row.hello.supervisor.clone(),
-            recorded: row.recorded,
-        })
-    }
-
-    /// Whether its document is written.
-    pub(super) fn is_recorded(&self, id: &str) -> bool {
-        self.rows.get(id).is_some_and(|row| row.recorded)
-    }
-
-    /// Its books are closed by an operator's word, and it may not come back. `false`: it is not known.
-    pub(super) fn evict(&mut self, id: &str) -> bool {
-        self.evicted.insert(id.to_owned());
-        self.rows.remove(id).is_some()
-    }
-
-    /// Whether an operator evicted it.
-    pub(super) fn is_evicted(&self, id: &str) -> bool {
-        self.evicted.contains(id)
-    }
-
-    /// How long secrets are used without word from here; absent = without limit.
-    pub(super) fn set_lease(&mut self, lease: Option<Duration>) {
-        self.lease = lease;
     }
 
     /// What rotation needs to know of each replica.
@@ -306,33 +221,6 @@ impl Registry {
         self.rows.get(id).map(|row| row.hello.supervisor.clone()).unwrap_or_default()
     }
 
-    /// A stream ended. A replica that said that it has ended leaves the list unless somebody will reap it; any other is
-    /// lost, and what it may hold stays in the books.
-    pub(super) fn ended(&mut self, id: &str, stream: u64, is_reaped: bool, now: Instant) {
-        let Some(row) = self.rows.get_mut(id).filter(|row| row.stream == stream) else { return };
-        if row.ended && !is_reaped {
-            self.rows.remove(id);
-        } else {
-            (row.link, row.heard) = (None, now);
-            (row.in_flight, row.rps) = (0, 0.0);
-        }
-    }
-
-    /// Its supervisor proved that its process is gone: it leaves the list. `false`: it is another's, or another process
-    /// runs under its name by now.
-    pub(super) fn reaped(&mut self, supervisor: &str, id: &str, pid: u32) -> bool {
-        let is_meant =
-            |row: &Row| row.hello.supervisor == supervisor && (row.link.is_none() || row.hello.pid == pid);
-        let known = self.rows.get(id).is_some_and(is_meant);
-        known && self.rows.remove(id).is_some()
-    }
-
-    /// Takes those off the list that said that they have ended and have nobody to reap them.
-    pub(super) fn close_ended(&mut self, is_there: impl Fn(&str) -> bool) {
-        let is_over = |row: &Row| row.ended && row.link.is_none() && !is_there(&row.hello.supervisor);
-        self.rows.retain(|_, row| !is_over(row));
-    }
-
     pub(super) fn draining(&mut self, id: &str) {
         if let Some(row) = self.rows.get_mut(id) {
             row.draining = true;
@@ -378,15 +266,6 @@ impl Registry {
             acked: self.serving(version),
             refused: connected().filter(refused).count(),
         }
-    }
-
-    /// Whoever was not heard for a whole lease does not use what it holds any more. `true`: some left the list.
-    pub(super) fn close_books(&mut self, now: Instant) -> bool {
-        let Some(lease) = self.lease else { return false };
-        let before = self.rows.len();
-        let owes = |row: &Row| row.link.is_some() || now.saturating_duration_since(row.heard) < lease;
-        self.rows.retain(|_, row| owes(row));
-        before != self.rows.len()
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::resource::ReplicaDocument;
 
 const NEWEST: (Version, StateHash) = (Version { epoch: 1, counter: 9 }, StateHash([9; 32]));
 
