@@ -5,7 +5,7 @@ use super::{
     call::Call,
 };
 use crate::{
-    attest::{Attested, Check},
+    attest::{Attested, Check, contradictions},
     hex::hex,
     resource::Refusal,
     store::{Entry, Record, Revision, StoreError},
@@ -112,6 +112,10 @@ pub(super) async fn verify(call: Call) -> Result<Answer, Fault> {
     let verified = call.plane().store().verify().await.map_err(failed)?;
     let (revision, hash) = verified.head;
     let attested = attested(&call, revision).await?;
+    let told = contradictions(&**call.plane().store(), call.plane().fleet().told()).await;
+    if let Some(first) = told.map_err(failed)?.first() {
+        return Err(failed(StoreError::Damaged(first.to_string())));
+    }
     Answer::json(&Sound {
         records: verified.records,
         revision,

@@ -5,9 +5,11 @@ use super::{
     call::Call,
 };
 use crate::{
+    attest::contradictions,
     compile::origins_in,
     doctor::{
-        Finding, KeyFacts, certificates, clocks, configuration, hosts, keys, replicas, seal, store, usage,
+        Finding, KeyFacts, certificates, clocks, configuration, hosts, keys, replicas, seal, store, told,
+        usage,
     },
     plane::unix_millis,
     rekey,
@@ -36,6 +38,7 @@ pub(super) async fn look(call: Call) -> Result<Answer, Fault> {
     let findings = [
         seal(plane.vault().wrapped(), rekey::current(plane).as_ref(), at),
         store(&plane.store().condition(), verified.as_ref()),
+        told(&contradictions(&**plane.store(), plane.fleet().told()).await),
         replicas(&fleet),
         hosts(&plane.fleet().hosts(), &fleet),
         clocks(&fleet),

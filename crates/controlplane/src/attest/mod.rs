@@ -5,8 +5,11 @@
 mod check;
 #[cfg(test)]
 mod tests;
+mod told;
 
 pub use check::{Attested, Check, Unfit};
+
+pub(crate) use told::{Contradiction, contradiction, contradictions, head};
 
 use crate::{
     Plane,

@@ -16,7 +16,7 @@ pub(crate) use configuration::configuration;
 pub(crate) use hosts::hosts;
 pub(crate) use keys::{KeyFacts, keys};
 pub(crate) use replicas::{clocks, replicas};
-pub(crate) use store::{seal, store};
+pub(crate) use store::{seal, store, told};
 pub(crate) use usage::usage;
 
 use schemars::JsonSchema;

@@ -2,6 +2,7 @@
 
 use super::{Finding, or_ok};
 use crate::{
+    attest::Contradiction,
     resource::KekDocument,
     store::{Condition, StoreError, Verified},
     vault::VaultError,
@@ -37,6 +38,16 @@ pub(crate) fn store(condition: &Condition, verified: Option<&Result<Verified, St
         found.push(Finding::ok(STORE, what));
     }
     found
+}
+
+/// What replicas know otherwise of the audit log.
+pub(crate) fn told(contradictions: &Result<Vec<Contradiction>, StoreError>) -> Vec<Finding> {
+    let what_to_do = "find out who had access to the data directory; if it was brought back by hand, do it by `keyway restore`, and start the replica again";
+    match contradictions {
+        Ok(found) => found.iter().map(|one| Finding::fail(STORE, one.to_string(), what_to_do)).collect(),
+        // That it cannot be read is a finding of its own, of a full check.
+        Err(_) => Vec::new(),
+    }
 }
 
 fn space(condition: &Condition) -> Option<Finding> {

@@ -101,6 +101,7 @@ fn replica(state: ReplicaState) -> Replica {
         features: Vec::new(),
         kept: Some("1.9".into()),
         clock_ahead_ms: Some(0),
+        audit: None,
     }
 }
 

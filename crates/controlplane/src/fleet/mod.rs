@@ -28,9 +28,10 @@ use crate::{
     push::{Push, frame},
     quota::{QuotaView, Table},
     resource::ReplicaDocument,
+    store::Store,
 };
 use bytes::Bytes;
-use keyway_proto::fleet::v1::{HostOrder, Probe, ProbeResult, Quotas, to_replica};
+use keyway_proto::fleet::v1::{AuditHead, HostOrder, Probe, ProbeResult, Quotas, to_replica};
 use keyway_snapshot::{StateHash, Version};
 use parking_lot::Mutex;
 pub(crate) use registry::Evidence;
@@ -39,9 +40,9 @@ use registry::Registry;
 pub(crate) use relay::{AskingAll, Orders, RelayedRows};
 pub(crate) use service::REPORT;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -81,6 +82,10 @@ pub struct Fleet {
     to_leader: relay::ToLeader,
     /// Where all control planes are; empty = there is only this one.
     planes: watch::Sender<Vec<String>>,
+    /// Of whose audit log replicas are told how far it is.
+    log: OnceLock<Arc<dyn Store>>,
+    /// What replicas were told of it and is in it, the last few.
+    found: tokio::sync::Mutex<VecDeque<AuditHead>>,
 }
 
 /// What a stream task is told to send, beyond states.
@@ -121,7 +126,20 @@ impl Fleet {
             cut_off: watch::Sender::new(false),
             to_leader: relay::ToLeader::default(),
             planes: watch::Sender::new(Vec::new()),
+            log: OnceLock::new(),
+            found: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// From now on replicas are told how far this log is.
+    pub(crate) fn tell_of(&self, log: Arc<dyn Store>) {
+        // Of the one that there is; a second one would be another cluster's.
+        let _ = self.log.set(log);
+    }
+
+    /// What replicas were told of how far the audit log is, by id.
+    pub(crate) fn told(&self) -> Vec<(String, AuditHead)> {
+        self.registry.lock().told()
     }
 
     /// Every stream sends this as soon as its replica has answered what is under way.

@@ -10,12 +10,14 @@ use super::{
     service::Welcome,
 };
 use crate::{
+    attest::{contradiction, head},
     plane::unix_millis,
     push::{Heard, Peer, Push, Session},
 };
 use bytes::Bytes;
 use keyway_proto::fleet::v1::{
-    ControlPlanes, Drain, FromReplica, Hello, ProbeResult, ProbeTaken, from_peer, from_replica, to_replica,
+    AuditHead, ControlPlanes, Drain, FromReplica, Hello, ProbeResult, ProbeTaken, from_peer, from_replica,
+    to_replica,
 };
 use keyway_snapshot::Version;
 use std::{
@@ -33,6 +35,8 @@ use tonic::{Status, Streaming};
 const BEAT: Duration = Duration::from_secs(1);
 /// A stream that says no hello for so long is ended.
 const HELLO_DEADLINE: Duration = Duration::from_secs(5);
+/// Places of the audit log that are remembered to be in it.
+const FOUND: usize = 16;
 /// Probes under way on one stream.
 const PROBE_LIMIT: usize = 16;
 
@@ -47,6 +51,8 @@ struct Link {
     /// It may be told of other control planes.
     moves: bool,
     session: Session,
+    /// What it was told of the audit log before is in it, so that it may be told more: else it is the one that knows.
+    agrees: bool,
     probes: HashMap<u64, Asking>,
 }
 
@@ -98,7 +104,7 @@ pub(super) async fn run(fleet: Arc<Fleet>, welcome: Welcome, mut from: Streaming
     // Subscribed before the session is made, so that no state can be published in between.
     let newest = fleet.newest.subscribe();
     let moves = hello.moves;
-    let said = hello.clone();
+    let (said, told) = (hello.clone(), hello.audit.clone());
     let mut word = fleet.word.subscribe();
     // What was said before it came is news to it.
     word.mark_changed();
@@ -116,8 +122,9 @@ pub(super) async fn run(fleet: Arc<Fleet>, welcome: Welcome, mut from: Streaming
     tracing::info!(replica = id, serving = serving.map(|v| v.to_string()), "replica connected");
     // Whatever it serves, no lower version is sent: the replica would refuse it.
     let session = Session::new(Arc::clone(&newest.borrow()), peer, known.refused);
-    let (stream, probes) = (known.stream, HashMap::new());
-    let mut running = Link { fleet: Arc::clone(&fleet), id: id.clone(), stream, moves, session, probes };
+    let (stream, probes, agrees) = (known.stream, HashMap::new(), fleet.agrees(&id, told).await);
+    let mut running =
+        Link { fleet: Arc::clone(&fleet), id: id.clone(), stream, moves, session, agrees, probes };
     running.look_what_it_lacks();
     fleet.touch();
     let end = running.converse(known, Hears { from, orders, newest, word }, &out).await;
@@ -150,6 +157,35 @@ fn elsewhere() -> Status {
 /// Best effort: a replica whose queue is full learns it from the stream's end.
 fn refuse(out: &Out, status: Status) {
     let _ = out.try_send(Err(status));
+}
+
+// === impl Fleet ===
+
+impl Fleet {
+    /// Whether what a replica was told of the audit log is in it.
+    async fn agrees(&self, id: &str, told: Option<AuditHead>) -> bool {
+        let Some((log, told)) = self.log.get().zip(told) else { return true };
+        // One at a time: of a thousand that come back at once most were told the same.
+        let mut found = self.found.lock().await;
+        if found.contains(&told) {
+            return true;
+        }
+        match contradiction(&**log, id.to_owned(), &told).await {
+            Ok(None) => {
+                found.truncate(FOUND - 1);
+                found.push_front(told);
+                true
+            }
+            Ok(Some(why)) => {
+                tracing::error!(%why, "the audit log is not the one that this replica was told of");
+                false
+            }
+            Err(error) => {
+                tracing::warn!(replica = id, %error, "what it was told of the audit log could not be looked up");
+                false
+            }
+        }
+    }
 }
 
 // === impl Link ===
@@ -216,7 +252,7 @@ impl Link {
                         return Status::aborted("evicted");
                     }
                     self.probes.retain(|_, asking| !asking.answer.is_closed());
-                    self.session.beat();
+                    self.session.beat(self.fleet.log.get().filter(|_| self.agrees).map(|log| head(&**log)));
                 }
             }
         }

@@ -101,6 +101,7 @@ impl Plane {
             read.published.as_ref().is_some_and(|(_, hash)| *hash == first.hash.to_string())
         });
         let fleet = Arc::new(Fleet::new(identity.cluster, first));
+        fleet.tell_of(Arc::clone(&store));
         fleet.set_lease(lease(&state));
         fleet.withhold(!as_published);
         fleet.want(wanted(&state));

@@ -4,12 +4,17 @@ use super::{Held, dial::LinkSettings};
 use crate::{clock, observe::Gauges};
 use keyway_proto::{
     SCHEMA, feature,
-    fleet::v1::{Beat, FromReplica, Hello, from_replica},
+    fleet::v1::{AuditHead, Beat, FromReplica, Hello, from_replica},
 };
 use keyway_snapshot::Version;
 
 /// The first message of a stream.
-pub(super) fn hello(settings: &LinkSettings, held: &Held, kept: Option<Version>) -> FromReplica {
+pub(super) fn hello(
+    settings: &LinkSettings,
+    held: &Held,
+    kept: Option<Version>,
+    audit: Option<AuditHead>,
+) -> FromReplica {
     let state = held.pin();
     let hello = Hello {
         id: settings.id.clone(),
@@ -28,6 +33,7 @@ pub(super) fn hello(settings: &LinkSettings, held: &Held, kept: Option<Version>)
         supervisor: settings.supervisor.clone(),
         is_supervisor: false,
         moves: true,
+        audit,
     };
     FromReplica { message: Some(from_replica::Message::Hello(hello)) }
 }
@@ -48,6 +54,7 @@ pub(super) fn beat(held: &Held, gauges: &Gauges, kept: Option<Version>, draining
         keys: state.as_ref().map(|state| state.keyring.report()).unwrap_or_default(),
         tokens: state.map(|state| state.handovers.report()).unwrap_or_default(),
         ended: false,
+        audit: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is known of the control plane and of where the configuration came from: for `/readyz`, metrics, and the time
 //! for which secrets may be used without word from it.
 
-use keyway_proto::EVICTED;
+use keyway_proto::{EVICTED, fleet::v1::AuditHead};
 use std::time::{Duration, Instant};
 use tonic::Status;
 
@@ -37,6 +37,8 @@ pub(crate) struct LinkStatus {
     pub(crate) last_good_torn: u64,
     /// Why this node got no certificate when it last asked, or could not keep it.
     pub(crate) identity_error: Option<String>,
+    /// The newest that it was told of the control plane's audit log.
+    pub(crate) audit: Option<AuditHead>,
     word: Option<Word>,
 }
 
@@ -76,6 +78,14 @@ impl LinkStatus {
     pub(crate) fn turned_away(&mut self, why: &Status) {
         self.rejected = Some(why.message().to_owned());
         self.evicted = why.details() == EVICTED;
+    }
+
+    /// How far the audit log is: what is older than what is known changes nothing, since a log only grows.
+    pub(crate) fn audit_is_at(&mut self, told: AuditHead) {
+        let place = |head: &AuditHead| (head.epoch, head.revision);
+        if self.audit.as_ref().is_none_or(|known| place(known) < place(&told)) {
+            self.audit = Some(told);
+        }
     }
 
     /// The control plane was heard.

@@ -376,6 +376,22 @@ pub struct Hello {
     /// It reads `ControlPlanes`.
     #[prost(bool, tag = "20")]
     pub moves: bool,
+    /// The newest that it was told; absent = nothing yet.
+    #[prost(message, optional, tag = "21")]
+    pub audit: ::core::option::Option<AuditHead>,
+}
+/// How far the audit log of the control plane is. Replicas keep the newest that they were told, so that a log that was cut back or
+/// written anew is found out by them.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuditHead {
+    #[prost(uint64, tag = "1")]
+    pub epoch: u64,
+    /// The newest record,
+    #[prost(uint64, tag = "2")]
+    pub revision: u64,
+    /// and the hash over it and all before it.
+    #[prost(bytes = "vec", tag = "3")]
+    pub hash: ::prost::alloc::vec::Vec<u8>,
 }
 /// A state begins: whole, or as what changed since `base`. `bytes` (of encoded resources and removals), `resources` and
 /// `removals` are totals over all chunks, so that a replica refuses early.
@@ -509,6 +525,9 @@ pub struct Beat {
     /// Replica only: how tokens are used of clients that are about to change theirs.
     #[prost(message, repeated, tag = "10")]
     pub tokens: ::prost::alloc::vec::Vec<TokenUse>,
+    /// The control plane's: how far its log is, unless what the replica was told before is not in it. The replica's: the newest that it was told.
+    #[prost(message, optional, tag = "13")]
+    pub audit: ::core::option::Option<AuditHead>,
 }
 /// How one token is used on one replica. Counts are since the start of its process.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -178,7 +178,7 @@ async fn serve(world: World, life: Rc<Life>, stream: TcpStream) {
                 if overdue || !current || heard.elapsed() > SILENCE {
                     break;
                 }
-                session.beat();
+                session.beat(None);
             }
         }
     }

@@ -14,7 +14,7 @@ pub use view::{Refused, Replica, ReplicaState};
 
 use super::Order;
 use crate::observe::Answers;
-use keyway_proto::fleet::v1::{Beat, Hello, KeyUse, Nack, TokenUse};
+use keyway_proto::fleet::v1::{AuditHead, Beat, Hello, KeyUse, Nack, TokenUse};
 use keyway_snapshot::{StateHash, Version};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -69,6 +69,8 @@ struct Row {
     kept: Option<Version>,
     acks: VecDeque<(Version, Instant)>,
     clock_ahead_ms: Option<i64>,
+    /// The newest that it was told of the audit log.
+    told: Option<AuditHead>,
 }
 
 /// All replicas by id.
@@ -138,6 +140,7 @@ impl Registry {
         let stream = self.streams;
         let mut row = Row::new(hello, Some((stream, link)), now);
         row.kept = row.hello.kept.map(Version::from);
+        row.told = row.hello.audit.take();
         if let Some(old) = self.rows.remove(&row.hello.id) {
             row.recorded = old.recorded;
             row.go_on_from(old);
@@ -180,6 +183,7 @@ impl Registry {
         row.used_at = beat.version.map(Version::from);
         row.kept = beat.kept.map(Version::from);
         row.secrets = beat.secrets.map(Version::from);
+        row.told = beat.audit;
         let signed = |millis: u64| i64::try_from(millis).unwrap_or(i64::MAX);
         row.clock_ahead_ms = (beat.unix_millis > 0).then(|| signed(beat.unix_millis) - signed(unix_millis));
         row.tokens = beat.tokens.into_iter().take(TOKENS).collect();
@@ -189,6 +193,12 @@ impl Registry {
             let uses = &row.uses;
             row.past.extend(before.into_iter().filter(|(id, _)| !uses.contains_key(id)));
         }
+    }
+
+    /// What each was told of the audit log, as far as it said so.
+    pub(super) fn told(&self) -> Vec<(String, AuditHead)> {
+        let told = |(id, row): (&String, &Row)| Some((id.clone(), row.told.clone()?));
+        self.rows.iter().filter_map(told).collect()
     }
 
     pub(super) fn applied(&mut self, id: &str, state: (Version, StateHash), took: Duration, now: Instant) {
@@ -298,6 +308,7 @@ impl Row {
             kept: None,
             acks: VecDeque::new(),
             clock_ahead_ms: None,
+            told: None,
         }
     }
 
@@ -305,6 +316,7 @@ impl Row {
         Hello {
             serving: self.serving().map(Version::into),
             kept: self.kept.map(Version::into),
+            audit: self.told.clone(),
             ..self.hello.clone()
         }
     }
@@ -318,6 +330,7 @@ impl Row {
             draining: self.draining,
             ended: self.ended,
             keys: self.uses.values().cloned().collect(),
+            audit: self.told.clone(),
             ..Beat::default()
         }
     }

@@ -105,6 +105,8 @@ pub struct Replica {
     pub kept: Option<String>,
     /// Milliseconds that its clock is ahead of ours; absent = it did not say.
     pub clock_ahead_ms: Option<i64>,
+    /// The newest record of the audit log that it was told of, `epoch.revision`; absent = none.
+    pub audit: Option<String>,
 }
 
 /// A state that a replica refused.
@@ -169,6 +171,7 @@ impl Row {
             features: hello.features.clone(),
             kept: self.kept.map(|version| version.to_string()),
             clock_ahead_ms: self.clock_ahead_ms,
+            audit: self.told.as_ref().map(|told| format!("{}.{}", told.epoch, told.revision)),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::push::{Base, Frames, Push, frame};
 use bytes::Bytes;
 use keyway_proto::{
     SCHEMA, feature,
-    fleet::v1::{Beat, Hello, Nack, to_replica::Message},
+    fleet::v1::{AuditHead, Beat, Hello, Nack, to_replica::Message},
 };
 use keyway_snapshot::{StateHash, Version};
 use std::{
@@ -163,11 +163,12 @@ impl Session {
     }
 
     /// The control plane's life sign, once a second. Left out while the stream does not move: it would only queue.
-    pub fn beat(&mut self) {
+    pub fn beat(&mut self, audit: Option<AuditHead>) {
         if self.orders.is_empty() && self.under_way.is_none() {
             let beat = Beat {
                 version: Some(self.newest.version.into()),
                 state_hash: self.newest.hash.0.to_vec(),
+                audit,
                 ..Beat::default()
             };
             self.orders.push_back(frame(Message::Beat(beat)));

@@ -136,11 +136,11 @@ fn orders_go_first_and_beats_never_pile_up() {
     let mut session = Session::new(push(1, "one"), old(None), None);
     session.next_frame(now).unwrap();
     assert!(session.order(Message::Drain(Drain::default())));
-    session.beat();
+    session.beat(None);
     assert_eq!(sent(&mut session, now), "drain chunk commit1");
     session.ack(version(1), &push(1, "one").hash.0, now);
-    session.beat();
-    session.beat();
+    session.beat(None);
+    session.beat(None);
     assert_eq!(sent(&mut session, now), "beat1");
     let taken = (0..100).filter(|_| session.order(Message::Drain(Drain::default()))).count();
     assert_eq!(taken, ORDER_LIMIT);
@@ -376,7 +376,7 @@ proptest! {
                 }
                 Event::Answer(answer) => replica.answer(&mut session, answer, now),
                 Event::Order => drop(session.order(Message::Drain(Drain::default()))),
-                Event::Beat => session.beat(),
+                Event::Beat => session.beat(None),
             }
         }
         // From here on the replica takes everything: it ends at the newest, or keeps off what it refused last.

@@ -17,7 +17,7 @@ use crate::{
 };
 use building::Building;
 use keyway_proto::fleet::v1::{
-    Ack, FromReplica, Nack, Probe, ProbeResult, ProbeTaken, ToReplica, from_replica, to_replica,
+    Ack, Beat, FromReplica, Nack, Probe, ProbeResult, ProbeTaken, ToReplica, from_replica, to_replica,
 };
 use keyway_snapshot::{Snapshot, Version};
 use parking_lot::Mutex;
@@ -193,7 +193,8 @@ where
     /// One stream from Hello to its end; gives why it ended.
     async fn stream(&self, was_heard: &mut bool) -> Option<Status> {
         let (outbox, outgoing) = mpsc::channel(OUTBOX);
-        let hello = report::hello(&self.settings, &self.ends.held, self.kept());
+        let audit = self.ends.status.lock().audit.clone();
+        let hello = report::hello(&self.settings, &self.ends.held, self.kept(), audit);
         let mut incoming = match dial(&self.settings, hello, (&outbox, outgoing)).await {
             Ok(incoming) => incoming,
             Err(why) => return Some(why),
@@ -290,6 +291,9 @@ where
             to_replica::Message::ControlPlanes(all) => self.settings.planes.learn(all.urls),
             to_replica::Message::Probe(_) | to_replica::Message::Host(_) => {}
             to_replica::Message::Beat(beat) => {
+                if let Some(told) = beat.audit {
+                    self.ends.status.lock().audit_is_at(told);
+                }
                 let serving = self.ends.held.pin().map(|state| state.snapshot.version);
                 if serving.is_some() && beat.version.map(Version::from) == serving {
                     self.confirmed();
@@ -340,9 +344,10 @@ where
         self.ends.keeper.as_ref().map(|_| (*self.kept.borrow()).unwrap_or_default())
     }
 
-    fn signs(&self) -> keyway_proto::fleet::v1::Beat {
+    fn signs(&self) -> Beat {
         let draining = *self.ends.drain.borrow();
-        report::beat(&self.ends.held, &self.ends.gauges, self.kept(), draining)
+        let audit = self.ends.status.lock().audit.clone();
+        Beat { audit, ..report::beat(&self.ends.held, &self.ends.gauges, self.kept(), draining) }
     }
 
     async fn last_beat(&self, outbox: mpsc::Sender<FromReplica>) {
