@@ -210,6 +210,8 @@ where
             (interval(BEAT_EVERY), interval(LOOK_EVERY), interval(NEWS_EVERY));
         news.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut urgent = false;
+        let revoked = self.ends.held.revoked();
+        let keys = revoked.borrow().keys;
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -231,6 +233,10 @@ where
                 _ = beat.tick() => {
                     if talk.heard.elapsed() > SILENCE {
                         return Some(Status::unknown("the control plane is silent"));
+                    }
+                    // The buffers of this connection hold what came last over it, the revoked key perhaps, as long as it lives.
+                    if cfg!(feature = "wipe") && revoked.borrow().keys != keys {
+                        return Some(Status::unknown("begun anew, since a key was revoked"));
                     }
                     self.beat(&mut talk);
                 }
