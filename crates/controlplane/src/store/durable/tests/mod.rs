@@ -8,7 +8,12 @@ use crate::store::{
     Entry, Write as Change, checkpoint, index as store_index, journal::records::segment_path,
 };
 use bytes::Bytes;
-use std::{fs, path::Path, time::Instant};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
@@ -58,6 +63,41 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+/// Documents of a checkpoint that takes a while.
+const MANY: usize = 20_000;
+/// Changes one after the other: more than slip in between two checkpoints.
+const MEANWHILE: u64 = 3;
+
+#[test]
+fn changes_go_on_while_a_checkpoint_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    let many = (0..MANY).flat_map(|number| write(&format!("{number}"), 0, Some("x")).writes).collect();
+    store.shared.commit(Batch { writes: many, entry: Entry::default() }).unwrap();
+    let (made, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let until = Instant::now() + Duration::from_secs(60);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Relaxed) {
+                store.shared.checkpoint();
+                made.fetch_add(1, Relaxed);
+            }
+        });
+        let mut version = 1;
+        let mut during_one = || {
+            let before = made.load(Relaxed);
+            for _ in 0..MEANWHILE {
+                store.shared.commit(write("7", version, Some("y"))).unwrap();
+                version += 1;
+            }
+            made.load(Relaxed) == before
+        };
+        while !during_one() && Instant::now() < until {}
+        is_over.store(true, Relaxed);
+    });
+    assert!(Instant::now() < until, "every change waited for a checkpoint: {made:?}");
 }
 
 #[test]
