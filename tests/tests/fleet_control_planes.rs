@@ -3,8 +3,11 @@
 
 use std::time::{Duration, Instant};
 
+use keyway_e2e::fleet::readyz;
 use keyway_e2e::gateway::{Outcome, yaml};
-use keyway_e2e::shared::{LOOK, PATIENCE, admin, clients, in_sync, leader, serve, write, write_until_taken};
+use keyway_e2e::shared::{
+    LOOK, PATIENCE, admin, clients, in_sync, leader, log, serve, write, write_until_taken,
+};
 use keyway_testkit::process::Shared;
 use keyway_testkit::provider::Provider;
 use reqwest::Method;
@@ -135,6 +138,21 @@ async fn a_leader_that_slept_writes_nothing_any_more() -> Outcome {
     serve(&all).await
 }
 
+/// Tries to write until it is said that etcd does not answer.
+async fn refused_by_etcd(all: &Shared, at: usize) -> Outcome {
+    let body = json!({ "name": "one", "models": ["sim/*"] });
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let refused = admin(all, at)?.call(Method::POST, "/clients", Some(&body)).await?;
+        assert_eq!(refused.status, 503, "{}", refused.json);
+        if refused.code() == "store_unavailable" {
+            return Ok(());
+        }
+        assert!(Instant::now() < until, "{}", refused.json);
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 #[tokio::test]
 async fn one_node_of_etcd_is_not_missed_and_two_make_it_read_only() -> Outcome {
     let provider = Provider::start()?;
@@ -144,19 +162,15 @@ async fn one_node_of_etcd_is_not_missed_and_two_make_it_read_only() -> Outcome {
     let took = write_until_taken(&all, 0, "two").await?;
     println!("one node of etcd killed: the next write took {took:?}");
     all.etcd[1].process.kill()?;
-    let body = json!({ "name": "one", "models": ["sim/*"] });
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let refused = admin(&all, 0)?.call(Method::POST, "/clients", Some(&body)).await?;
-        assert_eq!(refused.status, 503, "{}", refused.json);
-        if refused.json["error"]["code"] == "store_unavailable" {
-            break;
-        }
-        assert!(Instant::now() < until, "{}", refused.json);
-        tokio::time::sleep(LOOK).await;
+    for at in [0, 1] {
+        refused_by_etcd(&all, at).await?;
     }
     assert!(clients(&all, 0).await?.contains(&"two".to_owned()), "reads go on");
     serve(&all).await?;
+    // Nobody leads, so there is nowhere to send a replica.
+    let ready = readyz(&all.replicas[0])?.1;
+    assert_eq!(ready["control_plane"]["connected"], true, "{ready}");
+    assert!([0, 1].into_iter().all(|at| !log(&all, at).contains("sent away")));
     all.start_node(0)?;
     all.start_node(1)?;
     let took = write_until_taken(&all, 0, "back").await?;
