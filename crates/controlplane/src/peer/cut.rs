@@ -2,13 +2,21 @@
 //! away, once it is known that another one leads. Where nobody does, they stay and keep what was committed last.
 
 use super::Peers;
-use crate::{lead::Member, store::Shared};
-use std::{sync::Arc, time::Duration};
+use crate::{
+    lead::{LEASE_SECONDS, Member},
+    store::Shared,
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
 };
 
+/// It has been cut off for so long, a lease, before the others are asked: by then none leads that lost the store in the same moment.
+const LOST_FOR: Duration = Duration::from_secs(LEASE_SECONDS.unsigned_abs());
 /// While it is cut off, between two questions to the others.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// For one answer.
@@ -18,10 +26,14 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 pub(super) async fn run(peers: &Arc<Peers>, mut stop: watch::Receiver<bool>) {
     let Some(shared) = peers.plane.store().shared() else { return };
     let mut standing = shared.standing();
-    let mut was_cut_off = false;
+    let (mut was_cut_off, mut lost) = (false, None);
     loop {
         let contact = standing.borrow_and_update().contact;
-        let leader = if contact { None } else { leader(peers, shared).await };
+        lost = if contact { None } else { lost.or_else(|| Some(Instant::now())) };
+        let leader = match lost {
+            Some(since) if since.elapsed() >= LOST_FOR => leader(peers, shared).await,
+            _ => None,
+        };
         if let Some(leader) = leader.as_ref().filter(|_| !was_cut_off) {
             tracing::warn!(
                 leader = leader.name,
