@@ -104,12 +104,13 @@ pub(crate) fn answer(worker: &Rc<Worker>, parts: Parts, mut tally: Tally) -> Res
             (head, ReplyBody::Passing(Box::new(Passing { source, length, usage: Some(usage), tally })))
         }
         Answer::Events(begun) => {
-            let Begun { mut head, source, flow, gathered, idle } = *begun;
+            let Begun { mut head, source, flow, gathered, idle, broken } = *begun;
             tally.status = head.status;
             head.headers.remove(header::CONTENT_LENGTH);
             mark(&mut head.headers, &tally);
             (tally.lease, tally.place) = (parts.lease, parts.held);
-            let events = Events::new(Rc::clone(worker), (source, flow, gathered), idle, tally);
+            let mut events = Events::new(Rc::clone(worker), (source, flow, gathered), idle, tally);
+            events.broken = broken;
             (head, ReplyBody::Events(Box::new(events)))
         }
     };

@@ -4,10 +4,9 @@ use crate::{
     clock,
     lease::{Presented, Take, Ways},
     sync::Held,
-    upstream::{Connector, Link, RequestBody},
+    upstream::{Connector, Link},
 };
 use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
-use hyper::body::Incoming;
 use keyway_dialect::rewrite::Segments;
 use keyway_proto::fleet::v1::{Probe, ProbeResult};
 use keyway_snapshot::{Dialect, Endpoint, Provider, Secret, Surface};
@@ -70,16 +69,15 @@ async fn call(
     };
     let mut link = connector.connect(&origin, LIMIT).await.map_err(|error| error.to_string())?;
     let reply = link.send(request).await.map_err(|_| "the connection broke".to_owned())?;
-    let status = reply.status();
+    let status = reply.status;
     // Gemini answers 400 where others answer 401.
-    let key_invalid = status == StatusCode::BAD_REQUEST && names_the_key(&mut link, reply.into_body()).await;
+    let key_invalid = status == StatusCode::BAD_REQUEST && names_the_key(&mut link).await;
     Ok((status, key_invalid))
 }
 
-async fn names_the_key(link: &mut Link, mut body: Incoming) -> bool {
+async fn names_the_key(link: &mut Link) -> bool {
     let mut read = Vec::new();
-    while let Some(Ok(frame)) = std::future::poll_fn(|cx| link.poll_frame(&mut body, cx)).await {
-        let Ok(piece) = frame.into_data() else { continue };
+    while let Some(Ok(piece)) = std::future::poll_fn(|cx| link.poll_piece(cx)).await {
         let room = BODY_LIMIT.saturating_sub(read.len());
         read.extend_from_slice(piece.get(..room).unwrap_or(&piece));
         if read.len() >= BODY_LIMIT {
@@ -89,7 +87,7 @@ async fn names_the_key(link: &mut Link, mut body: Incoming) -> bool {
     memmem::find(&read, KEY_INVALID).is_some()
 }
 
-type Ready = (Request<RequestBody>, Arc<keyway_snapshot::Origin>);
+type Ready = (Request<Segments>, Arc<keyway_snapshot::Origin>);
 
 fn request<'a>(
     provider: &Provider,
@@ -100,7 +98,7 @@ fn request<'a>(
     let (surface, url) =
         provider.surfaces.iter().find_map(at).ok_or("this provider has no list of models to ask for")?;
     let mut path = url.path.as_str().to_owned();
-    let mut request = Request::new(RequestBody::from(Segments::default()));
+    let mut request = Request::new(Segments::default());
     *request.method_mut() = Method::GET;
     let headers = request.headers_mut();
     headers.insert(header::HOST, url.origin.authority.clone());

@@ -18,23 +18,23 @@ pub(super) async fn first_event(
     idle: Duration,
 ) -> Result<Answer, Failure> {
     let mut gathered = Gathered::default();
+    let mut broken = None;
     loop {
-        match flow.opening() {
-            Opening::Content => {
-                return Ok(Answer::Events(Box::new(Begun { head, source, flow, gathered, idle })));
+        match (flow.opening(), broken) {
+            // What broke it may have come with its first event, which has arrived all the same.
+            (Opening::Content, broken) => {
+                return Ok(Answer::Events(Box::new(Begun { head, source, flow, gathered, idle, broken })));
             }
-            Opening::Error(status) => return Err(Failure::in_stream(status)),
-            Opening::Pending => {}
+            (Opening::Error(status), _) => return Err(Failure::in_stream(status)),
+            // A stream that cannot be read from its first bytes on is the target's fault, not the caller's.
+            (Opening::Pending, Some(_)) => return Err(Failure::broken("upstream_malformed")),
+            (Opening::Pending, None) => {}
         }
         match source.piece().await {
             Some(Ok(_)) if gathered.len() > BEFORE_FIRST => {
                 return Err(Failure::broken("upstream_malformed"));
             }
-            Some(Ok(piece)) => {
-                // A stream that cannot be read from its first bytes on is the target's fault, not the caller's.
-                flow.push(piece, Some(lease), &mut gathered)
-                    .map_err(|_| Failure::broken("upstream_malformed"))?;
-            }
+            Some(Ok(piece)) => broken = flow.push(piece, Some(lease), &mut gathered).err(),
             Some(Err(_)) => return Err(Failure::passing("upstream_stream_cut")),
             None => {
                 flow.finish(Some(lease), &mut gathered);

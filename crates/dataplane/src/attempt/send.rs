@@ -7,10 +7,11 @@ use crate::{
     reply::Source,
     route::{Step, Verdict},
     translate::Unsendable,
-    upstream::{Link, RequestBody, SendError, Unreachable},
+    upstream::{Broken, Link, Unreachable},
     worker::Worker,
 };
 use http::{Request, response::Parts};
+use keyway_dialect::rewrite::Segments;
 use keyway_snapshot::{EndpointUrl, Origin, Surface};
 use std::{rc::Rc, time::Duration};
 use tokio::time::Instant;
@@ -28,7 +29,7 @@ pub(super) async fn send(
     call: &Call,
     (step, surface, url): (&Step, &Surface, &EndpointUrl),
     (waits, lease): (Waits, &Lease),
-    request: impl Fn() -> Result<(Request<RequestBody>, bool), Unsendable>,
+    request: impl Fn() -> Result<(Request<Segments>, bool), Unsendable>,
 ) -> Result<Sent, Failure> {
     if let Some(tokens) = lease.tokens(surface).filter(|tokens| !tokens.are_fresh()) {
         // Boxed, as it is rare: once an hour.
@@ -43,65 +44,59 @@ pub(super) async fn send(
     }
 
     let sent = match rested(worker, &url.origin, first).await {
-        Rested::Answered(reply, link) => Ok((reply, link)),
+        Rested::Answered(head, link) => Ok((head, link)),
         Rested::None(request) => Box::pin(fresh(worker, &url.origin, *request, waits.connect)).await,
         // It had died while it rested: that says nothing of the provider.
         Rested::Died => Box::pin(fresh(worker, &url.origin, request()?.0, waits.connect)).await,
     };
-    let (reply, link) = sent.inspect_err(|failure| {
+    let (head, link) = sent.inspect_err(|failure| {
         if failure.verdict == Some(Verdict::Passing) {
             lease.key().health.cool(&step.target.model, worker.millis(Instant::now()), None);
         }
     })?;
-    let (head, body) = reply.into_parts();
     lease.learn(worker, &step.target, &head.headers);
-    Ok(Sent { head, source: Source::new(Rc::clone(worker), link, body), withhold_usage })
+    Ok(Sent { head, source: Source::new(Rc::clone(worker), link), withhold_usage })
 }
 
 /// What came of trying a resting connection.
 #[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and moved once")]
 enum Rested {
-    Answered(Reply, Link),
-    /// There is none that takes the request.
-    None(Box<Request<RequestBody>>),
+    Answered(Parts, Link),
+    /// There is none.
+    None(Box<Request<Segments>>),
     /// One took it and broke before any byte of an answer.
     Died,
 }
 
-type Reply = http::Response<hyper::body::Incoming>;
-
-async fn rested(worker: &Worker, origin: &Origin, mut request: Request<RequestBody>) -> Rested {
-    while let Some(mut link) = worker.pool.take(origin.id) {
-        match link.send(request).await {
-            Ok(reply) => return Rested::Answered(reply, link),
-            Err(SendError::NotSent(unsent)) => request = *unsent,
-            Err(SendError::Broken(error)) => {
-                tracing::debug!(%error, "a resting connection broke under a request");
-                return Rested::Died;
-            }
+async fn rested(worker: &Worker, origin: &Origin, request: Request<Segments>) -> Rested {
+    let Some(mut link) = worker.pool.take(origin.id) else { return Rested::None(Box::new(request)) };
+    match link.send(request).await {
+        Ok(head) => Rested::Answered(head, link),
+        Err(error) => {
+            tracing::debug!(%error, "a resting connection broke under a request");
+            Rested::Died
         }
     }
-    Rested::None(Box::new(request))
 }
 
 async fn fresh(
     worker: &Worker,
     origin: &Origin,
-    request: Request<RequestBody>,
+    request: Request<Segments>,
     connect: Duration,
-) -> Result<(Reply, Link), Failure> {
+) -> Result<(Parts, Link), Failure> {
     let connecting = worker.connector.connect(origin, connect);
     let mut link = connecting.await.map_err(|error| unreachable(origin, &error))?;
-    match link.send(request).await {
-        Ok(reply) => Ok((reply, link)),
-        Err(SendError::NotSent(_)) => Err(Failure::passing("upstream_unreachable")),
-        Err(SendError::Broken(error)) => Err(broken(&error)),
-    }
+    let head = link.send(request).await.map_err(|error| broken(&error))?;
+    Ok((head, link))
 }
 
-fn broken(error: &hyper::Error) -> Failure {
+fn broken(error: &Broken) -> Failure {
     tracing::debug!(%error, "a provider's reply broke before its head");
-    if error.is_parse() { Failure::broken("upstream_bad_framing") } else { Failure::passing("upstream_cut") }
+    match error {
+        Broken::Framing(_) => Failure::broken("upstream_bad_framing"),
+        Broken::Cut | Broken::Io(_) => Failure::passing("upstream_cut"),
+    }
 }
 
 fn unreachable(origin: &Origin, error: &Unreachable) -> Failure {

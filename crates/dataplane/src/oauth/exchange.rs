@@ -1,9 +1,8 @@
 //! One call to a token server.
 
 use super::{Account, Fetched, NoToken, assertion::assertion};
-use crate::upstream::{Connector, Link, RequestBody};
+use crate::upstream::{Connector, Link};
 use http::{HeaderValue, Method, Request, StatusCode, Uri, header, uri::Parts};
-use hyper::body::Incoming;
 use keyway_dialect::rewrite::Segments;
 use serde_json::value::RawValue;
 use std::{collections::HashMap, time::Duration};
@@ -40,7 +39,7 @@ async fn asked(account: &Account, connector: &Connector, now_unix: u64) -> Resul
     let request = request(account, now_unix).ok_or(NoToken::Refused)?;
     let mut link = connector.connect(&account.origin, CONNECT).await.map_err(|_| NoToken::Unreachable)?;
     let reply = link.send(request).await.map_err(|_| NoToken::Unreachable)?;
-    match reply.status() {
+    match reply.status {
         StatusCode::OK => {}
         // `invalid_grant` and its kind: the account or this key of it is gone.
         StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
@@ -48,13 +47,13 @@ async fn asked(account: &Account, connector: &Connector, now_unix: u64) -> Resul
         }
         _ => return Err(NoToken::Unreachable),
     }
-    let body = read(&mut link, reply.into_body()).await.ok_or(NoToken::Unreachable)?;
+    let body = read(&mut link).await.ok_or(NoToken::Unreachable)?;
     token(&body).ok_or(NoToken::Unreachable)
 }
 
-fn request(account: &Account, now_unix: u64) -> Option<Request<RequestBody>> {
+fn request(account: &Account, now_unix: u64) -> Option<Request<Segments>> {
     let form = format!("{GRANT}{}", assertion(account, now_unix)?);
-    let mut request = Request::new(RequestBody::from(Segments::from(bytes::Bytes::from(form))));
+    let mut request = Request::new(Segments::from(bytes::Bytes::from(form)));
     *request.method_mut() = Method::POST;
     let mut parts = Parts::default();
     parts.path_and_query = Some(account.path.clone());
@@ -69,11 +68,11 @@ fn request(account: &Account, now_unix: u64) -> Option<Request<RequestBody>> {
 }
 
 /// `None` if it breaks or is too long.
-async fn read(link: &mut Link, mut body: Incoming) -> Option<Zeroizing<Vec<u8>>> {
+async fn read(link: &mut Link) -> Option<Zeroizing<Vec<u8>>> {
     // Never grown: that would leave a copy behind.
     let mut whole = Zeroizing::new(Vec::with_capacity(BODY_LIMIT));
-    while let Some(frame) = std::future::poll_fn(|cx| link.poll_frame(&mut body, cx)).await {
-        let Ok(piece) = frame.ok()?.into_data() else { continue };
+    while let Some(piece) = std::future::poll_fn(|cx| link.poll_piece(cx)).await {
+        let piece = piece.ok()?;
         if whole.len() + piece.len() > BODY_LIMIT {
             return None;
         }

@@ -27,6 +27,8 @@ pub(crate) struct Events {
     flow: Flow,
     gathered: Gathered,
     idle: Duration,
+    /// Why it must be given up before anything more is read.
+    pub(crate) broken: Option<&'static str>,
     tally: Tally,
 }
 
@@ -40,7 +42,7 @@ impl Events {
         tally: Tally,
     ) -> Self {
         tally.goes_on(idle);
-        Self { worker, source: Some(source), flow, gathered, idle, tally }
+        Self { worker, source: Some(source), flow, gathered, idle, broken: None, tally }
     }
 
     /// Bytes to write now; `None` at the end.
@@ -49,6 +51,10 @@ impl Events {
         let limit = if self.tally.has_begun() { GATHER_LIMIT } else { 1 };
         while self.gathered.len() < limit {
             let Some(source) = &mut self.source else { break };
+            if let Some(reason) = self.broken.take() {
+                self.cut(reason);
+                break;
+            }
             if self.worker.is_cutting.get() {
                 self.cut("server_draining");
                 break;

@@ -39,4 +39,6 @@ pub(crate) struct Begun {
     pub(crate) flow: Flow,
     pub(crate) gathered: Gathered,
     pub(crate) idle: Duration,
+    /// Why it must be given up once `gathered` has gone out.
+    pub(crate) broken: Option<&'static str>,
 }

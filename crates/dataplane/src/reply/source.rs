@@ -1,10 +1,11 @@
 //! The body of a provider's reply and the connection that it comes over. Read to its end, the connection goes back to
 //! the pool; dropped before, it is closed, which tells the provider at once.
 
-use crate::{upstream::Link, worker::Worker};
+use crate::{
+    upstream::{Broken, Link},
+    worker::Worker,
+};
 use bytes::Bytes;
-use http_body::Body;
-use hyper::body::Incoming;
 use std::{
     rc::Rc,
     task::{Context, Poll},
@@ -16,45 +17,34 @@ pub(crate) struct Source {
     worker: Rc<Worker>,
     /// `None` once the body has ended.
     link: Option<Link>,
-    body: Incoming,
 }
 
 // === impl Source ===
 
 impl Source {
-    pub(crate) fn new(worker: Rc<Worker>, link: Link, body: Incoming) -> Self {
-        Self { worker, link: Some(link), body }
+    pub(crate) fn new(worker: Rc<Worker>, link: Link) -> Self {
+        Self { worker, link: Some(link) }
     }
 
     /// Bytes to come, where the provider said so.
     pub(crate) fn length(&self) -> Option<u64> {
-        self.body.size_hint().exact()
+        self.link.as_ref()?.left()
     }
 
     /// The next piece; `None` at a clean end.
-    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, hyper::Error>>> {
-        loop {
-            let Some(link) = &mut self.link else { return Poll::Ready(None) };
-            return match std::task::ready!(link.poll_frame(&mut self.body, cx)) {
-                None => {
-                    self.rest();
-                    Poll::Ready(None)
-                }
-                Some(Err(error)) => {
-                    self.link = None;
-                    Poll::Ready(Some(Err(error)))
-                }
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => Poll::Ready(Some(Ok(data))),
-                    // Trailers are of this hop alone.
-                    Err(_) => continue,
-                },
-            };
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        let Some(link) = &mut self.link else { return Poll::Ready(None) };
+        let piece = std::task::ready!(link.poll_piece(cx));
+        match &piece {
+            None => self.rest(),
+            Some(Err(_)) => self.link = None,
+            Some(Ok(_)) => {}
         }
+        Poll::Ready(piece)
     }
 
     /// As `poll_piece`.
-    pub(crate) async fn piece(&mut self) -> Option<Result<Bytes, hyper::Error>> {
+    pub(crate) async fn piece(&mut self) -> Option<Result<Bytes, Broken>> {
         std::future::poll_fn(|cx| self.poll_piece(cx)).await
     }
 
@@ -70,7 +60,7 @@ impl Source {
                 return Err(());
             }
             // Saves a poll where the length said that this was all.
-            let is_all = self.body.is_end_stream();
+            let is_all = self.link.as_ref().is_none_or(Link::is_over);
             if is_all {
                 self.rest();
             }

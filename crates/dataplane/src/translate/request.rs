@@ -6,7 +6,6 @@ use crate::{
     call::Call,
     clock,
     lease::{Lease, Presented},
-    upstream::RequestBody,
 };
 use bytes::Bytes;
 use http::{
@@ -54,7 +53,7 @@ pub(crate) fn request(
     surface: &Surface,
     url: &EndpointUrl,
     lease: &Lease,
-) -> Result<(Request<RequestBody>, bool), Unsendable> {
+) -> Result<(Request<Segments>, bool), Unsendable> {
     let merge_usage = adds_usage(call, surface);
     let body = match version(surface, url) {
         None => call.shape.rewritten(call.body.clone(), &target.model, merge_usage),
@@ -74,7 +73,7 @@ pub(crate) fn crossed_request(
     crossing: &Crossing,
     at: (&Surface, &EndpointUrl),
     lease: &Lease,
-) -> Result<(Request<RequestBody>, bool), Unsendable> {
+) -> Result<(Request<Segments>, bool), Unsendable> {
     let (headers, query, withhold_usage) = if crossing.is_translated() {
         (crossed_headers(&call.headers, crossing.dialect(), crossing.is_stream()), None, false)
     } else {
@@ -111,7 +110,7 @@ fn addressed(
     (surface, url): (&Surface, &EndpointUrl),
     lease: &Lease,
     said: Said<'_>,
-) -> Result<Request<RequestBody>, Unsendable> {
+) -> Result<Request<Segments>, Unsendable> {
     let mut headers = said.headers;
     headers.insert(header::HOST, url.origin.authority.clone());
     headers.insert(header::ACCEPT_ENCODING, IDENTITY);
@@ -127,7 +126,7 @@ fn addressed(
     let uri = uri((call, said.query), target, (surface, url), lease)?;
     let (auth, presented) = (target.provider.auth_of(surface), lease.presented(surface));
     present(&mut headers, auth, presented, (&uri, said.body.parts()))?;
-    let mut request = Request::new(RequestBody::from(said.body));
+    let mut request = Request::new(said.body);
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_11;
     *request.uri_mut() = uri;

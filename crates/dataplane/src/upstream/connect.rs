@@ -66,8 +66,7 @@ impl Connector {
         let open = async {
             let tcp = connect_tcp(origin).await?;
             let stream = if origin.tls { self.secure(origin, tcp).await? } else { Stream::Plain(tcp) };
-            let broke = |error| Unreachable::Connect(io::Error::other(error));
-            Link::open(origin.id, stream).await.map_err(broke)
+            Ok(Link::new(origin.id, stream))
         };
         tokio::time::timeout(limit, open).await.unwrap_or(Err(Unreachable::TimedOut))
     }

@@ -21,9 +21,11 @@ pub(crate) struct Pool {
 // === impl Pool ===
 
 impl Pool {
-    /// The connection that rested least. One that has ended meanwhile gives the request back unsent.
+    /// The connection that rested least, of those that have not ended meanwhile.
     pub(crate) fn take(&self, origin: u128) -> Option<Link> {
-        self.idle.borrow_mut().get_mut(&origin)?.pop()
+        let mut idle = self.idle.borrow_mut();
+        let links = idle.get_mut(&origin)?;
+        std::iter::from_fn(|| links.pop()).find_map(|mut link| link.is_reusable().then_some(link))
     }
 
     /// Takes back a connection whose reply was read to its end; anything less is dropped.
@@ -31,7 +33,7 @@ impl Pool {
         if !link.is_reusable() {
             return;
         }
-        link.sweeps = 0;
+        link.rest();
         let mut idle = self.idle.borrow_mut();
         let links = idle.entry(link.origin()).or_default();
         if links.len() < IDLE_PER_ORIGIN {
@@ -39,7 +41,7 @@ impl Pool {
         }
     }
 
-    /// Drops all that rest: the buffer that each wrote its last request from still holds the key of that request.
+    /// Drops all that rest: a provider may go on trusting a connection whose key was revoked.
     pub(crate) fn clear(&self) {
         self.idle.take();
     }
