@@ -47,7 +47,7 @@ impl Chunks {
         self.at == At::Over
     }
 
-    /// Moves what is data together: all that one read brought is one piece.
+    /// Moves what is data together: all that one read brought is one piece. What came before a fault is given first.
     ///
     /// # Errors
     /// What is no body in chunks.
@@ -59,8 +59,12 @@ impl Chunks {
             if self.at == At::Data {
                 self.data(bytes, &mut taken);
             } else {
-                self.step(byte)?;
-                taken.consumed += 1;
+                match self.step(byte) {
+                    Ok(()) => taken.consumed += 1,
+                    // It is met again, and told, when this has been taken.
+                    Err(_) if taken.length > 0 => break,
+                    Err(bad) => return Err(bad),
+                }
             }
         }
         Ok(taken)

@@ -139,8 +139,18 @@ mod tests {
             &long,
             &trailers,
         ] {
-            assert!(read(Framing::chunked(), wire.as_bytes(), &[]).is_err(), "{wire:?}");
+            // Looked at twice, as what came before the fault is given first.
+            assert!(read(Framing::chunked(), wire.as_bytes(), &[wire.len()]).is_err(), "{wire:?}");
         }
+    }
+
+    #[test]
+    fn what_came_before_a_fault_is_given_first() {
+        let mut framing = Framing::chunked();
+        let mut bytes = b"3\r\nabc\r\nno chunk".to_vec();
+        let taken = framing.take(&mut bytes).unwrap();
+        assert_eq!(&bytes[taken.start..taken.start + taken.length], b"abc");
+        assert!(framing.take(&mut bytes[taken.consumed..]).is_err());
     }
 
     proptest! {
