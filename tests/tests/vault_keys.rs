@@ -10,7 +10,7 @@ use keyway_testkit::provider::Provider;
 use serde_json::Value;
 
 /// Secrets in the vault.
-const KEYS: usize = 150;
+const KEYS: usize = 400;
 /// Kills at most.
 const KILLS: u32 = 40;
 
@@ -56,7 +56,7 @@ async fn r5_the_wrapping_key_changes_under_kill_9_and_every_secret_opens_at_ever
         if step(&vault) == "done" {
             break;
         }
-        let life = Duration::from_millis(u64::from(kill) * 15);
+        let life = Duration::from_millis(u64::from(kill) * 5);
         tokio::time::sleep(life.saturating_sub(began.elapsed())).await;
         planes.control.kill()?;
         planes.start_control()?;
