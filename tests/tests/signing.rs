@@ -195,6 +195,72 @@ async fn claude_on_vertex_is_named_by_its_path() -> Outcome {
     Ok(())
 }
 
+#[tokio::test]
+async fn gemini_on_vertex_is_named_by_its_path() -> Outcome {
+    const PLACE: &str = "/v1/projects/p-1/locations/europe-west4/publishers/google";
+    const ANSWER: &str = r#"{"candidates":[{"content":{"role":"model","parts":[{"text":"hi"}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":1,"totalTokenCount":4,"trafficType":"ON_DEMAND"},"modelVersion":"gemini-2.5-flash"}"#;
+    let (provider, tokens) = (Provider::start()?, TokenServer::start()?);
+    provider.decide(|request| match request.path().contains(":stream") {
+        true => Reply::whole("text/event-stream", format!("data: {ANSWER}\n\n")),
+        false => Reply::whole("application/json", ANSWER.to_owned()),
+    });
+    let base = provider.base_url();
+    let base = format!("{}{PLACE}", base.strip_suffix("/v1").unwrap_or(&base));
+    let account = tokens.account()?;
+    let gateway = Gateway::start(&format!(
+        "providers:\n  google-vertex: {{ base_url: \"{base}\", api_key: '{account}' }}\n\
+         clients:\n  tester: {{ token: {TOKEN} }}\n"
+    ))?;
+    let model = "google-vertex/gemini-2.5-flash";
+    // As google-genai asks when it believes that it speaks to Vertex, in its own dialect; and across.
+    let own = r#"{"contents":[{"role":"user","parts":[{"text":"hi"}]}],"labels":{"team":"red"}}"#;
+    let asked = [
+        (format!("/v1beta1/models/{model}:generateContent"), own.to_owned()),
+        (format!("/v1beta1/models/{model}:streamGenerateContent?alt=sse"), own.to_owned()),
+        (CHAT.to_owned(), chat(model)),
+        (CHAT.to_owned(), streamed(model)),
+    ];
+    for (path, body) in &asked {
+        let answer = gateway.ask(path, body).await?;
+        assert_eq!(answer.status, 200, "{path}: {}\n{}", answer.text(), gateway.keyway.log());
+        assert!(answer.text().contains("hi"), "{}", answer.text());
+    }
+    let seen = provider.seen();
+    let whole = format!("{PLACE}/models/gemini-2.5-flash:generateContent");
+    let stream = format!("{PLACE}/models/gemini-2.5-flash:streamGenerateContent?alt=sse");
+    let targets: Vec<&str> = seen.iter().map(|request| request.target()).collect();
+    assert_eq!(targets, [&*whole, &*stream, &*whole, &*stream]);
+    let bearer = format!("Bearer {}", TokenServer::token(1));
+    assert!(seen.iter().all(|request| request.headers("authorization") == [bearer.as_str()]));
+    assert_eq!([&*seen[0].body, &*seen[1].body], [own.as_bytes(); 2], "as it came");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_gemini_on_vertex_gets_is_a_request_of_its_dialect() -> Outcome {
+    let strict = Strict::shared()?;
+    let key = strict.new_key("vertex-gemini").await?;
+    let gateway = Gateway::start(&format!(
+        "providers:\n  google-vertex: {{ base_url: \"{}/v1beta\", api_key: {} }}\n\
+         clients:\n  tester: {{ token: {TOKEN} }}\n",
+        strict.url(),
+        key.secret
+    ))?;
+    let model = "google-vertex/gemini-2.5.sim-text";
+    let tool = json!({ "name": "look", "description": "looks", "input_schema": { "type": "object",
+        "properties": { "at": { "type": "string" } } } });
+    let messages = json!({ "model": model, "max_tokens": 64, "system": "Be brief.", "tools": [tool],
+        "messages": [{ "role": "user", "content": "hi" }] });
+    for (path, body) in [(CHAT, chat(model)), (CHAT, streamed(model)), (MESSAGES, messages.to_string())] {
+        let answer = gateway.ask(path, &body).await?;
+        assert_eq!(answer.status, 200, "{body}: {}\n{}", answer.text(), gateway.keyway.log());
+    }
+    let seen = strict.seen(&key).await?;
+    assert_eq!(seen.len(), 3);
+    assert!(seen.iter().all(|request| request.violations.is_empty()), "{seen:#?}");
+    Ok(())
+}
+
 /// A caller that signs, and the request that it would send.
 fn signed<'a>(host: &'a str, now: &'a str) -> Signed<'a> {
     const BODY: &str = r#"{"messages":[{"role":"user","content":[{"text":"hi"}]}]}"#;

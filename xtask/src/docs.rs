@@ -118,7 +118,7 @@ fn replies(listed: &Listed, page: &mut String) -> Result<(), Box<dyn Error>> {
             let lost = listed.reply.iter().any(|unheard| unheard.thing == *thing && unheard.to == to);
             if lost { "not told" } else { "" }.to_owned()
         });
-        row(page, meaning, cells);
+        row(page, &format!("`reply.{thing}`: {meaning}"), cells);
     }
     writeln!(page)?;
     Ok(())
@@ -217,8 +217,8 @@ const MIDDLE: &str = "What is in no table below is carried. An empty cell: that 
 
 const REPLIES: &str = "## Replies
 
-An answer from another dialect's provider is never refused. What a caller's dialect has no place for is left out, whole or in a stream alike; the header
-names only what the request lost.
+An answer from another dialect's provider is never refused. What a caller's dialect has no place for is left out, whole or in a stream alike. The header
+of a whole reply names it after what the request lost (`reply.tier`); that of a stream goes out before it is known.
 
 ";
 

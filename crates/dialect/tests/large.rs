@@ -3,9 +3,10 @@
 use keyway_dialect::canon::{
     Block, Call, CallKind, Extra, Part, Raw, Reasoning, Request, Role, Seal, SealKind, ToolResult, Turn,
 };
-use keyway_dialect::codec::{Envelope, Target, codec};
+use keyway_dialect::codec::{Codec, Envelope, Target, codec};
 use keyway_dialect::quirk::Quirks;
 use keyway_proto::snapshot::v1::Dialect;
+use std::error::Error;
 use std::time::Duration;
 
 const DIALECTS: [Dialect; 6] = [
@@ -19,6 +20,9 @@ const DIALECTS: [Dialect; 6] = [
 
 /// What caches and the allocator may add.
 const SLACK: Duration = Duration::from_millis(20);
+
+/// Measurements of which one within the bound is enough.
+const TRIES: usize = 5;
 
 /// Time of this thread's processor: others on the machine make that no longer.
 fn cpu() -> Duration {
@@ -72,32 +76,45 @@ fn request(origin: Dialect, kind: usize, count: usize) -> Request {
     request
 }
 
-#[test]
-fn time_grows_with_the_body() {
+/// Times of reading a body of `count` parts and of writing it in each other dialect.
+fn times(
+    from: &dyn Codec,
+    kind: usize,
+    count: usize,
+) -> Result<Vec<(&'static str, Duration)>, Box<dyn Error>> {
     let quirks = Quirks::default();
     let target = Target { provider: "p", model: "m", quirks: &quirks };
-    let envelope = Envelope { model: "m", stream: false };
+    let body = from.encode_request(&request(from.dialect(), kind, count), &target)?.body;
+    let begun = cpu();
+    let decoded = from.decode_request(&body, &Envelope { model: "m", stream: false })?;
+    let mut all = vec![("read", cpu() - begun)];
+    for to in DIALECTS.into_iter().filter_map(codec).filter(|to| to.dialect() != from.dialect()) {
+        let begun = cpu();
+        let _ = to.encode_request(&decoded, &target);
+        all.push((to.dialect().as_str_name(), cpu() - begun));
+    }
+    Ok(all)
+}
+
+/// The first crossing whose time grew faster than its body, if any.
+fn slow(from: &dyn Codec, kind: usize) -> Result<Option<String>, Box<dyn Error>> {
+    let mut both = times(from, kind, 500)?.into_iter().zip(times(from, kind, 4000)?);
+    // Eight times the body; twice that much time is not its square.
+    let found = both.find(|((_, short), (_, long))| *long >= *short * 16 + SLACK);
+    Ok(found.map(|((name, short), (_, long))| format!("to {name}: {short:?}, {long:?}")))
+}
+
+#[test]
+fn time_grows_with_the_body() -> Result<(), Box<dyn Error>> {
     for from in DIALECTS.into_iter().filter_map(codec) {
         for kind in 0..4 {
-            let of = |count| {
-                let made = request(from.dialect(), kind, count);
-                let body = from.encode_request(&made, &target).unwrap().body;
-                let begun = cpu();
-                let decoded = from.decode_request(&body, &envelope).unwrap();
-                let read = cpu() - begun;
-                let mut all = vec![("read", read)];
-                for to in DIALECTS.into_iter().filter_map(codec).filter(|to| to.dialect() != from.dialect()) {
-                    let begun = cpu();
-                    let _ = to.encode_request(&decoded, &target);
-                    all.push((to.dialect().as_str_name(), cpu() - begun));
-                }
-                all
-            };
-            for ((name, short), (_, long)) in of(500).into_iter().zip(of(4000)) {
-                // Eight times the body; twice that much time is not its square.
-                let most = short * 16 + SLACK;
-                assert!(long < most, "{:?} to {name}, kind {kind}: {short:?}, {long:?}", from.dialect());
+            // A busy machine may slow one measurement; what is quadratic is slow in each.
+            let mut found = slow(from, kind)?;
+            for _ in 1..TRIES {
+                found = if found.is_some() { slow(from, kind)? } else { None };
             }
+            assert!(found.is_none(), "{:?}, kind {kind}: {found:?}", from.dialect());
         }
     }
+    Ok(())
 }

@@ -47,10 +47,10 @@ fn verdict(cell: &Cell, records: &[&Seen], stated: &Stated) -> Verdict {
         (None, None) => Verdict::Whole,
         (Some(why), None) => Verdict::Wrong(why),
         (None, Some(thing)) => Verdict::Wrong(format!("`{thing}` is listed as lost and is not")),
-        (Some(why), Some(thing)) if cell.dropped.is_empty() && !why.contains(REFUSED) => {
+        (Some(why), Some(thing)) if !cell.names_a_drop() && !why.contains(REFUSED) => {
             Verdict::Wrong(format!("`{thing}` is lost silently: {why}"))
         }
-        (Some(why), Some(thing)) if cell.dropped.is_empty() && !records.is_empty() => {
+        (Some(why), Some(thing)) if !cell.names_a_drop() && !records.is_empty() => {
             Verdict::Wrong(format!("`{thing}` is refused after it went out: {why}"))
         }
         (Some(_), Some(_)) => Verdict::Stated,

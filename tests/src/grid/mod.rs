@@ -66,6 +66,14 @@ impl Place {
     }
 }
 
+impl Cell {
+    /// True if the caller was told that something of its request was dropped, and not only of the reply.
+    #[must_use]
+    pub fn names_a_drop(&self) -> bool {
+        self.dropped.iter().any(|name| !name.starts_with("reply."))
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{} → {}, {}", self.caller, self.target, self.scenario)

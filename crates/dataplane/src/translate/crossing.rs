@@ -1,7 +1,7 @@
 //! A call in the words of one target that speaks another dialect, and the way back: the target's reply, whole or as a
 //! stream, in the caller's words.
 
-use super::{Asks, DROPPED, Stream, asks::endpoint_there, dropped::dropped, listed::Listed, noted, surface};
+use super::{Asks, DROPPED, Stream, asks::endpoint_there, dropped, listed::Listed, noted, surface};
 use crate::{
     attempt::Failure,
     call::Call,
@@ -18,6 +18,7 @@ use http::{HeaderMap, HeaderValue, Response, header};
 use keyway_dialect::{
     Malformed, canon,
     codec::{self, Asked, Codec, Target, Writer, codec},
+    losses::untold,
     operation,
     quirk::Quirks,
 };
@@ -106,7 +107,7 @@ impl Crossing {
             stream: call.stream && matches!(asks, Asks::Talk(_)),
             is_list: is_list(call),
             _held: call.share(worker, encoded.body.len())?,
-            dropped: dropped(&encoded.lost),
+            dropped: dropped::dropped(&encoded.lost),
             body: encoded.body,
             to,
         })
@@ -203,7 +204,13 @@ impl Crossing {
         } else {
             self.caller.encode_response(response, &self.asked)
         };
-        self.gathered(headers, body, noted::seen(response, self.asked_at))
+        let mut answer = self.gathered(headers, body, noted::seen(response, self.asked_at));
+        if let Answer::Whole { head, .. } = &mut answer
+            && self.is_translated()
+        {
+            dropped::add_untold(&mut head.headers, untold(response, self.caller.dialect()));
+        }
+        answer
     }
 
     /// What the sandbox says as what the caller asked for.

@@ -1,6 +1,7 @@
-//! `x-keyway-dropped`: which fields of a request its target did not get. Names of fields only, never what they hold.
+//! `x-keyway-dropped`: which fields of a request its target did not get, and what of its reply the caller does not. Names
+//! only, never what they hold.
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use keyway_dialect::losses::Lost;
 
 pub(crate) const DROPPED: HeaderName = HeaderName::from_static("x-keyway-dropped");
@@ -17,6 +18,19 @@ pub(super) fn dropped(lost: &[Lost]) -> Option<HeaderValue> {
         named.push(format!("+{more}"));
     }
     HeaderValue::from_str(&named.join(", ")).ok().filter(|_| !lost.is_empty())
+}
+
+/// Adds what of a reply its caller's dialect has no place for.
+pub(super) fn add_untold(headers: &mut HeaderMap, untold: impl Iterator<Item = &'static str>) {
+    let untold: Vec<String> = untold.map(|name| format!("reply.{name}")).collect();
+    if untold.is_empty() {
+        return;
+    }
+    let request = headers.get(&DROPPED).and_then(|value| value.to_str().ok());
+    let all: Vec<&str> = request.into_iter().chain(untold.iter().map(String::as_str)).collect();
+    if let Ok(value) = HeaderValue::from_str(&all.join(", ")) {
+        headers.insert(DROPPED, value);
+    }
 }
 
 /// In letters that a header takes and a comma does not tear apart.
@@ -44,5 +58,17 @@ mod tests {
         let many = told(&["seed"; PATHS_LIMIT + 7]).unwrap();
         assert!(many.ends_with(", seed, +7"), "{many}");
         assert_eq!(told(&["x".repeat(4 * PATH_LIMIT).as_str()]).unwrap().len(), PATH_LIMIT);
+    }
+    #[test]
+    fn what_of_a_reply_is_not_told_stands_after_what_of_the_request_was_dropped() {
+        let mut headers = HeaderMap::new();
+        add_untold(&mut headers, std::iter::empty());
+        assert_eq!(headers.get(DROPPED), None);
+        add_untold(&mut headers, ["tier"].into_iter());
+        assert_eq!(headers[DROPPED], "reply.tier");
+        headers.insert(DROPPED, HeaderValue::from_static("seed, top_k"));
+        add_untold(&mut headers, ["seals", "tier"].into_iter());
+        assert_eq!(headers[DROPPED], "seed, top_k, reply.seals, reply.tier");
+        assert_eq!(headers.get_all(DROPPED).iter().count(), 1);
     }
 }

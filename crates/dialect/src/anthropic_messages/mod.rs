@@ -15,6 +15,7 @@ use bytes::Bytes;
 use keyway_proto::snapshot::v1::Dialect;
 
 pub(crate) use request::decode_unlimited;
+pub(crate) use wire::tier;
 
 /// The codec.
 #[derive(Debug)]

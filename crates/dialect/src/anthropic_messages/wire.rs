@@ -121,7 +121,7 @@ pub(super) fn write_stop(json: &mut Json<'_>, stop: Option<&Stop>) {
 }
 
 /// The dialect's word for the tier that served; none where it has no word, since SDKs allow no other.
-pub(super) fn tier(said: &str) -> Option<&'static str> {
+pub(crate) fn tier(said: &str) -> Option<&'static str> {
     const TIERS: [&str; 3] = ["standard", "priority", "batch"];
     let word = if said.eq_ignore_ascii_case("default") { "standard" } else { said };
     TIERS.into_iter().find(|tier| word.eq_ignore_ascii_case(tier))

@@ -80,6 +80,12 @@ impl Seal {
         format!("{MARK}{}:{kind}:{provider}:{}", self.dialect.as_str_name(), self.value)
     }
 
+    /// True if it only names its maker or an id at the maker: nothing that is signed or encrypted is in it.
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        self.value.is_empty() || (self.dialect == Dialect::OpenaiResponses && self.value.ends_with(':'))
+    }
+
     /// True if this maker may have it back.
     #[must_use]
     pub fn is_of(&self, dialect: Dialect, provider: &str) -> bool {
