@@ -1,11 +1,11 @@
-//! What is paid by the unit and not by the token: search units of reranks, images, seconds and characters of sound. `keyway usage` says what
-//! the provider's own record comes to, by a price table of its own and to the nano-dollar.
+//! What is paid by the unit and not by the token: search units of reranks, images, seconds and characters of sound, web searches, requests.
+//! `keyway usage` says what the provider's own record comes to, by a price table of its own and to the nano-dollar.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use keyway_e2e::gateway::{Gateway, Outcome, TOKEN};
+use keyway_e2e::gateway::{CHAT, Gateway, MESSAGES, Outcome, TOKEN, chat, streamed};
 use keyway_testkit::caller::post;
 use keyway_testkit::provider::{Provider, Reply, Seen};
 use serde_json::{Value, json};
@@ -161,5 +161,98 @@ async fn units_are_reported_as_money_to_the_nano_dollar() -> Outcome {
     assert_eq!(said, recorded);
     assert_eq!(said.get("coh/tiny"), Some(&(4, 16, 8, 0)));
     assert_eq!(said.get("coh/rank"), Some(&(3, 8, 8_000_000, 1)));
+    Ok(())
+}
+
+/// A reply of Anthropic's that searched so often as the request's last message says, whole or as a stream.
+fn searched(seen: &Seen) -> Reply {
+    let body = seen.json();
+    let searches: u64 = body
+        .pointer("/messages/0/content")
+        .and_then(|content| content.as_str().or_else(|| content.pointer("/0/text")?.as_str()))
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_default();
+    let usage = json!({ "input_tokens": 10, "output_tokens": 3, "server_tool_use": { "web_search_requests": searches } });
+    let message = |content: Value, stop: Option<&str>, usage: &Value| {
+        json!({ "id": "msg_1", "type": "message", "role": "assistant", "model": "seek", "content": content,
+            "stop_reason": stop, "stop_sequence": null, "usage": usage })
+    };
+    if body.get("stream") != Some(&json!(true)) {
+        let whole = message(json!([{ "type": "text", "text": "found" }]), Some("end_turn"), &usage);
+        return Reply::whole("application/json", whole.to_string());
+    }
+    let start = message(json!([]), None, &json!({ "input_tokens": 10, "output_tokens": 1 }));
+    let events = [
+        json!({ "type": "message_start", "message": start }),
+        json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "" } }),
+        json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": "found" } }),
+        json!({ "type": "content_block_stop", "index": 0 }),
+        json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn", "stop_sequence": null }, "usage": usage }),
+        json!({ "type": "message_stop" }),
+    ];
+    let name =
+        |event: &Value| event.get("type").and_then(Value::as_str).map(str::to_owned).unwrap_or_default();
+    let event = |event: &Value| format!("event: {}\ndata: {event}\n\n", name(event));
+    Reply::whole("text/event-stream", events.iter().map(event).collect::<String>())
+}
+
+#[tokio::test]
+async fn web_searches_and_requests_are_reported_as_money() -> Outcome {
+    let provider = Provider::start()?;
+    provider.decide(|seen| if seen.model() == "seek" { searched(seen) } else { Reply::Good });
+    let host = provider.address();
+    // A cent a search, of which a tenth is taken off; three nano-dollars a request, whatever is said in it.
+    let gateway = Gateway::start(&format!(
+        "providers:
+  ant:
+    dialect: anthropic-messages
+    base_url: \"http://{host}\"
+    keys: [{{ name: main, secret: sk-ant-units-0123456789, discount: 10 }}]
+    prices: {{ seek: {{ input: 0, output: 0, per_web_search: \"0.01\" }} }}
+  sim:
+    dialect: openai-chat
+    base_url: \"http://{host}/v1\"
+    api_key: sk-units-0123456789abcdef
+    prices: {{ flat: {{ input: 0, output: 0, per_request: \"0.000000003\" }} }}
+clients:
+  tester: {{ token: {TOKEN} }}
+"
+    ))?;
+    let seek = |searches: u64, stream: bool| {
+        let turns = json!([{ "role": "user", "content": searches.to_string() }]);
+        json!({ "model": "ant/seek", "max_tokens": 9, "stream": stream, "messages": turns }).to_string()
+    };
+    // In the provider's own dialect and across, whole and as a stream: 0 + 2 + 3 + 1 + 4 searches.
+    let asked = [
+        (MESSAGES, seek(0, false)),
+        (MESSAGES, seek(2, false)),
+        (MESSAGES, seek(3, true)),
+        (CHAT, seek(1, false)),
+        (CHAT, seek(4, true)),
+        (CHAT, chat("sim/flat")),
+        (CHAT, streamed("sim/flat")),
+        (MESSAGES, seek(0, false).replace("ant/seek", "sim/flat")),
+    ];
+    for (path, body) in &asked {
+        let answer = gateway.ask(path, body).await?;
+        assert_eq!(answer.status, 200, "{path} {body}: {}", answer.text());
+    }
+    let end = Instant::now() + PATIENCE;
+    let rows = loop {
+        let ran = gateway.keyway.cli(&["usage", "--by", "model", "--since", "1h", "--output", "json"])?;
+        let rows: Vec<Value> = serde_json::from_str(&ran.stdout)?;
+        let booked: u64 = rows.iter().filter_map(|row| row["requests"].as_u64()).sum();
+        if booked >= asked.len() as u64 || Instant::now() > end {
+            break rows;
+        }
+        tokio::time::sleep(LOOK).await;
+    };
+    let of = |model: &str| rows.iter().find(|row| row["model"] == model).unwrap_or(&Value::Null);
+    let (seek, flat) = (of("ant/seek"), of("sim/flat"));
+    let told =
+        |row: &Value| (row["requests"].clone(), row["cost_nanodollars"].clone(), row["unpriced"].clone());
+    assert_eq!(seek.pointer("/units/web_searches"), Some(&json!(10)), "{rows:#?}");
+    assert_eq!(told(seek), (json!(5), json!(90_000_000), json!(0)), "{rows:#?}");
+    assert_eq!(told(flat), (json!(3), json!(9), json!(0)), "{rows:#?}");
     Ok(())
 }

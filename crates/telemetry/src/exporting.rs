@@ -17,10 +17,15 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        mpsc,
     },
+    thread::{self, JoinHandle},
     time::Duration,
 };
-use tokio::runtime::Runtime;
+use tokio::{
+    runtime::{Builder, Handle},
+    sync::oneshot,
+};
 
 /// Ended spans that wait for the collector.
 const QUEUE: usize = 8192;
@@ -51,8 +56,17 @@ pub struct Unusable {
 #[derive(Debug)]
 pub struct Exporting {
     provider: SdkTracerProvider,
-    runtime: Option<Runtime>,
     spans: Arc<Spans>,
+    /// After the provider, which sends through it.
+    _driver: Driver,
+}
+
+/// The thread that drives the connection to the collector, until dropped.
+#[derive(Debug)]
+struct Driver {
+    handle: Handle,
+    end: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// A queue with a bound, in front of the SDK's own thread.
@@ -84,20 +98,12 @@ impl Exporting {
     }
 
     fn towards(endpoint: &str, resource: Resource) -> io::Result<Self> {
-        let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        let runtime = runtime.worker_threads(1).thread_name("keyway-traces").enable_all().build()?;
-        // The connection is driven by this runtime; batches are made on a thread of the SDK's.
-        let entered = runtime.enter();
-        let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint);
-        let exporter = exporter.build().map_err(io::Error::other);
-        drop(entered);
-        let exporter = match exporter {
-            Ok(exporter) => exporter,
-            Err(error) => {
-                // As in `drop`: whoever asked may be a task.
-                runtime.shutdown_background();
-                return Err(error);
-            }
+        let driver = Driver::start()?;
+        // The connection is the driver's; batches are made on a thread of the SDK's.
+        let exporter = {
+            let _entered = driver.handle.enter();
+            let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint);
+            exporter.build().map_err(io::Error::other)?
         };
         let spans = Arc::new(Spans::default());
         let counted = Counted { exporter, spans: Arc::clone(&spans), failing: AtomicBool::new(false) };
@@ -107,7 +113,7 @@ impl Exporting {
             .with_resource(resource)
             .with_span_processor(Bounded { batches, spans: Arc::clone(&spans) })
             .build();
-        Ok(Self { provider, runtime: Some(runtime), spans })
+        Ok(Self { provider, spans, _driver: driver })
     }
 
     /// Makes spans that go this way.
@@ -141,11 +147,35 @@ impl Exporting {
     }
 }
 
-impl Drop for Exporting {
-    fn drop(&mut self) {
-        // Waits for nothing, so that it may be dropped wherever it is.
-        if let Some(runtime) = self.runtime.take() {
+// === impl Driver ===
+
+impl Driver {
+    fn start() -> io::Result<Self> {
+        let (told, handle) = mpsc::sync_channel(1);
+        let (end, ended) = oneshot::channel::<()>();
+        let drive = move || {
+            let runtime = Builder::new_current_thread().enable_all().build();
+            let handle = runtime.as_ref().map(|runtime| runtime.handle().clone());
+            // Who started it waits for this.
+            let _ = told.send(handle.map_err(|error| io::Error::new(error.kind(), error.to_string())));
+            let Ok(runtime) = runtime else { return };
+            // An end, or its sender is gone: it is over.
+            let _ = runtime.block_on(ended);
+            // A name that is being resolved is not waited for.
             runtime.shutdown_background();
+        };
+        let thread = thread::Builder::new().name("keyway-traces".to_owned()).spawn(drive)?;
+        let handle = handle.recv().map_err(io::Error::other)??;
+        Ok(Self { handle, end: Some(end), thread: Some(thread) })
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take() {
+            // It would only tell that it panicked.
+            let _ = thread.join();
         }
     }
 }

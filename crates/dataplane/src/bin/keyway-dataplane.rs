@@ -185,7 +185,7 @@ fn run_supervisor(args: Args) -> Result<(), String> {
     let [api, ops] = supervisor.addresses().map_err(|error| text(&error))?;
     tracing::info!("API traffic on http://{api}, ops on http://{ops}");
     runtime.block_on(async {
-        let mut ended = std::pin::pin!(supervisor.run());
+        let mut ended = supervisor.run();
         let listening = listen_to_signals(&host);
         tokio::select! {
             ended = &mut ended => ended.map_err(|error| text(&error)),

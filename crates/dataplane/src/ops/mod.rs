@@ -70,9 +70,8 @@ pub(crate) async fn serve(listener: TcpListener, ops: Rc<Ops>) {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 };
-                                let service = TowerToHyperService::new(service.clone());
+                let service = TowerToHyperService::new(service.clone());
                 open.spawn_local(async move {
-
                     let mut server = http1::Builder::new();
                     server.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT);
                     let _ = server.serve_connection(TokioIo::new(tcp), service).await;

@@ -3,7 +3,7 @@
 
 use super::crossings::{listed, said as can_say};
 use super::fixtures::cases;
-use super::ground::{asked, codecs, name, target};
+use super::ground::{asked, codecs, name, named, target};
 use keyway_dialect::canon::{
     Block, CallKind, Choice, Citation, Media, Part, Raw, Reasoning, Response, Source, Stop, StopReason,
 };
@@ -104,6 +104,19 @@ fn a_picture_that_cannot_be_shown_is_spoken_of() {
         let spoken = parts(&heard).any(|part| matches!(part, Part::Text { text, .. } if text == PICTURE));
         let shown = parts(&heard).any(|part| picture(part).is_some());
         assert!(spoken != shown, "{name}: {heard:?}");
+    }
+}
+
+/// Found by fuzzing: as a stream it would have had an end and no reason for it.
+#[test]
+fn a_chat_reply_without_an_answer_is_malformed() {
+    let quirks = Quirks::default();
+    for (choices, reads) in
+        [("", false), (r#"{"index":0,"message":{"role":"assistant","content":null}}"#, true)]
+    {
+        let body = format!(r#"{{"id":"a","model":"m","choices":[{choices}],"usage":{{"prompt_tokens":1}}}}"#);
+        let read = named("openai-chat").decode_response(body.as_bytes(), &target(&quirks));
+        assert_eq!(read.is_ok(), reads, "{read:?}");
     }
 }
 

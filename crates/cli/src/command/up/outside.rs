@@ -20,7 +20,7 @@ impl Outside {
         let failed = |error: SuperviseError| Failure::Other(error.to_string());
         let (supervisor, host) = Supervisor::new(settings, sockets).map_err(failed)?;
         let count = supervisor.wanted();
-        Ok(Self { host, count, running: Some(tokio::spawn(Box::pin(supervisor.run()))) })
+        Ok(Self { host, count, running: Some(tokio::spawn(supervisor.run())) })
     }
 
     /// As many as were wanted at the start.

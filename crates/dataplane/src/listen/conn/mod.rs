@@ -1,5 +1,8 @@
 //! One connection from a caller: HTTP/1.1, or HTTP/2 where TLS agreed on it.
 
+mod stream;
+
+use self::stream::Stream;
 use super::pulse::Beat;
 use crate::{pipeline, worker::Worker};
 use http::Request;
@@ -12,7 +15,7 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{convert::Infallible, future::Future, net::IpAddr, pin::pin, rc::Rc, time::Duration};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, sink},
+    io::{AsyncReadExt, AsyncWriteExt, sink},
     net::TcpStream,
 };
 use tokio_rustls::TlsAcceptor;
@@ -45,7 +48,7 @@ pub(crate) struct Caller {
 /// Serves one connection to its end.
 pub(super) async fn serve(worker: Rc<Worker>, tcp: TcpStream, peer: IpAddr, tls: Option<TlsAcceptor>) {
     match tls {
-        None => http1(worker, tcp, peer).await,
+        None => http1(worker, Stream::Clear(tcp), peer).await,
         // Boxed: its state is eight times that of a connection without TLS, which would set aside as much.
         Some(acceptor) => Box::pin(serve_tls(worker, tcp, peer, acceptor)).await,
     }
@@ -53,14 +56,16 @@ pub(super) async fn serve(worker: Rc<Worker>, tcp: TcpStream, peer: IpAddr, tls:
 
 async fn serve_tls(worker: Rc<Worker>, tcp: TcpStream, peer: IpAddr, acceptor: TlsAcceptor) {
     let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(tcp)).await else { return };
-    if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let stream = Stream::Tls(Box::new(stream));
+    if is_http2 {
         http2(worker, stream, peer).await;
     } else {
         http1(worker, stream, peer).await;
     }
 }
 
-async fn http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worker>, stream: S, peer: IpAddr) {
+async fn http1(worker: Rc<Worker>, stream: Stream, peer: IpAddr) {
     let pulse = worker.pulses.begin();
     let service = service_fn(|request: Request<Incoming>| {
         let caller = Caller { peer, beat: pulse.beat() };
@@ -80,7 +85,7 @@ async fn http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worker>, 
 }
 
 /// Ends our side; an error says that the connection is gone already.
-async fn close<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, unread: bool) -> std::io::Result<()> {
+async fn close(mut stream: Stream, unread: bool) -> std::io::Result<()> {
     stream.shutdown().await?;
     if unread {
         tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut sink()).await?;
@@ -88,7 +93,7 @@ async fn close<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, unread: bool) -
     Ok(())
 }
 
-async fn http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worker>, stream: S, peer: IpAddr) {
+async fn http2(worker: Rc<Worker>, stream: Stream, peer: IpAddr) {
     let mut draining = worker.draining.clone();
     let pulse = worker.pulses.begin();
     let service = service_fn(|request: Request<Incoming>| {

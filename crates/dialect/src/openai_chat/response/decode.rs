@@ -15,10 +15,16 @@ pub(crate) fn decode(body: &[u8], target: &Target<'_>) -> Result<Response, Malfo
         id: fields.text("id")?.filter(|id| !id.is_empty()),
         model: fields.text("model")?,
         created: fields.with("created", Value::count)?,
-        choices: fields.need("choices", |list| list.each(|_, one| choice(one.fields()?, target)))?,
+        choices: fields.need("choices", |list| choices(list, target))?,
         usage: fields.take("usage").and_then(usage),
         service_tier: fields.text("service_tier")?,
     })
+}
+
+/// A reply without any is none, as a stream without any is cut: whoever asked would wait for its end.
+fn choices(list: Value<'_>, target: &Target<'_>) -> Result<Vec<Choice>, Malformed> {
+    let all: Vec<Choice> = list.each(|_, one| choice(one.fields()?, target))?;
+    if all.is_empty() { Err(Malformed::new("holds no answer")) } else { Ok(all) }
 }
 
 /// The counts of a usage object; nonsense counts as missing.
