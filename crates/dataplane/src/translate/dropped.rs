@@ -59,6 +59,7 @@ mod tests {
         assert!(many.ends_with(", seed, +7"), "{many}");
         assert_eq!(told(&["x".repeat(4 * PATH_LIMIT).as_str()]).unwrap().len(), PATH_LIMIT);
     }
+
     #[test]
     fn what_of_a_reply_is_not_told_stands_after_what_of_the_request_was_dropped() {
         let mut headers = HeaderMap::new();
