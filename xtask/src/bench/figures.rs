@@ -78,17 +78,22 @@ impl Measured {
 
     /// The median of the rounds' ratios to `other`.
     pub(super) fn ratio(&self, other: &Self, figure: Figure) -> Option<f64> {
+        median(self.ratios(other, figure))
+    }
+
+    /// Each round's ratio to `other`.
+    pub(super) fn ratios(&self, other: &Self, figure: Figure) -> Vec<f64> {
         self.paired(other, figure, |mine, theirs| mine / theirs)
     }
 
     /// The median of the rounds' differences from `other`.
     pub(super) fn difference(&self, other: &Self, figure: Figure) -> Option<f64> {
-        self.paired(other, figure, |mine, theirs| mine - theirs)
+        median(self.paired(other, figure, |mine, theirs| mine - theirs))
     }
 
-    fn paired(&self, other: &Self, figure: Figure, join: fn(f64, f64) -> f64) -> Option<f64> {
+    fn paired(&self, other: &Self, figure: Figure, join: fn(f64, f64) -> f64) -> Vec<f64> {
         let pairs = self.turns.iter().zip(&other.turns);
-        median(pairs.filter_map(|(mine, theirs)| Some(join(figure(mine)?, figure(theirs)?))).collect())
+        pairs.filter_map(|(mine, theirs)| Some(join(figure(mine)?, figure(theirs)?))).collect()
     }
 }
 
@@ -119,9 +124,23 @@ pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
     Some(f64::midpoint(*lower, *upper))
 }
 
+/// The middle half of the values: where its lowest and its highest lie.
+pub(super) fn middle_half(mut values: Vec<f64>) -> Option<(f64, f64)> {
+    values.sort_by(f64::total_cmp);
+    let last = values.len().checked_sub(1)?;
+    Some((*values.get(last / 4)?, *values.get(last - last / 4)?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_middle_half_leaves_a_quarter_out_at_each_end() {
+        assert_eq!(middle_half(vec![]), None);
+        assert_eq!(middle_half(vec![3.0]), Some((3.0, 3.0)));
+        assert_eq!(middle_half(vec![5.0, 1.0, 2.0, 4.0, 3.0]), Some((2.0, 4.0)));
+    }
 
     #[test]
     fn the_median_is_the_middle() {

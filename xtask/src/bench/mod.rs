@@ -65,6 +65,10 @@ pub(crate) struct Args {
     /// Also write the tables to this file
     #[arg(long)]
     markdown: Option<PathBuf>,
+    /// Also measure the data plane whose programs lie in this folder, and say what changed since: how to see whether
+    /// a change slows the hot path on a machine that is never quiet
+    #[arg(long)]
+    before: Option<PathBuf>,
     /// Measure a proxy that runs already, as subject `given`: `http://127.0.0.1:PORT`
     #[arg(long, value_parser = address)]
     url: Option<SocketAddr>,
@@ -120,6 +124,7 @@ pub(crate) fn run(args: &Args) -> Outcome<()> {
         found.footprints = footprints(&kinds, &stage, args);
         page.footprints(&found.footprints);
     }
+    page.change(&found);
     page.reach(&reach::goals(&found));
     page.end(&Machine::look()?);
     if let Some(file) = &args.markdown {
@@ -149,8 +154,10 @@ fn address(url: &str) -> Result<SocketAddr, String> {
 
 fn kinds(args: &Args) -> Vec<Kind> {
     let mut kinds = if args.subjects.is_empty() { Kind::ALL.to_vec() } else { args.subjects.clone() };
-    if args.url.is_some() && !kinds.contains(&Kind::Given) {
-        kinds.push(Kind::Given);
+    for (asked, kind) in [(args.before.is_some(), Kind::Before), (args.url.is_some(), Kind::Given)] {
+        if asked && !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
     }
     kinds
 }

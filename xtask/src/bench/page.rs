@@ -2,7 +2,7 @@
 
 use super::{
     case::Case,
-    figures::{Figure, Measured, Turn, of},
+    figures::{Figure, Found, Measured, Turn, median, middle_half, of},
     footprint::Footprint,
     machine::Machine,
     process::Memory,
@@ -28,7 +28,9 @@ Written by `cargo xtask bench --markdown docs/benchmarks.md`, which runs everyth
 - Where a subject's core is not fully busy, load, provider or other work on the machine were the limit, and its
   requests per second could be higher.
 - `--quick` takes under two minutes; `--case` and `--subject` choose; `--memory` adds the last columns of memory;
-  `--clients N` adds that many clients to the snapshot; `--priority` keeps other work on the machine out of the way; `--url` measures a proxy that runs already.";
+  `--clients N` adds that many clients to the snapshot; `--priority` keeps other work on the machine out of the way; `--url` measures a proxy that runs already;
+  `--before FOLDER` measures the programs of an earlier build by turns with these: short turns and many rounds
+  (`--rounds 60 --seconds 0.3`) tell a change of a few per cent even on a machine that is not quiet.";
 
 // === impl Page ===
 
@@ -94,6 +96,31 @@ impl Page {
             ]
         };
         self.table(&head, footprints.iter().map(row).collect());
+    }
+
+    /// What changed since the build that `before` is of; nothing without one.
+    pub(super) fn change(&mut self, found: &Found) {
+        let row = |(case, measured): &(&str, Vec<Measured>)| {
+            let (now, before) = (of(measured, Kind::Keyway)?, of(measured, Kind::Before)?);
+            let cpu = now.ratios(before, Turn::cpu_per_reply);
+            let half = middle_half(cpu.clone());
+            Some(vec![
+                (*case).to_owned(),
+                shown(median(cpu), 3),
+                half.map_or("-".to_owned(), |(from, to)| format!("{from:.3} to {to:.3}")),
+                shown(now.ratio(before, Turn::per_second), 3),
+                shown(now.difference(before, Turn::p50), 1),
+            ])
+        };
+        let rows: Vec<_> = found.cases.iter().filter_map(row).collect();
+        if rows.is_empty() {
+            return;
+        }
+        self.say("\n## Change\n\n`keyway` against `before`, of each round: the median, and between what half of the rounds lie.\n");
+        self.table(
+            &["case", "CPU x before", "half of the rounds", "replies/s x before", "p50 later us"],
+            rows,
+        );
     }
 
     pub(super) fn reach(&mut self, goals: &[Goal]) {

@@ -20,7 +20,7 @@ pub(super) struct Stage {
     /// Files of this run; taken away at its end.
     folder: tempfile::TempDir,
     /// Where the release binaries lie.
-    binaries: PathBuf,
+    pub(super) binaries: PathBuf,
     pub(super) upstream: SocketAddr,
     /// In keyway.yaml, beside the one that asks.
     pub(super) clients: usize,

@@ -13,6 +13,8 @@ pub(crate) enum Select {
     AllBut(&'static str),
     /// This package.
     Only(&'static str),
+    /// Of this package, this file of tests.
+    File(&'static str, &'static str),
 }
 
 /// True: `cargo nextest` works here.
@@ -27,6 +29,7 @@ pub(crate) fn tests(select: Select) -> Command {
         let filter = match select {
             Select::AllBut(package) => format!("not package({package})"),
             Select::Only(package) => format!("package({package})"),
+            Select::File(package, file) => format!("package({package}) & binary(={file})"),
         };
         let mut command = cargo(["nextest", "run", "--workspace", "--no-fail-fast", "--show-progress=none"]);
         command.args(["--status-level=fail", "--final-status-level=fail", "--color=never", "-E", &filter]);
@@ -36,6 +39,7 @@ pub(crate) fn tests(select: Select) -> Command {
     match select {
         Select::AllBut(package) => command.args(["--workspace", "--exclude", package]),
         Select::Only(package) => command.args(["--package", package]),
+        Select::File(package, file) => command.args(["--package", package, "--test", file]),
     };
     command
 }

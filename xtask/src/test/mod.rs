@@ -6,6 +6,7 @@ mod fuzz;
 mod sdks;
 mod step;
 mod walls;
+mod wipe;
 
 use std::error::Error;
 use std::path::Path;
@@ -52,10 +53,15 @@ enum Name {
     Sdks,
     /// Real programs, real SDKs
     E2e,
+    /// A data plane that wipes all that it frees: its memory is looked through
+    Wipe,
 }
 
 /// The package whose tests need programs and SDKs.
 const E2E: &str = "keyway-e2e";
+
+/// Builds the programs.
+const PROGRAMS: [&str; 4] = ["build", "--workspace", "--bins", "--quiet"];
 
 /// Cases of each property test under `--long`.
 const LONG_CASES: &str = "20000";
@@ -100,13 +106,16 @@ pub(crate) fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     if asked(Name::Simulation) {
         report.run("simulation", || simulation(args.long));
     }
-    let built = (asked(Name::Binaries) || asked(Name::E2e))
-        && report.run("binaries", || succeeds(cargo(["build", "--workspace", "--bins", "--quiet"])));
+    let built =
+        (asked(Name::Binaries) || asked(Name::E2e)) && report.run("binaries", || succeeds(cargo(PROGRAMS)));
     let installed = sdks.is_some_and(|sdks| report.add("sdks", step::joined(sdks)));
     if asked(Name::E2e) {
         report.run("e2e", || {
             if built && installed { e2e(args.long) } else { Outcome::not_run("programs or SDKs") }
         });
+    }
+    if asked(Name::Wipe) {
+        report.run("wipe", wipe::run);
     }
     if !report.close() {
         // Not as an error: the count is the last line.

@@ -1,6 +1,6 @@
 //! Keyway, with all that stands between a caller and a provider: a client token, a provider key, a known price.
 
-use super::{Launch, bearer};
+use super::{Kind, Launch, bearer};
 use crate::bench::{
     Outcome,
     process::{self, OTHER_CORE, Running, SUBJECT_CORE},
@@ -23,11 +23,11 @@ const PROVIDER_KEY: &str = "sk-bench-0123456789abcdefghijklmnopqrstuv";
 const CONTROL_PLANE_LIMIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(5);
 
-/// The data plane alone. Its control plane runs on the other core, where it only sends heartbeats.
-pub(super) fn data_plane(stage: &Stage) -> Outcome<Launch> {
+/// The data plane of these binaries alone. Its control plane runs on the other core, where it only sends heartbeats.
+pub(super) fn data_plane(stage: &Stage, kind: Kind, binaries: &Path) -> Outcome<Launch> {
     let (admin, fleet, addr) = (free_address()?, free_address()?, free_address()?);
-    let folder = folder(stage, "keyway")?;
-    let mut control_plane = clean(OTHER_CORE, &stage.binary("keyway-controlplane"), &folder);
+    let folder = folder(stage, kind.name())?;
+    let mut control_plane = clean(OTHER_CORE, &binaries.join("keyway-controlplane"), &folder);
     control_plane.arg("--config").arg(configuration(stage)?);
     control_plane.args(["--admin-listen", &admin.to_string(), "--fleet-listen", &fleet.to_string()]);
     let ready = folder.join("ready.json");
@@ -35,17 +35,17 @@ pub(super) fn data_plane(stage: &Stage) -> Outcome<Launch> {
     let log = folder.join("controlplane.log");
     let mut beside = Running::start(control_plane, &log)?;
     until_ready(&mut beside, &ready, &log)?;
-    let token = join_token(stage, &folder, admin)?;
-    let mut command = clean(SUBJECT_CORE, &stage.binary("keyway-dataplane"), &folder);
+    let token = join_token(&binaries.join("keyway"), &folder, admin)?;
+    let mut command = clean(SUBJECT_CORE, &binaries.join("keyway-dataplane"), &folder);
     command.args(["--listen", &addr.to_string(), "--ops-listen", "127.0.0.1:0"]);
     command.args(["--fleet-url", &format!("https://{fleet}")]).arg("--join-token-file").arg(token);
     Ok(Launch { command, addr, headers: vec![bearer(CLIENT_TOKEN)], beside: vec![beside] })
 }
 
 /// The file with which the data plane joins.
-fn join_token(stage: &Stage, folder: &Path, admin: SocketAddr) -> Outcome<PathBuf> {
+fn join_token(keyway: &Path, folder: &Path, admin: SocketAddr) -> Outcome<PathBuf> {
     let token = folder.join("join.token");
-    let mut command = clean(OTHER_CORE, &stage.binary("keyway"), folder);
+    let mut command = clean(OTHER_CORE, keyway, folder);
     command.args(["join-token", "create", "--server", &format!("http://{admin}"), "--out"]).arg(&token);
     let ran = command.output()?;
     if ran.status.success() { Ok(token) } else { Err(String::from_utf8(ran.stderr)?.into()) }

@@ -31,6 +31,8 @@ pub(super) enum Kind {
     Keyway,
     /// `keyway up`: both planes in one process
     KeywayUp,
+    /// The data plane of another build (`--before`)
+    Before,
     /// A proxy that runs already (`--url`, `--pid`)
     Given,
 }
@@ -76,6 +78,7 @@ impl Kind {
             Self::Nginx => "nginx",
             Self::Keyway => "keyway",
             Self::KeywayUp => "keyway-up",
+            Self::Before => "before",
             Self::Given => "given",
         }
     }
@@ -95,7 +98,11 @@ impl Subject {
             }
             Kind::Bare => bare(stage)?,
             Kind::Nginx => nginx::launch(stage)?,
-            Kind::Keyway => keyway::data_plane(stage)?,
+            Kind::Keyway => keyway::data_plane(stage, kind, &stage.binaries)?,
+            Kind::Before => {
+                let binaries = args.before.as_deref().ok_or("the subject `before` needs --before")?;
+                keyway::data_plane(stage, kind, binaries)?
+            }
             Kind::KeywayUp => keyway::up(stage)?,
         };
         let log = stage.file(&format!("{}.log", kind.name()));
