@@ -113,14 +113,20 @@ pub fn unfold(response: &Response) -> Vec<Event> {
     }];
     let mut number = 0..;
     for (choice, answer) in (0..).zip(&response.choices) {
-        for (block, number) in answer.blocks.iter().zip(&mut number) {
+        let mut logprobs = answer.logprobs.iter().map(|raw| Event::Logprobs { choice, raw: raw.clone() });
+        let last = answer.blocks.iter().rposition(|block| matches!(block.part, Part::Text { .. }));
+        for ((at, block), number) in answer.blocks.iter().enumerate().zip(&mut number) {
             if let Some((head, deltas)) = pieces(&block.part) {
                 events.push(Event::Open { choice, block: number, head });
                 events.extend(deltas.into_iter().map(|delta| Event::Delta { block: number, delta }));
+                // While the text that they are of is open.
+                if Some(at) == last {
+                    events.extend(logprobs.by_ref());
+                }
                 events.push(Event::Close { block: number });
             }
         }
-        events.extend(answer.logprobs.iter().map(|raw| Event::Logprobs { choice, raw: raw.clone() }));
+        events.extend(logprobs);
         events.extend(answer.stop.iter().map(|stop| Event::Stop { choice, stop: stop.clone() }));
     }
     events.extend(response.service_tier.iter().cloned().map(Event::Tier));

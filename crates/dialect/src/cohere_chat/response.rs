@@ -1,5 +1,6 @@
 //! Whole replies, both ways.
 
+use super::error;
 use super::request::assistant;
 use super::wire::{
     self, PLAN, arguments, finish_reason, is_plan, write_citation, write_logprobs, write_usage,
@@ -16,9 +17,11 @@ pub(super) fn decode(body: &[u8], target: &Target<'_>) -> Result<Response, Malfo
     let mut fields = Value::parse(body)?.fields()?;
     let blocks = fields.need("message", |message| assistant(&mut message.fields()?))?;
     let blocks = blocks.into_iter().map(|block| Block::new(stamped(block.part, target.provider))).collect();
-    let stop = fields
-        .text("finish_reason")?
-        .map_or_else(|| Stop::new(StopReason::Other, None), |word| wire::stop(&word));
+    let reason = fields.text("finish_reason")?;
+    if reason.as_deref().is_some_and(|reason| error::failed_status(reason).is_some()) {
+        return Err(Malformed::new("says that the answer failed").within("finish_reason"));
+    }
+    let stop = reason.map_or_else(|| Stop::new(StopReason::Other, None), |word| wire::stop(&word));
     let logprobs =
         fields.with("logprobs", |list| list.each(|_, item| wire::logprobs(item)))?.unwrap_or_default();
     Ok(Response {

@@ -2,7 +2,7 @@
 //! type, references under their usual names.
 
 use crate::canon::{Extra, Raw};
-use crate::json::{Json, Malformed, Value};
+use crate::json::{Fields, Json, Malformed, Value};
 
 /// Schemas inside one another; deeper ones are refused.
 const DEPTH_LIMIT: u32 = 64;
@@ -25,13 +25,25 @@ fn write(json: &mut Json<'_>, value: Value<'_>, depth: u32) -> Result<(), Malfor
     }
     let mut fields = value.fields()?;
     let nullable = fields.flag("nullable")?.unwrap_or_default();
+    let typed = options_say_their_types(&fields)?;
     json.open_object();
     for Extra { name, raw, .. } in fields.rest() {
+        // The SDK for Python sets OBJECT beside options that are none.
+        if name == "type" && typed {
+            continue;
+        }
         let inner = Value::parse(raw.as_str().as_bytes())?;
         member(json, &name, inner, (nullable, depth)).map_err(|bad| bad.within(&name))?;
     }
     json.close_object();
     Ok(())
+}
+
+/// True if there are options and each says its own type.
+fn options_say_their_types(fields: &Fields<'_>) -> Result<bool, Malformed> {
+    let Some(options) = fields.peek("anyOf").or_else(|| fields.peek("any_of")) else { return Ok(false) };
+    let typed = options.each(|_, one| Ok(one.is_object() && one.fields()?.peek("type").is_some()))?;
+    Ok(!typed.is_empty() && typed.into_iter().all(|typed| typed))
 }
 
 fn member(
@@ -64,7 +76,18 @@ fn member(
         "anyOf" | "any_of" => {
             json.key("anyOf").open_list();
             value.each(|_, one| write(json, one, depth + 1))?;
+            if nullable {
+                json.open_object().member("type", "null").close_object();
+            }
             json.close_list();
+        }
+        "enum" if nullable && !value.is_text() => {
+            json.key(name).open_list();
+            value.each(|_, one| {
+                json.raw(&one.raw());
+                Ok(())
+            })?;
+            json.null().close_list();
         }
         "ref" => {
             json.member("$ref", &value.text()?.replacen("#/defs/", "#/$defs/", 1));

@@ -136,7 +136,9 @@ impl Losses {
         let caller = codec(self.origin);
         let needed = caller.map_or(&[][..], |caller| caller.needed());
         let private = caller.map_or(&[][..], |caller| caller.private());
-        let mut told = extra.iter().filter(|extra| !private.contains(&extra.name.as_str()));
+        // SDKs write members that were never set as null: nothing is lost with them.
+        let says = |extra: &&Extra| extra.raw.as_str() != "null" && !private.contains(&extra.name.as_str());
+        let mut told = extra.iter().filter(says);
         told.try_for_each(|Extra { name, within, .. }| {
             let thing = if needed.contains(&name.as_str()) { Thing::NeededExtra } else { Thing::Extra };
             let dot = if within.is_empty() { "" } else { "." };

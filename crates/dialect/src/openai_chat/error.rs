@@ -4,14 +4,18 @@ use crate::fault::{Code, Fault};
 use crate::json::{Fields, Value};
 use crate::stream::Refused;
 
+const UNSAID: &str = "the provider gave no reason";
+
 /// What a provider's error reply means.
 pub(super) fn decode(status: u16, body: &[u8]) -> Fault {
     let error = Value::parse(body).and_then(Value::fields).ok().and_then(inner);
     let Some(mut error) = error else {
-        return Fault { status, ..Fault::new(code(status, "", ""), "the provider gave no reason") };
+        return Fault { status, ..Fault::new(code(status, "", ""), UNSAID) };
     };
     let mut word = |name| error.text(name).ok().flatten().unwrap_or_default();
-    let (message, kind, said) = (word("message"), word("type"), word("code"));
+    let (message, text, kind, said) = (word("message"), word("error"), word("type"), word("code"));
+    let message = [message, text].into_iter().find(|words| !words.is_empty());
+    let message = message.unwrap_or_else(|| UNSAID.to_owned());
     let param = Some(word("param")).filter(|param| !param.is_empty());
     Fault { status, param, ..Fault::new(code(status, &kind, &said), message) }
 }

@@ -109,9 +109,10 @@ pub(super) fn stop(status: &str, incomplete: Option<&str>, called: bool, refused
         ("completed", _) if called => StopReason::Call,
         ("completed", _) if refused => StopReason::Refused,
         ("completed", _) => StopReason::End,
-        ("incomplete", Some("max_output_tokens")) => StopReason::Length,
         ("incomplete", Some("content_filter")) => StopReason::Filtered,
         ("incomplete", None | Some("steered")) => StopReason::Paused,
+        // `max_output_tokens`, `max_messages`, and whatever limit comes later: the answer is not whole.
+        ("incomplete", Some(_)) => StopReason::Length,
         _ => StopReason::Other,
     };
     Stop::new(reason, Some(incomplete.unwrap_or(status)))

@@ -5,6 +5,8 @@ mod arrivals;
 #[cfg(test)]
 mod crossings;
 #[cfg(test)]
+mod finds;
+#[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod ground;

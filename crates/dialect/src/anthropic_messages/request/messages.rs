@@ -14,6 +14,9 @@ use crate::losses::{Losses, Spot, Thing, Unsupported};
 /// Asks for JSON in words, where the dialect has no setting for it.
 const JSON_HINT: &str = "Answer with one JSON object and nothing else.";
 
+/// The pictures that the provider takes (the SDK's `Base64ImageSourceParam.media_type`).
+const PICTURES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
+
 /// One message: blocks with the places that faults name.
 struct Message<'r> {
     role: &'static str,
@@ -41,10 +44,11 @@ struct Pen<'w, 'b, 't> {
 pub(super) fn system(json: &mut Json<'_>, request: &Request, losses: &mut Losses) -> Result<(), Unsupported> {
     let hint = (request.format == Format::Object).then(|| Block::text(JSON_HINT));
     let turns = request.turns.get(..leading(request)).unwrap_or_default();
-    let blocks: Vec<(&Turn, &Block)> =
-        turns.iter().flat_map(|turn| turn.blocks.iter().map(move |block| (turn, block))).collect();
+    let same = losses.is_same();
+    let blocks = turns.iter().flat_map(|turn| turn.blocks.iter().map(move |block| (turn, block)));
+    let blocks: Vec<(&Turn, &Block)> = blocks.filter(|(_, block)| same || !is_blank(block)).collect();
     if blocks.is_empty() && hint.is_none() {
-        return Ok(());
+        return unsaid(turns, losses);
     }
     json.key("system");
     if let ([(_, Block { part: Part::Text { text, .. }, cache: None, at: None, .. })], None) =
@@ -61,6 +65,11 @@ pub(super) fn system(json: &mut Json<'_>, request: &Request, losses: &mut Losses
         }
         json.close_list();
     }
+    unsaid(turns, losses)
+}
+
+/// What stands beside the blocks of system turns.
+fn unsaid(turns: &[Turn], losses: &mut Losses) -> Result<(), Unsupported> {
     let mut nothing = Vec::new();
     turns.iter().try_for_each(|turn| {
         losses.report_if(turn.name.is_some(), Thing::Name, Spot::Turn(turn.at))?;
@@ -126,14 +135,23 @@ fn messages<'r>(
             Role::System | Role::Developer if !is_late => "system",
             Role::User | Role::System | Role::Developer => "user",
         };
-        let spot = |block: &Block| Spot::Block(turn.at, block.at);
-        let pieces = turn.blocks.iter().map(|block| Piece { block, spot: spot(block), is_late });
+        let mut pieces = Vec::with_capacity(turn.blocks.len());
+        for block in &turn.blocks {
+            let spot = Spot::Block(turn.at, block.at);
+            match &block.part {
+                // Before a message is written: it may hold nothing else.
+                Part::Reasoning(thought) if !goes_back(thought, target, same) => {
+                    losses.report(Thing::Reasoning, spot)?;
+                }
+                _ => pieces.push(Piece { block, spot, is_late }),
+            }
+        }
         match messages.last_mut().filter(|last| !same && last.role == role) {
             Some(last) => {
                 last.pieces.extend(pieces);
                 last.turn = None;
             }
-            None => messages.push(Message { role, pieces: pieces.collect(), turn: Some(turn) }),
+            None => messages.push(Message { role, pieces, turn: Some(turn) }),
         }
         let mut nothing = Vec::new();
         if !same {
@@ -158,9 +176,9 @@ pub(super) fn goes_back(thought: &Reasoning, target: &Target<'_>, same: bool) ->
 // === impl Message ===
 
 impl Message<'_> {
-    /// Results first, no empty texts: the provider refuses anything else.
+    /// Results first, no blank texts: the provider refuses anything else.
     fn tidy(&mut self) {
-        self.pieces.retain(|piece| !matches!(&piece.block.part, Part::Text { text, .. } if text.is_empty()));
+        self.pieces.retain(|piece| !is_blank(piece.block));
         self.pieces.sort_by_key(|piece| !matches!(piece.block.part, Part::Result(_)));
     }
 }
@@ -193,16 +211,10 @@ impl Pen<'_, '_, '_> {
 
     fn piece(&mut self, piece: Piece<'_>) -> Result<(), Unsupported> {
         let Piece { block, spot, is_late } = piece;
-        match &block.part {
-            Part::Reasoning(thought) if !goes_back(thought, self.target, self.losses.is_same()) => {
-                return self.losses.report(Thing::Reasoning, spot);
-            }
-            Part::Other { raw, .. } => {
-                self.losses.report_if(!self.losses.is_same(), Thing::OtherPart, spot)?;
-                self.json.raw(raw);
-                return Ok(());
-            }
-            _ => {}
+        if let Part::Other { raw, .. } = &block.part {
+            self.losses.report_if(!self.losses.is_same(), Thing::OtherPart, spot)?;
+            self.json.raw(raw);
+            return Ok(());
         }
         self.json.open_object();
         match &block.part {
@@ -278,6 +290,10 @@ impl Pen<'_, '_, '_> {
         self.losses.report_if(media.detail.is_some(), Thing::ImageDetail, spot)?;
         let url = matches!(media.source, Source::Url(_)) && self.target.quirks.no_image_url;
         self.losses.report_if(url, Thing::ImageUrl, spot)?;
+        if let Source::Inline { media_type, .. } = &media.source {
+            let taken = self.losses.is_same() || PICTURES.contains(&known(media_type).as_str());
+            self.losses.report_if(!taken, Thing::Image, spot)?;
+        }
         self.json.member("type", "image");
         self.source(&media.source, block, spot)
     }
@@ -309,7 +325,8 @@ impl Pen<'_, '_, '_> {
                 return Ok(());
             }
             Source::Inline { media_type, data } => {
-                self.json.open_object().member("type", "base64").member("media_type", media_type);
+                let kind = if foreign { known(media_type) } else { media_type.clone() };
+                self.json.open_object().member("type", "base64").member("media_type", &kind);
                 self.json.member("data", data);
             }
             Source::Url(url) => {
@@ -331,7 +348,9 @@ impl Pen<'_, '_, '_> {
 
     fn result(&mut self, result: &ToolResult, spot: Spot) -> Result<(), Unsupported> {
         self.json.member("type", "tool_result").member("tool_use_id", &safe_id(&result.call));
-        match result.content.as_slice() {
+        let same = self.losses.is_same();
+        let said: Vec<&Block> = result.content.iter().filter(|block| same || !is_blank(block)).collect();
+        match said.as_slice() {
             [] => {}
             [block] if is_bare(block) => {
                 self.json.key("content");
@@ -339,7 +358,7 @@ impl Pen<'_, '_, '_> {
             }
             blocks => {
                 self.json.key("content").open_list();
-                for block in blocks {
+                for block in blocks.iter().copied() {
                     self.piece(Piece { block, spot: inner(spot, block), is_late: false })?;
                 }
                 self.json.close_list();
@@ -348,6 +367,17 @@ impl Pen<'_, '_, '_> {
         self.json.maybe_flag("is_error", result.is_error);
         Ok(())
     }
+}
+
+/// A media type as it is registered: in small letters, without parameters, and JPEG by its right name.
+fn known(media_type: &str) -> String {
+    let kind = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if kind == "image/jpg" { "image/jpeg".to_owned() } else { kind }
+}
+
+/// The provider refuses texts without a letter.
+fn is_blank(block: &Block) -> bool {
+    matches!(&block.part, Part::Text { text, .. } if text.trim().is_empty())
 }
 
 /// The place of a block inside a result: the result's own where it stands in a list, else its place in the message.

@@ -104,9 +104,14 @@ impl State {
     }
 
     fn content(&mut self, index: u64, fields: &mut Fields<'_>, out: &mut Vec<Event>) -> Result<(), Broken> {
-        if let Some(item) = fields.take("logprobs") {
-            out.push(Event::Logprobs { choice: 0, raw: wire::logprobs(item)? });
-        }
+        let logprobs = fields.take("logprobs").map(wire::logprobs).transpose()?;
+        self.words(index, fields, out)?;
+        // Behind the text that they are of: only then there is an answer which they belong to.
+        out.extend(logprobs.map(|raw| Event::Logprobs { choice: 0, raw }));
+        Ok(())
+    }
+
+    fn words(&mut self, index: u64, fields: &mut Fields<'_>, out: &mut Vec<Event>) -> Result<(), Broken> {
         let read = |message: &mut Fields<'_>| {
             let content = message.with("content", Value::fields)?;
             let Some(mut content) = content else { return Ok(None) };

@@ -28,7 +28,11 @@ pub(crate) fn decode(body: &[u8]) -> Result<Request, Malformed> {
     request.thinking.effort = fields.with("reasoning_effort", effort)?;
     request.sound = sound(&mut fields)?;
     request.service_tier = fields.text("service_tier")?;
-    request.user = fields.text("user")?.or(fields.text("safety_identifier")?);
+    request.user = match fields.text("user")? {
+        Some(user) => Some(user),
+        // What takes its place.
+        None => fields.text("safety_identifier")?,
+    };
     request.metadata = fields.with("metadata", Value::object)?;
     request.store = fields.flag("store")?;
     request.cache_key = fields.text("prompt_cache_key")?;

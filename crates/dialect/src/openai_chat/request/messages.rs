@@ -235,6 +235,11 @@ impl Pen<'_, '_, '_> {
     }
 
     fn assistant(&mut self, turn: &Turn, blocks: &[Piece<'_>]) -> Result<(), Unsupported> {
+        // A turn of nothing but thoughts that others made says nothing here, and a message must say something.
+        if !self.losses.is_same() && blocks.iter().all(|piece| self.is_foreign_thought(piece.block)) {
+            blocks.iter().try_for_each(|piece| self.losses.report(Thing::Reasoning, piece.spot(turn)))?;
+            return self.losses.extras(&turn.extra, Spot::Turn(turn.at), &mut Json::new(&mut Vec::new()));
+        }
         self.begin("assistant");
         let words: Vec<Piece<'_>> = blocks.iter().copied().filter(|piece| !is_apart(piece.block)).collect();
         self.json.key("content");
@@ -288,6 +293,11 @@ impl Pen<'_, '_, '_> {
         self.losses.extras(&block.extra, spot, self.json)?;
         self.json.close_object();
         Ok(())
+    }
+
+    fn is_foreign_thought(&self, block: &Block) -> bool {
+        let Part::Reasoning(thought) = &block.part else { return false };
+        !thought.seal.as_ref().is_some_and(|seal| seal.is_of(DIALECT, self.target.provider))
     }
 
     /// Thoughts that this target made, in the field that it reads.

@@ -36,7 +36,11 @@ pub(crate) fn decode(body: &[u8], envelope: &Envelope<'_>) -> Result<Request, Ma
     request.thinking = thinking.unwrap_or_default();
     request.thinking.sealed = sealed;
     request.service_tier = fields.text("service_tier")?;
-    request.user = fields.text("user")?;
+    request.user = match fields.text("user")? {
+        Some(user) => Some(user),
+        // What takes its place.
+        None => fields.text("safety_identifier")?,
+    };
     request.metadata = fields.with("metadata", Value::object)?;
     request.store = fields.flag("store")?;
     request.cache_key = fields.text("prompt_cache_key")?;

@@ -50,6 +50,8 @@ struct Open {
     /// Parts of which something has come: all below this one.
     parts: u64,
     cited: bool,
+    /// It is a call, whose block its beginning opened.
+    called: bool,
     thought: Thought,
 }
 
@@ -186,7 +188,8 @@ impl Reading {
             }
             None => {
                 let id = id.filter(|id| !id.is_empty()).map(str::to_owned);
-                self.open.push(Open { index, id, parts: 0, cited: false, thought: Thought::None });
+                let thought = Thought::None;
+                self.open.push(Open { index, id, parts: 0, cited: false, called: false, thought });
                 self.open.len() - 1
             }
         };
@@ -207,6 +210,7 @@ impl Reading {
         self.called = true;
         let call = fields.text("call_id")?.or(id).unwrap_or_default();
         let name = fields.need("name", Value::text)?;
+        self.item(event.output_index, None)?.called = true;
         let key = (event.output_index, 0);
         self.sequence.piece((0, key), || Head::Call { id: call, name, kind }, None, out)
     }
@@ -311,9 +315,13 @@ impl Reading {
     /// An item is whole: what has not been told of it is told now.
     fn done(&mut self, index: u64, value: Value<'_>, out: &mut Vec<Event>) -> Result<(), Broken> {
         let item = response::item(value, &self.provider)?;
-        let Open { parts: told, cited, .. } = *self.item(index, None)?;
+        let Open { parts: told, cited, called, .. } = *self.item(index, None)?;
         self.open.retain(|open| open.index != index);
         for (part, number) in item.parts.into_iter().zip(0..) {
+            // A call that was closed because the next one went on is not begun again.
+            if called && !self.sequence.knows(0, &(index, number)) {
+                continue;
+            }
             self.rest((index, number), part, (number < told, cited), out)?;
             self.sequence.close(0, &(index, number), out)?;
         }
