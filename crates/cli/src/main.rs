@@ -61,5 +61,11 @@ fn explain(error: &clap::Error) -> ! {
         print::note(&args::Cli::command().render_help().to_string());
         std::process::exit(2);
     }
-    error.exit()
+    let (given, said) = (std::env::args(), error.render());
+    match print::withheld(&said.to_string(), given) {
+        // A secret that was typed where a name belongs stays in the shell's history, and nowhere else.
+        Some(withheld) => print::note(withheld.trim_end()),
+        None => error.exit(),
+    }
+    std::process::exit(2);
 }

@@ -39,6 +39,8 @@ pub(crate) struct Parts {
     attempts: usize,
     upstream: Duration,
     place: (Dialect, Endpoint),
+    /// The target, where it is not the one that was asked last.
+    label: Option<HeaderValue>,
 }
 
 // === impl Parts ===
@@ -53,11 +55,15 @@ impl Parts {
     ) -> Self {
         let place = (call.dialect, call.endpoint);
         let (lease, held) = (Some(lease), Some(held));
-        Self { answer, state: Arc::clone(&call.state), lease, held, attempts, upstream, place }
+        Self { answer, state: Arc::clone(&call.state), lease, held, attempts, upstream, place, label: None }
     }
 
     /// A provider's refusal that the caller can use.
-    pub(crate) fn passed(call: &Call, passed: Passed, attempts: usize) -> Self {
+    pub(crate) fn passed(
+        call: &Call,
+        (passed, label): (Passed, Option<HeaderValue>),
+        attempts: usize,
+    ) -> Self {
         let mut response = Response::new(());
         *response.status_mut() = passed.status;
         *response.headers_mut() = passed.headers;
@@ -72,6 +78,7 @@ impl Parts {
             attempts,
             upstream: Duration::ZERO,
             place,
+            label,
         }
     }
 }
@@ -96,10 +103,13 @@ pub(crate) fn answer(worker: &Rc<Worker>, parts: Parts, mut tally: Tally) -> Res
             tally.close(ending(head.status));
             (head, ReplyBody::Whole(body))
         }
-        Answer::Passing { mut head, source, usage } => {
+        Answer::Passing { mut head, source, usage, deadline } => {
             tally.status = head.status;
             mark(&mut head.headers, &tally);
             (tally.lease, tally.place) = (parts.lease, parts.held);
+            if let Some(place) = &tally.place {
+                place.due(Some(deadline));
+            }
             let length = source.length();
             (head, ReplyBody::Passing(Box::new(Passing { source, length, usage: Some(usage), tally })))
         }
@@ -114,6 +124,9 @@ pub(crate) fn answer(worker: &Rc<Worker>, parts: Parts, mut tally: Tally) -> Res
             (head, ReplyBody::Events(Box::new(events)))
         }
     };
+    if let Some(label) = parts.label {
+        head.headers.insert(TARGET, label);
+    }
     head.headers.insert(ATTEMPTS, attempts(parts.attempts));
     head.headers.insert(SNAPSHOT, parts.state.version.clone());
     head.headers.insert(TIMING, timing(ours));

@@ -62,8 +62,12 @@ pub(crate) struct Decoded {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Waits {
     pub(crate) connect: Duration,
-    /// From the request's start to the whole reply (no stream) or to the first event (stream).
+    /// The shortest limit of the whole reply (no stream) or of the first event (stream).
     pub(crate) answer: Duration,
+    /// When that must have come: limits of all targets begin with the request, a provider's own with the attempt.
+    pub(crate) answer_by: Instant,
+    /// When a reply that turns out to be no stream must have ended.
+    pub(crate) whole_by: Instant,
     /// Between two events.
     pub(crate) idle: Duration,
 }
@@ -102,12 +106,25 @@ impl Call {
         Ok(held)
     }
 
-    /// The waits towards a target: the tightest of data plane, provider, alias and caller.
+    /// The waits towards a target whose attempt begins: the tightest of data plane, provider, alias and caller.
     pub(crate) fn waits(&self, provider: Timeouts, alias: Timeouts) -> Waits {
-        let set = self.state.snapshot.settings.timeouts.tightened_by(provider).tightened_by(alias);
-        let answer =
-            if self.stream { set.first_token.unwrap_or(FIRST_TOKEN) } else { set.total.unwrap_or(TOTAL) };
-        let answer = self.patience.map_or(answer, |patience| answer.min(patience));
-        Waits { connect: set.connect.unwrap_or(CONNECT).min(answer), answer, idle: set.idle.unwrap_or(IDLE) }
+        let all = self.state.snapshot.settings.timeouts.tightened_by(alias);
+        let (whole, whole_by) = self.limit(all.total.unwrap_or(TOTAL), provider.total);
+        let (answer, answer_by) = if self.stream {
+            self.limit(all.first_token.unwrap_or(FIRST_TOKEN), provider.first_token)
+        } else {
+            (whole, whole_by)
+        };
+        let set = all.tightened_by(provider);
+        let connect = set.connect.unwrap_or(CONNECT).min(answer);
+        Waits { connect, answer, answer_by, whole_by, idle: set.idle.unwrap_or(IDLE) }
+    }
+
+    /// The shortest of what holds for all attempts together and what holds for this one, and when the first of them is
+    /// over: a target must not lose its time to those that were tried before it.
+    fn limit(&self, all: Duration, own: Option<Duration>) -> (Duration, Instant) {
+        let all = self.patience.map_or(all, |patience| all.min(patience));
+        let by = self.started + all;
+        own.map_or((all, by), |own| (all.min(own), by.min(Instant::now() + own)))
     }
 }

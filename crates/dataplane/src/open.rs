@@ -1,5 +1,5 @@
 //! Requests under way on one core, so that those which use a revoked key, came with a revoked token or wait for too
-//! long can be cut.
+//! long can be cut, and the connections of callers that do not read be closed.
 //!
 //! Only the core's own thread comes here: no lock and no atomic. Places are used again, so that a request allocates
 //! nothing; it sets aside its waker when it waits for a provider, and the walk through all of them happens only when
@@ -21,6 +21,11 @@ pub(crate) const LAST_READ: Duration = Duration::from_millis(250);
 
 /// How often waits are looked at: a timer for each request would cost more than the look at all of them.
 const LATE_EVERY: Duration = Duration::from_millis(100);
+
+/// A request that is late and has not ended after so long cannot, since its caller does not read: nobody asks a body for
+/// more while what it gave before cannot be written. Its connection is closed, as it would keep the key and the
+/// provider's connection in use. No shorter: where buffers are large, a caller that reads slowly is long without a sign.
+const STALLED_LIMIT: Duration = Duration::from_secs(60);
 
 /// Why a request is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,9 +130,14 @@ impl Open {
                 self.came.notified().await;
             }
             tokio::time::sleep(LATE_EVERY).await;
-            let now = Instant::now();
-            self.cut(Cut::Late, |entry| entry.is_late(now));
+            self.look(Instant::now());
         }
+    }
+
+    /// Cuts what waits for too long for its provider, and closes the connections of callers that do not read.
+    fn look(&self, now: Instant) {
+        self.cut(Cut::Late, |entry| entry.is_late(now));
+        self.entries.borrow().iter().filter(|entry| entry.is_stalled(now)).for_each(|entry| entry.close());
     }
 
     /// Wakes every request, so that each looks at what has changed for all.
@@ -138,11 +148,7 @@ impl Open {
     /// Closes the connections of those that were cut and still have not ended.
     pub(crate) fn close_unread(&self) {
         let is_revoked = |entry: &&Rc<Entry>| matches!(entry.cut.get(), Some(Cut::Credential | Cut::Client));
-        for entry in self.entries.borrow().iter().filter(is_revoked) {
-            if let Some(pulse) = &*entry.pulse.borrow() {
-                pulse.stop();
-            }
-        }
+        self.entries.borrow().iter().filter(is_revoked).for_each(|entry| entry.close());
     }
 }
 
@@ -153,6 +159,19 @@ impl Entry {
             self.due.set(Some(now + idle));
         }
         self.due.get().is_some_and(|due| due <= now)
+    }
+
+    /// Whether it was cut as late and woken, and could not act.
+    fn is_stalled(&self, now: Instant) -> bool {
+        let is_over = |due: Instant| due + STALLED_LIMIT <= now;
+        self.cut.get() == Some(Cut::Late) && self.due.get().is_some_and(is_over)
+    }
+
+    /// Closes its caller's connection.
+    fn close(&self) {
+        if let Some(pulse) = &*self.pulse.borrow() {
+            pulse.stop();
+        }
     }
 
     fn wake(&self) {
@@ -242,6 +261,35 @@ mod tests {
         assert_eq!(open.cut(Cut::Late, |_| true), 1);
         place.goes_on(idle);
         assert_eq!(place.is_cut(), None, "it came before anybody had looked");
+    }
+
+    #[test]
+    fn a_late_answer_that_nobody_reads_is_closed_and_one_that_goes_on_is_not() {
+        let open = Rc::new(Open::default());
+        let enter = || {
+            let pulse = Pulse::new();
+            (open.enter(TokenDigest([1; 32]), Rc::clone(&pulse)), pulse)
+        };
+        let ((stream, stream_pulse), (whole, whole_pulse), (reads, reads_pulse)) =
+            (enter(), enter(), enter());
+        let (begun, second) = (Instant::now(), Duration::from_secs(1));
+        let late = begun + second;
+        whole.due(Some(late));
+        stream.goes_on(second);
+        reads.goes_on(second);
+        open.look(begun);
+        open.look(late);
+        assert_eq!([&stream, &whole, &reads].map(Place::is_cut), [Some(Cut::Late); 3]);
+        reads.goes_on(second);
+        open.look(late + STALLED_LIMIT - second);
+        let stopped = || [&stream_pulse, &whole_pulse, &reads_pulse].map(|pulse| pulse.is_stopped());
+        assert_eq!(stopped(), [false; 3], "too soon");
+        open.look(late + STALLED_LIMIT);
+        assert_eq!(stopped(), [true, true, false]);
+        drop((stream, whole, reads));
+        let (_next, pulse) = enter();
+        open.look(late + STALLED_LIMIT * 3);
+        assert!(!pulse.is_stopped(), "what was before is none of its business");
     }
 
     #[test]

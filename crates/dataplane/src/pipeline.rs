@@ -182,6 +182,23 @@ async fn prove(
     Ok(())
 }
 
+/// The failure that the caller is told of if nothing else works.
+struct Failed {
+    failure: Failure,
+    /// Where in the route it was.
+    step: usize,
+}
+
+impl Failed {
+    /// The latest counts, but for one that the caller can use.
+    fn replace(self, last: &mut Option<Self>) {
+        let has_use = |failed: &Self| failed.failure.passed.is_some();
+        if has_use(&self) || !last.as_ref().is_some_and(has_use) {
+            *last = Some(self);
+        }
+    }
+}
+
 /// Tries until an answer comes. Nothing has gone out to the caller before.
 async fn attempts(
     worker: &Rc<Worker>,
@@ -190,7 +207,7 @@ async fn attempts(
     tally: &mut Tally,
 ) -> Result<answer::Parts, Refusal> {
     let mut tried: Vec<Tried> = Vec::new();
-    let mut last: Option<Failure> = None;
+    let mut last: Option<Failed> = None;
     let mut barred: Option<Refusal> = None;
     let mut left = retries;
     let place = worker.open.enter(call.token, std::rc::Rc::clone(tally.caller.beat.pulse()));
@@ -213,7 +230,8 @@ async fn attempts(
             Choice::Nothing if worker.held.is_newest(state) => break,
             Choice::Nothing => continue,
         };
-        let refused = last.as_ref().is_some_and(|failure| failure.verdict == Some(route::Verdict::Refused));
+        // By the last try, and not by the failure that is kept for the caller.
+        let refused = tried.last().is_some_and(|one| one.verdict == route::Verdict::Refused);
         // What a version on trial could not do costs its caller none of the retries.
         let spared = chosen.take == Take::Standby && tried.last().is_some_and(|one| one.key.is_on_trial());
         let other_key = refused || spared;
@@ -242,11 +260,8 @@ async fn attempts(
                 if let Some(trouble) = failure.trouble() {
                     chosen.key.trouble(trouble);
                 }
-                let better =
-                    last.as_ref().is_none_or(|last| failure.passed.is_some() || last.passed.is_none());
-                if better {
-                    last = Some(failure);
-                }
+                failure.mark_if_in_stream(worker, &lease, tally.story.route.get(chosen.step));
+                Failed { failure, step: chosen.step }.replace(&mut last);
                 let Some(verdict) = verdict else { break };
                 tried.push(Tried { step: chosen.step, key: chosen.key, verdict });
             }
@@ -286,14 +301,20 @@ fn cross(
 fn give_up(
     worker: &Worker,
     call: &Call,
-    (last, tried): (Option<Failure>, usize),
+    (last, tried): (Option<Failed>, usize),
     tally: &Tally,
 ) -> Result<answer::Parts, Refusal> {
     let attempts: Vec<Attempted> = tally.story.failed.iter().map(attempted).collect();
     match last {
-        Some(Failure { passed: Some(passed), .. }) => Ok(answer::Parts::passed(call, *passed, tried.max(1))),
-        Some(failure) if failure.reason == NO_ROOM => Err(Refusal::overloaded(NO_ROOM)),
-        Some(failure) => Err(Refusal::upstream(failure.answer_status(), failure.reason, attempts)),
+        Some(Failed { failure: Failure { passed: Some(passed), .. }, step }) => {
+            let label = tally.story.route.get(step).and_then(|step| step.target.label_header.clone());
+            Ok(answer::Parts::passed(call, (*passed, label), tried.max(1)))
+        }
+        Some(Failed { failure, .. }) if failure.reason == NO_ROOM => Err(Refusal::overloaded(NO_ROOM)),
+        Some(Failed { failure, .. }) => {
+            let told = (failure.answer_status(), failure.wait);
+            Err(Refusal::upstream(told, failure.reason, attempts))
+        }
         None => {
             // Nothing was tried.
             let Some(now) = worker.held.pin() else { return Err(Refusal::not_configured()) };
@@ -301,7 +322,7 @@ fn give_up(
                 return Err(Refusal::secrets_unavailable());
             }
             let (status, reason) = no_key(&now.keyring, &tally.story.route);
-            Err(Refusal::upstream(status, reason, attempts))
+            Err(Refusal::upstream((status, None), reason, attempts))
         }
     }
 }

@@ -9,6 +9,7 @@ use keyway_dialect::{
     losses,
 };
 use keyway_snapshot::{Dialect, Endpoint};
+use std::time::Duration;
 
 /// Why a request was not served.
 #[derive(Debug)]
@@ -214,9 +215,13 @@ impl Refusal {
         Self::new(StatusCode::LOOP_DETECTED, Code::UpstreamError, message).because("loop_detected")
     }
 
-    /// Every target failed; `status` is the last one if the caller can use it.
+    /// Every target failed; `status` is the last one if the caller can use it, `wait` what its provider asked for.
     #[cold]
-    pub(crate) fn upstream(status: StatusCode, reason: &'static str, attempts: Vec<Attempted>) -> Self {
+    pub(crate) fn upstream(
+        (status, wait): (StatusCode, Option<Duration>),
+        reason: &'static str,
+        attempts: Vec<Attempted>,
+    ) -> Self {
         let (code, message) = if status == StatusCode::GATEWAY_TIMEOUT {
             (Code::UpstreamTimeout, "the provider did not answer in time")
         } else {
@@ -224,6 +229,7 @@ impl Refusal {
         };
         let mut refusal = Self::new(status, code, message).because(reason);
         refusal.0.attempts = attempts;
+        refusal.0.retry_after = wait.map(seconds).or_else(|| wants_a_wait(status).then_some(COME_AGAIN));
         refusal.0.should_retry = None;
         refusal
     }
@@ -250,6 +256,17 @@ impl Refusal {
     }
 }
 
+/// Statuses that tell a caller to come again must say when.
+fn wants_a_wait(status: StatusCode) -> bool {
+    matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+}
+
+/// Whole seconds, and never fewer than asked for.
+fn seconds(wait: Duration) -> u32 {
+    let begun = u64::from(wait.subsec_nanos() > 0);
+    u32::try_from(wait.as_secs().saturating_add(begun)).unwrap_or(u32::MAX)
+}
+
 fn word(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::OpenaiChat => "openai-chat",
@@ -259,5 +276,30 @@ fn word(dialect: Dialect) -> &'static str {
         Dialect::BedrockConverse => "bedrock-converse",
         Dialect::CohereChat => "cohere-chat",
         Dialect::Unspecified => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_providers_wait_is_told_and_one_of_ours_where_a_wait_must_be() {
+        for (status, millis, told) in [
+            (429, Some(7_000), Some(7)),
+            (503, Some(1_500), Some(2)),
+            (500, Some(9_000), Some(9)),
+            (503, Some(0), Some(0)),
+            (429, None, Some(COME_AGAIN)),
+            (503, None, Some(COME_AGAIN)),
+            (500, None, None),
+            (400, None, None),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let wait = millis.map(Duration::from_millis);
+            let refusal = Refusal::upstream((status, wait), "upstream_status", Vec::new());
+            assert_eq!(refusal.0.retry_after, told, "{status} {wait:?}");
+        }
+        assert_eq!(seconds(Duration::MAX), u32::MAX);
     }
 }

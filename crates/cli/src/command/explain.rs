@@ -38,7 +38,11 @@ pub(crate) async fn run(server: &Server, output: Output, verb: Explain) -> Resul
         return Ok(());
     }
     let allowed = if answer.get("allowed") == Some(&Value::Bool(true)) { "may use" } else { "may not use" };
-    print::line(&format!("{} {allowed} {}", verb.client, verb.model));
+    let targets = answer.get("targets").map(print::list).into_iter().flatten();
+    let states: Vec<String> = targets.map(|target| cell(target, "state")).collect();
+    let idle = !states.is_empty() && states.iter().all(|state| state != "ready");
+    let but = if idle { "; no target can serve it now" } else { "" };
+    print::line(&format!("{} {allowed} {}{but}", verb.client, verb.model));
     for rule in answer.get("rules").map(print::list).into_iter().flatten() {
         print::line(&format!("  {}", rule.as_str().unwrap_or_default()));
     }

@@ -8,7 +8,7 @@ mod yaml;
 
 use std::io::{self, Write};
 
-use keyway_config::Problem;
+use keyway_config::{Problem, looks_like_secret};
 use serde_json::Value;
 
 use crate::args::Output;
@@ -19,6 +19,9 @@ pub(crate) use limits::limits;
 pub(crate) use number::{aligned, thousands, usd};
 pub(crate) use table::{Table, cell, fields, list, moment, width};
 pub(crate) use yaml::yaml;
+
+/// Shown in place of an argument that looks like a secret.
+const WITHHELD: &str = "(withheld)";
 
 /// One or more whole lines to stdout. A reader that went away (`| head`) is no fault of ours.
 pub(crate) fn line(text: &str) {
@@ -37,11 +40,24 @@ pub(crate) fn note(text: &str) {
 
 /// What went wrong, to stderr.
 pub(crate) fn failure(failure: &Failure) {
-    match failure {
+    let said = match failure {
         // Each begins with file and line already, as editors expect it.
-        Failure::Problems(_) => note(&failure.to_string()),
-        other => note(&format!("keyway: {other}")),
+        Failure::Problems(_) => failure.to_string(),
+        other => format!("keyway: {other}"),
+    };
+    note(&withheld(&said, std::env::args()).unwrap_or(said));
+}
+
+/// The text without what was `given` as an argument and looks like a secret; `None` if it has none of that.
+pub(crate) fn withheld(text: &str, given: impl Iterator<Item = String>) -> Option<String> {
+    let mut secrets: Vec<String> =
+        given.filter(|word| looks_like_secret(word) && text.contains(word.as_str())).collect();
+    // One may be the beginning of another.
+    secrets.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    if secrets.is_empty() {
+        return None;
     }
+    Some(secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), WITHHELD)))
 }
 
 /// What the API accepted without effect, to stderr; `known` are fields that were warned of already.

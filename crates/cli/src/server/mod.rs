@@ -107,11 +107,14 @@ impl Server {
 
     /// `path` begins with a slash and stands below `/api/v1`. An answer without a body is `null`.
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
-        let answer = self.send(method, path, body).await?;
+        let answer = self.send(method.clone(), path, body).await?;
         let status = answer.status();
         let bytes = self.body(answer).await?;
         if !status.is_success() {
-            return Err(refused(status, &bytes, self.url()));
+            let failure = refused(status, &bytes, self.url());
+            // What a question holds stood in the arguments.
+            let asked = method == Method::GET && status == StatusCode::BAD_REQUEST;
+            return Err(if asked { Failure::Usage(failure.to_string()) } else { failure });
         }
         if bytes.is_empty() {
             return Ok(Value::Null);

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::connection::base_url;
 use crate::failure::Failure;
-use crate::print::{Table, yaml};
+use crate::print::{Table, withheld, yaml};
 use crate::server::segment;
 
 #[test]
@@ -96,4 +96,13 @@ fn servers_may_be_typed_short() {
 #[test]
 fn names_are_one_segment_whatever_they_hold() {
     assert_eq!(segment("a/b?c#d e%é"), "a%2Fb%3Fc%23d%20e%25%C3%A9");
+}
+
+#[test]
+fn what_looks_like_a_secret_is_not_repeated() {
+    let secret = "sk-proj-4fT9xQ2mLw8ZrB6yKd3VnH5s".to_owned();
+    let given = || ["keyway", "login", &secret].map(str::to_owned).into_iter();
+    let said = withheld(&format!("unexpected argument '{secret}' found"), given());
+    assert_eq!(said.as_deref(), Some("unexpected argument '(withheld)' found"));
+    assert_eq!(withheld("no client is named `login`", given()), None);
 }

@@ -6,10 +6,13 @@ use super::{
     call::Call,
     route::BYTES,
 };
-use crate::{resource::Refusal, store::StoreError};
+use crate::{backup::Begun, resource::Refusal, store::StoreError};
 use axum::body::Body;
 use bytes::Bytes;
-use std::io::{self, BufWriter, Write};
+use std::{
+    io::{self, BufWriter, Write},
+    sync::Arc,
+};
 use tokio::sync::mpsc;
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 
@@ -29,13 +32,13 @@ pub(super) async fn stream(call: Call) -> Result<Answer, Fault> {
         Some(_) => return Err(Refusal::field("usage", "is true or false").into()),
     };
     call.record("").await?;
+    let begun = begin(&call, with_usage).await?;
     let (pipe, mut pieces) = mpsc::channel(PIECES);
-    let backup = std::sync::Arc::clone(&call.api.backup);
     tokio::task::spawn_blocking(move || {
         let mut out = BufWriter::with_capacity(PIECE, Pipe(pipe.clone()));
         let flushed =
             |out: &mut BufWriter<Pipe>| out.flush().map_err(|error| StoreError::Failed(error.to_string()));
-        if let Err(error) = backup.write(&mut out, with_usage).and_then(|()| flushed(&mut out)) {
+        if let Err(error) = begun(&mut out).and_then(|()| flushed(&mut out)) {
             // Whoever waited for it is gone or is told.
             let _ = pipe.blocking_send(Err(error));
         }
@@ -48,6 +51,15 @@ pub(super) async fn stream(call: Call) -> Result<Answer, Fault> {
     };
     let all = tokio_stream::once(Ok(first)).chain(ReceiverStream::new(pieces));
     Ok(Answer::stream(BYTES, Body::from_stream(all)))
+}
+
+/// Takes in what changes together while no change is made, and only that: a slow caller keeps nobody waiting.
+async fn begin(call: &Call, with_usage: bool) -> Result<Begun, Fault> {
+    let _nothing_changes = call.plane().still().await;
+    let backup = Arc::clone(&call.api.backup);
+    let begun = tokio::task::spawn_blocking(move || backup.begin(with_usage)).await;
+    let begun = begun.map_err(|_| Fault::internal("a thread of the backup failed"))?;
+    Ok(begun.map_err(Refusal::from)?)
 }
 
 // === impl Pipe ===

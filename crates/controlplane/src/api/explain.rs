@@ -48,7 +48,7 @@ pub(super) struct Explained {
     asked: String,
     /// What it stands for; absent = nothing.
     model: Option<String>,
-    /// Whether the client would be served.
+    /// Whether the client may ask for it. Whether it would be served is each target's `state`.
     allowed: bool,
     /// In the order in which they would be tried.
     targets: Vec<Tried>,
@@ -136,7 +136,6 @@ pub(super) async fn explain(call: Call) -> Result<Answer, Fault> {
                 let now = unix_millis() / 1000;
                 target.estimate = Some(estimate(priced, size, ServiceTier::Unspecified, now)?);
             }
-            allowed &= targets.iter().any(|target| target.state == TargetState::Ready);
         }
         Err(refused) => {
             allowed = false;

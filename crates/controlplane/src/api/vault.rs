@@ -7,11 +7,14 @@ use super::{
 use crate::{
     rekey,
     resource::{KekDocument, Refusal},
-    vault::RootKey,
+    vault::{RootKey, Vault, VaultError},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// How the secrets are wrapped.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -68,14 +71,22 @@ pub(super) async fn rotate_root(call: Call) -> Result<Answer, Fault> {
     }
     call.record("vault").await?;
     let _nothing_changes = plane.still().await;
-    let found = RootKey::at(&to_file).map_err(Refusal::from)?;
-    let root = match found {
+    let (vault, file) = (plane.vault().clone(), to_file.clone());
+    // Waits for the disk on a thread that may.
+    let done = tokio::task::spawn_blocking(move || reroot(&vault, &file)).await;
+    let root_key = done.map_err(|_| Refusal::Internal("a thread of the vault failed"))?;
+    Answer::json(&Rerooted { root_key: root_key.map_err(Refusal::from)?, file: to_file })
+}
+
+/// Puts the root key in that file into force, made if there is none; its name.
+fn reroot(vault: &Vault, file: &Path) -> Result<String, VaultError> {
+    let root = match RootKey::at(file)? {
         // A try before this one came so far.
         Some(root) => root,
-        None => RootKey::make(&to_file).map_err(Refusal::from)?,
+        None => RootKey::make(file)?,
     };
-    plane.vault().reroot(&root).map_err(Refusal::from)?;
-    Answer::json(&Rerooted { root_key: root.name(), file: to_file })
+    vault.reroot(&root)?;
+    Ok(root.name())
 }
 
 fn view(call: &Call) -> Result<VaultView, Fault> {

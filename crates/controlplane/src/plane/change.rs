@@ -11,15 +11,19 @@ use crate::{
     observe,
     push::Push,
     resource::{
-        Apply, Author, Change, Held, Kind, MadePair, Means, Proposal, Refusal, Shown, State, Touch, Way,
-        add_to_file, file_proposal,
+        Apply, Author, Change, Held, Kind, MadePair, Means, Proposal, Refusal, Sealing, Shown, State, Touch,
+        Way, add_to_file, file_proposal,
     },
     store::{BATCH_LIMIT, Batch, Key, StoreError, Write},
     vault::SecretId,
 };
 use keyway_config::{File, Problem};
 use keyway_snapshot::{Change as SnapshotChange, Secret, Version};
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
 
 /// What a change did, or would do.
 #[derive(Debug)]
@@ -204,23 +208,21 @@ impl Plane {
             entry.state = push.hash.to_string();
         }
         let writes = proposal.touches.into_iter().map(write).collect::<Result<_, _>>()?;
-        let fresh: Vec<&SecretId> = proposal.secrets.keys().filter(|id| !proposal.state.names(id)).collect();
+        let fresh: Vec<SecretId> =
+            proposal.secrets.keys().filter(|id| !proposal.state.names(id)).cloned().collect();
         // A document never names a secret that is not there: in before the commit, out after it.
-        let sealed =
-            proposal.secrets.iter().try_for_each(|(id, one)| self.vault.put(id, &one.secret, &one.origins));
+        let sealed = self.seal(proposal.secrets).await;
         let span = self.tracer.child(&proposal.trace, "journal");
         let committed = match sealed {
             Ok(()) => self.store.commit(Batch { writes, entry }).await.map_err(Refusal::from),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         };
         let revision = match committed {
             Ok(revision) => revision,
             Err(error) => {
                 span.fail("store");
-                // What may have been committed may need its secrets; the next to lead sweeps.
-                if !matches!(error, Refusal::Store(StoreError::Unavailable(_) | StoreError::NotLeader { .. }))
-                {
-                    fresh.into_iter().for_each(|id| self.erase(id));
+                if !may_stand(&error) {
+                    self.erase(fresh).await;
                 }
                 return Err(error);
             }
@@ -240,10 +242,50 @@ impl Plane {
         if let Some((_, push)) = sent {
             observe::publish(&self.tracer, &self.fleet, &proposal.trace, push);
         }
-        proposal.erase.iter().for_each(|id| self.erase(id));
+        self.erase(proposal.erase).await;
         self.keys.send_modify(|count| *count += 1);
         Ok(self.version())
     }
+
+    /// Takes secrets in. The disk is waited for on a thread that may: this one carries the fleet.
+    async fn seal(&self, secrets: BTreeMap<SecretId, Sealing>) -> Result<(), Refusal> {
+        if secrets.is_empty() {
+            return Ok(());
+        }
+        // What a failed disk may have kept names secrets that a second try would write over.
+        if let Some(why) = self.store.condition().read_only {
+            return Err(StoreError::ReadOnly(why).into());
+        }
+        let vault = self.vault.clone();
+        let all = move || vault.put_all(secrets.iter().map(|(id, one)| (id, &one.secret, &one.origins)));
+        let done = tokio::task::spawn_blocking(all).await;
+        Ok(done.map_err(|_| Refusal::Internal("a thread of the vault failed"))??)
+    }
+
+    /// Forgets secrets, on such a thread too. An error leaves a file for the next start to sweep.
+    async fn erase(&self, ids: Vec<SecretId>) {
+        if ids.is_empty() {
+            return;
+        }
+        let vault = self.vault.clone();
+        let all = move || {
+            for id in ids {
+                if let Err(error) = vault.erase(&id) {
+                    tracing::error!(%id, %error, "a secret could not be erased; the next start tries again");
+                }
+            }
+        };
+        if tokio::task::spawn_blocking(all).await.is_err() {
+            tracing::error!("a thread of the vault failed; the next start erases what it left");
+        }
+    }
+}
+
+/// Whether what was not committed may be found committed later, by the next start or whoever leads next, and needs its secrets
+/// then. They sweep what is left over.
+fn may_stand(error: &Refusal) -> bool {
+    use StoreError::{Failed, NotLeader, ReadOnly, Unavailable};
+    matches!(error, Refusal::Store(Unavailable(_) | NotLeader { .. } | Failed(_) | ReadOnly(_)))
 }
 
 /// A commit takes so many documents and no more.

@@ -248,13 +248,6 @@ impl Plane {
         made::after(&self.fleet.newest(), &base, state, &self.vault)
     }
 
-    /// An error leaves the file for the next start to sweep.
-    fn erase(&self, id: &SecretId) {
-        if let Err(error) = self.vault.erase(id) {
-            tracing::error!(%id, %error, "a secret could not be erased; the next start tries again");
-        }
-    }
-
     /// Erases what an interrupted change left behind.
     fn sweep(&self) {
         let state = self.state.load();

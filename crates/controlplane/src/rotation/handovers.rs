@@ -25,10 +25,11 @@ pub(crate) struct TokenUses {
     pub(crate) replicas: Vec<String>,
 }
 
-/// Ends what is due. `since`: how long this process has been listening to replicas.
+/// Ends what is due.
 pub(super) async fn look(plane: &Plane, fleet: &[Evidence]) {
     let now = unix_millis();
     let listening = u64::try_from(plane.started().elapsed().as_millis()).unwrap_or(u64::MAX);
+    let listening_since = now.saturating_sub(listened(fleet, listening));
     let state = plane.state();
     let snapshot = plane.snapshot();
     // The first token of each: a walk through all clients would hold up everybody.
@@ -36,7 +37,7 @@ pub(super) async fn look(plane: &Plane, fleet: &[Evidence]) {
     for name in under_way.map(|(_, _, client)| &*client.name) {
         let Some(held) = state.get(Kind::Client, name) else { continue };
         let Body::Client { handover: Some(handover), .. } = &held.document.body else { continue };
-        let Some(end) = due(handover, name, fleet, now, now.saturating_sub(listening)) else { continue };
+        let Some(end) = due(handover, name, fleet, now, listening_since) else { continue };
         let action = if end.over { "client.rotate.over" } else { "client.rotate.done" };
         if end.over {
             tracing::warn!(
@@ -54,6 +55,12 @@ pub(super) async fn look(plane: &Plane, fleet: &[Evidence]) {
     }
 }
 
+/// How long every replica has been listened to, milliseconds. What one that is gone counted last may not have been said: its
+/// successor is heard for so long before silence means anything.
+fn listened(fleet: &[Evidence], listening: u64) -> u64 {
+    fleet.iter().map(|one| one.known_ms).fold(listening, u64::min)
+}
+
 /// Whether a change is to end now. Callers are on the new token alone once it is used, every replica answers, and the old
 /// ones were not used for so long as is wanted: counted from the last use, and from no earlier than anybody listened.
 fn due(
@@ -67,7 +74,9 @@ fn due(
         return None;
     }
     let [new, old] = uses(client, fleet);
-    let last_use_old = if old.last_use > handover.begun { old.last_use } else { 0 };
+    // The same in all of them: uses on replicas that are gone count too.
+    let gone = fleet.first().map_or(0, |one| one.old_uses.last(client));
+    let last_use_old = Some(old.last_use.max(gone)).filter(|last| *last > handover.begun).unwrap_or(0);
     let quiet_since = last_use_old.max(handover.begun).max(listening_since);
     let alone = new.last_use > handover.begun
         && fleet.iter().all(|one| one.answers)
@@ -149,5 +158,22 @@ mod tests {
             (old.requests, old.replicas, old.sources),
             (1, vec!["b".to_owned()], vec!["10.0.0.1".to_owned()])
         );
+    }
+
+    #[test]
+    fn a_replica_that_is_gone_or_came_a_moment_ago_does_not_look_quiet() {
+        let handover = Handover { begun: 1000, until: 100_000, quiet_ms: 5000, ended: None };
+        let mut fleet = [replica("a", &[(0, 2000)]), replica("b", &[(0, 2000)])];
+        let tokens = replica("gone", &[(1, 9000)]).tokens;
+        fleet.iter_mut().for_each(|one| one.old_uses.take(&tokens, 50_000));
+        let end = |now| due(&handover, "c", &fleet, now, 0).map(|end| (end.over, end.last_use_old));
+        assert_eq!(end(13_999), None, "it was used on one that is gone");
+        assert_eq!(end(14_000), Some((false, 9000)));
+        for (known, listening, listened_for) in
+            [([9000, 700], 8000, 700), ([9000, 9000], 8000, 8000), ([u64::MAX; 2], 1, 1)]
+        {
+            fleet.iter_mut().zip(known).for_each(|(one, known)| one.known_ms = known);
+            assert_eq!(listened(&fleet, listening), listened_for);
+        }
     }
 }

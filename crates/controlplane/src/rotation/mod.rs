@@ -233,12 +233,12 @@ impl Rotation {
     async fn probed(&mut self, (name, version, probing): (KeyName, u32, Probing)) {
         self.probing.retain(|one| *one != name);
         let verdict = probing.verdict;
-        let told = self.step(&name, "key.probe", |doc, _, now| {
+        let told = self.step(&name, "key.probe", |doc, next, now| {
             // It may have been interrupted meanwhile.
             let asked =
                 doc.under_way().is_some_and(|one| one.step == Step::Staged && one.to == Some(version));
             if asked {
-                doc.probed(probing, now);
+                doc.probed(probing, next, now);
             }
         });
         if let Err(refusal) = told.await {

@@ -17,6 +17,7 @@ mod shelves;
 #[cfg(test)]
 mod conformance;
 
+pub(crate) use backup::write as write_backup;
 pub use backup::{BackedUp, Restored, attested_backup, restore, verify_backup};
 pub use durable::Durable;
 pub use etcd::{Address, Etcd, Migrated, Place, migrate};

@@ -2,6 +2,9 @@
 
 use super::level::Level;
 
+/// No plan goes further, in milliseconds: the last whole day that a number can tell.
+const END: u64 = Level::Day.millis() * (u64::MAX / Level::Day.millis());
+
 /// From when on the sums of each level are whole, in milliseconds; older ones were deleted or partly so.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Horizon {
@@ -49,7 +52,7 @@ impl Horizon {
 /// Plans `since..until`; `coarsest`: no bucket is longer than that.
 pub(crate) fn plan(since: u64, until: u64, coarsest: Level, horizon: Horizon) -> Result<Plan, NotKept> {
     let levels = || Level::ALL.into_iter().filter(|level| *level <= coarsest);
-    let until = until.max(since);
+    let (since, until) = (since.min(END), until.max(since).min(END));
     let not_kept = NotKept { level: coarsest, from: coarsest.ceil(horizon.of(coarsest)) };
     // Days are the last resort: before the first of them there is nothing.
     let known = |level: Level, from: u64| level == Level::Day || horizon.of(level) <= from;
@@ -58,18 +61,23 @@ pub(crate) fn plan(since: u64, until: u64, coarsest: Level, horizon: Horizon) ->
     let tail = |level: Level| levels().find(|other| *other > level).map_or(0, |up| up.floor(until));
     let last = levels().find(|level| known(*level, tail(*level).max(start))).ok_or(not_kept)?;
     let end = last.ceil(until);
+    let fits = |level: Level, at: u64| {
+        at < end && at.is_multiple_of(level.millis()) && at + level.millis() <= end && known(level, at)
+    };
     let mut segments: Vec<Segment> = Vec::new();
     let mut at = start;
+    // A turn for each segment, never for each bucket: whoever asks says how many buckets there are.
     while at < end {
-        let fits = |level: &Level| {
-            at.is_multiple_of(level.millis()) && at + level.millis() <= end && known(*level, at)
+        let level = levels().rfind(|level| fits(*level, at)).ok_or(not_kept)?;
+        let whole = at + (end - at) / level.millis() * level.millis();
+        let longer = levels().filter(|other| *other > level);
+        let begins = |other: Level| {
+            let known = if other == Level::Day { 0 } else { horizon.of(other) };
+            other.ceil(known.max(at + 1))
         };
-        let level = levels().rfind(fits).ok_or(not_kept)?;
-        let to = at + level.millis();
-        match segments.last_mut().filter(|last| last.level == level) {
-            Some(last) => last.to = to,
-            None => segments.push(Segment { level, from: at, to }),
-        }
+        let next = longer.map(|other| (other, begins(other))).filter(|(other, from)| fits(*other, *from));
+        let to = next.map(|(_, from)| from).min().unwrap_or(whole);
+        segments.push(Segment { level, from: at, to });
         at = to;
     }
     Ok(Plan { since: start, until: end, segments })
@@ -113,6 +121,21 @@ mod tests {
         plan(9 * DAY, 10 * DAY, Level::Minute, horizon).unwrap();
     }
 
+    /// Bucket by bucket up to there it would have no end.
+    #[test]
+    fn the_end_of_time_is_planned_at_once() {
+        let horizon = Horizon { minutes: 9 * DAY + 1, hours: 5 * DAY, days: 0 };
+        for coarsest in Level::ALL {
+            let whole = plan(10 * DAY, u64::MAX, coarsest, horizon).unwrap();
+            assert_eq!((whole.since, whole.until, whole.segments.len()), (10 * DAY, END, 1));
+            let nothing = plan(u64::MAX, u64::MAX, coarsest, horizon).unwrap();
+            assert_eq!((nothing.since, nothing.segments), (END, Vec::new()));
+        }
+        let all =
+            plan(0, u64::MAX, Level::Day, Horizon { hours: u64::MAX, minutes: u64::MAX, days: 0 }).unwrap();
+        assert_eq!(all.segments, [Segment { level: Level::Day, from: 0, to: END }]);
+    }
+
     proptest! {
         #[test]
         fn a_plan_covers_what_was_asked_once_and_reads_only_what_is_whole(
@@ -123,6 +146,7 @@ mod tests {
             let Ok(plan) = plan(since, until, coarsest, horizon) else { return Ok(()) };
             prop_assert!(plan.since <= since && until <= plan.until);
             prop_assert!(since - plan.since < DAY && plan.until - until < DAY);
+            prop_assert!(plan.segments.windows(2).all(|two| two[0].level != two[1].level));
             let mut at = plan.since;
             for part in &plan.segments {
                 prop_assert!(part.from == at && part.to > at && part.level <= coarsest);

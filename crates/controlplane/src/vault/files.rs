@@ -100,6 +100,22 @@ impl Files {
         }
     }
 
+    /// Writes it, whole, over what is there; where that is a directory it has reached the disk only after [`Self::sync`].
+    pub(super) fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), VaultError> {
+        match self {
+            Self::Disk(dir) => put(&dir.join(name), bytes, Over::Anything),
+            Self::Shared(_) | Self::Memory(_) => self.write(name, bytes, Over::Anything),
+        }
+    }
+
+    /// Brings the names in a folder to the disk.
+    pub(super) fn sync(&self, folder: &str) -> Result<(), VaultError> {
+        match self {
+            Self::Disk(dir) => sync(&dir.join(folder)),
+            Self::Shared(_) | Self::Memory(_) => Ok(()),
+        }
+    }
+
     /// Removes it; one that is not there is removed already. Nothing is written over the old bytes: disks and file
     /// systems of today write elsewhere and keep the old ones, so that it would only look like more.
     pub(super) fn remove(&self, name: &str) -> Result<(), VaultError> {
@@ -145,6 +161,12 @@ pub(super) fn make_dir(path: &Path) -> Result<(), VaultError> {
 
 /// Beside its place first, then into it by one step, each on disk before the next.
 pub(super) fn write(path: &Path, bytes: &[u8], over: Over) -> Result<(), VaultError> {
+    put(path, bytes, over)?;
+    sync_parent(path)
+}
+
+/// The same without its name being on the disk already.
+fn put(path: &Path, bytes: &[u8], over: Over) -> Result<(), VaultError> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(|_| VaultError::System)?;
     let unfinished = path.with_file_name(format!(".{:016x}{UNFINISHED}", u64::from_ne_bytes(random)));
@@ -157,8 +179,7 @@ pub(super) fn write(path: &Path, bytes: &[u8], over: Over) -> Result<(), VaultEr
         // The first error counts, not this one's; what stays behind is sealed, and swept.
         let _ = fs::remove_file(&unfinished);
     }
-    written.map_err(|source| fault(path, source))?;
-    sync_parent(path)
+    written.map_err(|source| fault(path, source))
 }
 
 fn fill(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -169,8 +190,11 @@ fn fill(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// A name is on disk when its directory is.
 fn sync_parent(path: &Path) -> Result<(), VaultError> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(parent).and_then(|dir| dir.sync_all()).map_err(|source| fault(parent, source))
+    sync(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+}
+
+fn sync(folder: &Path) -> Result<(), VaultError> {
+    File::open(folder).and_then(|dir| dir.sync_all()).map_err(|source| fault(folder, source))
 }
 
 /// `None` for what is not there.

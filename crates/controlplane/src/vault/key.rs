@@ -11,7 +11,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 /// Bytes of a key.
 pub(super) const KEY: usize = 32;
 /// Bytes of an authentication tag.
-const TAG: usize = 16;
+pub(super) const TAG: usize = 16;
 
 /// 32 bytes on the heap: moved without leaving copies on the stack, wiped on drop.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]

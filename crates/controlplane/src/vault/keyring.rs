@@ -5,11 +5,14 @@ use super::{
     RootKey, Sealed, VaultError,
     fields::{Fields, Reader},
     files::{Files, Over},
-    key::{Cipher, KEY, Key, Use},
+    key::{Cipher, KEY, Key, TAG, Use},
 };
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use zeroize::Zeroizing;
 
@@ -184,6 +187,20 @@ impl Keyring {
         reader.end()?;
         Some(Self { cluster, digest, fingerprint, signing, keks })
     }
+}
+
+/// How many versions the bytes of a keyring hold: its length says so without the root key. `None` for what is none.
+pub(super) fn count(file: &[u8]) -> Option<usize> {
+    let (_, _, sealed) = parse(file)?;
+    Some(sealed.text.len().checked_sub(TAG + OWN_ROOM)? / VERSION_ROOM)
+}
+
+/// The versions that the bytes of a keyring hold; `None` if that root key does not open them.
+pub(super) fn versions(file: &[u8], root: &RootKey) -> Option<Vec<u32>> {
+    let (cluster, ..) = parse(file)?;
+    let files =
+        Files::Memory([(FILE.to_owned(), file.to_vec())].into_iter().collect::<BTreeMap<_, _>>().into());
+    Some(Keyring::read(&files, root, &cluster).ok()?.versions().collect())
 }
 
 /// Cluster, name of the root key, what it opens.

@@ -8,6 +8,7 @@ mod fields;
 mod files;
 mod key;
 mod keyring;
+mod packed;
 mod rekey;
 mod root;
 mod seen;
@@ -18,6 +19,7 @@ mod tests;
 
 pub use fault::{Sealed, Unfit, VaultError};
 pub(crate) use files::{Over, Place, private};
+pub(crate) use packed::Packed;
 pub use root::{CREDENTIAL, RootKey, Sources, private_file};
 pub(crate) use seen::{short, shown};
 pub use sign::verify;
@@ -30,7 +32,7 @@ use files::Files;
 use keyring::Keyring;
 use keyway_snapshot::Secret;
 use parking_lot::RwLock;
-use std::{collections::BTreeSet, fmt, path::Path};
+use std::{collections::BTreeSet, fmt, path::Path, sync::Arc};
 use zeroize::Zeroizing;
 
 /// The vault's directory in the data directory.
@@ -66,15 +68,18 @@ pub struct SecretId {
 /// fn takes<T: serde::Serialize>() {}
 /// takes::<keyway_snapshot::Secret>();
 /// ```
+///
+/// A clone is the same vault, for a thread that may wait.
+#[derive(Clone)]
 pub struct Vault {
-    files: Files,
+    files: Arc<Files>,
     /// Only the wrapping keys in it change.
-    keyring: RwLock<Keyring>,
-    digest: key::Key,
-    fingerprint: key::Key,
-    signing: Ed25519KeyPair,
+    keyring: Arc<RwLock<Keyring>>,
+    digest: Arc<key::Key>,
+    fingerprint: Arc<key::Key>,
+    signing: Arc<Ed25519KeyPair>,
     /// Where the root key is, for when the keyring is written again.
-    root: RwLock<Sources>,
+    root: Arc<RwLock<Sources>>,
 }
 
 // === impl SecretId ===
@@ -141,10 +146,14 @@ impl Vault {
     }
 
     fn over(files: Files, keyring: Keyring) -> Result<Self, VaultError> {
-        let (digest, fingerprint) = (keyring.digest.clone(), keyring.fingerprint.clone());
-        let signing = sign::pair(&keyring.signing)?;
-        let root = RwLock::new(Sources::default());
-        Ok(Self { files, keyring: RwLock::new(keyring), digest, fingerprint, signing, root })
+        Ok(Self {
+            files: Arc::new(files),
+            digest: Arc::new(keyring.digest.clone()),
+            fingerprint: Arc::new(keyring.fingerprint.clone()),
+            signing: Arc::new(sign::pair(&keyring.signing)?),
+            keyring: Arc::new(RwLock::new(keyring)),
+            root: Arc::default(),
+        })
     }
 
     /// Finds its root key there when the keyring is written again.
@@ -189,12 +198,37 @@ impl Vault {
     /// # Errors
     /// When it is not on disk; what was there before then still is.
     pub fn put(&self, id: &SecretId, secret: &Secret, origins: &BTreeSet<String>) -> Result<(), VaultError> {
+        self.files.write(&id.file(), &self.seal(id, secret, origins)?, Over::Anything)
+    }
+
+    /// Takes many in. Their folder is brought to the disk once, after the last of them.
+    ///
+    /// # Errors
+    /// At the first that is not on disk; those before it may be.
+    pub(crate) fn put_all<'a>(
+        &self,
+        all: impl Iterator<Item = (&'a SecretId, &'a Secret, &'a BTreeSet<String>)>,
+    ) -> Result<(), VaultError> {
+        let mut any = false;
+        for (id, secret, origins) in all {
+            self.files.replace(&id.file(), &self.seal(id, secret, origins)?)?;
+            any = true;
+        }
+        if any { self.files.sync(FOLDER) } else { Ok(()) }
+    }
+
+    /// What its file holds.
+    fn seal(
+        &self,
+        id: &SecretId,
+        secret: &Secret,
+        origins: &BTreeSet<String>,
+    ) -> Result<Vec<u8>, VaultError> {
         let (cluster, kek) = {
             let keyring = self.keyring.read();
             (keyring.cluster.clone(), keyring.active()?.clone())
         };
-        let envelope = Envelope::seal(&cluster, &kek, id, origins, secret)?;
-        self.files.write(&id.file(), &envelope.encode()?, Over::Anything)
+        Envelope::seal(&cluster, &kek, id, origins, secret)?.encode()
     }
 
     /// The secret in clear, for a snapshot or a probe and nothing else. `origins` must be those that it was put for.

@@ -77,7 +77,7 @@ async fn fold(crossing: &Crossing, headers: HeaderMap, mut source: Source) -> Re
         };
         for event in events.drain(..) {
             match event {
-                Event::Fault(fault) => return Err(Failure::in_stream(fault.status)),
+                Event::Fault(fault) => return Err(Failure::in_stream(fault.status, &headers)),
                 Event::End => return Ok(crossing.answer(headers, &fold.finish())),
                 event => fold.add(&event),
             }

@@ -6,7 +6,7 @@ use crate::{
     open::Cut,
     quota,
     reply::Source,
-    route::Verdict,
+    route::{Step, Verdict},
     translate::Crossing,
     worker::Worker,
 };
@@ -22,6 +22,8 @@ const UNPAID: Duration = Duration::from_secs(60);
 
 /// Of a failure that is the gateway's own.
 pub(crate) const NO_ROOM: &str = "out_of_descriptors";
+/// Of an error that came inside a stream.
+const IN_STREAM: &str = "upstream_stream_error";
 
 /// A failed attempt.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub(crate) struct Failure {
     /// What the provider answered.
     pub(crate) status: Option<StatusCode>,
     pub(crate) reason: &'static str,
+    /// For how long the provider asked not to be asked.
+    pub(crate) wait: Option<Duration>,
     /// The provider's own refusal, where the caller can use it.
     pub(crate) passed: Option<Box<Passed>>,
 }
@@ -49,20 +53,20 @@ impl Failure {
     /// The target does what no provider should: others may be tried, this one not again.
     #[cold]
     pub(crate) fn broken(reason: &'static str) -> Self {
-        Self { verdict: Some(Verdict::Broken), status: None, reason, passed: None }
+        Self::of(Some(Verdict::Broken), None, reason)
     }
 
     /// May pass by itself.
     #[cold]
     pub(crate) fn passing(reason: &'static str) -> Self {
-        Self { verdict: Some(Verdict::Passing), status: None, reason, passed: None }
+        Self::of(Some(Verdict::Passing), None, reason)
     }
 
     /// The time for the whole request is over.
     #[cold]
     pub(crate) fn too_slow(stream: bool) -> Self {
         let reason = if stream { "first_token_timeout" } else { "upstream_timeout" };
-        Self { verdict: None, status: Some(StatusCode::GATEWAY_TIMEOUT), reason, passed: None }
+        Self::of(None, Some(StatusCode::GATEWAY_TIMEOUT), reason)
     }
 
     /// Its key or its client was revoked under way, and the key will not be chosen again; or it waited for too long.
@@ -71,25 +75,38 @@ impl Failure {
         if why == Cut::Late {
             return Self::too_slow(stream);
         }
-        Self { verdict: Some(Verdict::Refused), status: None, reason: why.reason(), passed: None }
+        Self::of(Some(Verdict::Refused), None, why.reason())
     }
 
     /// This machine cannot open another connection: no other target would fare better.
     #[cold]
     pub(crate) fn no_room() -> Self {
-        Self { verdict: None, status: None, reason: NO_ROOM, passed: None }
+        Self::of(None, None, NO_ROOM)
     }
 
-    /// An error that came as the first event of a stream with status 200.
+    /// An error that came as the first event of a stream with status 200, under these headers.
     #[cold]
-    pub(crate) fn in_stream(status: u16) -> Self {
+    pub(crate) fn in_stream(status: u16, headers: &HeaderMap) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
         let verdict = match status.as_u16() {
-            401 | 403 => Verdict::Refused,
+            401..=403 => Verdict::Refused,
             429 => Verdict::Throttled,
+            // The request itself does not please this target, and will not the next time.
+            400 | 404 | 409 | 413 | 422 => Verdict::Broken,
             _ => Verdict::Passing,
         };
-        Self { verdict: Some(verdict), status: Some(status), reason: "upstream_stream_error", passed: None }
+        Self { wait: quota::wait(headers), ..Self::of(Some(verdict), Some(status), IN_STREAM) }
+    }
+
+    fn of(verdict: Option<Verdict>, status: Option<StatusCode>, reason: &'static str) -> Self {
+        Self { verdict, status, reason, wait: None, passed: None }
+    }
+
+    /// An error inside a stream marks the key as the same status does that comes before one.
+    pub(crate) fn mark_if_in_stream(&self, worker: &Worker, lease: &Lease, step: Option<&Step>) {
+        if let (IN_STREAM, Some(status), Some(step)) = (self.reason, self.status, step) {
+            mark(worker, lease, &step.target.model, (status, self.wait));
+        }
     }
 
     /// What it counts as against the key; none where the request, this machine or an operator was the cause.
@@ -130,10 +147,42 @@ pub(super) fn tokenless(worker: &Worker, lease: &Lease, why: NoToken) -> Failure
     match why {
         NoToken::Refused => {
             lease.key().health.bench(worker.millis(Instant::now()));
-            let status = Some(StatusCode::UNAUTHORIZED);
-            Failure { verdict: Some(Verdict::Refused), status, reason: "upstream_auth_failed", passed: None }
+            Failure::of(Some(Verdict::Refused), Some(StatusCode::UNAUTHORIZED), "upstream_auth_failed")
         }
         NoToken::Unreachable => Failure::passing("token_unavailable"),
+    }
+}
+
+/// What a status says of the key, and of the limits that it shares with others.
+fn mark(worker: &Worker, lease: &Lease, model: &str, (status, wait): (StatusCode, Option<Duration>)) {
+    let now = worker.millis(Instant::now());
+    let key = lease.key();
+    match status.as_u16() {
+        401 => {
+            key.health.bench(now);
+            lease.forget_tokens();
+            tracing::warn!(key = &*key.id, "a provider refused a key with 401; benched here");
+        }
+        403 => {
+            key.health.bench_for(model, now);
+            tracing::warn!(
+                key = &*key.id,
+                model,
+                "a provider refused a key with 403; benched here for the model"
+            );
+        }
+        402 => key.health.cool(model, now, Some(UNPAID)),
+        429 => {
+            key.health.cool(model, now, wait);
+            if key.quota.cool(model, now, wait) {
+                // No key of that domain is any help now, on whichever replica.
+                worker.news.notify_one();
+            }
+        }
+        // The caller's ring, and no fault of the key.
+        508 => {}
+        408 | 500..=599 => key.health.cool(model, now, wait),
+        _ => {}
     }
 }
 
@@ -145,42 +194,17 @@ pub(super) async fn refused(
     lease: &Lease,
     (model, crossing): (&str, Option<&Crossing>),
 ) -> Failure {
-    let now = worker.millis(Instant::now());
-    let health = &lease.key().health;
     let status = parts.status;
-    let failed = |verdict, reason| Failure { verdict, status: Some(status), reason, passed: None };
+    let wait = quota::wait(&parts.headers);
+    mark(worker, lease, model, (status, wait));
+    let failed = |verdict, reason| Failure::of(verdict, Some(status), reason);
     match status.as_u16() {
-        401 => {
-            health.bench(now);
-            lease.forget_tokens();
-            tracing::warn!(key = &*lease.key().id, "a provider refused a key with 401; benched here");
-            failed(Some(Verdict::Refused), "upstream_auth_failed")
-        }
-        403 => {
-            health.bench_for(model, now);
-            tracing::warn!(
-                key = &*lease.key().id,
-                model,
-                "a provider refused a key with 403; benched here for the model"
-            );
-            failed(Some(Verdict::Refused), "upstream_auth_failed")
-        }
-        402 => {
-            health.cool(model, now, Some(UNPAID));
-            failed(Some(Verdict::Refused), "upstream_payment_required")
-        }
+        401 | 403 => failed(Some(Verdict::Refused), "upstream_auth_failed"),
+        402 => failed(Some(Verdict::Refused), "upstream_payment_required"),
         429 => {
-            let wait = quota::wait(&parts.headers);
-            health.cool(model, now, wait);
-            if lease.key().quota.cool(model, now, wait) {
-                // No key of that domain is any help now, on whichever replica.
-                worker.news.notify_one();
-            }
             crate::translate::reply_headers(&mut parts.headers, lease);
-            Failure {
-                passed: passed(parts, source, lease, crossing).await,
-                ..failed(Some(Verdict::Throttled), "upstream_rate_limited")
-            }
+            let passed = passed(parts, source, lease, crossing).await;
+            Failure { wait, passed, ..failed(Some(Verdict::Throttled), "upstream_rate_limited") }
         }
         400 | 404 | 409 | 413 | 422 => {
             crate::translate::reply_headers(&mut parts.headers, lease);
@@ -190,10 +214,7 @@ pub(super) async fn refused(
         }
         // It came round to where it had been: whatever is tried next goes round too, and would multiply at each hop.
         508 => failed(None, "loop_detected"),
-        408 | 500..=599 => {
-            health.cool(model, now, quota::wait(&parts.headers));
-            failed(Some(Verdict::Passing), "upstream_status")
-        }
+        408 | 500..=599 => Failure { wait, ..failed(Some(Verdict::Passing), "upstream_status") },
         300..=399 => failed(Some(Verdict::Broken), "upstream_redirect"),
         _ => failed(Some(Verdict::Broken), "upstream_status"),
     }

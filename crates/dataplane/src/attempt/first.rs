@@ -25,7 +25,7 @@ pub(super) async fn first_event(
             (Opening::Content, broken) => {
                 return Ok(Answer::Events(Box::new(Begun { head, source, flow, gathered, idle, broken })));
             }
-            (Opening::Error(status), _) => return Err(Failure::in_stream(status)),
+            (Opening::Error(status), _) => return Err(Failure::in_stream(status, &head.headers)),
             // A stream that cannot be read from its first bytes on is the target's fault, not the caller's.
             (Opening::Pending, Some(_)) => return Err(Failure::broken("upstream_malformed")),
             (Opening::Pending, None) => {}

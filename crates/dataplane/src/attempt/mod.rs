@@ -50,9 +50,8 @@ pub(crate) async fn attempt(
     let dialect = crossing.map_or(call.dialect, Crossing::dialect);
     let surface = provider.surface(dialect).ok_or_else(|| Failure::broken("dialect"))?;
     let waits = call.waits(provider.timeouts, step.timeouts);
-    let deadline = call.started + waits.answer;
-    let mut alarm = (waits.answer < SHORT).then(|| Box::pin(tokio::time::sleep_until(deadline)));
-    place.due(Some(deadline));
+    let mut alarm = (waits.answer < SHORT).then(|| Box::pin(tokio::time::sleep_until(waits.answer_by)));
+    place.due(Some(waits.answer_by));
     let mut answered = pin!(answer(worker, call, (step, crossing), (surface, waits), lease));
     // Not a future of its own around the other: that would be moved with every request.
     let answered = poll_fn(|cx| {
@@ -127,7 +126,7 @@ async fn answer(
         let flow = (Flow::Relay(relay), lease);
         return Box::pin(first::first_event(parts, source, flow, waits.idle)).await;
     }
-    let whole = whole::whole(call, parts, source).await;
+    let whole = whole::whole(call, parts, source, waits.whole_by).await;
     crate::turn::others_first(worker).await;
     whole
 }

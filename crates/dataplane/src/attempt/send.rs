@@ -16,6 +16,10 @@ use keyway_snapshot::{EndpointUrl, Origin, Surface};
 use std::{rc::Rc, time::Duration};
 use tokio::time::Instant;
 
+/// Until when the end of a resting connection is its own end, which shows within a round trip, and not the provider's
+/// answer to the request.
+const DEAD_ALREADY: Duration = Duration::from_millis(250);
+
 /// A reply whose body has not been read.
 pub(super) struct Sent {
     pub(super) head: Parts,
@@ -48,6 +52,7 @@ pub(super) async fn send(
         Rested::None(request) => Box::pin(fresh(worker, &url.origin, *request, waits.connect)).await,
         // It had died while it rested: that says nothing of the provider.
         Rested::Died => Box::pin(fresh(worker, &url.origin, request()?.0, waits.connect)).await,
+        Rested::Failed(failure) => Err(failure),
     };
     let (head, link) = sent.inspect_err(|failure| {
         if failure.verdict == Some(Verdict::Passing) {
@@ -64,19 +69,28 @@ enum Rested {
     Answered(Parts, Link),
     /// There is none.
     None(Box<Request<Segments>>),
-    /// One took it and broke before any byte of an answer.
+    /// One had died before the request came to it.
     Died,
+    /// The provider took it and answered badly or not at all: a try like any other.
+    Failed(Failure),
 }
 
 async fn rested(worker: &Worker, origin: &Origin, request: Request<Segments>) -> Rested {
     let Some(mut link) = worker.pool.take(origin.id) else { return Rested::None(Box::new(request)) };
+    let began = Instant::now();
     match link.send(request).await {
         Ok(head) => Rested::Answered(head, link),
-        Err(error) => {
-            tracing::debug!(%error, "a resting connection broke under a request");
+        Err(error) if had_died(&error, began.elapsed()) => {
+            tracing::debug!(%error, "a resting connection had died before a request");
             Rested::Died
         }
+        Err(error) => Rested::Failed(broken(&error)),
     }
+}
+
+/// Whether a resting connection broke so soon that the provider cannot have worked on the request.
+fn had_died(error: &Broken, after: Duration) -> bool {
+    matches!(error, Broken::Cut | Broken::Io(_)) && after < DEAD_ALREADY
 }
 
 async fn fresh(
@@ -108,5 +122,26 @@ fn unreachable(origin: &Origin, error: &Unreachable) -> Failure {
         // A certificate does not become right by trying again.
         Unreachable::Tls(_) => Failure::broken("upstream_tls_failed"),
         Unreachable::Name(_) | Unreachable::Connect(_) => Failure::passing("upstream_unreachable"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::BadReply;
+
+    #[test]
+    fn only_what_breaks_at_once_had_died_while_it_rested() {
+        let reset = || Broken::Io(std::io::ErrorKind::ConnectionReset.into());
+        let (soon, late) = (Duration::from_millis(5), Duration::from_secs(2));
+        for (error, after, died) in [
+            (Broken::Cut, soon, true),
+            (reset(), soon, true),
+            (Broken::Cut, late, false),
+            (reset(), late, false),
+            (Broken::Framing(BadReply("its head is not HTTP")), soon, false),
+        ] {
+            assert_eq!(had_died(&error, after), died, "{error} after {after:?}");
+        }
     }
 }

@@ -13,11 +13,17 @@ use keyway_dialect::{
     usage::characters,
 };
 use keyway_snapshot::Endpoint;
+use tokio::time::Instant;
 
 /// Bytes of a reply that are held back.
 pub(crate) const WHOLE_LIMIT: u64 = 256 * 1024;
 
-pub(super) async fn whole(call: &Call, head: Parts, source: Source) -> Result<Answer, Failure> {
+pub(super) async fn whole(
+    call: &Call,
+    head: Parts,
+    source: Source,
+    deadline: Instant,
+) -> Result<Answer, Failure> {
     let usage = |headers: &HeaderMap| {
         let usage = UsageScan::new(call.dialect, call.endpoint);
         match call.endpoint {
@@ -41,7 +47,7 @@ pub(super) async fn whole(call: &Call, head: Parts, source: Source) -> Result<An
         }
         _ => {
             let usage = Box::new(usage(&head.headers));
-            Ok(Answer::Passing { head, source, usage })
+            Ok(Answer::Passing { head, source, usage, deadline })
         }
     }
 }

@@ -15,7 +15,7 @@ use mimalloc::MiMalloc;
 use std::{
     ffi::OsString,
     io::{Read, Write},
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, ToSocketAddrs},
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -48,11 +48,11 @@ const CREDENTIAL: &str = "keyway-join-token";
 #[derive(Debug, Parser)]
 #[command(version = VERSION)]
 struct Args {
-    /// Where API traffic is taken
-    #[arg(long, env = "KEYWAY_LISTEN", default_value = "127.0.0.1:8585", value_name = "HOST:PORT")]
+    /// Where API traffic is taken, HOST:PORT or PORT; port 0 = any
+    #[arg(long, env = "KEYWAY_LISTEN", default_value = "127.0.0.1:8585", value_name = "HOST:PORT", value_parser = address)]
     listen: SocketAddr,
     /// Where health, metrics and the snapshot's version are shown
-    #[arg(long, env = "KEYWAY_OPS_LISTEN", default_value = "127.0.0.1:8586", value_name = "HOST:PORT")]
+    #[arg(long, env = "KEYWAY_OPS_LISTEN", default_value = "127.0.0.1:8586", value_name = "HOST:PORT", value_parser = address)]
     ops_listen: SocketAddr,
     /// The fleet port of a control plane, https://HOST:PORT; several, or given several times: where one is lost, the next is gone to; the join token says it by default
     #[arg(
@@ -352,6 +352,17 @@ fn file_name(id: &str) -> String {
     let plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_');
     let name: String = id.chars().map(|char| if plain(char) || char == '.' { char } else { '_' }).collect();
     if name.starts_with('.') { format!("_{name}") } else { name }
+}
+
+/// `HOST:PORT`, `:PORT` or `PORT`; without a host 127.0.0.1.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let full = match text.trim().rsplit_once(':') {
+        None => format!("127.0.0.1:{text}"),
+        Some(("", port)) => format!("127.0.0.1:{port}"),
+        Some(_) => text.to_owned(),
+    };
+    let found = full.to_socket_addrs().ok().and_then(|mut found| found.next());
+    found.ok_or_else(|| "HOST:PORT or PORT is wanted, like 127.0.0.1:8585 or 8585".to_owned())
 }
 
 fn bind(address: SocketAddr, option: &str) -> Result<TcpListener, String> {

@@ -39,14 +39,15 @@ pub(crate) struct Health {
 
 #[derive(Debug, Default)]
 struct Waits {
-    whole: Option<Wait>,
+    whole: Wait,
     models: HashMap<Box<str>, Wait>,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// Until when it cools and until when it is benched: neither ends the other, and a shorter one no longer one.
+#[derive(Debug, Clone, Copy, Default)]
 struct Wait {
-    until: u64,
-    benched: bool,
+    cooled: u64,
+    benched: u64,
 }
 
 // === impl Health ===
@@ -57,46 +58,66 @@ impl Health {
             return Due::Ready;
         }
         let waits = self.waits.lock();
-        let worst = waits.whole.iter().chain(waits.models.get(model)).filter(|wait| wait.until > now);
-        worst.max_by_key(|wait| (wait.benched, wait.until)).map_or(Due::Ready, |wait| match wait.benched {
-            true => Due::Benched,
-            false => Due::Cooling(wait.until),
-        })
+        let of_model = waits.models.get(model).copied().unwrap_or_default();
+        let worst = waits.whole.with(of_model);
+        if worst.benched > now {
+            Due::Benched
+        } else if worst.cooled > now {
+            Due::Cooling(worst.cooled)
+        } else {
+            Due::Ready
+        }
     }
 
     /// The provider asked for patience, or failed.
     pub(crate) fn cool(&self, model: &str, now: u64, wait: Option<Duration>) {
         let wait = wait.unwrap_or(COOL_DOWN).min(COOL_DOWN_LIMIT);
-        self.wait(Some(model), Wait { until: now.saturating_add(millis(wait)), benched: false }, now);
+        self.wait(Some(model), Wait { cooled: now.saturating_add(millis(wait)), benched: 0 }, now);
     }
 
     /// The provider does not know the credential.
     pub(crate) fn bench(&self, now: u64) {
-        self.wait(None, Wait { until: now.saturating_add(millis(BENCH)), benched: true }, now);
+        self.wait(None, Wait { cooled: 0, benched: now.saturating_add(millis(BENCH)) }, now);
     }
 
     /// The provider denies the credential this model: other models go on.
     pub(crate) fn bench_for(&self, model: &str, now: u64) {
-        self.wait(Some(model), Wait { until: now.saturating_add(millis(BENCH)), benched: true }, now);
+        self.wait(Some(model), Wait { cooled: 0, benched: now.saturating_add(millis(BENCH)) }, now);
     }
 
     /// Whether the provider refused it lately.
     pub(crate) fn is_benched(&self, now: u64) -> bool {
-        self.waits.lock().whole.is_some_and(|wait| wait.benched && wait.until > now)
+        self.waits.lock().whole.benched > now
     }
 
     fn wait(&self, model: Option<&str>, wait: Wait, now: u64) {
         let mut waits = self.waits.lock();
         if waits.models.len() >= MODELS {
-            waits.models.retain(|_, wait| wait.until > now);
+            waits.models.retain(|_, wait| wait.until() > now);
         }
-        match model {
-            Some(model) if waits.models.len() < MODELS => {
+        let has_room = waits.models.len() < MODELS;
+        let known = model.and_then(|model| waits.models.get_mut(model));
+        match (known, model) {
+            (Some(known), _) => *known = known.with(wait),
+            (None, Some(model)) if has_room => {
                 waits.models.insert(model.into(), wait);
             }
-            _ => waits.whole = Some(wait),
+            (None, _) => waits.whole = waits.whole.with(wait),
         }
-        self.quiet_after.fetch_max(wait.until, Ordering::Relaxed);
+        self.quiet_after.fetch_max(wait.until(), Ordering::Relaxed);
+    }
+}
+
+// === impl Wait ===
+
+impl Wait {
+    /// Both.
+    fn with(self, other: Self) -> Self {
+        Self { cooled: self.cooled.max(other.cooled), benched: self.benched.max(other.benched) }
+    }
+
+    fn until(self) -> u64 {
+        self.cooled.max(self.benched)
     }
 }
 
@@ -121,6 +142,28 @@ mod tests {
         health.bench(40_000);
         assert_eq!(health.due("other", 40_001), Due::Benched);
         assert!(health.is_benched(40_001) && !health.is_benched(70_000));
+    }
+
+    #[test]
+    fn a_shorter_wait_takes_nothing_from_a_longer_one() {
+        let health = Health::default();
+        health.cool("m", 0, Some(Duration::from_secs(60)));
+        health.cool("m", 100, None);
+        assert_eq!(health.due("m", 2_000), Due::Cooling(60_000));
+        health.bench_for("m", 1_000);
+        health.cool("m", 2_000, None);
+        assert_eq!(health.due("m", 5_000), Due::Benched);
+        assert_eq!(health.due("m", 31_500), Due::Cooling(60_000), "the bench ends, and the wait goes on");
+        assert_eq!(health.due("m", 60_000), Due::Ready);
+
+        health.bench(70_000);
+        for n in 0..=MODELS {
+            health.cool(&format!("m{n}"), 70_000, None);
+        }
+        assert!(health.is_benched(80_000), "what cools the whole key does not end its bench");
+        health.cool("m7", 70_000, Some(Duration::from_secs(50)));
+        assert_eq!(health.due("m7", 119_000), Due::Cooling(120_000));
+        assert_eq!(health.due("m8", 119_000), Due::Ready, "a model that is known needs no room");
     }
 
     #[test]

@@ -105,6 +105,11 @@ impl Pulse {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.get()
+    }
+
     /// Comes back once the connection is to end.
     pub(super) async fn stopped(&self) {
         poll_fn(|cx| {

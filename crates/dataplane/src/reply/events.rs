@@ -66,8 +66,11 @@ impl Events {
             match source.poll_piece(cx) {
                 Poll::Ready(Some(Ok(piece))) => {
                     let lease = self.tally.lease.as_ref();
-                    if let Err(reason) = self.flow.push(piece, lease, &mut self.gathered) {
-                        self.cut(reason);
+                    match self.flow.push(piece, lease, &mut self.gathered) {
+                        // It may have been a ping, of which nothing goes out in another dialect.
+                        Ok(true) => self.tally.goes_on(self.idle),
+                        Ok(false) => {}
+                        Err(reason) => self.cut(reason),
                     }
                 }
                 Poll::Ready(Some(Err(_))) if !self.flow.is_complete() => self.cut("upstream_stream_cut"),
@@ -78,7 +81,6 @@ impl Events {
         }
         if !self.gathered.is_empty() {
             self.tally.first_token();
-            self.tally.goes_on(self.idle);
             return Poll::Ready(Some(self.take()));
         }
         Poll::Ready(None)

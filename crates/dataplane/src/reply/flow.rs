@@ -40,7 +40,8 @@ pub(crate) enum Opening {
 // === impl Flow ===
 
 impl Flow {
-    /// Takes in a piece; what may go out by now goes to `out`.
+    /// Takes in a piece; what may go out by now goes to `out`. Gives whether an event has come to its end, which is a sign
+    /// of life.
     ///
     /// # Errors
     /// The reason why the stream must be given up.
@@ -49,12 +50,16 @@ impl Flow {
         piece: Bytes,
         lease: Option<&Lease>,
         out: &mut Gathered,
-    ) -> Result<(), &'static str> {
+    ) -> Result<bool, &'static str> {
         match self {
-            Self::Relay(relay) => relay.push(piece, &mut |bytes| out.add(bytes)).map_err(|bad| match bad {
-                BadStream::LineTooLong => "upstream_line_too_long",
-                BadStream::Malformed => "upstream_malformed",
-            }),
+            Self::Relay(relay) => {
+                let before = out.len();
+                let pushed = relay.push(piece, &mut |bytes| out.add(bytes));
+                pushed.map(|()| out.len() > before).map_err(|bad| match bad {
+                    BadStream::LineTooLong => "upstream_line_too_long",
+                    BadStream::Malformed => "upstream_malformed",
+                })
+            }
             Self::Crossing(stream) => stream.push(&piece, lease, out),
         }
     }

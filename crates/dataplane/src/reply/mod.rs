@@ -17,6 +17,7 @@ use bytes::Bytes;
 use http::response::Parts;
 use keyway_dialect::reply::UsageScan;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// A provider's answer that may go out.
 #[derive(Debug)]
@@ -25,8 +26,8 @@ pub(crate) enum Answer {
     Made(Said),
     /// Read to its end.
     Whole { head: Parts, body: Bytes, seen: Seen },
-    /// Too large to hold back, or of unknown length.
-    Passing { head: Parts, source: Source, usage: Box<UsageScan> },
+    /// Too large to hold back, or of unknown length; it must have ended by then.
+    Passing { head: Parts, source: Source, usage: Box<UsageScan>, deadline: Instant },
     /// A stream whose first event has come.
     Events(Box<Begun>),
 }

@@ -15,7 +15,7 @@ pub(crate) fn reply_headers(headers: &mut HeaderMap, lease: &Lease) {
             withheld.push(name.clone());
         }
     }
-    if let Some(named) = headers.get(header::CONNECTION).and_then(|named| named.to_str().ok()) {
+    for named in headers.get_all(header::CONNECTION).iter().filter_map(|named| named.to_str().ok()) {
         withheld.extend(named.split(',').filter_map(|name| name.trim().parse::<HeaderName>().ok()));
     }
     for name in withheld {

@@ -6,6 +6,7 @@ use crate::{
     call::Call,
     clock,
     lease::{Lease, Presented},
+    upstream::Connector,
 };
 use bytes::Bytes;
 use http::{
@@ -114,7 +115,7 @@ fn addressed(
     let mut headers = said.headers;
     headers.insert(header::HOST, url.origin.authority.clone());
     headers.insert(header::ACCEPT_ENCODING, IDENTITY);
-    if url.origin.private_network || is_loopback(&url.origin.host) {
+    if Connector::leads_inside(&url.origin) {
         headers.insert(header::VIA, VIA);
         (0..call.hops).for_each(|_| {
             headers.append(header::VIA, VIA);
@@ -132,10 +133,6 @@ fn addressed(
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
     Ok(request)
-}
-
-fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// The last step, since a signature is over all the others.
@@ -274,8 +271,8 @@ fn goes_on(name: &HeaderName) -> bool {
 
 /// Headers that `connection` names are of this hop alone (RFC 9110, 7.6.1).
 fn connection_named(from: &HeaderMap) -> Vec<HeaderName> {
-    let Some(value) = from.get(header::CONNECTION) else { return Vec::new() };
-    let names = value.to_str().unwrap_or_default().split(',').map(str::trim);
+    let values = from.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let names = values.flat_map(|value| value.split(',')).map(str::trim);
     names
         .filter(|name| !name.eq_ignore_ascii_case("keep-alive") && !name.eq_ignore_ascii_case("close"))
         .filter_map(|name| name.parse().ok())
@@ -299,7 +296,9 @@ mod tests {
             ("cookie", "a=b"),
             ("openai-organization", "org"),
             ("connection", "keep-alive, x-hop"),
+            ("connection", "x-other-hop"),
             ("x-hop", "1"),
+            ("x-other-hop", "1"),
             ("x-stainless-lang", "python"),
             ("x-amz-date", "20150830T123600Z"),
             ("x-amz-security-token", "t"),

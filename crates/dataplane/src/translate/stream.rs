@@ -27,6 +27,7 @@ pub(crate) struct Stream {
     room: Vec<u8>,
     noted: Noted,
     grammar: Grammar,
+    gaps: Gaps,
     state: State,
     endpoint: Endpoint,
     /// Ours, of the request.
@@ -48,6 +49,17 @@ pub(crate) enum State {
     Complete,
 }
 
+/// Where events of lines end: at the first blank line after others, wherever pieces are cut.
+#[derive(Debug, Default)]
+struct Gaps {
+    /// Part of a line has come.
+    in_line: bool,
+    /// A line has come.
+    in_event: bool,
+    /// The last byte was a `\r`, to which a `\n` may belong.
+    returned: bool,
+}
+
 // === impl Stream ===
 
 impl Stream {
@@ -64,6 +76,7 @@ impl Stream {
             room: Vec::new(),
             noted: Noted::default(),
             grammar: Grammar::new(),
+            gaps: Gaps::default(),
             state: State::Before,
             endpoint,
             id,
@@ -74,7 +87,8 @@ impl Stream {
         self.state
     }
 
-    /// Takes in a piece; what it means goes to `out` at once.
+    /// Takes in a piece; what it means goes to `out` at once. Gives whether an event has come to its end, be it one that
+    /// means nothing to the caller: pings and comments are signs of life, bytes alone are none.
     ///
     /// # Errors
     /// The reason why the stream cannot be understood any further; `out` has got what came before.
@@ -83,13 +97,15 @@ impl Stream {
         piece: &[u8],
         lease: Option<&Lease>,
         out: &mut Gathered,
-    ) -> Result<(), &'static str> {
+    ) -> Result<bool, &'static str> {
         if self.is_over() {
-            return Ok(());
+            return Ok(false);
         }
         let read = self.reader.push(piece, &mut self.events);
+        // Frames that are no lines show life by what they mean.
+        let lives = self.gaps.passes(piece) || !self.events.is_empty();
         self.pass_on(lease, out);
-        read.map_err(|broken| reason(&broken))
+        read.map(|()| lives).map_err(|broken| reason(&broken))
     }
 
     /// The provider's bytes have ended cleanly.
@@ -149,6 +165,29 @@ impl Stream {
         self.room.shrink_to(KEPT);
         events.shrink_to(KEPT_EVENTS);
         self.events = events;
+    }
+}
+
+// === impl Gaps ===
+
+impl Gaps {
+    /// Whether an event ends in this piece.
+    fn passes(&mut self, piece: &[u8]) -> bool {
+        let (mut ended, mut from) = (false, 0);
+        for at in memchr::memchr2_iter(b'\n', b'\r', piece) {
+            let is_rest = self.returned && at == from && piece.get(at) == Some(&b'\n');
+            if at > from || self.in_line {
+                self.in_event = true;
+            } else if !is_rest {
+                ended |= std::mem::take(&mut self.in_event);
+            }
+            (self.in_line, self.returned) = (false, piece.get(at) == Some(&b'\r'));
+            from = at + 1;
+        }
+        if from < piece.len() {
+            (self.in_line, self.returned) = (true, false);
+        }
+        ended
     }
 }
 
@@ -257,6 +296,27 @@ mod tests {
         assert_eq!(later.state(), State::Failed);
         assert!(out[2].contains("\"code\":\"overloaded\"") && out[2].contains("01ID"), "{out:?}");
         assert!(!out[2].contains("10.0.0.1"), "{out:?}");
+    }
+
+    #[test]
+    fn whole_events_are_signs_of_life_though_they_mean_nothing() {
+        let ping = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
+        let crlf = ping.replace('\n', "\r\n");
+        let returns = ping.replace('\n', "\r");
+        for sent in [ping, &crlf, &returns, ": a comment\n\n", ": a comment\r\n\r\n"] {
+            // Whole, and byte by byte: one sign of life, and none of the bytes before.
+            let mut stream = stream();
+            let mut out = Gathered::default();
+            stream.push(START.as_bytes(), None, &mut out).unwrap();
+            out.take();
+            assert_eq!(stream.push(sent.as_bytes(), None, &mut out), Ok(true), "{sent:?}");
+            let bytes = sent.as_bytes().chunks(1);
+            let signs: Vec<bool> = bytes.map(|byte| stream.push(byte, None, &mut out).unwrap()).collect();
+            assert_eq!(signs.iter().filter(|lives| **lives).count(), 1, "{sent:?}");
+            assert!(signs[signs.len() - 2..].contains(&true), "{sent:?}");
+            assert_eq!(stream.push(b"\n\r\n\n", None, &mut out), Ok(false), "blank lines alone");
+            assert!(out.is_empty());
+        }
     }
 
     #[test]

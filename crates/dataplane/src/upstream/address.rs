@@ -1,6 +1,7 @@
 //! Which addresses may be connected to. Judged on the address itself, every time, so that a name whose answer flips to
 //! an inner address (DNS rebinding) leads nowhere.
 
+use super::Connector;
 use keyway_snapshot::Origin;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -26,6 +27,15 @@ pub(crate) fn allowed(origin: &Origin, address: IpAddr) -> bool {
         Class::Public => true,
         Class::Never => false,
         Class::Private => origin.private_network || is_inner(&origin.host),
+    }
+}
+
+impl Connector {
+    /// Whether this origin is meant to be inside, where a Keyway may stand. A name says so, an address by its class.
+    pub(crate) fn leads_inside(origin: &Origin) -> bool {
+        let host = &*origin.host;
+        origin.private_network
+            || host.parse().map_or_else(|_| is_inner(host), |literal| class(literal) == Class::Private)
     }
 }
 
@@ -128,6 +138,38 @@ mod tests {
             ("internal.example.com", false),
         ] {
             assert_eq!(is_inner(host), inner, "{host}");
+        }
+    }
+
+    #[test]
+    fn origins_that_are_meant_to_be_inside() {
+        for (host, inside) in [
+            ("localhost", true),
+            ("keyway", true),
+            ("keyway.internal", true),
+            ("keyway.team.svc", true),
+            ("box.local.", true),
+            ("a.localhost", true),
+            ("127.0.0.1", true),
+            ("10.1.2.3", true),
+            ("192.168.0.1", true),
+            ("::1", true),
+            ("fd12::1", true),
+            ("::ffff:10.1.2.3", true),
+            ("1.1.1.1", false),
+            ("2606:4700::1111", false),
+            ("api.openai.com", false),
+        ] {
+            let origin = |private_network| Origin {
+                id: 0,
+                tls: false,
+                host: host.into(),
+                port: 80,
+                private_network,
+                authority: http::HeaderValue::from_static("a"),
+            };
+            assert_eq!(Connector::leads_inside(&origin(false)), inside, "{host}");
+            assert!(Connector::leads_inside(&origin(true)), "{host}");
         }
     }
 }

@@ -163,10 +163,43 @@ async fn what_cannot_be_written_down_is_not_done() {
 struct Breaks;
 
 impl Backup for Breaks {
-    fn write(&self, out: &mut dyn std::io::Write, _: bool) -> Result<(), StoreError> {
-        out.write_all(&vec![7; 1 << 20]).map_err(|error| StoreError::Failed(error.to_string()))?;
-        Err(StoreError::Failed("EIO".to_owned()))
+    fn begin(&self, _: bool) -> Result<Begun, StoreError> {
+        Ok(Box::new(|out| {
+            out.write_all(&vec![7; 1 << 20]).map_err(|error| StoreError::Failed(error.to_string()))?;
+            Err(StoreError::Failed("EIO".to_owned()))
+        }))
     }
+}
+
+/// Says whether something may be changed while it begins, and while it writes.
+#[derive(Debug)]
+struct Looks(Arc<Plane>);
+
+fn is_still(plane: &Plane) -> bool {
+    let asked = std::pin::pin!(plane.still());
+    asked.poll(&mut std::task::Context::from_waker(std::task::Waker::noop())).is_pending()
+}
+
+impl Backup for Looks {
+    fn begin(&self, _: bool) -> Result<Begun, StoreError> {
+        let (plane, begun) = (Arc::clone(&self.0), is_still(&self.0));
+        Ok(Box::new(move |out| {
+            let said = format!("{begun} {}", is_still(&plane));
+            out.write_all(said.as_bytes()).map_err(|error| StoreError::Failed(error.to_string()))
+        }))
+    }
+}
+
+#[tokio::test]
+async fn a_backup_begins_while_nothing_changes_and_is_written_while_all_may() {
+    let (plane, _) = on(Arc::new(Memory::default())).await;
+    let api = Api::new(Arc::clone(&plane), Arc::default(), books(), Token::new(TOKEN).unwrap());
+    let router = router(api.backing_up(Arc::new(Looks(plane))));
+    let bearer = format!("Bearer {TOKEN}");
+    let headers = [("authorization", bearer.as_str())];
+    let response = call(&router, "GET", &format!("{PREFIX}/backup"), &headers, Body::empty()).await;
+    let said = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(said, "true false");
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use super::{
     *,
 };
 use crate::{
+    backup::Begun,
     resource::{Author, Operator, Rights},
     store::{Memory, Store, StoreError},
 };
@@ -29,8 +30,10 @@ const TOKEN: &str = "the-admin-token-of-this-test";
 struct OneWord;
 
 impl Backup for OneWord {
-    fn write(&self, out: &mut dyn std::io::Write, _: bool) -> Result<(), StoreError> {
-        out.write_all(b"everything").map_err(|error| StoreError::Failed(error.to_string()))
+    fn begin(&self, _: bool) -> Result<Begun, StoreError> {
+        Ok(Box::new(|out| {
+            out.write_all(b"everything").map_err(|error| StoreError::Failed(error.to_string()))
+        }))
     }
 }
 

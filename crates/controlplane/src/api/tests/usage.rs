@@ -227,6 +227,20 @@ async fn what_is_no_word_is_refused_with_the_nearest() {
 }
 
 #[tokio::test]
+async fn a_stretch_without_end_is_answered() {
+    let filled = filled().await;
+    let end = u64::MAX;
+    for by in ["minute", "hour", "day", "client"] {
+        let (status, page) = filled.get(TOKEN, &format!("/usage?by={by}&since=1h&until={end}")).await;
+        assert_eq!((status, &page["total"]["requests"]), (200, &json!(40)), "{page}");
+        let (status, page) = filled.get(TOKEN, &format!("/usage?by={by}&since={end}&until={end}")).await;
+        assert_eq!((status, &page["total"]["requests"]), (200, &json!(0)), "{page}");
+    }
+    let (status, page) = filled.get(TOKEN, &format!("/logs?since=1h&until={end}&limit=100")).await;
+    assert_eq!((status, page["records"].as_array().map(Vec::len)), (200, Some(40)), "{page}");
+}
+
+#[tokio::test]
 async fn followers_see_what_fits_as_it_is_booked_and_the_end() {
     let filled = filled().await;
     let bearer = format!("Bearer {}", filled.bound("a").await);

@@ -12,6 +12,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 /// What was asked for when nothing was said.
 const SINCE: &str = "24h";
+/// Milliseconds after now that a stretch may reach: clocks of replicas may be ahead, and nothing is booked later.
+const AHEAD: u64 = 86_400_000;
 
 /// A stretch of time, in milliseconds.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +58,8 @@ impl<'c> Query<'c> {
         if since > until {
             return Err(wrong("since", "earlier than `until`"));
         }
-        Ok(Stretch { since, until })
+        let last = self.now.saturating_add(AHEAD);
+        Ok(Stretch { since: since.min(last), until: until.min(last) })
     }
 
     pub(super) fn limit(&self, default: usize, most: usize) -> Result<usize, Fault> {

@@ -1,6 +1,6 @@
 //! What rotation needs to know of one replica: what it acknowledged and when, and how it uses each key version.
 
-use super::{Row, SILENT_AFTER};
+use super::{OldUses, Row, SILENT_AFTER};
 use keyway_proto::fleet::v1::{KeyUse, TokenUse};
 use keyway_snapshot::{StateHash, Version};
 use std::{
@@ -30,6 +30,10 @@ pub(crate) struct Evidence {
     pub(crate) uses: BTreeMap<String, KeyUse>,
     /// How tokens of clients are used that are about to change theirs.
     pub(crate) tokens: Vec<TokenUse>,
+    /// When old tokens were used last, on replicas that are gone too.
+    pub(crate) old_uses: OldUses,
+    /// How long this process of it has been heard, milliseconds.
+    pub(crate) known_ms: u64,
     /// The life of the data that is in force. A state of an earlier one proves nothing: what a restore brought back it may
     /// well hold, whatever its counter says.
     epoch: u64,
@@ -83,7 +87,7 @@ impl Row {
         refused.or_else(lacks)
     }
 
-    pub(super) fn evidence(&self, epoch: u64, now: Instant) -> Evidence {
+    pub(super) fn evidence(&self, epoch: u64, old_uses: &OldUses, now: Instant) -> Evidence {
         let is_fresh = now.saturating_duration_since(self.heard) < SILENT_AFTER;
         Evidence {
             epoch,
@@ -98,6 +102,9 @@ impl Row {
             uses: self.uses.clone(),
             past: self.past.clone(),
             tokens: self.tokens.clone(),
+            old_uses: old_uses.clone(),
+            known_ms: u64::try_from(now.saturating_duration_since(self.since).as_millis())
+                .unwrap_or(u64::MAX),
             acks: self.acks.clone(),
         }
     }
@@ -120,6 +127,8 @@ impl Evidence {
             uses: BTreeMap::new(),
             past: BTreeMap::new(),
             tokens: Vec::new(),
+            old_uses: OldUses::default(),
+            known_ms: u64::MAX,
             acks: VecDeque::new(),
         }
     }

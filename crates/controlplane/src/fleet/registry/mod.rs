@@ -6,10 +6,12 @@
 
 mod books;
 mod evidence;
+mod old_uses;
 mod view;
 
 pub(crate) use books::Member;
 pub(crate) use evidence::Evidence;
+use old_uses::OldUses;
 pub use view::{Refused, Replica, ReplicaState};
 
 use super::Order;
@@ -49,6 +51,8 @@ struct Row {
     /// What it cannot do that the newest state needs.
     lacks: Option<String>,
     secrets: Option<Version>,
+    /// When this process was heard of first.
+    since: Instant,
     heard: Instant,
     ack: Option<Duration>,
     in_flight: u64,
@@ -81,6 +85,7 @@ pub(super) struct Registry {
     evicted: BTreeSet<String>,
     /// How long secrets are used without word from here.
     lease: Option<Duration>,
+    old_uses: OldUses,
 }
 
 /// What is known of a replica that says hello.
@@ -159,7 +164,7 @@ impl Registry {
 
     /// What rotation needs to know of each replica.
     pub(super) fn evidence(&self, epoch: u64, now: Instant) -> Vec<Evidence> {
-        self.rows.values().map(|row| row.evidence(epoch, now)).collect()
+        self.rows.values().map(|row| row.evidence(epoch, &self.old_uses, now)).collect()
     }
 
     /// Any message came.
@@ -187,6 +192,7 @@ impl Registry {
         let signed = |millis: u64| i64::try_from(millis).unwrap_or(i64::MAX);
         row.clock_ahead_ms = (beat.unix_millis > 0).then(|| signed(beat.unix_millis) - signed(unix_millis));
         row.tokens = beat.tokens.into_iter().take(TOKENS).collect();
+        self.old_uses.take(&row.tokens, unix_millis);
         let uses = beat.keys.into_iter().take(USES).map(|one| (one.id.clone(), one)).collect();
         let before = std::mem::replace(&mut row.uses, uses);
         if row.past.len() < USES {
@@ -293,6 +299,7 @@ impl Row {
             refused: None,
             lacks: None,
             secrets: None,
+            since: now,
             heard: now,
             ack: None,
             in_flight: 0,
@@ -331,6 +338,7 @@ impl Row {
             ended: self.ended,
             keys: self.uses.values().cloned().collect(),
             audit: self.told.clone(),
+            tokens: self.tokens.clone(),
             ..Beat::default()
         }
     }
@@ -346,7 +354,7 @@ impl Row {
         (self.requests, self.counted) = (old.requests, old.counted);
         (self.used_at, self.uses, self.acks) = (old.used_at, old.uses, old.acks);
         self.past = old.past;
-        self.tokens = old.tokens;
+        (self.tokens, self.since) = (old.tokens, old.since);
     }
 
     /// What it says to serve counts until it acknowledges something on this stream.

@@ -197,3 +197,37 @@ fn answers_are_those_of_connected_replicas_to_one_state() {
     assert_eq!(of(NEWEST), Answers { connected: 4, acked: 2, refused: 1 });
     assert_eq!(of(later), Answers { connected: 4, acked: 1, refused: 0 });
 }
+
+#[test]
+fn the_use_of_old_tokens_outlives_the_replica_that_counted_it() {
+    let start = Instant::now();
+    let second = Duration::from_secs(1);
+    let mut registry = Registry::default();
+    let one = |place, last| TokenUse {
+        client: "c".to_owned(),
+        place,
+        requests: 1,
+        last_use_unix_millis: last,
+        ..TokenUse::default()
+    };
+    let beat = |tokens: &[TokenUse]| Beat { tokens: tokens.to_vec(), ..Beat::default() };
+    let last = |registry: &Registry| registry.evidence(1, start)[0].old_uses.last("c");
+    registry.hello(hello("a", 1), link(), start).unwrap();
+    registry.beat("a", beat(&[one(0, 900)]), start, 1000);
+    assert_eq!(last(&registry), 0, "the new one");
+    registry.beat("a", beat(&[one(0, 900), one(1, 700)]), start, 1000);
+    assert_eq!(last(&registry), 700);
+    assert_eq!(registry.connected()[0].2.tokens.len(), 2, "whoever leads is told of it");
+    registry.hello(hello("a", 1), link(), start + second).unwrap();
+    let known = |registry: &Registry| registry.evidence(1, start + 3 * second)[0].known_ms;
+    assert_eq!(known(&registry), 3000, "the same process");
+    registry.hello(hello("a", 2), link(), start + second).unwrap();
+    assert_eq!((known(&registry), last(&registry)), (2000, 700), "another one");
+    registry.beat("a", beat(&[one(1, 600)]), start, 1000);
+    assert_eq!(last(&registry), 700, "never earlier");
+    registry.beat("a", beat(&[one(1, 5000)]), start, 1000);
+    assert_eq!(last(&registry), 1000, "its clock is ahead");
+    registry.evict("a");
+    registry.hello(hello("b", 1), link(), start).unwrap();
+    assert_eq!(last(&registry), 1000);
+}

@@ -8,6 +8,8 @@ mod supply;
 #[cfg(test)]
 mod tests;
 mod trial;
+#[cfg(test)]
+mod walks;
 
 pub(super) use merge::{Merged, Merging, Unmerged, merge, stage};
 pub use rollout::{Figures, Probing, Rollout, Step, Verb, Verdict};

@@ -117,8 +117,10 @@ impl KeyDocument {
         Ok(())
     }
 
-    /// What the provider said. A refused version never comes into use.
-    pub fn probed(&mut self, probing: Probing, now: u64) {
+    /// What the provider said. A refused version never comes into use. Where this ends the change, `without` is the first
+    /// snapshot that does not hold what an interrupted one left as standby.
+    pub fn probed(&mut self, probing: Probing, without: Version, now: u64) {
+        let goes_as = self.standby_goes_as();
         let Some(rollout) = &mut self.rollout else { return };
         let verdict = probing.verdict;
         let to = rollout.to;
@@ -133,6 +135,9 @@ impl KeyDocument {
             Verdict::Verified | Verdict::Unproven => None,
         };
         rollout.probed = Some(probing);
+        if rollout.step.is_end() {
+            self.settle_standby(goes_as, without, now);
+        }
         let Some(version) = to.and_then(|to| self.version_mut(to)) else { return };
         match verdict {
             Verdict::Verified => version.proof = Proof::Verified,
@@ -145,10 +150,11 @@ impl KeyDocument {
 
     /// The new version comes into use and the old ones become standby. `active_in` is the snapshot that says so.
     pub fn activate(&mut self, active_in: Version, now: u64) {
+        let goes_as = self.standby_goes_as();
         let Some(rollout) = &mut self.rollout else { return };
         rollout.step = if rollout.hold { Step::Done } else { Step::Active };
         if rollout.hold {
-            return;
+            return self.settle_standby(goes_as, active_in, now);
         }
         (rollout.activated, rollout.active_in) = (now, Some((active_in.epoch, active_in.counter)));
         let (to, leaving) = (rollout.to, rollout.leaving.clone());
@@ -199,22 +205,42 @@ impl KeyDocument {
         let stays = |one: &KeyVersion| one.state == KeyState::Active && !doomed.contains(&one.version);
         let tried = self.on_trial().map(|(tried, ..)| tried).filter(|tried| !doomed.contains(tried));
         let others_stay = self.versions.iter().any(|one| stays(one) && Some(one.version) != tried);
+        let goes_as = self.standby_goes_as();
         self.begin(begin, now)?;
+        for version in self.versions.iter_mut().filter(|one| doomed.contains(&one.version)) {
+            version.go(KeyState::Revoked, KeyState::Revoked, (without, cut), now);
+        }
         // What is on trial takes over where nothing else is left.
         if let Some(tried) = tried.filter(|_| others_stay)
             && let Some(version) = self.version_mut(tried)
         {
-            version.set(KeyState::Retiring, now);
+            version.go(KeyState::Withdrawn, KeyState::RolledBack, (without, false), now);
         }
-        for version in self.versions.iter_mut().filter(|one| doomed.contains(&one.version)) {
-            version.go(KeyState::Revoked, KeyState::Revoked, (without, cut), now);
-        }
+        self.settle_standby(goes_as, without, now);
         if let Some(rollout) = &mut self.rollout {
             (rollout.leaving, rollout.ends_as) = (doomed, KeyState::Revoked);
             (rollout.step, rollout.activated) = (Step::Withdrawn, now);
             rollout.active_in = Some((without.epoch, without.counter));
         }
         Ok(())
+    }
+
+    /// What standby becomes whose rollout is interrupted for good.
+    fn standby_goes_as(&self) -> KeyState {
+        let back = self.under_way().is_some_and(|running| running.verb == Verb::Rollback);
+        if back { KeyState::RolledBack } else { KeyState::Retired }
+    }
+
+    /// No rollout is left that would end a standby: the newest takes over where no version is in use, the others go.
+    fn settle_standby(&mut self, goes_as: KeyState, without: Version, now: u64) {
+        let newest = self.in_state(KeyState::Retiring).max().filter(|_| self.active().is_none());
+        for version in self.versions.iter_mut().filter(|one| one.state == KeyState::Retiring) {
+            if Some(version.version) == newest {
+                version.set(KeyState::Active, now);
+            } else {
+                version.go(KeyState::Withdrawn, goes_as, (without, false), now);
+            }
+        }
     }
 
     /// Every replica has confirmed that nobody uses this version.

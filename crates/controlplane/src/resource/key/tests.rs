@@ -151,7 +151,7 @@ fn a_whole_rotation() {
         replica: "r".to_owned(),
         reason: String::new(),
     };
-    key.probed(taken, 5);
+    key.probed(taken, NEXT, 5);
     assert_eq!((states(&key), step(&key)), (vec![Retired, Active, Verified], Step::Verified));
     key.activate(NEXT, 6);
     assert_eq!((states(&key), step(&key)), (vec![Retired, Retiring, Active], Step::Active));
@@ -218,7 +218,7 @@ fn a_refused_version_never_comes_and_an_unreachable_provider_changes_nothing() {
         key.end(Step::Done, None);
         key.versions.push(KeyVersion { version: 3, state: KeyState::Staged, ..key.versions[0].clone() });
         key.begin(begin(Verb::Rotate, Some(3)), 4).unwrap();
-        key.probed(probing(verdict), 5);
+        key.probed(probing(verdict), NEXT, 5);
         assert_eq!((states(&key)[2], step(&key)), (state, Step::Failed));
         assert_eq!(key.active().unwrap().version, 2);
         assert!(key.rollout.as_ref().unwrap().failure.is_some());

@@ -3,7 +3,7 @@
 use super::{Proposal, Sealing};
 use crate::{
     resource::{
-        Barred, Begin, Body, KeyDocument, KeyState, Kind, Refusal, Rollout, Step, Trial, Verb,
+        Barred, Begin, Body, KeyDocument, KeyState, Kind, Refusal, Step, Trial, Verb,
         key::{Merging, stage},
     },
     vault::SecretId,
@@ -52,7 +52,8 @@ struct Found {
 }
 
 impl Proposal<'_> {
-    /// Takes a new secret in as the key's next version. Sent again with the same secret it is the same change.
+    /// Takes a new secret in as the key's next version. Sent again with the same secret it is the same change, as long as
+    /// that is under way or came to what is asked for.
     ///
     /// # Errors
     /// When there is no such key, another change is under way, or the key had this secret before.
@@ -62,14 +63,20 @@ impl Proposal<'_> {
         self.written(provider, found)
     }
 
-    fn rotated(&mut self, found: &mut Found, provider: &str, secret: &str, how: &How) -> Result<(), Refusal> {
+    /// Begins the rotation and gives its id; `None`: it is there already, and nothing was begun.
+    fn rotated(
+        &mut self,
+        found: &mut Found,
+        provider: &str,
+        secret: &str,
+        how: &How,
+    ) -> Result<Option<String>, Refusal> {
         let origins = crate::compile::origins_of(self.catalog, provider, &found.spec, true)?;
         let fingerprint = self.vault.fingerprint(secret.as_bytes());
         let doc = found.key_mut()?;
         let key = doc.name.clone();
-        let same = |version: u32| doc.version(version).is_some_and(|one| one.fingerprint == fingerprint);
-        if doc.rollout.as_ref().and_then(|rollout| rollout.to).is_some_and(same) && !is_failed(doc) {
-            return Ok(());
+        if is_the_same(doc, &fingerprint, how.hold) {
+            return Ok(None);
         }
         let waiting = doc.versions.iter().find(|one| {
             one.fingerprint == fingerprint && matches!(one.state, KeyState::Staged | KeyState::Verified)
@@ -88,7 +95,10 @@ impl Proposal<'_> {
             Some(version) => version,
             None => self.staged(doc, provider, secret, &origins)?,
         };
-        self.begun(doc, provider, Begin { to: Some(to), ..self.begin(Verb::Rotate, how) })
+        let begin = Begin { to: Some(to), ..self.begin(Verb::Rotate, how) };
+        let id = begin.id.clone();
+        self.begun(doc, provider, begin)?;
+        Ok(Some(id))
     }
 
     /// Takes in what a key's source gave. A secret that this key ever had changes nothing, and that is written down.
@@ -132,9 +142,12 @@ impl Proposal<'_> {
                     step_requests: rotation.step_requests,
                     ..How::default()
                 };
-                self.rotated(&mut found, provider, secret.expose(), &how)?;
-                let id = self.next().to_string();
-                found.key_mut()?.supply.rotated(&id, now);
+                let begun = self.rotated(&mut found, provider, secret.expose(), &how)?;
+                let supply = &mut found.key_mut()?.supply;
+                match begun {
+                    Some(id) => supply.rotated(&id, now),
+                    None => supply.unchanged("it gives the version that is on its way into use", now),
+                }
             }
         }
         self.written(provider, found)
@@ -408,8 +421,19 @@ fn millis(span: Option<Span>) -> Option<u64> {
     span.map(Span::millis)
 }
 
-fn is_failed(doc: &KeyDocument) -> bool {
-    doc.rollout.as_ref().is_some_and(|rollout: &Rollout| rollout.failure.is_some())
+/// Whether the newest change is one with this secret that is under way, or came to what is asked for. What became of its
+/// version since then counts: one that was held, refused or erased is not in use.
+fn is_the_same(doc: &KeyDocument, fingerprint: &str, hold: bool) -> bool {
+    let Some(rollout) = doc.rollout.as_ref().filter(|rollout| rollout.failure.is_none()) else {
+        return false;
+    };
+    let to = rollout.to.and_then(|to| doc.version(to));
+    let Some(to) = to.filter(|version| version.fingerprint == fingerprint) else { return false };
+    match to.state {
+        KeyState::Active => true,
+        KeyState::Staged | KeyState::Verified => rollout.hold == hold,
+        _ => !rollout.step.is_end(),
+    }
 }
 
 fn ids_with_secret(doc: &KeyDocument, provider: &str) -> impl Iterator<Item = SecretId> {

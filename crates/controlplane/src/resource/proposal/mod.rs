@@ -3,6 +3,8 @@
 
 mod keys;
 mod pairs;
+#[cfg(test)]
+mod tests;
 
 pub use keys::How;
 

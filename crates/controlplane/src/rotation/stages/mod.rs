@@ -31,9 +31,14 @@ pub(super) struct Watched {
     pub(super) old: Trials,
 }
 
-/// The first stage; `None` while no replica answers.
+/// The first stage; `None` while no replica answers and takes states.
 pub(super) fn first(fleet: &[Evidence]) -> Option<NextStage> {
-    next_stage(0, &[], fleet)
+    next_stage(0, &[], &usable(fleet))
+}
+
+/// Replicas with which a stage can be: they answer, and did not refuse what they were sent last.
+fn usable(fleet: &[Evidence]) -> Vec<&Evidence> {
+    fleet.iter().filter(|one| one.answers && one.refused.is_none()).collect()
 }
 
 /// Milliseconds that a trial takes at most.
@@ -53,15 +58,12 @@ pub(super) fn due(rollout: &Rollout, trial: &Trial, fleet: &[Evidence], watched:
     // With whom the next stage is, and whether this one is lost, is not decided while some are on their way back.
     let back = fleet.iter().any(|one| one.may_return).then(|| Next::Wait(Some(now.saturating_add(RETURN))));
     let mut tries = fleet.iter().filter(|one| one.answers && trial.replicas.contains(&one.id)).peekable();
-    if tries.peek().is_none() {
-        if let Some(wait) = back {
-            return wait;
-        }
-        let others = next_stage(stage.level, &trial.replicas, fleet);
-        return others.map_or(Next::Wait(None), |one| Next::Try(one, Some(closed(StageEnd::Lost))));
-    }
+    let nobody = tries.peek().is_none();
     if !tries.any(|one| version(Some(stage.from)).is_some_and(|from| one.acknowledged(from))) {
-        return Next::Wait(None);
+        if !nobody && watched.elapsed < rollout.ack_timeout_ms {
+            return Next::Wait(Some(now.saturating_add(rollout.ack_timeout_ms - watched.elapsed)));
+        }
+        return back.unwrap_or_else(|| lost(rollout, trial, fleet, closed(StageEnd::Lost)));
     }
     let enough = watched.new.started >= trial.step_requests;
     let time = if enough { trial.step_ms } else { trial.step_ms.saturating_mul(PATIENCE) };
@@ -73,16 +75,36 @@ pub(super) fn due(rollout: &Rollout, trial: &Trial, fleet: &[Evidence], watched:
         return wait;
     }
     let closed = closed(if enough { StageEnd::Proven } else { StageEnd::Unproven });
-    match next_stage(stage.level + 1, &trial.replicas, fleet) {
+    match next_stage(stage.level + 1, &trial.replicas, &usable(fleet)) {
         Some(one) => Next::Try(one, Some(closed)),
         None => Next::Activate(Some(closed)),
     }
 }
 
+/// Nobody of the stage tries the new version: others do, unless all that answer refused the state that says so.
+fn lost(rollout: &Rollout, trial: &Trial, fleet: &[Evidence], closed: Closed) -> Next {
+    let level = trial.stage().map_or(0, |stage| stage.level);
+    let others: Vec<&Evidence> =
+        usable(fleet).into_iter().filter(|one| !trial.replicas.contains(&one.id)).collect();
+    if let Some(stage) = next_stage(level, &trial.replicas, &others) {
+        return Next::Try(stage, Some(closed));
+    }
+    let mut answering = fleet.iter().filter(|one| one.answers).peekable();
+    let why = answering.peek().and_then(|one| one.refused.as_ref());
+    match why {
+        Some((field, reason)) if answering.all(|one| one.refused.is_some()) => {
+            let to = rollout.to.unwrap_or_default();
+            let why = format!("no replica takes the state with version {to} on trial: {field}: {reason}");
+            Next::Undo(why, closed)
+        }
+        _ => Next::Wait(None),
+    }
+}
+
 /// The next level that needs more replicas than those which try already. Who tries goes on with it, also where it is
 /// silent now; a replica that came meanwhile is asked last only if its name says so.
-fn next_stage(level: usize, tried: &[String], fleet: &[Evidence]) -> Option<NextStage> {
-    let answering: Vec<&str> = fleet.iter().filter(|one| one.answers).map(|one| one.id.as_str()).collect();
+fn next_stage(level: usize, tried: &[String], usable: &[&Evidence]) -> Option<NextStage> {
+    let answering: Vec<&str> = usable.iter().map(|one| one.id.as_str()).collect();
     let of = answering.len();
     let have = answering.iter().filter(|id| tried.iter().any(|one| one == *id)).count();
     let (level, want) =

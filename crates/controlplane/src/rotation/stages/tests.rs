@@ -74,7 +74,7 @@ fn one_then_a_tenth_then_half_then_all() {
     ] {
         let fleet = fleet(replicas);
         let (mut tried, mut level, mut seen) = (Vec::new(), 0, Vec::new());
-        while let Some(stage) = next_stage(level, &tried, &fleet) {
+        while let Some(stage) = next_stage(level, &tried, &usable(&fleet)) {
             assert!(stage.replicas.starts_with(&tried), "who tries goes on with it");
             (seen, level, tried) =
                 ([seen, vec![stage.replicas.len()]].concat(), stage.level + 1, stage.replicas);
@@ -183,7 +183,8 @@ fn replicas_that_fall_silent_or_come_later() {
     let tried = vec!["r0000".to_owned()];
     let none = Watched::default();
     fleet[0].serves = None;
-    assert_eq!(due_of(&rollout(0, &tried), &fleet, none), Next::Wait(None), "it has not acknowledged");
+    let acks = Next::Wait(Some(1000 + 2000));
+    assert_eq!(due_of(&rollout(0, &tried), &fleet, none), acks, "it has not acknowledged");
     fleet[0].answers = false;
     fleet[0].may_return = true;
     assert_eq!(
@@ -202,4 +203,41 @@ fn replicas_that_fall_silent_or_come_later() {
     fleet.push(Evidence::serving("a-new-one", true, FROM));
     let Next::Try(stage, _) = due_of(&rollout(0, &tried), &fleet, none) else { panic!() };
     assert_eq!(stage.replicas, ["r0000", "a-new-one"]);
+}
+
+#[test]
+fn a_stage_whose_replicas_do_not_take_the_state_is_lost() {
+    let refuses = |one: &mut Evidence| {
+        (one.serves, one.refused) = (None, Some(("client/a".to_owned(), "bad".to_owned())));
+    };
+    let late = Watched { elapsed: 2000, ..Watched::default() };
+    let tried = vec!["r0000".to_owned()];
+    let next = |fleet: &[Evidence], watched| due_of(&rollout(0, &tried), fleet, watched);
+    let takes_over = |next: Next| match next {
+        Next::Try(stage, Some(closed)) => (stage.level, stage.replicas.last().cloned(), closed.end),
+        other => panic!("{other:?}"),
+    };
+
+    let mut fleet = fleet(3);
+    refuses(&mut fleet[0]);
+    let wait = Next::Wait(Some(1000 + 1));
+    assert_eq!(next(&fleet, Watched { elapsed: 1999, ..late }), wait, "its time is not over");
+    assert_eq!(takes_over(next(&fleet, late)), (0, Some("r0001".to_owned()), StageEnd::Lost));
+    refuses(&mut fleet[1]);
+    assert_eq!(takes_over(next(&fleet, late)), (0, Some("r0002".to_owned()), StageEnd::Lost));
+    assert_eq!(first(&fleet).unwrap().replicas, ["r0002"], "who refuses is not asked to try");
+
+    fleet[2].serves = None;
+    let all: Vec<String> = fleet.iter().map(|one| one.id.clone()).collect();
+    assert_eq!(due_of(&rollout(0, &all), &fleet, late), Next::Wait(None), "one has only not said so yet");
+    fleet[2].serves = Some(FROM);
+    assert!(
+        matches!(due_of(&rollout(0, &all), &fleet, late), Next::Wait(Some(_))),
+        "and one that takes it is enough"
+    );
+    refuses(&mut fleet[2]);
+    let Next::Undo(why, closed) = due_of(&rollout(0, &all), &fleet, late) else { panic!("nobody takes it") };
+    assert_eq!(closed.end, StageEnd::Lost);
+    assert!(why.contains("client/a: bad"), "{why}");
+    assert_eq!(first(&fleet), None);
 }

@@ -43,7 +43,7 @@ fn not_written(error: io::Error) -> StoreError {
     StoreError::Unusable(format!("the backup cannot be written: {error}"))
 }
 
-fn not_read(error: io::Error) -> StoreError {
+pub(super) fn not_read(error: io::Error) -> StoreError {
     StoreError::BadBackup(match error.kind() {
         io::ErrorKind::UnexpectedEof => "it is cut short".to_owned(),
         _ => error.to_string(),

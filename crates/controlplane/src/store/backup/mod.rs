@@ -9,7 +9,11 @@ mod tests;
 
 pub(crate) use self::restore::refuse_half_restored;
 pub use self::restore::{Restored, restore};
-use crate::{attest::Check, usage::NAME as USAGE};
+use crate::{
+    attest::Check,
+    usage::NAME as USAGE,
+    vault::{Packed, RootKey},
+};
 
 use self::file::{Packer, Unpacker};
 use super::{
@@ -23,8 +27,8 @@ use super::{
 };
 use std::{
     fs::{self, File},
-    io::{Read, Write},
-    path::{Path, PathBuf},
+    io::{self, Read, Write},
+    path::Path,
 };
 
 /// Where the journal stands in a backup and under a home.
@@ -33,8 +37,10 @@ const JOURNAL: &str = "store/journal";
 const VAULT: &str = "vault";
 /// Folders in folders of what is packed.
 const DEPTH: usize = 8;
-/// Bytes of a file that is not a segment.
-const FILE_LIMIT: u64 = 64 << 20;
+/// Bytes of a vault's files together: they are held until the backup is written. A secret has about 500.
+const VAULT_LIMIT: u64 = 256 << 20;
+/// Bytes of a file of the vault: one that is longer is none of its own.
+const FILE_LIMIT: u64 = 1 << 20;
 /// What is in no backup, whatever it is asked for: with it, the backup would be the secrets.
 const NEVER: &str = "root.key";
 
@@ -53,20 +59,34 @@ pub struct BackedUp {
     pub bytes: u64,
 }
 
-/// Writes one of a store that may be in use, with the folders beside it and a copy of the books.
-pub(crate) fn write(
-    reach: &Reach,
-    extra: &[(String, PathBuf)],
-    usage: Option<File>,
-    out: impl Write,
-) -> Result<BackedUp, StoreError> {
-    if let Some((name, _)) = extra.iter().find(|(name, _)| name != VAULT) {
-        return Err(StoreError::Unusable(format!("a backup has no place for {name}")));
+/// What belongs together, as it was at one moment: how far the journal reached, and the vault, whole. The journal up to there
+/// stays as it is; the vault's files do not, so they are read before anything changes again.
+#[derive(Debug)]
+pub(crate) struct Moment {
+    reach: Reach,
+    /// Paths in the backup, and bytes: sealed.
+    vault: Vec<(String, Vec<u8>)>,
+}
+
+// === impl Moment ===
+
+impl Moment {
+    /// Of now. Only while nothing is being changed.
+    pub(crate) fn note(reach: Reach, vault: Option<&Path>) -> Result<Self, StoreError> {
+        let (mut files, mut room) = (Vec::new(), VAULT_LIMIT);
+        if let Some(folder) = vault {
+            read_folder(&mut files, &mut room, VAULT, folder, DEPTH)?;
+        }
+        Ok(Self { reach, vault: files })
     }
+}
+
+/// Writes what a moment was, with a copy of the books. Changes may go on.
+pub(crate) fn write(moment: &Moment, usage: Option<File>, out: impl Write) -> Result<BackedUp, StoreError> {
+    let Moment { reach, vault } = moment;
     let mut packer = Packer::begin(out)?;
-    // First what others may change: the journal up to the noted end stays as it is.
-    for (name, folder) in extra {
-        pack_folder(&mut packer, name, folder, DEPTH)?;
+    for (path, bytes) in vault {
+        packer.add(path, bytes.len() as u64, bytes.as_slice())?;
     }
     let folder = &reach.folder;
     let there = segments(folder).map_err(|error| StoreError::unusable(folder, &error))?;
@@ -118,11 +138,12 @@ fn read_all(
 ) -> Result<BackedUp, StoreError> {
     let mut unpacker = Unpacker::begin(from)?;
     let (mut head, mut cluster) = (None, String::new());
-    let mut segments = 0;
+    let (mut segments, mut packed) = (0, Packed::default());
     while let Some((path, length)) = unpacker.next_file()? {
         refuse_foreign(&path)?;
         let mut contents = unpacker.contents(length);
         if !path.starts_with(&format!("{JOURNAL}/")) {
+            see(&mut packed, &path, &mut contents).map_err(file::not_read)?;
             contents.skip()?;
             continue;
         }
@@ -153,6 +174,7 @@ fn read_all(
     let Some(Head { seq, epoch, .. }) = head else {
         return Err(StoreError::BadBackup("it holds no journal".to_owned()));
     };
+    refuse_orphan(&packed, None)?;
     Ok(BackedUp { cluster, epoch, revision: seq, files, bytes })
 }
 
@@ -164,8 +186,28 @@ fn refuse_foreign(path: &str) -> Result<(), StoreError> {
     Err(StoreError::BadBackup(format!("{path} belongs into no backup")))
 }
 
-fn pack_folder(
-    packer: &mut Packer<impl Write>,
+/// Looks at a file, if it is the vault's and not longer than one of those can be.
+fn see(packed: &mut Packed, path: &str, contents: &mut impl Read) -> io::Result<()> {
+    let Some(name) = path.strip_prefix(VAULT).and_then(|name| name.strip_prefix('/')) else { return Ok(()) };
+    let mut bytes = Vec::new();
+    contents.take(FILE_LIMIT).read_to_end(&mut bytes)?;
+    packed.take(name, bytes);
+    Ok(())
+}
+
+/// What was taken while the wrapping key changed may hold secrets that nothing opens.
+fn refuse_orphan(packed: &Packed, root: Option<&RootKey>) -> Result<(), StoreError> {
+    let Some((name, version)) = packed.orphan(root) else { return Ok(()) };
+    Err(StoreError::BadBackup(format!(
+        "{VAULT}/{name} is wrapped with version {version} of the wrapping key, which is not in its keyring: nothing could open \
+         it. It was taken while that key changed; use another backup"
+    )))
+}
+
+/// Reads what is in a folder and in its folders, until there is no more room.
+fn read_folder(
+    files: &mut Vec<(String, Vec<u8>)>,
+    room: &mut u64,
     name: &str,
     folder: &Path,
     depth: usize,
@@ -175,19 +217,14 @@ fn pack_folder(
         let (path, inside) = (folder.join(&entry), format!("{name}/{entry}"));
         let Ok(found) = fs::symlink_metadata(&path) else { continue };
         if found.is_dir() && depth > 0 {
-            pack_folder(packer, &inside, &path, depth - 1)?;
+            read_folder(files, room, &inside, &path, depth - 1)?;
         } else if found.is_file() && entry != NEVER {
             let mut bytes = Vec::new();
-            // Read whole first: one that is replaced meanwhile is in the backup as it was or as it will be.
-            let read = File::open(&path).and_then(|file| file.take(FILE_LIMIT + 1).read_to_end(&mut bytes));
-            match read {
-                Ok(length) if length as u64 <= FILE_LIMIT => {
-                    packer.add(&inside, length as u64, bytes.as_slice())?
-                }
-                Ok(_) => return Err(StoreError::Unusable(format!("{} is too large", path.display()))),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(StoreError::unusable(&path, &error)),
-            }
+            let read = File::open(&path).and_then(|file| file.take(*room + 1).read_to_end(&mut bytes));
+            let length = read.map_err(|error| StoreError::unusable(&path, &error))? as u64;
+            let why = || format!("{} and what is beside it have over {VAULT_LIMIT} bytes", path.display());
+            *room = room.checked_sub(length).ok_or_else(|| StoreError::Unusable(why()))?;
+            files.push((inside, bytes));
         }
     }
     Ok(())

@@ -4,7 +4,7 @@
 use super::{
     JOURNAL, USAGE, VAULT,
     file::{Contents, Unpacker},
-    refuse_foreign,
+    refuse_foreign, refuse_orphan, see,
 };
 use crate::{
     plane::unix_millis,
@@ -21,6 +21,7 @@ use crate::{
         place,
     },
     usage::{self, Brought},
+    vault::{Packed, RootKey, Sources},
 };
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::{
@@ -53,7 +54,8 @@ pub struct Restored {
 /// the backup's and the present store's, or the given one, which has to be higher than both.
 ///
 /// # Errors
-/// When the home is in use, when the backup is not whole, and when files cannot be written: what was there stays then.
+/// When the home is in use, when the backup is not whole or holds secrets that its keyring cannot open, and when files
+/// cannot be written: what was there stays then.
 pub fn restore(from: impl Read, into: &Path, epoch: Option<u64>) -> Result<Restored, StoreError> {
     let unusable = |error| StoreError::unusable(into, &error);
     private_dir(into).map_err(unusable)?;
@@ -61,10 +63,11 @@ pub fn restore(from: impl Read, into: &Path, epoch: Option<u64>) -> Result<Resto
     let _old_lock = if old.exists() { Some(durable::lock(&old)?) } else { None };
     let stage = begin_stage(into).map_err(unusable)?;
     let _stage_lock = durable::lock(&stage.join(STORE))?;
-    let prepared = prepare(from, &stage, epoch_of(&old), epoch).and_then(|prepared| {
-        let usage = usage::choose(into, &stage);
-        Ok((prepared, usage.map_err(|error| StoreError::BadBackup(error.to_string()))?))
-    });
+    let prepared =
+        prepare(from, &stage, (epoch_of(&old), epoch), root_key(into).as_ref()).and_then(|prepared| {
+            let usage = usage::choose(into, &stage);
+            Ok((prepared, usage.map_err(|error| StoreError::BadBackup(error.to_string()))?))
+        });
     let ((cluster, epoch, revision), usage) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
@@ -109,10 +112,10 @@ fn free_name(home: &Path) -> io::Result<PathBuf> {
 fn prepare(
     from: impl Read,
     stage: &Path,
-    present: u64,
-    epoch: Option<u64>,
+    (present, epoch): (u64, Option<u64>),
+    root: Option<&RootKey>,
 ) -> Result<(String, u64, u64), StoreError> {
-    let mut unpacker = Unpacker::begin(from)?;
+    let (mut unpacker, mut packed) = (Unpacker::begin(from)?, Packed::default());
     while let Some((path, length)) = unpacker.next_file()? {
         refuse_foreign(&path)?;
         let to = stage.join(&path);
@@ -120,8 +123,11 @@ fn prepare(
             io::ErrorKind::UnexpectedEof => StoreError::BadBackup("it is cut short".to_owned()),
             _ => StoreError::unusable(&to, &error),
         })?;
+        let seen = fs::File::open(&to).and_then(|mut file| see(&mut packed, &path, &mut file));
+        seen.map_err(|error| StoreError::unusable(&to, &error))?;
     }
     unpacker.end()?;
+    refuse_orphan(&packed, root)?;
     let folder = stage.join(JOURNAL);
     let read = scan(&folder, None)?;
     let head = match read.head {
@@ -168,6 +174,11 @@ fn sync_folders(folder: &Path) -> io::Result<()> {
         }
     }
     place::sync_folder(folder)
+}
+
+/// The root key that a control plane would find in this home: with it the look at the vault is exact.
+fn root_key(home: &Path) -> Option<RootKey> {
+    RootKey::find(&Sources { home: home.to_owned(), ..Sources::default() }).ok().flatten()
 }
 
 /// The highest epoch that the store shows, whatever else is wrong with it; 0 = none.

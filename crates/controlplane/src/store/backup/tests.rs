@@ -1,8 +1,9 @@
 use super::*;
 use crate::store::{Batch, Durable, Entry, Key, Listing, Store, Write as Change};
 use crate::usage::Brought;
+use crate::vault::{SecretId, Vault};
 use bytes::Bytes;
-use std::os::unix::fs::PermissionsExt;
+use std::{collections::BTreeSet, os::unix::fs::PermissionsExt};
 use tempfile::{TempDir, tempdir};
 
 async fn put(store: &Durable, name: &str, expected: u64) {
@@ -28,7 +29,7 @@ async fn home() -> (TempDir, Listing, Vec<u8>) {
         put(&store, name, 0).await;
     }
     let mut out = Vec::new();
-    let made = store.backup(&[("vault".to_owned(), vault)], None, &mut out).unwrap();
+    let made = write(&store.moment(Some(&vault)).unwrap(), None, &mut out).unwrap();
     assert_eq!((made.files, made.revision, made.epoch), (2, 3, 1));
     assert_eq!(verify_backup(out.as_slice()).unwrap(), made);
     let listing = store.list("").await.unwrap();
@@ -100,7 +101,8 @@ async fn the_books_come_along_and_those_that_were_there_are_put_aside() {
     };
     books.book(batch("one"), 5_000).await.unwrap();
     let mut out = Vec::new();
-    let made = open(home.path()).backup(&[], Some(books.copy().unwrap()), &mut out).unwrap();
+    let made =
+        write(&open(home.path()).moment(None).unwrap(), Some(books.copy().unwrap()), &mut out).unwrap();
     assert_eq!(verify_backup(out.as_slice()).unwrap(), made);
     drop(books);
     // Here they hold all of it.
@@ -234,11 +236,86 @@ async fn a_backup_while_changes_go_on_is_one_moment() {
     });
     for _ in 0..10 {
         let mut out = Vec::new();
-        let made = store.backup(&[], None, &mut out).unwrap();
+        let made = write(&store.moment(None).unwrap(), None, &mut out).unwrap();
         assert_eq!(verify_backup(out.as_slice()).unwrap(), made);
         let target = tempdir().unwrap();
         restore(out.as_slice(), target.path(), None).unwrap();
         assert_eq!(open(target.path()).list("").await.unwrap().entries.len() as u64, made.revision);
     }
     writing.await.unwrap();
+}
+
+const SECRETS: u32 = 4;
+
+/// A home with a root key and secrets in its vault.
+fn sealed() -> (TempDir, Durable, RootKey, Vault) {
+    let home = tempdir().unwrap();
+    let store = open(home.path());
+    let root = RootKey::make(&home.path().join("root.key")).unwrap();
+    let vault = Vault::create(home.path(), &root, &store.identity().cluster, 0).unwrap();
+    (1..=SECRETS).for_each(|version| seal(&vault, version));
+    (home, store, root, vault)
+}
+
+fn id(version: u32) -> SecretId {
+    SecretId { provider: "p".to_owned(), key: "k".to_owned(), version, seal: 0 }
+}
+
+fn seal(vault: &Vault, version: u32) {
+    vault.put(&id(version), &keyway_snapshot::Secret::new(b"secret".to_vec()), &BTreeSet::new()).unwrap();
+}
+
+#[tokio::test]
+async fn what_changes_before_a_slow_caller_has_read_it_is_not_in_it() {
+    let (home, store, root, vault) = sealed();
+    let moment = store.moment(Some(&home.path().join("vault"))).unwrap();
+    vault.wrap_with(&root, 2, 0).unwrap();
+    vault.sealed().unwrap().iter().for_each(|name| vault.rewrap(name).unwrap());
+    vault.retire_before(&root, 2).unwrap();
+    vault.erase(&id(1)).unwrap();
+    seal(&vault, SECRETS + 1);
+    put(&store, "later", 0).await;
+    let mut out = Vec::new();
+    let made = write(&moment, None, &mut out).unwrap();
+    assert_eq!((made.revision, verify_backup(out.as_slice()).unwrap()), (0, made));
+    let host = tempdir().unwrap();
+    restore(out.as_slice(), host.path(), None).unwrap();
+    let vault = Vault::unlock(host.path(), &root, &store.identity().cluster).unwrap();
+    assert_eq!(vault.not_under(1).unwrap(), [], "each opens");
+    let ids: BTreeSet<SecretId> = vault.ids().unwrap().into_iter().collect();
+    assert_eq!(ids, (1..=SECRETS).map(id).collect());
+}
+
+#[tokio::test]
+async fn a_backup_whose_secrets_nothing_opens_is_refused_and_nothing_touched() {
+    let (home, store, root, vault) = sealed();
+    let folder = home.path().join("vault");
+    let keyring = fs::read(folder.join("keyring")).unwrap();
+    let taken = || {
+        let mut out = Vec::new();
+        write(&store.moment(Some(&folder)).unwrap(), None, &mut out).unwrap();
+        out
+    };
+    let refused = |backup: &[u8], into: &Path| {
+        let error = restore(backup, into, None).unwrap_err();
+        assert!(error.to_string().contains("use another backup"), "{error}");
+    };
+    vault.wrap_with(&root, 2, 0).unwrap();
+    fs::write(folder.join("keyring"), keyring).unwrap();
+    let names = vault.sealed().unwrap();
+    vault.rewrap(&names[0]).unwrap();
+    // More versions than the keyring holds: no root key is needed to see it.
+    let (some, host) = (taken(), tempdir().unwrap());
+    let error = verify_backup(some.as_slice()).unwrap_err().to_string();
+    assert!(error.contains(&names[0]) && error.contains("version 2"), "{error}");
+    refused(&some, host.path());
+    assert_eq!(tree(host.path()), []);
+    names.iter().for_each(|name| vault.rewrap(name).unwrap());
+    let all = taken();
+    fs::remove_file(folder.join("keyring")).unwrap();
+    refused(&taken(), host.path());
+    drop(store);
+    let before = tree(home.path());
+    refused(&all, home.path());
+    assert_eq!(tree(home.path()), before);
 }

@@ -10,15 +10,10 @@ mod tests;
 
 use self::shared::Shared;
 use super::{
-    BackedUp, Batch, Changes, Condition, Identity, IndexCheck, Key, Listing, Pending, Record, Revision,
-    Store, StoreError, Verified, Versioned, backup,
+    Batch, Changes, Condition, Identity, IndexCheck, Key, Listing, Pending, Record, Revision, Store,
+    StoreError, Verified, Versioned, backup::Moment,
 };
-use std::{
-    fs::File,
-    io::Write,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 pub(crate) use self::start::{JOURNAL, lock, new_cluster};
 
@@ -51,18 +46,10 @@ impl Durable {
         self.shared.list("/").revision > 0
     }
 
-    /// Writes a backup of the journal, as `("vault", its directory)` of the vault, and of a copy of the books. May run at any time: writes go on
-    /// meanwhile, and the backup holds what was committed when it began. Waits for disks and for `out`.
-    ///
-    /// # Errors
-    /// When something cannot be read, or `out` does not take it.
-    pub fn backup(
-        &self,
-        extra: &[(String, PathBuf)],
-        usage: Option<File>,
-        out: impl Write,
-    ) -> Result<BackedUp, StoreError> {
-        backup::write(&self.shared.reach(None)?, extra, usage, out)
+    /// What a backup will hold of the journal and of the vault in that directory, as they are now: only while nothing is
+    /// being changed. Waits for the disk.
+    pub(crate) fn moment(&self, vault: Option<&Path>) -> Result<Moment, StoreError> {
+        Moment::note(self.shared.reach(None)?, vault)
     }
 }
 

@@ -13,4 +13,4 @@ pub(super) use request::{Outgoing, SLICES};
 /// What is wrong with a reply, in a few words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct BadReply(pub(super) &'static str);
+pub(crate) struct BadReply(pub(crate) &'static str);

@@ -36,7 +36,7 @@ pub(in crate::upstream) fn head(
     let bytes = Bytes::copy_from_slice(buffer.get(..length).unwrap_or_default());
     buffer.advance(length);
     let mut parts = parsed(&bytes)?;
-    let (framing, is_sound) = framing(&parts, asked_for_head)?;
+    let (framing, is_sound) = framing(&mut parts, asked_for_head)?;
     if !is_sound {
         parts.headers.remove(header::CONTENT_LENGTH);
     }
@@ -88,8 +88,8 @@ fn parsed(bytes: &Bytes) -> Result<Parts, BadReply> {
 }
 
 /// How the body is marked off, and whether that leaves no doubt: where it does, what follows could be taken for another reply.
-fn framing(parts: &Parts, asked_for_head: bool) -> Result<(Framing, bool), BadReply> {
-    let (status, headers) = (parts.status, &parts.headers);
+fn framing(parts: &mut Parts, asked_for_head: bool) -> Result<(Framing, bool), BadReply> {
+    let (status, headers) = (parts.status, &mut parts.headers);
     if status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(BadReply("it switches to a protocol that nobody asked for"));
     }
@@ -114,12 +114,17 @@ fn framing(parts: &Parts, asked_for_head: bool) -> Result<(Framing, bool), BadRe
     if !has_length {
         return Ok((Framing::until_close(), true));
     }
-    Ok((Framing::length(content_length(headers)?), true))
+    let (length, times) = content_length(headers)?;
+    if times > 1 {
+        // Who reads the reply next gets it once.
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Ok((Framing::length(length), true))
 }
 
-/// The same number however often it stands there (RFC 9110, section 8.6).
-fn content_length(headers: &HeaderMap) -> Result<u64, BadReply> {
-    let mut length = None;
+/// The same number however often it stands there (RFC 9110, section 8.6), and how often that is.
+fn content_length(headers: &HeaderMap) -> Result<(u64, usize), BadReply> {
+    let (mut length, mut times) = (None, 0);
     for text in headers
         .get_all(header::CONTENT_LENGTH)
         .iter()
@@ -131,9 +136,9 @@ fn content_length(headers: &HeaderMap) -> Result<u64, BadReply> {
         if number.is_none() || length.is_some_and(|length| Some(length) != number) {
             return Err(BadReply("its content-length is no length"));
         }
-        length = number;
+        (length, times) = (number, times + 1);
     }
-    length.ok_or(BadReply("its content-length is no length"))
+    length.map(|length| (length, times)).ok_or(BadReply("its content-length is no length"))
 }
 
 fn closes(headers: &HeaderMap) -> bool {
@@ -183,6 +188,15 @@ mod tests {
         }
         let asked = head(&mut BytesMut::from(&*lines("1.1", 200, "content-length: 5\r\n")), 0, true);
         assert!(asked.unwrap().unwrap().framing.is_over());
+    }
+
+    #[test]
+    fn a_length_that_is_said_twice_goes_on_once() {
+        for fields in ["content-length: 5, 5\r\n", "content-length: 5\r\ncontent-length: 5\r\n"] {
+            let head = read(&lines("1.1", 200, fields)).unwrap().unwrap();
+            let values: Vec<_> = head.parts.headers.get_all(header::CONTENT_LENGTH).iter().collect();
+            assert_eq!(values, ["5"], "{fields:?}");
+        }
     }
 
     #[test]

@@ -6,8 +6,14 @@ use crate::store::{
     index,
     journal::records::{Place, Records},
 };
+use crate::{
+    Plane,
+    resource::{Apply, Author, Refusal},
+    vault::Vault,
+};
 use rustix::io::Errno;
-use std::time::Duration;
+use serde_json::json;
+use std::{collections::BTreeSet, time::Duration};
 
 /// The length of the first segment without its last record.
 fn without_last(journal: &Path) -> u64 {
@@ -116,6 +122,43 @@ fn a_failed_sync_ends_writing_and_tells_no_lie() {
     assert_eq!(store.shared.get(&Key::new("client", "a")).unwrap().value, "kept");
     assert_eq!(store.shared.get(&Key::new("client", "c")), None);
     assert_eq!(store.condition().read_only, None);
+}
+
+/// A client with a secret of its own.
+async fn sealed(plane: &Plane, name: &str) -> Result<(), Refusal> {
+    let id = format!("KEYPAIROFTHETEST{name}");
+    let pair = json!({ "access_key_id": id, "secret_access_key": "the-secret-access-key-of-this-test" });
+    let file = keyway_config::read_json(&json!({ "clients": { name: { "sigv4": pair } } })).unwrap();
+    let apply = Apply { file, prune: false, origin: String::new() };
+    plane.apply(&Author::system("test", ""), apply).await.map(drop)
+}
+
+#[tokio::test]
+async fn what_a_failed_sync_may_have_kept_keeps_its_secret() {
+    for stands in [true, false] {
+        let (dir, vault) = (tempfile::tempdir().unwrap(), Vault::ephemeral().unwrap());
+        let (store, disk) = faulty(dir.path());
+        let plane = Plane::open(Arc::new(store), vault.clone()).await.unwrap();
+        sealed(&plane, "0001").await.unwrap();
+        let journal = segment_path(&dir.path().join(JOURNAL), 1);
+        let before = fs::metadata(&journal).unwrap().len();
+        disk.plan(&[(Call::Sync, 0, Strike::Error(Errno::IO))]);
+        let failed = sealed(&plane, "0002").await;
+        assert!(matches!(failed, Err(Refusal::Store(StoreError::Failed(_)))), "{failed:?}");
+        for name in ["0002", "0003"] {
+            let later = sealed(&plane, name).await;
+            assert!(matches!(later, Err(Refusal::Store(StoreError::ReadOnly(_)))), "{later:?}");
+        }
+        assert_eq!(vault.ids().unwrap().len(), 2, "it may be needed");
+        drop(plane);
+        if !stands {
+            fs::OpenOptions::new().write(true).open(&journal).unwrap().set_len(before).unwrap();
+        }
+        let plane = Plane::open(Arc::new(open(dir.path()).unwrap()), vault.clone()).await.unwrap();
+        let named: BTreeSet<_> = plane.state().secrets().collect();
+        assert_eq!(named.len(), if stands { 2 } else { 1 });
+        assert_eq!(vault.ids().unwrap().into_iter().collect::<BTreeSet<_>>(), named);
+    }
 }
 
 #[test]
