@@ -219,6 +219,8 @@ async fn u2_what_breaks_on_a_rested_connection_after_work_or_bytes_is_a_try_like
         openai_reason(&answer, 502, "upstream_error", reason);
         let requests = provider.requests() - 1;
         assert_eq!(requests, attempts(&answer), "{name}: requests outside the count: {}", answer.text());
+        assert_eq!(answer.header("x-keyway-attempts"), Some(&*requests.to_string()), "{name}");
+        assert!(answer.header("server-timing").is_some(), "{name}");
         println!("{name}: {requests} requests");
     }
     Ok(())

@@ -34,6 +34,17 @@ pub(crate) async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
     }
 }
 
+/// Writes down who ended last, once nobody is connected any more: `keyway up` stops its data planes just before. Where others
+/// lead on they do it.
+pub(crate) async fn close(plane: &Plane) {
+    if plane.store().shared().is_some() {
+        return;
+    }
+    if let Err(refusal) = settle(plane).await {
+        tracing::warn!(%refusal, "it cannot be written down which replicas have ended");
+    }
+}
+
 /// Makes the documents say what the fleet's list says.
 async fn settle(plane: &Plane) -> Result<(), Refusal> {
     let members = plane.fleet().members();

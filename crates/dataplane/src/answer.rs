@@ -185,10 +185,24 @@ pub(crate) fn own(
     mut tally: Tally,
 ) -> Response<ReplyBody> {
     mark(response.headers_mut(), &tally);
+    told(worker, response.headers_mut(), &tally);
     close_if_draining(worker, response.headers_mut());
     tally.status = response.status();
     tally.close(ending(response.status()));
     response
+}
+
+/// What an answer of the gateway's own says of how it came to be.
+fn told(worker: &Worker, headers: &mut HeaderMap, tally: &Tally) {
+    let failed = &tally.story.failed;
+    if !failed.is_empty() {
+        headers.insert(ATTEMPTS, attempts(failed.len()));
+    }
+    if let Some(state) = worker.held.pin() {
+        headers.insert(SNAPSHOT, state.version.clone());
+    }
+    let upstream = failed.iter().map(|one| Duration::from_micros(one.micros)).sum();
+    headers.insert(TIMING, timing(tally.started.elapsed().saturating_sub(upstream)));
 }
 
 /// A refusal in the caller's dialect.
@@ -221,9 +235,7 @@ pub(crate) fn refusal(
 
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    if let Some(state) = worker.held.pin() {
-        headers.insert(SNAPSHOT, state.version.clone());
-    }
+    told(worker, headers, &tally);
     close_if_draining(worker, headers);
     tally.status = status;
     tally.close(Outcome::Refused);

@@ -300,6 +300,8 @@ impl Fleet {
         let is_reaped = self.hosts.lock().is_connected(&supervisor);
         self.registry.lock().ended(id, stream, is_reaped, Instant::now());
         self.touch();
+        // One that said that it has ended is not to come back as lost after a restart.
+        self.touch_members();
     }
 
     /// Whether replicas are turned away because this control plane cannot make the state that its leader made.
@@ -314,7 +316,8 @@ impl Fleet {
 
     /// How long secrets are used without word from here; absent = without limit.
     pub(crate) fn set_lease(&self, lease: Option<Duration>) {
-        self.registry.lock().set_lease(lease);
+        let version = self.version();
+        self.registry.lock().set_lease(lease, version);
     }
 
     /// Wakes when a replica came or its books were closed.

@@ -14,7 +14,7 @@ use crate::{
     api::{self, Api},
     authority::{self, Authority, Certificates},
     fleet::{self, Fort},
-    peer,
+    members, peer,
     resource::{Apply, Author, Refusal, Way, file_proposal},
     rotation::Counts,
     store::{Address, IndexCheck, Shared, StoreError},
@@ -289,8 +289,10 @@ async fn start(settings: Settings, stopped: watch::Receiver<bool>) -> Result<Sta
         admin: router,
     };
     let fleet = fleet::serve(fort, settings.fleet, wait(stopped));
+    let served = Arc::clone(&plane);
     let serving = Box::pin(async move {
         let (admin, fleet, ..) = tokio::join!(admin, fleet, following, leading, tidying, renewing, relaying);
+        members::close(&served).await;
         // Last: whoever could report is gone.
         let closed = tokio::task::spawn_blocking(move || books.close()).await.map_err(io::Error::other);
         admin.and(fleet).and(closed)

@@ -1,9 +1,10 @@
 //! Who may hold secrets: whose books are open, what the store remembers of it, and by what word or proof books are closed.
 
-use super::{Registry, Row};
+use super::{Lease, Registry, Row};
 use crate::resource::ReplicaDocument;
 use keyway_proto::fleet::v1::Hello;
-use std::time::{Duration, Instant};
+use keyway_snapshot::Version;
+use std::time::Instant;
 
 /// A replica whose books are open.
 #[derive(Debug)]
@@ -90,9 +91,21 @@ impl Registry {
         self.evicted.contains(id)
     }
 
-    /// How long secrets are used without word from here; absent = without limit.
-    pub(in crate::fleet) fn set_lease(&mut self, lease: Option<Duration>) {
-        self.lease = lease;
+    /// How long secrets are used without word from here by states after `version`. A replica goes by the state that it holds,
+    /// so a shorter lease says nothing of those that have not taken it over.
+    pub(in crate::fleet) fn set_lease(&mut self, lease: Lease, version: Version) {
+        if let Some(before) = self.lease.replace(lease).filter(|before| is_longer(*before, lease)) {
+            let longest = self.longer.map(|(_, longer)| longer).filter(|longer| is_longer(*longer, before));
+            self.longer = Some((version, longest.unwrap_or(before)));
+        }
+    }
+
+    /// The lease that a replica may go by.
+    fn lease_of(&self, row: &Row) -> Lease {
+        let now = self.lease.flatten();
+        let longer =
+            self.longer.filter(|(version, _)| row.serving().is_none_or(|serving| serving <= *version));
+        longer.map(|(_, longer)| longer).filter(|longer| is_longer(*longer, now)).unwrap_or(now)
     }
 
     /// A stream ended. A replica that said that it has ended leaves the list unless somebody will reap it; any other is
@@ -124,10 +137,19 @@ impl Registry {
 
     /// Whoever was not heard for a whole lease does not use what it holds any more. `true`: some left the list.
     pub(in crate::fleet) fn close_books(&mut self, now: Instant) -> bool {
-        let Some(lease) = self.lease else { return false };
-        let before = self.rows.len();
-        let owes = |row: &Row| row.link.is_some() || now.saturating_duration_since(row.heard) < lease;
-        self.rows.retain(|_, row| owes(row));
-        before != self.rows.len()
+        let owes = |row: &Row| {
+            let is_leased = |lease| now.saturating_duration_since(row.heard) < lease;
+            row.link.is_some() || self.lease_of(row).is_none_or(is_leased)
+        };
+        let over: Vec<String> =
+            self.rows.iter().filter(|(_, row)| !owes(row)).map(|(id, _)| id.clone()).collect();
+        for id in &over {
+            self.rows.remove(id);
+        }
+        !over.is_empty()
     }
+}
+
+fn is_longer(one: Lease, other: Lease) -> bool {
+    other.is_some_and(|other| one.is_none_or(|one| one > other))
 }

@@ -77,14 +77,19 @@ struct Row {
     told: Option<AuditHead>,
 }
 
+/// How long a replica uses secrets without word; absent = without limit.
+type Lease = Option<Duration>;
+
 /// All replicas by id.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
     rows: BTreeMap<String, Row>,
     streams: u64,
     evicted: BTreeSet<String>,
-    /// How long secrets are used without word from here.
-    lease: Option<Duration>,
+    /// How long secrets are used without word from here; not told at first.
+    lease: Option<Lease>,
+    /// Up to this version states gave them longer, and at most so long.
+    longer: Option<(Version, Lease)>,
     old_uses: OldUses,
 }
 

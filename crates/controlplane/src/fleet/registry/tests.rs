@@ -40,9 +40,32 @@ fn states_by_what_happened_last() {
         ReplicaState::Lost,
         "it may hold secrets as long as they are not leased"
     );
-    registry.set_lease(Some(Duration::from_secs(100)));
+    registry.set_lease(Some(Duration::from_secs(100)), NEWEST.0);
     registry.close_books(later);
     assert!(registry.list(NEWEST, later).is_empty());
+}
+
+#[test]
+fn a_shorter_lease_holds_only_for_who_took_it_over() {
+    let start = Instant::now();
+    let (second, older) = (Duration::from_secs(1), (Version { epoch: 1, counter: 8 }, StateHash([8; 32])));
+    let mut registry = Registry::default();
+    registry.set_lease(Some(100 * second), Version::default());
+    for (id, pid, state) in [("a", 1, older), ("b", 2, NEWEST)] {
+        let stream = registry.hello(hello(id, pid), link(), start).unwrap().stream;
+        registry.applied(id, state, Duration::from_micros(700), start);
+        registry.ended(id, stream, false, start);
+    }
+    // The next state has it, and only one of them got that.
+    registry.set_lease(Some(5 * second), older.0);
+    let listed = |registry: &Registry| registry.members().map(|member| member.id).collect::<Vec<_>>();
+    registry.close_books(start + 6 * second);
+    assert_eq!(listed(&registry), ["a"], "it goes by the lease of the state that it holds");
+    registry.set_lease(Some(2 * second), NEWEST.0);
+    registry.close_books(start + 99 * second);
+    assert_eq!(listed(&registry), ["a"]);
+    registry.close_books(start + 100 * second);
+    assert!(listed(&registry).is_empty());
 }
 
 #[test]
