@@ -21,11 +21,8 @@ async fn begun(gateway: &Gateway) -> Outcome<u64> {
     Ok(ended.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn c18_a_gateway_that_is_its_own_provider_says_so_and_amplifies_nothing() -> Outcome {
-    let provider = Provider::start()?;
-    let gateway = Gateway::start(&yaml(&provider))?;
-    let own = gateway.keyway.base_url();
+/// The alias `ring`, which leads to the gateway itself at that address.
+fn apply_ring(gateway: &Gateway, own: &str) -> Outcome {
     let ring = format!(
         "providers:\n  own: {{ dialect: openai-chat, base_url: \"{own}\", keys: [{{ name: main, secret: {TOKEN} }}] }}\n\
          models:\n  ring: {{ targets: [{{ provider: own, model: ring }}] }}\n\
@@ -34,6 +31,15 @@ async fn c18_a_gateway_that_is_its_own_provider_says_so_and_amplifies_nothing() 
     let file = gateway.keyway.write("ring.yaml", &ring)?.display().to_string();
     let ran = tokio::task::block_in_place(|| gateway.keyway.cli(&["apply", "-f", &file]));
     assert_eq!(ran?.code, Some(0));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c18_a_gateway_that_is_its_own_provider_says_so_and_amplifies_nothing() -> Outcome {
+    let provider = Provider::start()?;
+    let gateway = Gateway::start(&yaml(&provider))?;
+    let own = gateway.keyway.base_url();
+    apply_ring(&gateway, own)?;
     let before = begun(&gateway).await?;
     let began = Instant::now();
     let answer = gateway.ask(CHAT, &chat("ring")).await?;
@@ -62,4 +68,14 @@ async fn c9_a_body_that_stops_coming_is_408_and_takes_no_key() -> Outcome {
     assert!(answer.contains("connection: close"), "{answer}");
     assert_eq!(provider.requests(), 0);
     gateway.goes_on(None).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c18_a_ring_over_a_private_address_that_is_not_loopbacks_own_is_seen() -> Outcome {
+    let provider = Provider::start()?;
+    let gateway = Gateway::start(&yaml(&provider))?;
+    apply_ring(&gateway, &gateway.keyway.base_url().replace("127.0.0.1", "[::ffff:127.0.0.1]"))?;
+    let answer = gateway.ask(CHAT, &chat("ring")).await?;
+    openai_reason(&answer, 508, "upstream_error", "loop_detected");
+    Ok(())
 }

@@ -226,31 +226,6 @@ async fn u2_what_breaks_on_a_rested_connection_after_work_or_bytes_is_a_try_like
     Ok(())
 }
 
-// === C18 ===
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn c18_a_ring_over_a_private_address_that_is_not_loopbacks_own_is_seen() -> Outcome {
-    let provider = Provider::start()?;
-    let inner = |base: &str| base.replace("127.0.0.1", "[::ffff:127.0.0.1]");
-    let key = format!("{{ name: main, secret: {MAIN_KEY} }}");
-    let gateway = Gateway::start(&line(&[inner(&provider.base_url())], &key, 2))?;
-    assert_eq!(gateway.ask(CHAT, &chat("p0/m")).await?.status, 200);
-    assert_eq!(provider.seen()[0].headers("via"), ["1.1 keyway"]);
-
-    let own = inner(gateway.keyway.base_url());
-    let ring = format!(
-        "providers:\n  own: {{ dialect: openai-chat, base_url: \"{own}\", keys: [{{ name: main, secret: {TOKEN} }}] }}\n\
-         models:\n  ring: {{ targets: [{{ provider: own, model: ring }}] }}\n\
-         clients:\n  tester: {{ token: {TOKEN}, models: [\"*\"] }}\n"
-    );
-    let file = gateway.keyway.write("ring.yaml", &ring)?.display().to_string();
-    let ran = tokio::task::block_in_place(|| gateway.keyway.cli(&["apply", "-f", &file]));
-    assert_eq!(ran?.code, Some(0));
-    let answer = gateway.ask(CHAT, &chat("ring")).await?;
-    openai_reason(&answer, 508, "upstream_error", "loop_detected");
-    Ok(())
-}
-
 // === Headers of one hop ===
 
 #[tokio::test]
