@@ -8,6 +8,7 @@ use keyway_e2e::gateway::{CHAT, Gateway, MESSAGES, Outcome, TOKEN, chat, streame
 use keyway_e2e::inspect::{forget_peak, peak_kib, resident_kib};
 use keyway_testkit::caller::{Answer, Caller, post};
 use keyway_testkit::provider::{End, Ending, Provider, Reply, Seen, Stream, Surface, events};
+use serde_json::Value;
 
 /// What nobody was given.
 const WRONG: &str = "kw-e2e-wrong-0123456789abcdefghij";
@@ -236,6 +237,39 @@ async fn c14_a_caller_that_does_not_read_holds_the_provider_back_and_no_memory()
         "other bytes"
     );
     Ok(())
+}
+
+#[tokio::test]
+async fn c14_a_caller_that_takes_nothing_for_a_minute_is_closed_and_its_usage_settled() -> Outcome {
+    const LIMIT: Duration = Duration::from_secs(60);
+    let provider = Provider::start()?;
+    let form = Stream { words: 4_000, word: "x".repeat(8 << 10), ..Stream::default() };
+    provider.script("large").always(Reply::Stream(form));
+    let gateway = Gateway::start(&yaml(&provider))?;
+    let mut caller = gateway.connect().await?;
+    caller.send(&post(CHAT, TOKEN, "", streamed("sim/large").as_bytes())).await?;
+    caller.wait_for(b"data:").await?;
+    let begun = Instant::now();
+    let gone = |seen: &[Seen]| seen.first().is_some_and(|seen| seen.left_at().is_some());
+    let seen =
+        provider.until(LIMIT * 2, gone).await.map_err(|_| "the provider still waits for its reader")?;
+    let after = seen.first().and_then(|seen| seen.left_after(begun)).ok_or("it did not leave")?;
+    println!("cut after {after:?}");
+    assert!(after >= LIMIT - Duration::from_secs(1), "cut after {after:?} already");
+    let end = Instant::now() + Duration::from_secs(20);
+    let record = loop {
+        let logs: Value = serde_json::from_str(&gateway.keyway.cli(&["logs", "--output", "json"])?.stdout)?;
+        if let Some(record) = logs.pointer("/0") {
+            break record.clone();
+        }
+        assert!(Instant::now() < end, "no record: {logs}");
+    };
+    assert_eq!(record["reason"], "downstream_stall", "{record}");
+    assert!(
+        record["input_tokens"].as_u64() > Some(0) && record["output_tokens"].as_u64() > Some(0),
+        "{record}"
+    );
+    gateway.goes_on(None).await
 }
 
 // === C19 ===

@@ -16,6 +16,10 @@ fn single() -> Outcome<(Provider, Gateway)> {
 
 // === U13, U16 ===
 
+/// A 200 that is JSON by its head, and whose length is known only at its end.
+const EMPTY_IN_CHUNKS: &[u8] =
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n";
+
 #[tokio::test]
 async fn u13_a_200_that_is_a_web_page_or_empty_is_502_and_not_forwarded() -> Outcome {
     let (provider, gateway) = single()?;
@@ -26,6 +30,7 @@ async fn u13_a_200_that_is_a_web_page_or_empty_is_502_and_not_forwarded() -> Out
         Reply::Whole(Whole::default()),
         Reply::whole("application/json", ""),
         Reply::whole("text/plain", page),
+        Reply::Steps(vec![Step::Send(Bytes::from_static(EMPTY_IN_CHUNKS))]),
     ];
     for (number, reply) in replies.into_iter().enumerate() {
         let model = format!("m{number}");

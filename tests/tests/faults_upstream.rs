@@ -1,5 +1,7 @@
 //! What providers can do before the first byte of an answer: U1, U2 and U3 of the list of faults.
 
+use std::time::{Duration, Instant};
+
 use keyway_e2e::expect::{anthropic_error, anthropic_reason, assert_no_secret, openai_error, openai_reason};
 use keyway_e2e::gateway::{
     CHAT, Gateway, MAIN_KEY, MESSAGES, Outcome, SPARE_KEY, TOKEN, chat, streamed, yaml,
@@ -260,6 +262,16 @@ async fn u3_a_refused_key_is_benched_and_another_is_used() -> Outcome {
         let main = keys.get(MAIN_KEY).copied().unwrap_or_default();
         assert_eq!((main.requests, main.refused), (1, 1), "{status}: the refused key is tried once");
         assert_eq!(keys.get(SPARE_KEY).map(|spare| spare.requests), Some(24));
+        // A beat later whoever asks why learns that it rests.
+        let told = "sim/main/1 rests for m on 1 of 1 replicas";
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            let ran = gateway.keyway.cli(&["explain", "--client", "tester", "--model", "sim/m"])?;
+            if ran.stdout.contains(told) && ran.stdout.contains("its provider refused it") {
+                break;
+            }
+            assert!(Instant::now() < end, "{status}: {}", ran.stdout);
+        }
     }
     Ok(())
 }

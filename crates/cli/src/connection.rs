@@ -87,9 +87,18 @@ pub(crate) fn base_url(typed: &str) -> Result<String, Failure> {
         }
         None if is_local(&format!("http://{typed}")) => format!("http://{typed}"),
         None => format!("https://{typed}"),
-        Some(_) => return Err(Failure::Usage("--server must be an http or https URL".into())),
+        Some(_) => {
+            return Err(Failure::Usage(
+                "--server must be an http or https URL like https://keyway.internal:8600".into(),
+            ));
+        }
     };
-    Ok(with_scheme)
+    match reqwest::Url::parse(&with_scheme) {
+        Ok(_) => Ok(with_scheme),
+        Err(why) => Err(Failure::Usage(format!(
+            "--server is no URL: {why}; give one like https://keyway.internal:8600"
+        ))),
+    }
 }
 
 /// True: the URL names this machine's loopback.

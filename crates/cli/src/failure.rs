@@ -45,7 +45,7 @@ pub(crate) enum Failure {
     #[error("{0}")]
     TimedOut(String),
     /// A file that cannot be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}; {}", path.display(), remedy(source, action))]
     File {
         /// `read` or `write`.
         action: &'static str,
@@ -84,6 +84,25 @@ impl Failure {
 
     pub(crate) fn write(path: impl Into<PathBuf>, source: io::Error) -> Self {
         Self::File { action: "write", path: path.into(), source }
+    }
+}
+
+/// What to do about a file.
+fn remedy(error: &io::Error, action: &str) -> &'static str {
+    match (error.kind(), action) {
+        (io::ErrorKind::NotFound | io::ErrorKind::NotADirectory, "read") => "check the path",
+        (io::ErrorKind::NotFound, _) => "make its directory first, or choose another",
+        (io::ErrorKind::PermissionDenied, "read") => "let this user read it, or name another",
+        (io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem, _) => {
+            "choose a place that this user may write to"
+        }
+        (io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename, _) => {
+            "name a file"
+        }
+        (io::ErrorKind::StorageFull, _) => "make room on the disk",
+        (io::ErrorKind::InvalidData, _) => "name a file that is text (UTF-8)",
+        (io::ErrorKind::FileTooLarge, _) => "name a smaller one",
+        _ => "mend that, or name another file",
     }
 }
 

@@ -6,6 +6,7 @@ mod connection;
 mod environment;
 mod failure;
 mod home;
+mod misuse;
 mod print;
 mod server;
 #[cfg(test)]
@@ -19,6 +20,8 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use zeroizing_alloc::ZeroAlloc;
 
+use crate::failure::Failure;
+
 // What is freed is wiped: libraries' buffers have held keys.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
@@ -28,7 +31,8 @@ fn main() -> ExitCode {
     keyway_harden::harden();
     let cli = parse().unwrap_or_else(|error| explain(&error));
     match command::run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) if print::is_whole() => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::FAILURE,
         Err(failure) => {
             print::failure(&failure);
             failure.code()
@@ -37,7 +41,7 @@ fn main() -> ExitCode {
 }
 
 fn parse() -> Result<args::Cli, clap::Error> {
-    let matches = args::Cli::command().try_get_matches()?;
+    let matches = misuse::without_empty(args::Cli::command()).try_get_matches()?;
     let mut cli =
         args::Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut args::Cli::command()))?;
     cli.global.command = command(&matches);
@@ -55,17 +59,16 @@ fn command(matches: &ArgMatches) -> String {
     words
 }
 
-/// Without a verb all of them are shown, whether or not a variable was set (clap takes one for an argument).
+/// Help and version go as clap gives them. Without a verb all of them are shown, whether or not a variable was set (clap
+/// takes one for an argument). What is wrong is one line.
 fn explain(error: &clap::Error) -> ! {
-    if error.kind() == ErrorKind::MissingSubcommand {
-        print::note(&args::Cli::command().render_help().to_string());
-        std::process::exit(2);
-    }
-    let (given, said) = (std::env::args(), error.render());
-    match print::withheld(&said.to_string(), given) {
-        // A secret that was typed where a name belongs stays in the shell's history, and nowhere else.
-        Some(withheld) => print::note(withheld.trim_end()),
-        None => error.exit(),
+    let (mut command, given) = (args::Cli::command(), print::arguments());
+    match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+        ErrorKind::MissingSubcommand => print::note(&misuse::help(&mut command, &given)),
+        _ => print::failure(&Failure::Usage(misuse::line(error, &mut command, &given))),
     }
     std::process::exit(2);
 }

@@ -14,7 +14,7 @@ mod tests;
 mod wire;
 mod yaml;
 
-pub use check::{check, check_name, check_secret, crowded, references, warnings};
+pub use check::{check, check_address, check_name, check_secret, crowded, references, warnings};
 pub use file::{
     Auth, AwsIam, Budget, Cache, Client, Dialect, Expiry, File, Key, KeyRotation, Limits, Model, NamedAuth,
     Network, Open, Percent, Period, Price, Provider, Rates, Rotation, RotationStrategy, Secret, Server,
@@ -22,8 +22,9 @@ pub use file::{
     VaultAppRole, VaultAuth, VaultKubernetes, VaultSource, WhenSpoolFull,
 };
 pub use keyway_catalog::Quirks;
-pub use load::{Loaded, Places, load, read_json};
+pub use load::{Faulty, Loaded, Places, inspect, load, read_json};
 pub use nearest::nearest;
 pub use problem::{Place, Problem};
 pub use secrets::{looks_like_secret, plain_secret, secret_pattern};
 pub use wire::{schema, wire};
+pub use yaml::FILE_LIMIT;

@@ -16,6 +16,12 @@ pub(crate) fn item(parent: &str, index: usize) -> String {
     format!("{parent}[{index}]")
 }
 
+/// Whether `path` is `above` or stands in it.
+pub(crate) fn is_within(path: &str, above: &str) -> bool {
+    path.strip_prefix(above)
+        .is_some_and(|rest| above.is_empty() || rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
 /// The path without its last part; `None` for the whole file.
 pub(crate) fn parent(path: &str) -> Option<&str> {
     if path.is_empty() {

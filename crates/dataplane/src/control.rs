@@ -23,7 +23,7 @@ use std::{
 };
 use tokio::{
     runtime::{Builder, LocalOptions},
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
@@ -38,6 +38,8 @@ const LAST_BEAT: Duration = Duration::from_millis(500);
 
 /// What usage gets to arrive.
 const LAST_USAGE: Duration = Duration::from_secs(1);
+/// What usage gets to be brought down to the disk before other things end; its thread goes on with it.
+const LAST_FLUSH: Duration = Duration::from_secs(5);
 
 /// What this thread alone uses.
 pub(crate) struct Hands {
@@ -59,76 +61,97 @@ pub(crate) fn thread(
 ) -> Result<JoinHandle<()>, io::Error> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     drop(runtime?);
+    let ending = Ending(signals.end.clone());
     let run = move || {
+        let _ending = ending;
         let Ok(runtime) = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
         else {
             return;
         };
-        runtime.block_on(async move {
-            let Hands { connector, keeper, trust, spooling, incarnation, badge, joining } = hands;
-            let gauges = Arc::new(Gauges::new(shared.cores));
-            let link_settings = LinkSettings {
-                // Without any it says so at every try.
-                planes: Planes::new(&joining.urls.join(",")),
-                badge: Arc::clone(&badge),
-                id: settings.id.clone(),
-                host: settings.host,
-                supervisor: settings.supervisor,
-                listen: listen.to_string(),
-                ops_listen: ops_listen.to_string(),
-                incarnation,
-                tracer: shared.tracer,
-            };
-            let held = Arc::clone(&shared.held);
-            let asked = move |one| probe(Arc::clone(&held), connector.clone(), one);
-            let ends = Ends {
-                held: Arc::clone(&shared.held),
-                gauges: Arc::clone(&gauges),
-                status: Arc::clone(&shared.status),
-                drain: signals.drain.clone(),
-                news: shared.news,
-                epoch: shared.epoch,
-                keeper,
-            };
-            let usage = UsageLink::new(link_settings.clone(), spooling);
-            let link = Link::new(link_settings, ends, trust, asked);
-            let budget = shared.budget;
-            let ops = Ops {
-                id: settings.id,
-                held: shared.held,
-                gauges: Arc::clone(&gauges),
-                faults: shared.faults,
-                totals: shared.totals,
-                usage: shared.usage,
-                budget: Arc::clone(&budget),
-                spans: shared.spans,
-                link: Arc::clone(&shared.status),
-                badge: Arc::clone(&badge),
-                draining: signals.drain.subscribe(),
-                epoch: shared.epoch,
-            };
-            let (mut linked, mut reported) = (pin!(link.run()), pin!(usage.run()));
-            let mut end = signals.end.subscribe();
-            tokio::select! {
-                () = watch_memory(settings.memory_limit, &budget, &usage) => {}
-                () = &mut linked => {}
-                () = &mut reported => {}
-                () = link.watch_lease() => {}
-                () = identity::keep(&badge, &joining, &shared.status) => {}
-                () = ops::serve(settings.ops, Rc::new(ops)) => {}
-                () = drained(&gauges, &signals, settings.drain_grace) => {}
-                _ = end.wait_for(|end| *end) => {}
-            }
-            signals.end.send_replace(true);
-            cores_ended(signals, gone).await;
-            let connected = shared.status.lock().connected;
-            last_usage(&usage, reported, connected).await;
-            link.end();
-            // Not heard is no harm: the control plane then waits for this replica as for one that is lost.
-            let _ = timeout(LAST_BEAT, linked).await;
-        });
+        runtime.block_on(control(settings, shared, hands, (signals, gone), (listen, ops_listen)));
     };
     thread::Builder::new().name("keyway-control".to_owned()).spawn(run)
+}
+
+/// All that it does, from the first look at the control plane to the last word to it.
+async fn control(
+    settings: Settings,
+    shared: Shared,
+    hands: Hands,
+    (signals, gone): (Signals, mpsc::Receiver<()>),
+    (listen, ops_listen): (SocketAddr, SocketAddr),
+) {
+    let Hands { connector, keeper, trust, spooling, incarnation, badge, joining } = hands;
+    let gauges = Arc::new(Gauges::new(shared.cores, shared.epoch.into()));
+    // Without any it says so at every try.
+    let planes = Planes::new(&joining.urls.join(","));
+    let link_settings = LinkSettings {
+        planes: planes.clone(),
+        badge: Arc::clone(&badge),
+        id: settings.id.clone(),
+        host: settings.host,
+        supervisor: settings.supervisor,
+        listen: listen.to_string(),
+        ops_listen: ops_listen.to_string(),
+        incarnation,
+        tracer: shared.tracer,
+    };
+    let held = Arc::clone(&shared.held);
+    let asked = move |one| probe(Arc::clone(&held), connector.clone(), one);
+    let ends = Ends {
+        held: Arc::clone(&shared.held),
+        gauges: Arc::clone(&gauges),
+        status: Arc::clone(&shared.status),
+        drain: signals.drain.clone(),
+        news: shared.news,
+        epoch: shared.epoch,
+        keeper,
+    };
+    let usage = UsageLink::new(link_settings.clone(), spooling);
+    let link = Link::new(link_settings, ends, trust, asked);
+    let budget = shared.budget;
+    let ops = Ops {
+        id: settings.id,
+        held: shared.held,
+        gauges: Arc::clone(&gauges),
+        faults: shared.faults,
+        totals: shared.totals,
+        usage: shared.usage,
+        budget: Arc::clone(&budget),
+        spans: shared.spans,
+        link: Arc::clone(&shared.status),
+        badge: Arc::clone(&badge),
+        draining: signals.drain.subscribe(),
+        epoch: shared.epoch,
+    };
+    let (mut linked, mut reported) = (pin!(link.run()), pin!(usage.run()));
+    let mut end = signals.end.subscribe();
+    tokio::select! {
+        () = watch_memory(settings.memory_limit, &budget, &usage) => {}
+        () = &mut linked => {}
+        () = &mut reported => {}
+        () = link.watch_lease() => {}
+        () = identity::keep(&badge, &joining, &planes, &shared.status) => {}
+        () = ops::serve(settings.ops, Rc::new(ops)) => {}
+        () = drained(&gauges, &signals, settings.drain_grace) => {}
+        _ = end.wait_for(|end| *end) => {}
+    }
+    signals.end.send_replace(true);
+    cores_ended(signals, gone).await;
+    let connected = shared.status.lock().connected;
+    last_usage(&usage, reported, connected).await;
+    link.end();
+    // Not heard is no harm: the control plane then waits for this replica as for one that is lost.
+    let _ = timeout(LAST_BEAT, linked).await;
+}
+
+/// However this thread ends, panics included, the others hear of it: a replica without it would serve on, and nobody could end it.
+struct Ending(watch::Sender<bool>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
+    }
 }
 
 /// Has what rests given back, and bodies and requests refused, while memory is scarce; until dropped.
@@ -159,8 +182,9 @@ async fn cores_ended(signals: Signals, mut gone: mpsc::Receiver<()>) {
 /// Brings usage down to the disk, and to the control plane if it is there. What is not taken in time is for the next
 /// process.
 async fn last_usage(usage: &UsageLink, reported: impl Future<Output = ()>, connected: bool) {
-    usage.flush().await;
-    if connected {
+    let is_down = timeout(LAST_FLUSH, usage.flush()).await == Ok(true);
+    // Where the spool is gone, the stream has ended too.
+    if is_down && connected {
         let handed_over = async {
             tokio::select! {
                 () = reported => {}
@@ -198,5 +222,22 @@ async fn drained(gauges: &Gauges, signals: &Signals, grace: Duration) {
         while gauges.in_flight() > 0 && Instant::now() < deadline {
             tokio::time::sleep(DRAIN_LOOK).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_this_thread_is_heard_even_if_it_is_a_panic() {
+        let end = watch::channel(false).0;
+        let ending = Ending(end.clone());
+        let thread = thread::spawn(move || {
+            let _ending = ending;
+            panic!("inside");
+        });
+        assert!(thread.join().is_err());
+        assert!(*end.borrow());
     }
 }

@@ -22,9 +22,9 @@ pub(crate) const LAST_READ: Duration = Duration::from_millis(250);
 /// How often waits are looked at: a timer for each request would cost more than the look at all of them.
 const LATE_EVERY: Duration = Duration::from_millis(100);
 
-/// A request that is late and has not ended after so long cannot, since its caller does not read: nobody asks a body for
-/// more while what it gave before cannot be written. Its connection is closed, as it would keep the key and the
-/// provider's connection in use. No shorter: where buffers are large, a caller that reads slowly is long without a sign.
+/// A caller that took nothing for so long does not read: nobody asks a body for more while what it gave before cannot be
+/// written. Its connection is closed, as it would keep the key and the provider's connection in use. A third of the
+/// socket's buffer must get free before the system tells that there is room.
 const STALLED_LIMIT: Duration = Duration::from_secs(60);
 
 /// Why a request is cut.
@@ -34,6 +34,19 @@ pub(crate) enum Cut {
     Client,
     /// Its provider is too slow.
     Late,
+    /// Its caller does not read.
+    Unread,
+}
+
+/// What was given to be written and stands before all that comes after.
+#[derive(Debug, Clone, Copy, Default)]
+enum Given {
+    /// All was taken: more is asked for.
+    #[default]
+    Nothing,
+    /// Since the last look.
+    Lately,
+    Since(Instant),
 }
 
 /// All of one core.
@@ -62,6 +75,7 @@ struct Entry {
     due: Cell<Option<Instant>>,
     /// It has shown a sign of life, and may wait so long for the next.
     alive: Cell<Option<Duration>>,
+    given: Cell<Given>,
     cut: Cell<Option<Cut>>,
     waker: RefCell<Option<Waker>>,
     pulse: RefCell<Option<Rc<Pulse>>>,
@@ -76,6 +90,7 @@ impl Cut {
             Self::Credential => "credential_revoked",
             Self::Client => "client_revoked",
             Self::Late => "upstream_timeout",
+            Self::Unread => "downstream_stall",
         }
     }
 }
@@ -137,7 +152,10 @@ impl Open {
     /// Cuts what waits for too long for its provider, and closes the connections of callers that do not read.
     fn look(&self, now: Instant) {
         self.cut(Cut::Late, |entry| entry.is_late(now));
-        self.entries.borrow().iter().filter(|entry| entry.is_stalled(now)).for_each(|entry| entry.close());
+        for entry in self.entries.borrow().iter().filter(|entry| entry.is_unread(now)) {
+            entry.cut.set(Some(Cut::Unread));
+            entry.close();
+        }
     }
 
     /// Wakes every request, so that each looks at what has changed for all.
@@ -161,10 +179,16 @@ impl Entry {
         self.due.get().is_some_and(|due| due <= now)
     }
 
-    /// Whether it was cut as late and woken, and could not act.
-    fn is_stalled(&self, now: Instant) -> bool {
-        let is_over = |due: Instant| due + STALLED_LIMIT <= now;
-        self.cut.get() == Some(Cut::Late) && self.due.get().is_some_and(is_over)
+    /// What it gave is dated here, as signs of life are.
+    fn is_unread(&self, now: Instant) -> bool {
+        match self.given.get() {
+            Given::Nothing => false,
+            Given::Lately => {
+                self.given.set(Given::Since(now));
+                false
+            }
+            Given::Since(given) => given + STALLED_LIMIT <= now,
+        }
     }
 
     /// Closes its caller's connection.
@@ -208,6 +232,16 @@ impl Place {
         }
     }
 
+    /// It has given something to be written. Until it is asked for more its caller may take its time, within bounds.
+    pub(crate) fn gives(&self) {
+        self.entry.given.set(Given::Lately);
+    }
+
+    /// What it gave is written, or nearly.
+    pub(crate) fn is_asked(&self) {
+        self.entry.given.set(Given::Nothing);
+    }
+
     /// To be woken when it must end.
     pub(crate) fn wait(&self, cx: &Context<'_>) {
         let mut waker = self.entry.waker.borrow_mut();
@@ -224,6 +258,7 @@ impl Drop for Place {
         entry.key.set(0);
         entry.due.set(None);
         entry.alive.set(None);
+        entry.given.set(Given::Nothing);
         entry.cut.set(None);
         entry.waker.replace(None);
         entry.pulse.replace(None);
@@ -264,31 +299,29 @@ mod tests {
     }
 
     #[test]
-    fn a_late_answer_that_nobody_reads_is_closed_and_one_that_goes_on_is_not() {
+    fn who_does_not_read_is_closed_and_who_waits_is_not() {
         let open = Rc::new(Open::default());
         let enter = || {
             let pulse = Pulse::new();
             (open.enter(TokenDigest([1; 32]), Rc::clone(&pulse)), pulse)
         };
-        let ((stream, stream_pulse), (whole, whole_pulse), (reads, reads_pulse)) =
+        let ((unread, unread_pulse), (waits, waits_pulse), (reads, reads_pulse)) =
             (enter(), enter(), enter());
         let (begun, second) = (Instant::now(), Duration::from_secs(1));
-        let late = begun + second;
-        whole.due(Some(late));
-        stream.goes_on(second);
-        reads.goes_on(second);
+        let stopped = || [&unread_pulse, &waits_pulse, &reads_pulse].map(|pulse| pulse.is_stopped());
+        [&unread, &waits, &reads].into_iter().for_each(Place::gives);
+        waits.is_asked();
         open.look(begun);
-        open.look(late);
-        assert_eq!([&stream, &whole, &reads].map(Place::is_cut), [Some(Cut::Late); 3]);
-        reads.goes_on(second);
-        open.look(late + STALLED_LIMIT - second);
-        let stopped = || [&stream_pulse, &whole_pulse, &reads_pulse].map(|pulse| pulse.is_stopped());
+        reads.is_asked();
+        reads.gives();
+        open.look(begun + STALLED_LIMIT - second);
         assert_eq!(stopped(), [false; 3], "too soon");
-        open.look(late + STALLED_LIMIT);
-        assert_eq!(stopped(), [true, true, false]);
-        drop((stream, whole, reads));
+        open.look(begun + STALLED_LIMIT);
+        assert_eq!(stopped(), [true, false, false]);
+        assert_eq!([&unread, &waits, &reads].map(Place::is_cut), [Some(Cut::Unread), None, None]);
+        drop((unread, waits, reads));
         let (_next, pulse) = enter();
-        open.look(late + STALLED_LIMIT * 3);
+        open.look(begun + STALLED_LIMIT * 3);
         assert!(!pulse.is_stopped(), "what was before is none of its business");
     }
 

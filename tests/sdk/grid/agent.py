@@ -108,7 +108,7 @@ class Agent:
         try:
             self.turn(number)
         except Exception as error:  # noqa: BLE001  the turn has failed, and those after it will
-            why = f"{type(error).__name__}: {str(error)[:600]}"
+            why = f"{type(error).__name__}: {str(error)[:1200]}"
         return {"caller": "agent", "target": self.target, "scenario": f"turn_{number}", "why": why, "said": self.said,
                 "dropped": sorted(set(self.dropped)), "ms": round((time.monotonic() - begun) * 1000)}
 

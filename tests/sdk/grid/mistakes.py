@@ -55,6 +55,6 @@ for sdk in WANTED:
         try:
             mistaken(sdk, mistake)
         except Exception as error:  # noqa: BLE001  the cell has failed, the others go on
-            why = f"{type(error).__name__}: {str(error)[:600]}"
+            why = f"{type(error).__name__}: {str(error)[:1200]}"
         print(json.dumps({"caller": sdk.NAME, "target": sdk.NAME, "scenario": mistake, "why": why, "said": [], "dropped": [],
                           "ms": round((time.monotonic() - begun) * 1000)}), flush=True)

@@ -193,7 +193,7 @@ for (const [caller, play, ...targets] of CALLERS) {
       try {
         cell.said = await run(play, name, target);
       } catch (error) {
-        cell.why = `${error.name}: ${error.message}`.slice(0, 400);
+        cell.why = `${error.name}: ${error.message}`.slice(0, 1200);
       }
       console.log(JSON.stringify({ ...cell, caller: caller.replaceAll(" ", "_"), ms: Math.round(performance.now() - begun) }));
     }

@@ -147,6 +147,6 @@ for caller, target, scenario, play in cells():
     try:
         said = play(f"{beginning}{titan}grid.{caller}.{target}.{scenario}.sim-text")
     except Exception as error:  # noqa: BLE001  the cell has failed, the others go on
-        why = f"{type(error).__name__}: {str(error)[:400]}"
+        why = f"{type(error).__name__}: {str(error)[:1200]}"
     print(json.dumps({"caller": caller, "target": target, "scenario": scenario, "why": why, "said": said, "dropped": [],
                       "ms": round((time.monotonic() - begun) * 1000)}), flush=True)

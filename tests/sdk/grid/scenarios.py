@@ -327,7 +327,7 @@ class Cell:
             why = str(error)
         except Exception as error:  # noqa: BLE001  the cell has failed, the others go on
             where = traceback.extract_tb(error.__traceback__)[-1]
-            why = f"{type(error).__name__}: {str(error)[:400]} ({os.path.basename(where.filename)}:{where.lineno})"
+            why = f"{type(error).__name__}: {str(error)[:1200]} ({os.path.basename(where.filename)}:{where.lineno})"
         return {"caller": self.sdk.NAME, "target": self.target, "scenario": self.name, "why": why, "said": self.said,
                 "dropped": sorted(set(self.sdk.dropped)), "ms": round((time.monotonic() - begun) * 1000)}
 

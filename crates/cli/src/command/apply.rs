@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use keyway_config::{Loaded, load, wire};
+use keyway_config::{FILE_LIMIT, File, Loaded, Model, Provider, Team, inspect, wire};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -16,8 +16,8 @@ use crate::failure::Failure;
 use crate::print;
 use crate::server::Server;
 
-/// Bytes that are read of a file; the loader's own limit is below it and says so in words.
-const READ_LIMIT: u64 = 2 << 20;
+/// Bytes that are read of a file: one more than the loader takes, so that it says so and nothing is cut off unseen.
+const READ_LIMIT: u64 = FILE_LIMIT as u64 + 1;
 /// Between two looks at the replicas while waiting for them.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -100,7 +100,23 @@ pub(crate) async fn export(server: &Server, output: Output) -> Result<(), Failur
 /// Reads and checks the file, sends it, and leads the API's objections back to lines of the file.
 async fn send(server: &Server, path: &str, source: &Source) -> Result<Value, Failure> {
     let (text, name) = read(&source.file)?;
-    let Loaded { mut file, warnings, places } = load(&text, &name, variable).map_err(Failure::Problems)?;
+    if source.prune && is_blank(&text) {
+        // A pipe whose beginning failed is empty too.
+        return Err(Failure::Other(format!(
+            "{name} holds nothing, and --prune would delete all that files made; write {{}} into it if that is meant"
+        )));
+    }
+    let Loaded { mut file, warnings, places } = match inspect(&text, &name, variable) {
+        Ok(loaded) => loaded,
+        Err(faulty) => {
+            let problems = match present(server).await {
+                Ok(present) => faulty.referring(present),
+                // Without a control plane to ask, what stands in the file itself is wrong all the same.
+                Err(_) => faulty.problems,
+            };
+            return Err(Failure::Problems(problems));
+        }
+    };
     for warning in &warnings {
         print::note(&format!("warning: {warning}"));
     }
@@ -116,6 +132,23 @@ async fn send(server: &Server, path: &str, source: &Source) -> Result<Value, Fai
     })?;
     print::warnings(&answer, &warnings, |warning| places.locate(warning));
     Ok(answer)
+}
+
+fn is_blank(text: &str) -> bool {
+    text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#') || line == "---")
+}
+
+/// The names that a file may refer to because the control plane has them.
+async fn present(server: &Server) -> Result<File, Failure> {
+    let (providers, models, teams) =
+        (server.get("/providers").await?, server.get("/models").await?, server.get("/teams").await?);
+    let names = |all: &Value| print::list(all).map(|one| print::cell(one, "name")).collect::<Vec<_>>();
+    Ok(File {
+        providers: names(&providers).into_iter().map(|name| (name, Provider::default())).collect(),
+        models: names(&models).into_iter().map(|name| (name, Model::default())).collect(),
+        teams: names(&teams).into_iter().map(|name| (name, Team::default())).collect(),
+        ..File::default()
+    })
 }
 
 /// The text and the name that problems are shown with; `-` is stdin.

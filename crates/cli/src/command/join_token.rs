@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use keyway_config::{Expiry, Span};
 use serde_json::{Value, json};
 
 use super::client::{done, show_token};
@@ -11,6 +12,10 @@ use crate::failure::Failure;
 use crate::home::write_private;
 use crate::print::{self, Table, cell};
 use crate::server::{Server, segment};
+
+/// Milliseconds that a token lasts which is used once.
+const ONCE_MS: u64 = 600_000;
+const SECOND_MS: u64 = 1_000;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum JoinToken {
@@ -28,8 +33,8 @@ pub(crate) enum JoinToken {
 #[derive(Debug, Args)]
 pub(crate) struct Create {
     /// For how long, like 5m; at most 10m for a token that is used once [default: 10m]
-    #[arg(long, value_name = "SPAN")]
-    ttl: Option<String>,
+    #[arg(long, value_name = "SPAN", value_parser = ttl)]
+    ttl: Option<Span>,
     /// It may bring more than one node
     #[arg(long, requires = "max_nodes")]
     reusable: bool,
@@ -37,7 +42,7 @@ pub(crate) struct Create {
     #[arg(long, value_name = "N", requires = "reusable", value_parser = clap::value_parser!(u32).range(2..=4096))]
     max_nodes: Option<u32>,
     /// Until when a reusable one may be used: a span like 30d or a day like 2027-01-31
-    #[arg(long, value_name = "WHEN", requires = "reusable", conflicts_with = "ttl")]
+    #[arg(long, value_name = "WHEN", value_parser = until, requires = "reusable", conflicts_with = "ttl")]
     expires: Option<String>,
     /// The only node that may join with it; one that joined before gets a new key
     #[arg(long, value_name = "NAME", conflicts_with = "reusable")]
@@ -45,6 +50,20 @@ pub(crate) struct Create {
     /// Write it into this file (mode 0600) and not to stdout
     #[arg(long, value_name = "F")]
     out: Option<PathBuf>,
+}
+
+fn ttl(text: &str) -> Result<Span, String> {
+    Span::parse(text)
+        .filter(|span| span.millis() >= SECOND_MS)
+        .ok_or_else(|| "a time like 5m is wanted, at most 10m for a token that is used once".to_owned())
+}
+
+/// A span or a day, as the API takes it.
+pub(super) fn until(text: &str) -> Result<String, String> {
+    match Span::parse(text).is_some() || Expiry::parse(text).is_some() {
+        true => Ok(text.to_owned()),
+        false => Err("a span like 30d, at most ten years, or a day like 2027-01-31 is wanted".to_owned()),
+    }
 }
 
 pub(crate) async fn run(server: &Server, output: Output, verb: JoinToken) -> Result<(), Failure> {
@@ -60,8 +79,13 @@ pub(crate) async fn run(server: &Server, output: Output, verb: JoinToken) -> Res
 }
 
 async fn make(server: &Server, output: Output, create: Create) -> Result<(), Failure> {
-    let Create { ttl, max_nodes, expires, node, out, .. } = create;
-    let body = json!({ "expires": ttl.or(expires), "max_nodes": max_nodes, "node": node });
+    let Create { ttl, max_nodes, expires, node, out, reusable } = create;
+    if let Some(ttl) = ttl.filter(|ttl| !reusable && ttl.millis() > ONCE_MS) {
+        return Err(Failure::Usage(format!(
+            "--ttl {ttl} is too long: a token that is used once lasts at most 10m; for longer give --reusable --max-nodes N"
+        )));
+    }
+    let body = json!({ "expires": ttl.map(|ttl| ttl.to_string()).or(expires), "max_nodes": max_nodes, "node": node });
     let answer = server.post("/join-tokens", &body).await?;
     let (id, until) = (cell(&answer, "id"), cell(&answer, "expires"));
     let whom = max_nodes.map_or_else(|| "one node".to_owned(), |nodes| format!("{nodes} nodes"));
@@ -71,6 +95,11 @@ async fn make(server: &Server, output: Output, create: Create) -> Result<(), Fai
         return Ok(());
     };
     write_private(&path, answer.get("token").and_then(Value::as_str).unwrap_or_default())?;
+    if output == Output::Json {
+        let mut answer = answer;
+        answer.as_object_mut().and_then(|fields| fields.shift_remove("token"));
+        print::json(&answer);
+    }
     print::note(&format!("{note} It is in {}.", path.display()));
     Ok(())
 }

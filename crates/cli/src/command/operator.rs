@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::{done, show_token};
+use super::join_token::until;
 use crate::args::Output;
 use crate::failure::Failure;
 use crate::print::{self, Table, cell};
@@ -62,8 +63,16 @@ pub(crate) struct Create {
 #[derive(Debug, Args)]
 pub(crate) struct Lasting {
     /// A span like 90d, a day like 2027-01-31, or never [default: 90d, or as long as your own]
-    #[arg(long, value_name = "WHEN")]
+    #[arg(long, value_name = "WHEN", value_parser = until_or_never)]
     expires: Option<String>,
+}
+
+fn until_or_never(text: &str) -> Result<String, String> {
+    if text == "never" {
+        Ok(text.to_owned())
+    } else {
+        until(text).map_err(|wanted| format!("{wanted}, or never"))
+    }
 }
 
 pub(crate) async fn run(server: &Server, output: Output, verb: Operator) -> Result<(), Failure> {

@@ -40,7 +40,7 @@ impl From {
     pub(crate) fn read(&self, what: &str) -> Result<Zeroizing<String>, Failure> {
         let text = match (&self.from_env, &self.from_file) {
             (Some(name), _) => variable(name).map(Zeroizing::new).ok_or_else(|| {
-                Failure::Usage(format!("the environment variable {name} is not set or empty"))
+                Failure::Usage(format!("the environment variable {name} is not set or empty; set it, or give the {what} on stdin or by --from-file F"))
             })?,
             (None, Some(path)) => read_small(path).map_err(|error| Failure::read(path, error))?,
             (None, None) => stdin(what)?,

@@ -1,6 +1,7 @@
 //! `keyway team …`: groups of clients.
 
 use clap::{Args, Subcommand, ValueEnum};
+use keyway_config::Usd;
 use serde_json::{Value, json};
 
 use super::client::done;
@@ -32,11 +33,17 @@ pub(crate) struct Set {
     /// Lowercase letters, digits, '.', '_', '-'
     name: String,
     /// What all its clients together may spend, in US dollars (kept, not enforced yet)
-    #[arg(long, value_name = "USD", requires = "per")]
+    #[arg(long, value_name = "USD", value_parser = usd, allow_negative_numbers = true, requires = "per")]
     budget: Option<String>,
     /// For how long the budget is
     #[arg(long, value_enum, requires = "budget")]
     per: Option<Per>,
+}
+
+fn usd(text: &str) -> Result<String, String> {
+    let wanted = "US dollars above 0 like 500 or 0.15 are wanted, with at most nine decimal places";
+    let sum = Usd::parse(text).filter(|usd| usd.nanos() > 0);
+    sum.map(|usd| usd.to_string()).ok_or_else(|| wanted.to_owned())
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -7,6 +7,8 @@ mod table;
 mod yaml;
 
 use std::io::{self, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use keyway_config::{Problem, looks_like_secret};
 use serde_json::Value;
@@ -23,14 +25,30 @@ pub(crate) use yaml::yaml;
 /// Shown in place of an argument that looks like a secret.
 const WITHHELD: &str = "(withheld)";
 
+/// Whether something that was to be printed is nowhere; it may have been a token that is shown once.
+static LOST: AtomicBool = AtomicBool::new(false);
+
 /// One or more whole lines to stdout. A reader that went away (`| head`) is no fault of ours.
 pub(crate) fn line(text: &str) {
-    let _ = writeln!(io::stdout().lock(), "{text}");
+    is_read(text);
 }
 
 /// As `line`; false: nobody reads any more, so that more lines are in vain.
 pub(crate) fn is_read(text: &str) -> bool {
-    writeln!(io::stdout().lock(), "{text}").is_ok()
+    let written = writeln!(io::stdout().lock(), "{text}");
+    let is_read = written.is_ok();
+    if let Err(error) = written
+        && error.kind() != io::ErrorKind::BrokenPipe
+        && !LOST.swap(true, Ordering::Relaxed)
+    {
+        failure(&Failure::write(Path::new("stdout"), error));
+    }
+    is_read
+}
+
+/// Whether stdout took all but what nobody wanted to read.
+pub(crate) fn is_whole() -> bool {
+    !LOST.load(Ordering::Relaxed)
 }
 
 /// A line for people beside the result, to stderr.
@@ -45,11 +63,17 @@ pub(crate) fn failure(failure: &Failure) {
         Failure::Problems(_) => failure.to_string(),
         other => format!("keyway: {other}"),
     };
-    note(&withheld(&said, std::env::args()).unwrap_or(said));
+    note(&withheld(&said, arguments()).unwrap_or(said));
+}
+
+/// What stood behind the program's name. What is no UTF-8 is shown as far as it can be.
+pub(crate) fn arguments() -> Vec<String> {
+    std::env::args_os().skip(1).map(|word| word.display().to_string()).collect()
 }
 
 /// The text without what was `given` as an argument and looks like a secret; `None` if it has none of that.
-pub(crate) fn withheld(text: &str, given: impl Iterator<Item = String>) -> Option<String> {
+pub(crate) fn withheld(text: &str, given: impl IntoIterator<Item = String>) -> Option<String> {
+    let given = given.into_iter();
     let mut secrets: Vec<String> =
         given.filter(|word| looks_like_secret(word) && text.contains(word.as_str())).collect();
     // One may be the beginning of another.

@@ -107,6 +107,7 @@ impl Server {
 
     /// `path` begins with a slash and stands below `/api/v1`. An answer without a body is `null`.
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+        named(path)?;
         let answer = self.send(method.clone(), path, body).await?;
         let status = answer.status();
         let bytes = self.body(answer).await?;
@@ -181,6 +182,16 @@ impl Server {
     }
 }
 
+/// A name that is nothing, or that a path takes for a way up, would ask for something else.
+fn named(path: &str) -> Result<(), Failure> {
+    let mut parts = path.split('?').next().unwrap_or_default().split('/').skip(1);
+    match parts.find(|part| matches!(*part, "" | "." | "..")) {
+        None => Ok(()),
+        Some("") => Err(Failure::Usage("a name is empty; give one".into())),
+        Some(dots) => Err(Failure::Usage(format!("`{dots}` is no name; give one with letters or digits"))),
+    }
+}
+
 /// Whether a connection that was there ended before the answer began.
 fn broke(error: &reqwest::Error) -> bool {
     error.is_request() && !error.is_connect() && !error.is_timeout()
@@ -238,7 +249,8 @@ fn refused(status: StatusCode, body: &[u8], server: &str) -> Failure {
     let message = text(error, "message");
     match (status, message) {
         (StatusCode::UNAUTHORIZED, message) => {
-            let known = text(error, "code").filter(|code| code != "unauthorized").and(message);
+            // Of an operator's token that has ended; what a data plane says of it is about another one.
+            let known = text(error, "code").filter(|code| code.starts_with("token_")).and(message);
             let message = known.unwrap_or_else(|| {
                 format!(
                     "{server} does not know this admin token; run `keyway login`, or set KEYWAY_ADMIN_TOKEN"
@@ -249,16 +261,28 @@ fn refused(status: StatusCode, body: &[u8], server: &str) -> Failure {
         (StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY, Some(message))
             if text(error, "field").is_some() =>
         {
-            Failure::Problems(vec![Problem::new(text(error, "field").unwrap_or_default(), message)])
+            let field = text(error, "field").unwrap_or_default();
+            // Some name the field in their sentence.
+            let field = if message.starts_with(&format!("`{field}`")) { String::new() } else { field };
+            Failure::Problems(vec![Problem::new(field, message)])
         }
-        (_, Some(message)) => Failure::Answered { status, message },
+        (_, Some(message)) => Failure::Answered { status, message: visible(&message) },
         (_, None) => {
             let message = format!(
                 "{server} answered {status} without saying why; is it Keyway's admin address (8600)?"
             );
-            Failure::Answered { status, message }
+            // What is not the API does not know what is there: exit 3 would be a lie.
+            match status {
+                StatusCode::NOT_FOUND => Failure::Other(message),
+                _ => Failure::Answered { status, message },
+            }
         }
     }
+}
+
+/// One line, whatever a name in it holds.
+fn visible(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// The innermost cause: `Connection refused` rather than four layers of wrapping.

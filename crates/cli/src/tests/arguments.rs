@@ -80,6 +80,27 @@ fn usage_errors_end_with_2() {
     }
 }
 
+/// A field of the file's section `server` is an option of the same name, which says so, and each has a variable.
+#[test]
+fn every_option_of_up_names_its_variable_and_its_field() {
+    let (schema, mut command) = (keyway_config::schema(), Cli::command());
+    let up = command.find_subcommand_mut("up").expect("up");
+    let fields = schema["$defs"]["Server"]["properties"].as_object().expect("the section's fields");
+    let help = |arg: &clap::Arg| arg.get_help().map(ToString::to_string).unwrap_or_default();
+    for (field, _) in fields {
+        let option = field.replace('_', "-");
+        let arg = up.get_arguments().find(|arg| arg.get_long() == Some(&option));
+        assert!(arg.is_some_and(|arg| help(arg).contains(&format!("[file: server.{field}]"))), "{field}");
+    }
+    for arg in up.get_arguments().filter(|arg| !arg.is_hide_set() && arg.get_id() != "help") {
+        let variable = format!("KEYWAY_{}", arg.get_id().as_str().to_uppercase());
+        assert_eq!(arg.get_env().and_then(|name| name.to_str()), Some(variable.as_str()));
+        let named = help(arg).split_once("[file: server.").map(|(_, rest)| rest.to_owned());
+        let named = named.and_then(|rest| rest.split_once(']').map(|(field, _)| field.to_owned()));
+        assert!(named.is_none_or(|field| fields.contains_key(&field)), "{arg}");
+    }
+}
+
 #[test]
 fn help_names_the_environment_variable_of_each_setting_and_never_shows_the_token() {
     let help = Cli::command().render_long_help().to_string();

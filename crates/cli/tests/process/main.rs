@@ -5,6 +5,8 @@ mod keys;
 #[cfg(test)]
 mod looks;
 #[cfg(test)]
+mod misuse;
+#[cfg(test)]
 mod provider;
 #[cfg(test)]
 mod reports;

@@ -90,6 +90,19 @@ fn a_killed_replica_comes_back_and_a_drained_one_does_not() {
 }
 
 #[test]
+fn the_control_plane_outlives_the_last_data_plane_that_an_operator_drained() {
+    for count in ["1", "2"] {
+        let up = Up::start(&["--replicas", count]);
+        for id in replicas(&up, "ready") {
+            assert_eq!(up.run(&["fleet", "drain", &id]).code, Some(0));
+        }
+        until("it to say so", || up.text("err").contains("the control plane goes on").then_some(()));
+        assert_eq!(up.run(&["client", "create", "later"]).code, Some(0));
+        assert_eq!(up.stop("TERM").0, Some(0));
+    }
+}
+
+#[test]
 fn replicas_end_when_their_parent_dies_and_hold_none_of_its_environment() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut up = Up::start_in(folder, &["--replicas", "2"]);

@@ -7,6 +7,7 @@ mod plain;
 mod price;
 mod provider;
 mod references;
+mod server;
 mod source;
 mod unenforced;
 mod usage;
@@ -14,6 +15,7 @@ mod usage;
 pub use names::name as check_name;
 pub use provider::credential as check_secret;
 pub use references::references;
+pub use server::address as check_address;
 pub use unenforced::warnings;
 
 use crate::problem::Problem;
@@ -42,6 +44,9 @@ pub fn check(file: &File) -> Vec<Problem> {
         client::check(&mut findings.below("clients", name), name, client);
     }
     client::check_same_tokens(&mut findings.at("clients"), &file.clients);
+    if let Some(server) = &file.server {
+        server::check(&mut findings.at("server"), server);
+    }
     if let Some(usage) = &file.usage {
         usage::check(&mut findings.at("usage"), usage);
     }

@@ -34,7 +34,8 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "clients:\n  a:\n    token: short\n    team: rde\nteams: { red: }\n",
-        "keyway.yaml:3: clients.a.token: has 5 characters, 24 are wanted; leave it out to have one made",
+        "keyway.yaml:3: clients.a.token: has 5 characters, 24 are wanted; leave it out to have one made\n\
+         keyway.yaml:4: clients.a.team: names no team; did you mean red?",
     ),
     (
         "clients:\n  a:\n    team: rde\nteams: { red: }\n",
@@ -46,7 +47,8 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "models:\n  fast: { targets: [{ provider: sandbox, model: echo, weight: 0 }], timeout: soon }\n",
-        "keyway.yaml:2: models.fast.timeout: expected a duration like 250ms, 60s, 10m, 24h, or seconds as a number",
+        "keyway.yaml:2: models.fast.timeout: expected a duration like 250ms, 60s, 10m, 24h, or seconds as a number\n\
+         keyway.yaml:2: models.fast.targets[0].weight: must be from 1 to 1000000",
     ),
     (
         "models:\n  fast:\n    targets: [{ provider: sandbox, model: echo, weight: 0 }]\n",
@@ -76,6 +78,13 @@ const CASES: &[(&str, &str)] = &[
         "keyway.yaml:2: usage.hours: are kept at least as long as `minutes`\n\
          keyway.yaml:3: usage.days: are kept at least as long as `hours`\n\
          keyway.yaml:4: usage.max_size: is at least 16MiB",
+    ),
+    (
+        "server:\n  listen: abc\n  admin_listen: host:http\n  fleet_listen: '[::1]:0'\n  ops_listen: 8586\n  replicas: 65\n  threads: 0\n",
+        "keyway.yaml:2: server.listen: HOST:PORT or PORT is wanted, like 127.0.0.1:8585 or 8585\n\
+         keyway.yaml:3: server.admin_listen: HOST:PORT or PORT is wanted, like 127.0.0.1:8585 or 8585\n\
+         keyway.yaml:6: server.replicas: must be from 1 to 64\n\
+         keyway.yaml:7: server.threads: must be from 1 to 1024",
     ),
     (
         "usage: { max_size: huge }\n",
@@ -167,6 +176,73 @@ fn several_faults_are_found_in_one_run() {
         "keyway.yaml:5: clients.b.disabled",
     ];
     assert_eq!(begins, expected);
+}
+
+/// Of each kind one: syntax of a value, a variable, an unknown field, a check, names that mean nothing.
+#[test]
+fn no_kind_of_fault_hides_another() {
+    let text = "\
+providers:
+  openai: { api_key: '${lower}', base_ur: x, timeouts: { total: 1h30m } }
+  local: { dialect: openai-chat, base_url: 'ftp://x' }
+models:
+  fast: { targets: [{ provider: openai, model: m }, { provider: antropic, model: m }], fallback: [slow] }
+  slow: { targets: [{ provider: local }] }
+teams: { red: { budget: { usd: much, per: month } } }
+clients:
+  a: { token: short, team: rde }
+  b: { team: red, models: [''] }
+  c: { team: '${lower}' }
+";
+    let expected = "\
+keyway.yaml:2: providers.openai.api_key: the environment variable lower is not set; set it or remove this line
+keyway.yaml:2: providers.openai.base_ur: unknown field; did you mean base_url?
+keyway.yaml:2: providers.openai.timeouts.total: expected a duration like 250ms, 60s, 10m, 24h, or seconds as a number
+keyway.yaml:3: providers.local.base_url: must begin with https:// or http://
+keyway.yaml:5: models.fast.targets[1].provider: names no configured provider; add it under providers
+keyway.yaml:6: models.slow.targets[0]: needs the field model
+keyway.yaml:7: teams.red.budget.usd: expected US dollars like 0.15, with at most nine decimal places
+keyway.yaml:9: clients.a.token: has 5 characters, 24 are wanted; leave it out to have one made
+keyway.yaml:9: clients.a.team: names no team; did you mean red?
+keyway.yaml:10: clients.b.models[0]: a model's name has 1 to 256 visible ASCII characters
+keyway.yaml:11: clients.c.team: the environment variable lower is not set; set it or remove this line";
+    assert_eq!(faults(text), expected);
+}
+
+/// (the file, the only line): what only follows from a fault is not told besides.
+#[test]
+fn what_follows_from_a_fault_is_not_one_more() {
+    let cases = [
+        (
+            "providers:\n  mine: { dialect: openai-chat, base_url: '${lower}' }\n",
+            "keyway.yaml:2: providers.mine.base_url: the environment variable lower is not set; set it or remove this line",
+        ),
+        (
+            "providers:\n  mine: { dialect: nonsense, base_url: 'http://x' }\nmodels:\n  a: { targets: [{ provider: mine, model: m }] }\n",
+            "keyway.yaml:2: providers.mine.dialect: must be one of openai-chat, openai-responses, anthropic-messages, \
+             gemini, bedrock-converse, cohere-chat",
+        ),
+        (
+            "providers: [mine]\nmodels:\n  a: { targets: [{ provider: mine, model: m }] }\n",
+            "keyway.yaml:1: providers: expected a mapping, found a list",
+        ),
+        (
+            "teams: { red: {} }\nteams: { blue: {} }\nclients: { a: { team: blue } }\n",
+            "keyway.yaml:2: teams: stands twice in the same mapping; keep one",
+        ),
+        (
+            "usage: { minutes: much, hours: 5d }\n",
+            "keyway.yaml:1: usage.minutes: expected a duration like 250ms, 60s, 10m, 24h, or seconds as a number",
+        ),
+        (
+            "models: { a: { targets: [], fallback: [x/y], retries: many } }\nproviders: { x: [] }\n",
+            "keyway.yaml:1: models.a.retries: expected a whole number in range, 0 or more\n\
+             keyway.yaml:2: providers.x: expected a mapping, found a list",
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(faults(text), expected, "{text}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod faults;
 mod scalars;
 
-use crate::{File, Loaded, Problem, Strategy, Usd, load, read_json, references, schema, wire};
+use crate::{File, Loaded, Problem, Strategy, Usd, inspect, load, read_json, references, schema, wire};
 
 const MINIMAL: &str = include_str!("minimal.yaml");
 const FULL: &str = include_str!("full.yaml");
@@ -22,8 +22,8 @@ fn lines(problems: &[Problem]) -> String {
 
 /// All that is wrong with the text, references included, one line each.
 fn faults(text: &str) -> String {
-    match load(text, "keyway.yaml", environment) {
-        Err(problems) => lines(&problems),
+    match inspect(text, "keyway.yaml", environment) {
+        Err(faulty) => lines(&faulty.referring(File::default())),
         Ok(loaded) => {
             let found = references(&loaded.file, &File::default());
             lines(&found.into_iter().map(|problem| loaded.places.locate(problem)).collect::<Vec<_>>())

@@ -8,6 +8,7 @@ mod substitute;
 
 use zeroize::Zeroizing;
 
+pub use parse::FILE_LIMIT;
 pub(crate) use parse::parse;
 pub(crate) use read::{PROBLEM_LIMIT, from_json, read};
 pub(crate) use substitute::substitute;
@@ -49,6 +50,19 @@ impl Node {
             Kind::Scalar(_) => 0,
             Kind::Sequence(items) => below(&mut items.iter()),
             Kind::Mapping(entries) => below(&mut entries.iter().map(|(_, value)| value)),
+        }
+    }
+
+    /// The names in one section.
+    pub(crate) fn names(&self, section: &str) -> impl Iterator<Item = &str> {
+        let section = self.entries().iter().find(|(name, _)| name == section);
+        section.into_iter().flat_map(|(_, node)| node.entries()).map(|(name, _)| name.as_str())
+    }
+
+    fn entries(&self) -> &[(String, Self)] {
+        match &self.kind {
+            Kind::Mapping(entries) => entries,
+            Kind::Scalar(_) | Kind::Sequence(_) => &[],
         }
     }
 

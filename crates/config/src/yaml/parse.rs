@@ -8,7 +8,7 @@ use super::{Kind, Node};
 use crate::problem::Problem;
 
 /// Bytes of a file at most. 100,000 clients take about 7 MB.
-pub(crate) const FILE_LIMIT: usize = 16 << 20;
+pub const FILE_LIMIT: usize = 16 << 20;
 /// Levels of nesting at most; a complete file needs six.
 const DEPTH_LIMIT: usize = 32;
 /// Nodes at most, those that aliases repeat included.

@@ -12,13 +12,12 @@ use crate::problem::Problem;
 pub(crate) const PROBLEM_LIMIT: usize = 50;
 
 /// Reads the tree as a `T`. A field at fault is reported, taken out, and the rest is read again, so that one
-/// run names all that is wrong. Consumes the tree's faulty parts.
-pub(crate) fn read<T: DeserializeOwned>(node: &mut Node) -> Result<T, Vec<Problem>> {
+/// run names all that is wrong. Consumes the tree's faulty parts. Gives what could be read, if anything.
+pub(crate) fn read<T: DeserializeOwned>(node: &mut Node) -> (Option<T>, Vec<Problem>) {
     let mut problems: Vec<Problem> = Vec::new();
     loop {
         let error = match serde_path_to_error::deserialize(&*node) {
-            Ok(value) if problems.is_empty() => return Ok(value),
-            Ok(_) => return Err(problems),
+            Ok(value) => return (Some(value), problems),
             Err(error) => error,
         };
         let field = shown(error.path());
@@ -29,7 +28,7 @@ pub(crate) fn read<T: DeserializeOwned>(node: &mut Node) -> Result<T, Vec<Proble
         }
         let steps: Vec<&Segment> = error.path().iter().collect();
         if problems.len() >= PROBLEM_LIMIT || !remove(node, &steps) {
-            return Err(problems);
+            return (None, problems);
         }
     }
 }

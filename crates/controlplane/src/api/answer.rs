@@ -182,9 +182,12 @@ impl Fault {
 
     pub(super) fn not_found(what: &str, name: &str, nearest: Vec<String>) -> Self {
         let mut fault = Self::new(StatusCode::NOT_FOUND, "not_found", format!("no {what} is named `{name}`"));
-        if !nearest.is_empty() {
-            fault.error.message += &format!("; did you mean {}?", nearest.join(" or "));
-        }
+        let remedy = match listed_by(what) {
+            _ if !nearest.is_empty() => format!("; did you mean {}?", nearest.join(" or ")),
+            Some(verb) => format!("; see `keyway {verb}`"),
+            None => String::new(),
+        };
+        fault.error.message += &remedy;
         fault.error.nearest = nearest;
         fault
     }
@@ -242,12 +245,36 @@ impl Fault {
     }
 }
 
+/// What lists things of that kind.
+fn listed_by(what: &str) -> Option<&'static str> {
+    let verb = match what {
+        "provider" => "provider list",
+        "provider of the catalogue" => "provider list --catalog",
+        "model" | "alias or known model" => "model list",
+        "model of the catalogue" => "model list --catalog",
+        "client" => "client list",
+        "team" => "team list",
+        "key" => "key list",
+        "operator" => "operator list",
+        "replica" => "fleet list",
+        "host" => "fleet hosts",
+        "node" => "fleet nodes",
+        "join token" => "join-token list",
+        "request" => "logs",
+        _ => return None,
+    };
+    Some(verb)
+}
+
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Self {
         let message = refusal.to_string();
         match refusal {
             Refusal::Invalid(problems) => Self::invalid(&problems),
-            Refusal::NotFound { kind, name, nearest } => Self::not_found(Kind::word(kind), &name, nearest),
+            Refusal::NotFound { kind, name, nearest } => {
+                let what = if kind == Kind::Join { "join token" } else { kind.word() };
+                Self::not_found(what, &name, nearest)
+            }
             Refusal::Exists { .. } => Self::new(StatusCode::CONFLICT, "already_exists", message),
             Refusal::Conflict { found, .. } => {
                 let mut fault = Self::new(StatusCode::CONFLICT, "version_conflict", message);

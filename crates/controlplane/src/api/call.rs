@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Outcome, Plane,
     plane::unix_millis,
-    resource::{Asked, Author, Kind, Proposal, Refusal, Way},
+    resource::{Asked, Author, Kind, Proposal, Refusal, Way, unused},
     store::Batch,
 };
 use bytes::Bytes;
@@ -129,7 +129,11 @@ impl Call {
     /// Deletes one document.
     pub(super) async fn delete(&self, kind: Kind) -> Result<Answer, Fault> {
         let name = self.name();
-        let outcome = self.change(kind, name, |proposal| proposal.delete(kind, name)).await?;
+        let deletion = |proposal: &mut Proposal<'_>| {
+            unused(proposal.state, kind, name)?;
+            proposal.delete(kind, name)
+        };
+        let outcome = self.change(kind, name, deletion).await?;
         Answer::json(&super::view::Done::from(&outcome))
     }
 }

@@ -1,8 +1,8 @@
 //! A whole file against what is there. Nothing is deleted unless pruning is asked for, and then only what an earlier
 //! file made.
 
-use super::{Body, Kind, Proposal, Refusal, State, Way};
-use keyway_config::File;
+use super::{Body, Kind, Proposal, Refusal, State, Way, uses::Leaving};
+use keyway_config::{File, Problem};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -23,6 +23,7 @@ pub struct Apply {
 /// The first document that cannot be.
 pub fn file_proposal(proposal: &mut Proposal<'_>, file: File, prune: bool) -> Result<(), Refusal> {
     let doomed = if prune { doomed(proposal.state, &file) } else { Doomed::default() };
+    pruned(proposal.state, &file, &doomed)?;
     for (name, value) in sections(&file) {
         proposal.section(name, value.ok_or(Refusal::Internal("a section that is no JSON"))?)?;
     }
@@ -70,14 +71,36 @@ struct Doomed {
     keys: Vec<(String, String)>,
 }
 
-fn doomed(state: &State, file: &File) -> Doomed {
-    let sections: BTreeSet<&str> = sections(file).into_iter().map(|(name, _)| name).collect();
-    let named = |kind: Kind, name: &str| match kind {
+/// Refuses to delete what something that stays and is not in the file uses. What is in the file is looked at when all of
+/// it is read, and has a line of its own to be named by.
+fn pruned(state: &State, file: &File, doomed: &Doomed) -> Result<(), Refusal> {
+    let gone: BTreeSet<(Kind, &str)> = doomed.documents.iter().map(|(kind, name)| (*kind, &**name)).collect();
+    // No file names an operator, so it always stays.
+    let passed_over = |kind: Kind, name: &str| {
+        kind != Kind::Operator && (gone.contains(&(kind, name)) || is_named(file, kind, name))
+    };
+    let words = ["is not in the file and would be deleted, but ", "keep it in the file, "];
+    let leaving = Leaving { state, passed_over: &passed_over, words };
+    let mut problems: Vec<Problem> =
+        gone.iter().filter_map(|(kind, name)| leaving.problem(*kind, name)).collect();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let mut left = state.nameable();
+    left.providers.retain(|name, _| !gone.contains(&(Kind::Provider, name)));
+    left.models.retain(|name, _| !gone.contains(&(Kind::Model, name)));
+    left.teams.retain(|name, _| !gone.contains(&(Kind::Team, name)));
+    problems.extend(keyway_config::references(file, &left));
+    Err(Refusal::Invalid(problems))
+}
+
+fn is_named(file: &File, kind: Kind, name: &str) -> bool {
+    match kind {
         Kind::Provider => file.providers.contains_key(name),
         Kind::Model => file.models.contains_key(name),
         Kind::Team => file.teams.contains_key(name),
         Kind::Client => file.clients.contains_key(name),
-        Kind::Section => sections.contains(name),
+        Kind::Section => sections(file).iter().any(|(section, _)| *section == name),
         // No file names these, and none takes them away.
         Kind::Operator
         | Kind::Replica
@@ -87,11 +110,14 @@ fn doomed(state: &State, file: &File) -> Doomed {
         | Kind::Authority
         | Kind::Kek
         | Kind::Answer => true,
-    };
+    }
+}
+
+fn doomed(state: &State, file: &File) -> Doomed {
     let mut doomed = Doomed::default();
     for (key, held) in state.all() {
         let Some(kind) = Kind::of(key) else { continue };
-        if !named(kind, key.name()) {
+        if !is_named(file, kind, key.name()) {
             if held.document.made.by == Way::File {
                 doomed.documents.push((kind, key.name().to_owned()));
             }

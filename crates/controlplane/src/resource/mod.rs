@@ -16,6 +16,7 @@ mod refusal;
 mod scope;
 mod state;
 mod tokens;
+mod uses;
 
 pub use answer::{ANSWER_BYTES, ANSWER_KEPT_MS, ANSWERS, AnswerDocument, Asked, Kept};
 pub(crate) use answer::{Made as MadeBefore, remembered};
@@ -42,3 +43,4 @@ pub(crate) use node::secret_id as root_secret;
 pub(crate) use proposal::not_found;
 pub(crate) use state::add as add_to_file;
 pub(crate) use tokens::digest;
+pub(crate) use uses::unused;

@@ -2,7 +2,6 @@
 //! pruned. Of a token only the keyed digest is kept.
 
 use super::{Body, Kind, Proposal, Refusal, Scopes, State};
-use keyway_config::Problem;
 use serde::{Deserialize, Serialize};
 
 /// Operators that there may be: each call's token is compared with all.
@@ -108,18 +107,6 @@ impl Proposal<'_> {
     pub fn operator(&mut self, name: &str, operator: Operator) -> Result<(), Refusal> {
         self.put(Kind::Operator, name, Body::Operator(operator))
     }
-}
-
-/// A team stays while an operator is bound to it: whoever made it again later would inherit that operator.
-pub(super) fn unbound(state: &State, team: &str) -> Result<(), Refusal> {
-    let bound = state.each(Kind::Operator).map(|(name, _)| name);
-    let bound =
-        bound.filter(|name| state.operator(name).is_some_and(|one| one.rights.team.as_deref() == Some(team)));
-    let problem = |name| {
-        Problem::new(format!("operators.{name}.team"), "is bound to this team; delete the operator first")
-    };
-    let problems: Vec<Problem> = bound.map(problem).collect();
-    if problems.is_empty() { Ok(()) } else { Err(Refusal::Invalid(problems)) }
 }
 
 #[cfg(test)]

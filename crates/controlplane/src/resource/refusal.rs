@@ -23,7 +23,7 @@ pub enum Refusal {
         nearest: Vec<String>,
     },
     /// Something of that name is there already.
-    #[error("the {} `{name}` exists", kind.word())]
+    #[error("the {} `{name}` exists; choose another name", kind.word())]
     Exists {
         /// What was to be made.
         kind: Kind,
@@ -31,7 +31,7 @@ pub enum Refusal {
         name: String,
     },
     /// Someone else changed it meanwhile.
-    #[error("the {} `{name}` has version {found} now", kind.word())]
+    #[error("the {} `{name}` has version {found} now; read it again and repeat the change", kind.word())]
     Conflict {
         /// What was to be changed.
         kind: Kind,

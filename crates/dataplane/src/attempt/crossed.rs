@@ -41,7 +41,7 @@ pub(super) async fn answer(
         return Err(Failure::broken("upstream_bad_content_type"));
     }
     if !events {
-        let answer = crossing.whole(headers, &collect(source).await?);
+        let answer = crossing.whole((&head.headers, headers), &collect(source).await?);
         crate::turn::others_first(worker).await;
         return answer;
     }

@@ -1,6 +1,7 @@
 //! Why an attempt brought no answer, what that says of the key, and what the caller gets if nothing else works.
 
 use crate::{
+    clock::since_epoch,
     lease::{Lease, Trouble},
     oauth::NoToken,
     open::Cut,
@@ -95,7 +96,7 @@ impl Failure {
             400 | 404 | 409 | 413 | 422 => Verdict::Broken,
             _ => Verdict::Passing,
         };
-        Self { wait: quota::wait(headers), ..Self::of(Some(verdict), Some(status), IN_STREAM) }
+        Self { wait: quota::wait(headers, since_epoch), ..Self::of(Some(verdict), Some(status), IN_STREAM) }
     }
 
     fn of(verdict: Option<Verdict>, status: Option<StatusCode>, reason: &'static str) -> Self {
@@ -153,14 +154,17 @@ pub(super) fn tokenless(worker: &Worker, lease: &Lease, why: NoToken) -> Failure
     }
 }
 
-/// What a status says of the key, and of the limits that it shares with others.
-fn mark(worker: &Worker, lease: &Lease, model: &str, (status, wait): (StatusCode, Option<Duration>)) {
+/// What a status says of the key, and of the limits that it shares with others. Whether only its token is to blame.
+fn mark(worker: &Worker, lease: &Lease, model: &str, (status, wait): (StatusCode, Option<Duration>)) -> bool {
     let now = worker.millis(Instant::now());
     let key = lease.key();
     match status.as_u16() {
+        401 if lease.forget_tokens(worker) => {
+            tracing::info!(key = &*key.id, "a provider refused a token before its end; another is fetched");
+            return true;
+        }
         401 => {
             key.health.bench(now);
-            lease.forget_tokens();
             tracing::warn!(key = &*key.id, "a provider refused a key with 401; benched here");
         }
         403 => {
@@ -184,6 +188,7 @@ fn mark(worker: &Worker, lease: &Lease, model: &str, (status, wait): (StatusCode
         408 | 500..=599 => key.health.cool(model, now, wait),
         _ => {}
     }
+    false
 }
 
 /// A reply that is not a success: marks the key, and says what may be tried next.
@@ -195,10 +200,11 @@ pub(super) async fn refused(
     (model, crossing): (&str, Option<&Crossing>),
 ) -> Failure {
     let status = parts.status;
-    let wait = quota::wait(&parts.headers);
-    mark(worker, lease, model, (status, wait));
+    let wait = quota::wait(&parts.headers, since_epoch);
+    let is_stale = mark(worker, lease, model, (status, wait));
     let failed = |verdict, reason| Failure::of(verdict, Some(status), reason);
     match status.as_u16() {
+        401 if is_stale => failed(Some(Verdict::Passing), "upstream_auth_failed"),
         401 | 403 => failed(Some(Verdict::Refused), "upstream_auth_failed"),
         402 => failed(Some(Verdict::Refused), "upstream_payment_required"),
         429 => {

@@ -80,7 +80,7 @@ async fn rested(worker: &Worker, origin: &Origin, request: Request<Segments>) ->
     let began = Instant::now();
     match link.send(request).await {
         Ok(head) => Rested::Answered(head, link),
-        Err(error) if had_died(&error, began.elapsed()) => {
+        Err(error) if !link.was_heard() && had_died(&error, began.elapsed()) => {
             tracing::debug!(%error, "a resting connection had died before a request");
             Rested::Died
         }

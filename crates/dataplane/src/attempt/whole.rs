@@ -21,7 +21,7 @@ pub(crate) const WHOLE_LIMIT: u64 = 256 * 1024;
 pub(super) async fn whole(
     call: &Call,
     head: Parts,
-    source: Source,
+    mut source: Source,
     deadline: Instant,
 ) -> Result<Answer, Failure> {
     let usage = |headers: &HeaderMap| {
@@ -45,7 +45,11 @@ pub(super) async fn whole(
             usage.push(&body);
             Ok(Answer::Whole { head, body, seen: Seen::whole(usage) })
         }
-        _ => {
+        length => {
+            // Some send an empty page in chunks; what is cut so early can still be had from another target.
+            if length.is_none() && !source.begins().await.map_err(|_| Failure::passing("upstream_cut"))? {
+                return Err(Failure::broken("upstream_bad_content_type"));
+            }
             let usage = Box::new(usage(&head.headers));
             Ok(Answer::Passing { head, source, usage, deadline })
         }

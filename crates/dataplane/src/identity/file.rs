@@ -2,9 +2,9 @@
 //! that lies next to it would protect it from nobody, and a copy of the state directory still opens nothing.
 
 use super::{Identity, LIMIT};
-use crate::sync::{private_dir, private_file, write_private};
+use crate::sync::{place_private, private_dir, private_file, write_private};
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -51,7 +51,7 @@ impl Identity {
         private_dir(path.parent().unwrap_or(path)).map_err(|error| failed(io::Error::other(error)))?;
         let coming = path.with_extension("coming");
         write_private(&coming, self.encode().expose())
-            .and_then(|()| fs::rename(&coming, path))
+            .and_then(|()| place_private(&coming, path))
             .map_err(failed)
     }
 }

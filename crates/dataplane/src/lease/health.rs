@@ -3,6 +3,7 @@
 //! A cool-down (429, 5xx, no connection) only orders: when all are cooled, the one due first is still tried. A bench
 //! (the provider refused the credential) takes the key out until it is due for one more trial.
 
+use keyway_proto::fleet::v1::Rest;
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
@@ -18,6 +19,8 @@ const COOL_DOWN_LIMIT: Duration = Duration::from_secs(3600);
 const BENCH: Duration = Duration::from_secs(30);
 /// Models of one key that are remembered; beyond it the whole key cools.
 const MODELS: usize = 1024;
+/// Rests that a control plane is told of one key.
+const RESTS: usize = 8;
 
 /// Whether a key may be taken for a model now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +91,23 @@ impl Health {
     /// Whether the provider refused it lately.
     pub(crate) fn is_benched(&self, now: u64) -> bool {
         self.waits.lock().whole.benched > now
+    }
+
+    /// Where it rests now; the first few.
+    pub(crate) fn rests(&self, now: u64) -> Vec<Rest> {
+        if now >= self.quiet_after.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        let waits = self.waits.lock();
+        let of_models = waits.models.iter().map(|(model, wait)| (&**model, wait));
+        let all = std::iter::once(("", &waits.whole)).chain(of_models);
+        let resting = all.filter(|(_, wait)| wait.until() > now).take(RESTS);
+        let told = |(model, wait): (&str, &Wait)| Rest {
+            model: model.to_owned(),
+            refused: wait.benched > now,
+            for_millis: wait.until() - now,
+        };
+        resting.map(told).collect()
     }
 
     fn wait(&self, model: Option<&str>, wait: Wait, now: u64) {
@@ -164,6 +184,25 @@ mod tests {
         health.cool("m7", 70_000, Some(Duration::from_secs(50)));
         assert_eq!(health.due("m7", 119_000), Due::Cooling(120_000));
         assert_eq!(health.due("m8", 119_000), Due::Ready, "a model that is known needs no room");
+    }
+
+    #[test]
+    fn what_rests_is_told_with_how_long() {
+        let health = Health::default();
+        let told = |now| {
+            let rests = health.rests(now).into_iter();
+            rests.map(|rest| (rest.model, rest.refused, rest.for_millis)).collect::<Vec<_>>()
+        };
+        assert_eq!(told(0), []);
+        health.cool("m", 1_000, Some(Duration::from_secs(7)));
+        health.bench(2_000);
+        assert_eq!(told(3_000), [(String::new(), true, 29_000), ("m".to_owned(), false, 5_000)]);
+        assert_eq!(told(8_000), [(String::new(), true, 24_000)]);
+        assert_eq!(told(32_000), []);
+        for n in 0..100 {
+            health.cool(&format!("m{n}"), 40_000, None);
+        }
+        assert_eq!(told(40_000).len(), RESTS);
     }
 
     #[test]

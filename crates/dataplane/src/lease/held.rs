@@ -11,7 +11,10 @@ use bytes::Bytes;
 use http::HeaderMap;
 use keyway_snapshot::{Secret, Surface, Target};
 use memchr::memmem;
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// A key in use by one attempt.
@@ -74,9 +77,9 @@ impl Lease {
         self.key.ways.ready(connector).await
     }
 
-    /// The provider did not take the credential: a token that was fetched is not used again.
-    pub(crate) fn forget_tokens(&self) {
-        self.key.ways.forget_tokens();
+    /// The provider did not take the credential: a token that was fetched is not used again. Whether a fresh one may help.
+    pub(crate) fn forget_tokens(&self, worker: &Worker) -> bool {
+        self.key.ways.forget_tokens((worker.epoch + Duration::from_millis(self.began)).into_std())
     }
 
     /// The secret for a query; empty where there is none.

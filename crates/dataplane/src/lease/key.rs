@@ -293,6 +293,7 @@ impl Key {
             faults: self.faults.load(Ordering::Relaxed),
             throttled: self.throttled.load(Ordering::Relaxed),
             timeouts: self.timeouts.load(Ordering::Relaxed),
+            rests: Vec::new(),
         }
     }
 

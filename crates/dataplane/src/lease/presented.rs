@@ -7,7 +7,7 @@ use crate::{
 use http::{HeaderName, HeaderValue};
 use keyway_sigv4::Signer;
 use keyway_snapshot::{Auth, Dialect, Provider, Secret, Surface, header_value};
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 /// Made once a key version, so that a request only clones it.
 #[derive(Debug, Clone)]
@@ -77,9 +77,9 @@ impl Ways {
         Ok(())
     }
 
-    /// The provider did not take what was presented.
-    pub(crate) fn forget_tokens(&self) {
-        self.tokens().for_each(|tokens| tokens.forget());
+    /// The provider did not take what an attempt that began then presented; whether a fresh token may help.
+    pub(crate) fn forget_tokens(&self, began: Instant) -> bool {
+        self.tokens().filter(|tokens| tokens.forget(began)).count() > 0
     }
 
     fn tokens(&self) -> impl Iterator<Item = &Tokens> {

@@ -111,6 +111,20 @@ impl Tally {
         }
     }
 
+    /// Part of its answer goes to whoever writes it.
+    pub(crate) fn gives(&self) {
+        if let Some(place) = &self.place {
+            place.gives();
+        }
+    }
+
+    /// Who writes it can take more.
+    pub(crate) fn is_asked(&self) {
+        if let Some(place) = &self.place {
+            place.is_asked();
+        }
+    }
+
     /// To be woken when it must end.
     pub(crate) fn wait_for_cut(&self, cx: &Context<'_>) {
         if let Some(place) = &self.place {
@@ -209,7 +223,7 @@ impl Tally {
         }
         let answered = lease.is_some() || outcome != Outcome::Cancelled;
         drop(lease);
-        self.place = None;
+        let cut = self.place.take().and_then(|place| place.is_cut());
         let took = self.started.elapsed();
         self.worker.faults.ended(self.status, outcome, took);
         let used = self.settle(outcome).clone();
@@ -226,7 +240,7 @@ impl Tally {
         if self.story.client.is_none() || self.story.endpoint == Endpoint::Models {
             return;
         }
-        let reason = self.why(outcome);
+        let reason = if cut == Some(Cut::Unread) { Cut::Unread.reason() } else { self.why(outcome) };
         self.worker.tray.end(Ended {
             id: self.id,
             story: std::mem::take(&mut self.story),

@@ -64,10 +64,10 @@ impl Core {
 // === impl Gauges ===
 
 impl Gauges {
-    pub(crate) fn new(cores: Vec<Arc<Core>>) -> Self {
+    pub(crate) fn new(cores: Vec<Arc<Core>>, started: Instant) -> Self {
         Self {
             cores,
-            started: Instant::now(),
+            started,
             applied: AtomicU64::new(0),
             applied_at: AtomicU64::new(0),
             apply_micros: AtomicU64::new(0),

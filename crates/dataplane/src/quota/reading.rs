@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 use keyway_sigv4::Instant;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// A plain number from here on is a date in seconds since 1970, and from a thousand times that on in milliseconds.
 const DATES: f64 = 1e9;
@@ -78,12 +78,18 @@ fn moment(text: &str) -> Option<u64> {
     Some(unix * 1000)
 }
 
-/// The wait that a provider asks for; a date is not read, the usual wait applies then.
-pub(crate) fn wait(headers: &HeaderMap) -> Option<Duration> {
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
-    let millis =
-        number("retry-after-ms").or_else(|| number("retry-after").map(|seconds| seconds * 1000.0))?;
-    Duration::try_from_secs_f64(millis / 1000.0).ok()
+/// The wait that a provider asks for from `now` on, which counts since 1970: milliseconds, seconds or a date (RFC 9110, 10.2.3).
+pub(crate) fn wait(headers: &HeaderMap, now: impl FnOnce() -> Duration) -> Option<Duration> {
+    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+    if let Some(millis) = text("retry-after-ms").and_then(|text| text.parse::<f64>().ok()) {
+        return Duration::try_from_secs_f64(millis / 1000.0).ok();
+    }
+    let after = text("retry-after")?;
+    if let Ok(seconds) = after.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let date = httpdate::parse_http_date(after).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    Some(date.saturating_sub(now()))
 }
 
 #[cfg(test)]
@@ -144,11 +150,13 @@ mod tests {
         let of = |name: &'static str, value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(name, HeaderValue::from_static(value));
-            wait(&headers)
+            wait(&headers, || Duration::from_secs(1_792_567_670)) // 2026-10-21T07:27:50Z
         };
         assert_eq!(of("retry-after", "7"), Some(Duration::from_secs(7)));
         assert_eq!(of("retry-after-ms", "250"), Some(Duration::from_millis(250)));
-        assert_eq!(of("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT"), None);
+        assert_eq!(of("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT"), Some(Duration::from_secs(10)));
+        assert_eq!(of("retry-after", "Wed, 21 Oct 2026 07:27:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(of("retry-after", "soon"), None);
         assert_eq!(of("retry-after", "-1"), None);
     }
 }

@@ -87,6 +87,7 @@ impl Body for ReplyBody {
 
 impl Passing {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
+        self.tally.is_asked();
         if let Some(cut) = self.tally.is_cut() {
             self.close(Outcome::Broken(cut.reason()));
             return Poll::Ready(Some(Err(Cut)));
@@ -101,6 +102,7 @@ impl Passing {
                     usage.push(&piece);
                 }
                 self.tally.story.reply_bytes += piece.len() as u64;
+                self.tally.gives();
                 Poll::Ready(Some(Ok(piece)))
             }
             Some(Err(_)) => {

@@ -47,6 +47,7 @@ impl Events {
 
     /// Bytes to write now; `None` at the end.
     pub(super) fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        self.tally.is_asked();
         // What came with the first event leaves with the headers, in one write and at once.
         let limit = if self.tally.has_begun() { GATHER_LIMIT } else { 1 };
         while self.gathered.len() < limit {
@@ -81,6 +82,7 @@ impl Events {
         }
         if !self.gathered.is_empty() {
             self.tally.first_token();
+            self.tally.gives();
             return Poll::Ready(Some(self.take()));
         }
         Poll::Ready(None)

@@ -17,13 +17,15 @@ pub(crate) struct Source {
     worker: Rc<Worker>,
     /// `None` once the body has ended.
     link: Option<Link>,
+    /// Read ahead, to see whether there is anything.
+    first: Option<Bytes>,
 }
 
 // === impl Source ===
 
 impl Source {
     pub(crate) fn new(worker: Rc<Worker>, link: Link) -> Self {
-        Self { worker, link: Some(link) }
+        Self { worker, link: Some(link), first: None }
     }
 
     /// Bytes to come, where the provider said so.
@@ -33,6 +35,9 @@ impl Source {
 
     /// The next piece; `None` at a clean end.
     pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(first)));
+        }
         let Some(link) = &mut self.link else { return Poll::Ready(None) };
         let piece = std::task::ready!(link.poll_piece(cx));
         match &piece {
@@ -46,6 +51,20 @@ impl Source {
     /// As `poll_piece`.
     pub(crate) async fn piece(&mut self) -> Option<Result<Bytes, Broken>> {
         std::future::poll_fn(|cx| self.poll_piece(cx)).await
+    }
+
+    /// Waits for the first byte of a body whose length nobody said; `false`: it is empty.
+    ///
+    /// # Errors
+    /// It was cut.
+    pub(crate) async fn begins(&mut self) -> Result<bool, Broken> {
+        while let Some(piece) = self.piece().await.transpose()? {
+            if !piece.is_empty() {
+                self.first = Some(piece);
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The whole body.

@@ -199,12 +199,14 @@ impl Supervisor {
         let (addresses, running) = watch::channel(ops::Running::new());
         let failed = |error| SuperviseError::System("the operations port failed", error);
         let ops = ops::serve(self.ops.try_clone().map_err(failed)?, running);
-        let linked = link::run(self.link()?, reports, order);
+        let settings = self.link()?;
+        let planes = settings.planes.clone();
+        let linked = link::run(settings, reports, order);
         let caught = |error| SuperviseError::System("cannot wait for processes", error);
         let child = signal(SignalKind::child()).map_err(caught)?;
         let (badge, joining) = (Arc::clone(&self.badge), Arc::clone(&self.joining));
         let status = Mutex::default();
-        let keeping = identity::keep(&badge, &joining, &status);
+        let keeping = identity::keep(&badge, &joining, &planes, &status);
         let supervising = self.supervise(Ears { report, addresses, orders, child });
         let (ops, linked) = (std::pin::pin!(ops), std::pin::pin!(linked));
         // The link ends once nobody reports any more and the last report was heard.

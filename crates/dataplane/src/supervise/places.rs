@@ -67,9 +67,10 @@ impl Places {
         !self.left.is_empty()
     }
 
-    /// Whoever let go of its place is gone.
+    /// Whoever let go of its place is gone; one that cannot be asked may be there still.
     pub(super) fn look_at_left(&mut self) {
-        let gone: Vec<u32> = self.left.iter().copied().filter(|number| self.is_free(*number)).collect();
+        let has_let_go = |number: &u32| matches!(hold(&self.dir(*number)), Ok(Some(_)));
+        let gone: Vec<u32> = self.left.iter().copied().filter(has_let_go).collect();
         for number in gone {
             self.left.remove(&number);
             self.ended.insert(number, 0);
@@ -127,5 +128,31 @@ fn state(phase: Phase) -> HostReplicaState {
         Phase::Finishing { .. } => HostReplicaState::Draining,
         Phase::Waiting { .. } => HostReplicaState::Waiting,
         Phase::Away => HostReplicaState::Away,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn only_a_place_whose_lock_was_had_is_reported_as_ended() {
+        let root = tempfile::tempdir().unwrap();
+        let of = |number: u32| root.path().join(format!("replica-{number}"));
+        (1..=3).for_each(|number| fs::create_dir(of(number)).unwrap());
+        let held = hold(&of(2)).unwrap().unwrap();
+        // As out of descriptors: the lock cannot be asked for.
+        fs::create_dir(of(3).join("process.lock")).unwrap();
+        let mut places = Places::open(root.path().to_owned(), "h~".to_owned()).unwrap();
+        let ended = |places: &Places| {
+            let report = places.report(&Plan::new(1, Duration::ZERO), &BTreeMap::new(), false);
+            report.ended.into_iter().map(|one| one.id).collect::<Vec<_>>()
+        };
+        assert_eq!(ended(&places), ["h~1"]);
+        drop(held);
+        places.look_at_left();
+        assert_eq!(ended(&places), ["h~1", "h~2"]);
+        assert!(places.has_left());
     }
 }

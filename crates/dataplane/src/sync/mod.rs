@@ -18,7 +18,7 @@ mod trust;
 mod usage;
 
 pub(crate) use dial::{LinkSettings, channel, dial};
-pub(crate) use disk::{Disk, private_dir, private_file, write_private};
+pub(crate) use disk::{Disk, place_private, private_dir, private_file, write_private};
 pub use disk::{StateDir, StateDirError};
 pub(crate) use held::{Held, State};
 pub(crate) use keeper::Keeper;

@@ -38,6 +38,11 @@ impl Planes {
         self.0.lock().all().count()
     }
 
+    /// Every one, those that were given first.
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.0.lock().all().filter(|url| !url.is_empty()).cloned().collect()
+    }
+
     /// That one is lost: the next is in use, unless another already is.
     pub(crate) fn leave(&self, lost: &str) {
         let mut known = self.0.lock();
@@ -80,11 +85,13 @@ mod tests {
         planes.leave("http://a");
         planes.learn(vec!["http://a".to_owned(), "http://c".to_owned()]);
         assert_eq!((planes.current().as_str(), planes.count()), ("http://b", 3));
+        assert_eq!(planes.all(), ["http://a", "http://b", "http://c"]);
         planes.leave("http://b");
         assert_eq!(planes.current(), "http://c");
         planes.learn(Vec::new());
         planes.leave("http://c");
         assert_eq!(planes.current(), "http://a", "one that is forgotten is left all the same");
+        assert!(Planes::new("").all().is_empty(), "none was given");
         let one = Planes::new("http://a");
         one.leave("http://a");
         assert_eq!(one.current(), "http://a");

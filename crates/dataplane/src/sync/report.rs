@@ -42,6 +42,12 @@ pub(super) fn hello(
 /// a count of 0 holds for this version.
 pub(super) fn beat(held: &Held, gauges: &Gauges, kept: Option<Version>, draining: bool) -> Beat {
     let state = held.pin();
+    let mut keys = state.as_ref().map(|state| state.keyring.report()).unwrap_or_default();
+    let now = u64::try_from(gauges.uptime().as_millis()).unwrap_or(u64::MAX);
+    for one in &mut keys {
+        let key = state.as_ref().and_then(|state| state.keyring.named(&one.id));
+        one.rests = key.map(|key| key.health.rests(now)).unwrap_or_default();
+    }
     Beat {
         version: state.as_ref().map(|state| state.snapshot.version.into()),
         state_hash: state.as_ref().map(|state| state.snapshot.hash.0.to_vec()).unwrap_or_default(),
@@ -51,7 +57,7 @@ pub(super) fn beat(held: &Held, gauges: &Gauges, kept: Option<Version>, draining
         kept: kept.map(Version::into),
         unix_millis: u64::try_from(clock::since_epoch().as_millis()).unwrap_or_default(),
         secrets: state.as_ref().map(|state| state.snapshot.parts.secrets.into()),
-        keys: state.as_ref().map(|state| state.keyring.report()).unwrap_or_default(),
+        keys,
         tokens: state.map(|state| state.handovers.report()).unwrap_or_default(),
         ended: false,
         audit: None,

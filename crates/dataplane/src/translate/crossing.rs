@@ -21,8 +21,9 @@ use keyway_dialect::{
     losses::untold,
     operation,
     quirk::Quirks,
+    reply::UsageScan,
 };
-use keyway_snapshot::{Dialect, Endpoint, Surface};
+use keyway_snapshot::{Dialect, Endpoint, ServiceTier, Surface};
 use std::{rc::Rc, sync::Arc};
 use ulid::Ulid;
 
@@ -167,16 +168,20 @@ impl Crossing {
         if self.is_list { Box::new(Listed::new(writer)) } else { writer }
     }
 
-    /// The target's whole reply as what the caller asked for. `headers` are those that go on.
+    /// The target's whole reply as what the caller asked for. `headers` are those that go on of those that it `came` with.
     ///
     /// # Errors
     /// It is no reply of the target's dialect.
-    pub(crate) fn whole(&self, headers: HeaderMap, body: &[u8]) -> Result<Answer, Failure> {
+    pub(crate) fn whole(
+        &self,
+        (came, headers): (&HeaderMap, HeaderMap),
+        body: &[u8],
+    ) -> Result<Answer, Failure> {
         let answer = match &self.operation {
             None => {
                 self.target.decode_response(body, &self.target()).map(|reply| self.answer(headers, &reply))
             }
-            Some(request) => self.operated(headers, request, body),
+            Some(request) => self.operated((came, headers), request, body),
         };
         answer.map_err(|malformed| {
             tracing::debug!(target = &*self.to.label, %malformed, "a provider's reply cannot be read");
@@ -186,13 +191,18 @@ impl Crossing {
 
     fn operated(
         &self,
-        headers: HeaderMap,
+        (came, headers): (&HeaderMap, HeaderMap),
         request: &operation::Request,
         body: &[u8],
     ) -> Result<Answer, Malformed> {
-        let response = request.decode_response(self.dialect(), body)?;
+        let mut response = request.decode_response(self.dialect(), body)?;
+        let service_tier = match self.endpoint {
+            Endpoint::Invoke => herald(&mut response, came),
+            _ => ServiceTier::Unspecified,
+        };
         let body = request.encode_response(&response, &self.asked)?;
-        Ok(self.gathered(headers, body, noted::operated(&response, self.asked_at)))
+        let seen = Seen { service_tier, ..noted::operated(&response, self.asked_at) };
+        Ok(self.gathered(headers, body, seen))
     }
 
     /// A reply as what the caller asked for: where that is a stream, each block comes in one piece.
@@ -219,7 +229,7 @@ impl Crossing {
     /// None, unless the sandbox does not speak its own dialect.
     pub(crate) fn made(&self, said: Said) -> Result<Answer, Failure> {
         let events = match said {
-            Said::Whole(body) => return self.whole(HeaderMap::new(), &body),
+            Said::Whole(body) => return self.whole((&HeaderMap::new(), HeaderMap::new()), &body),
             Said::Events(events) => events,
         };
         let (mut stream, mut out) = (self.open_stream(), Gathered::default());
@@ -252,7 +262,40 @@ impl Crossing {
     }
 }
 
+/// Puts in what headers say that a model of Bedrock's has used, where its own words say nothing; the tier that served it.
+fn herald(response: &mut operation::Response, headers: &HeaderMap) -> ServiceTier {
+    let scan = UsageScan::new(Dialect::BedrockConverse, Endpoint::Invoke);
+    let scan = scan.heralded(|name| headers.get(name)?.to_str().ok());
+    let tier = scan.service_tier();
+    response.usage = response.usage.or(scan.finish());
+    tier
+}
+
 fn is_list(call: &Call) -> bool {
     let sse = || call.query.as_deref().is_some_and(|query| query.split('&').any(|pair| pair == "alt=sse"));
     call.dialect == Dialect::Gemini && call.stream && !sse()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Dialect, HeaderMap, HeaderValue, herald};
+    use keyway_dialect::{codec::Envelope, operation::Operation};
+    use keyway_snapshot::{Meter, ServiceTier};
+
+    #[test]
+    fn headers_count_where_an_invoked_model_does_not() {
+        let envelope = Envelope { model: "m", stream: false };
+        let asked = br#"{"model":"m","input":"a"}"#;
+        let request = Operation::Embeddings.decode_request(Dialect::OpenaiChat, asked, &envelope).unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert("x-amzn-bedrock-input-token-count", HeaderValue::from_static("7"));
+        headers.insert("x-amzn-bedrock-service-tier", HeaderValue::from_static("priority"));
+        for (body, read) in
+            [(r#"{"embeddings":[[0.5]]}"#, 7), (r#"{"embedding":[0.5],"inputTextTokenCount":3}"#, 3)]
+        {
+            let mut response = request.decode_response(Dialect::BedrockConverse, body.as_bytes()).unwrap();
+            assert_eq!(herald(&mut response, &headers), ServiceTier::Priority);
+            assert_eq!(response.usage.map(|usage| usage.get(Meter::Input)), Some(read), "{body}");
+        }
+    }
 }

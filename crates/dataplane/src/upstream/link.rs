@@ -39,6 +39,8 @@ pub(crate) struct Link {
     framing: Framing,
     /// Another request may follow.
     stays: bool,
+    /// Something came back since the last request.
+    heard: bool,
     /// How often it was found resting.
     pub(super) sweeps: u32,
 }
@@ -74,6 +76,7 @@ impl Link {
             room: ROOM,
             framing: Framing::NOTHING,
             stays: true,
+            heard: false,
             sweeps: 0,
         }
     }
@@ -89,6 +92,7 @@ impl Link {
     /// Why there is none. The request may have arrived.
     pub(crate) async fn send(&mut self, request: Request<Segments>) -> Result<Parts, Broken> {
         self.outgoing = Some(Outgoing::new(&request));
+        self.heard = false;
         let mut search = Search { asked_for_head: *request.method() == Method::HEAD, ..Search::default() };
         // What it took from the caller is free while the provider thinks.
         drop(request);
@@ -115,9 +119,15 @@ impl Link {
                     if ready!(self.poll_read(cx))? == 0 {
                         return Poll::Ready(Err(Broken::Cut));
                     }
+                    self.heard = true;
                 }
             }
         }
+    }
+
+    /// Whether anything of a reply came: then the request arrived.
+    pub(crate) fn was_heard(&self) -> bool {
+        self.heard
     }
 
     /// The next piece of a reply's body: all that one read brought. `None` at its end.

@@ -62,6 +62,18 @@ async fn an_answer_to_half_a_request_is_read_and_ends_the_connection() {
 }
 
 #[tokio::test]
+async fn part_of_an_answer_says_that_the_request_arrived() {
+    for (answer, heard) in [("", false), ("HTTP/1.1 2", true), ("HTTP/1.1 100 Continue\r\n\r\n", true)] {
+        let (mut link, mut provider) = connected().await;
+        provider.write_all(answer.as_bytes()).await.unwrap();
+        provider.shutdown().await.unwrap();
+        let error = link.send(request(1)).await.unwrap_err();
+        assert!(matches!(error, Broken::Cut), "{answer:?}: {error}");
+        assert_eq!(link.was_heard(), heard, "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_large_request_arrives_whole() {
     let (mut link, mut provider) = connected().await;
     let sent = tokio::spawn(async move {

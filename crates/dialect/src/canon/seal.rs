@@ -1,21 +1,22 @@
 //! Seals: what a model's maker signs or encrypts, and who may have it back.
 
 use keyway_proto::snapshot::v1::Dialect;
-use memchr::memmem;
+use memchr::memmem::Finder;
+use std::sync::LazyLock;
 
 /// Marks a seal of another dialect in a field of this one.
 const MARK: &str = "kw1:";
 /// How every seal of another dialect begins, and the same where it stands in base64: twelve bytes are sixteen characters,
 /// whatever follows.
-const BEGINNING: &[u8] = b"kw1:DIALECT_";
-const BEGINNING_BASE64: &[u8] = b"a3cxOkRJQUxFQ1Rf";
+static BEGINNING: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"kw1:DIALECT_"));
+static BEGINNING_BASE64: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"a3cxOkRJQUxFQ1Rf"));
 
 /// True if a body of `caller`'s dialect holds a seal of another one: only what was made elsewhere, which no provider that
 /// speaks `caller` understands.
 #[must_use]
 pub fn holds_foreign_seals(caller: Dialect, body: &[u8]) -> bool {
-    let beginning = if caller == Dialect::Gemini { BEGINNING_BASE64 } else { BEGINNING };
-    memmem::find(body, beginning).is_some()
+    let beginning = if caller == Dialect::Gemini { &BEGINNING_BASE64 } else { &BEGINNING };
+    beginning.find(body).is_some()
 }
 
 /// A signature or encrypted reasoning.

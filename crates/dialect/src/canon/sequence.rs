@@ -1,5 +1,6 @@
 //! Puts the pieces of an interleaving stream in order, so that blocks of one choice never overlap. A piece goes on at once
 //! where it can; only pieces of a block whose predecessor is an unfinished call wait, up to a bound.
+//! A call of free text shows no end: it is finished where its dialect says so, or where no more can wait.
 
 use super::{CallKind, Delta, Event, Head, Stop};
 use crate::codec::Broken;
@@ -34,7 +35,17 @@ struct Opened<K> {
     key: K,
     block: u32,
     kind: Kind,
-    call: Option<Depth>,
+    until: Until,
+}
+
+/// How long a block lasts when others wait for it.
+#[derive(Debug)]
+enum Until {
+    Other,
+    /// The end of a call's JSON.
+    Json(Depth),
+    /// What its dialect says: text that is free has no end of its own.
+    Close,
 }
 
 #[derive(Debug)]
@@ -42,6 +53,8 @@ struct Waiting<K> {
     key: K,
     head: Head,
     deltas: Vec<Delta>,
+    /// Its end has come already.
+    over: bool,
 }
 
 /// Follows a call's arguments to where their JSON ends.
@@ -64,7 +77,7 @@ impl<K: PartialEq> Sequence<K> {
     pub(crate) fn knows(&self, choice: u32, key: &K) -> bool {
         self.tracks.iter().any(|track| {
             let open = track.open.as_ref().is_some_and(|open| open.key == *key);
-            track.choice == choice && (open || track.waiting.iter().any(|waiting| waiting.key == *key))
+            track.choice == choice && (open || track.waiting.iter().any(|waiting| waiting.is(key)))
         })
     }
 
@@ -82,27 +95,32 @@ impl<K: PartialEq> Sequence<K> {
         if let Some(open) = track.open.as_mut().filter(|open| open.key == key) {
             return open.more(delta, out);
         }
-        if let Some(waiting) = track.waiting.iter_mut().find(|waiting| waiting.key == key) {
-            waiting.take(delta, held)?;
-        } else if track.waiting.is_empty() && track.open.as_ref().is_none_or(Opened::is_done) {
+        if let Some(waiting) = track.waiting.iter_mut().find(|waiting| waiting.is(&key)) {
+            waiting.take(delta, held);
+        } else if track.waiting.is_empty() && track.gives_way(*held) {
             track.close(out);
-            return track.begin(Waiting { key, head: head(), deltas: Vec::from_iter(delta) }, next, out);
+            let deltas = Vec::from_iter(delta);
+            return track.begin(Waiting { key, head: head(), deltas, over: false }, next, out);
         } else {
-            let mut waiting = Waiting { key, head: head(), deltas: Vec::new() };
+            let mut waiting = Waiting { key, head: head(), deltas: Vec::new(), over: false };
             *held += std::mem::size_of::<Waiting<K>>();
-            waiting.take(delta, held)?;
+            waiting.take(delta, held);
             track.waiting.push(waiting);
         }
-        track.advance(next, held, out)
+        track.advance(next, held, out)?;
+        if *held > HELD_LIMIT { Err(Broken::Interleaved) } else { Ok(()) }
     }
 
-    /// Ends the open block of a choice, for dialects that say so.
+    /// Ends a block of a choice, open or waiting, for dialects that say so.
     pub(crate) fn close(&mut self, choice: u32, key: &K, out: &mut Vec<Event>) -> Result<(), Broken> {
         let Self { next, held, tracks } = self;
         let Some(track) = tracks.iter_mut().find(|track| track.choice == choice) else { return Ok(()) };
         if track.open.as_ref().is_some_and(|open| open.key == *key) {
             track.close(out);
             return track.advance(next, held, out);
+        }
+        if let Some(waiting) = track.waiting.iter_mut().find(|waiting| waiting.is(key)) {
+            waiting.over = true;
         }
         Ok(())
     }
@@ -156,13 +174,26 @@ impl<K: PartialEq> Sequence<K> {
 impl<K> Track<K> {
     /// Lets waiting blocks go on for as long as nothing unfinished is before them.
     fn advance(&mut self, next: &mut u32, held: &mut usize, out: &mut Vec<Event>) -> Result<(), Broken> {
-        while !self.waiting.is_empty() && self.open.as_ref().is_none_or(Opened::is_done) {
+        while !self.waiting.is_empty() && self.gives_way(*held) {
             self.close(out);
             let waiting = self.waiting.remove(0);
+            let over = waiting.over;
             *held = held.saturating_sub(waiting.size());
             self.begin(waiting, next, out)?;
+            if over {
+                self.close(out);
+            }
         }
         Ok(())
+    }
+
+    /// True if the next block may begin, with so many bytes that wait.
+    fn gives_way(&self, held: usize) -> bool {
+        match self.open.as_ref().map(|open| &open.until) {
+            None | Some(Until::Other) => true,
+            Some(Until::Json(depth)) => depth.begun && depth.open == 0,
+            Some(Until::Close) => held > HELD_LIMIT,
+        }
     }
 
     fn begin(&mut self, waiting: Waiting<K>, next: &mut u32, out: &mut Vec<Event>) -> Result<(), Broken> {
@@ -171,10 +202,14 @@ impl<K> Track<K> {
             return Err(Broken::Event(crate::json::Malformed::new("has more than 16384 blocks")));
         }
         *next += 1;
-        let call = matches!(waiting.head, Head::Call { kind: CallKind::Function, .. }).then(Depth::default);
+        let until = match waiting.head {
+            Head::Call { kind: CallKind::Function, .. } => Until::Json(Depth::default()),
+            Head::Call { kind: CallKind::Custom, .. } => Until::Close,
+            _ => Until::Other,
+        };
         let kind = Kind::of(&waiting.head);
         out.push(Event::Open { choice: self.choice, block, head: waiting.head });
-        let mut open = Opened { key: waiting.key, block, kind, call };
+        let mut open = Opened { key: waiting.key, block, kind, until };
         let done = waiting.deltas.into_iter().try_for_each(|delta| open.more(Some(delta), out));
         self.open = Some(open);
         done
@@ -193,30 +228,27 @@ impl<K> Opened<K> {
     fn more(&mut self, delta: Option<Delta>, out: &mut Vec<Event>) -> Result<(), Broken> {
         // A piece that the block cannot have is passed over, such as the input of a hosted tool's call.
         let Some(delta) = delta.filter(|delta| self.kind.takes(delta)) else { return Ok(()) };
-        if let (Some(call), Delta::Text(text)) = (&mut self.call, &delta) {
-            call.read(text);
+        if let (Until::Json(depth), Delta::Text(text)) = (&mut self.until, &delta) {
+            depth.read(text);
         }
         out.push(Event::Delta { block: self.block, delta });
         Ok(())
-    }
-
-    /// True if nothing more of it can come: a call whose JSON has ended, and anything that is no call.
-    fn is_done(&self) -> bool {
-        self.call.is_none_or(|call| call.begun && call.open == 0)
     }
 }
 
 // === impl Waiting ===
 
+impl<K: PartialEq> Waiting<K> {
+    /// True if it is the block of this key that goes on.
+    fn is(&self, key: &K) -> bool {
+        !self.over && self.key == *key
+    }
+}
+
 impl<K> Waiting<K> {
-    fn take(&mut self, delta: Option<Delta>, held: &mut usize) -> Result<(), Broken> {
-        let Some(delta) = delta else { return Ok(()) };
-        *held += size(&delta);
-        if *held > HELD_LIMIT {
-            return Err(Broken::Interleaved);
-        }
-        self.deltas.push(delta);
-        Ok(())
+    fn take(&mut self, delta: Option<Delta>, held: &mut usize) {
+        *held += delta.as_ref().map_or(0, size);
+        self.deltas.extend(delta);
     }
 
     fn size(&self) -> usize {

@@ -86,6 +86,44 @@ fn what_waits_is_bounded() {
     assert_eq!(held, Err(Broken::Interleaved));
 }
 
+fn custom(name: &str) -> Head {
+    Head::Call { id: format!("id-{name}"), name: name.to_owned(), kind: CallKind::Custom }
+}
+
+#[test]
+fn a_custom_call_is_over_where_its_dialect_says_so() {
+    let mut sequence = Sequence::new();
+    let mut out = vec![start()];
+    for (key, piece) in [("a", None), ("b", text("1")), ("a", text("x")), ("a", text("y")), ("b", text("2"))]
+    {
+        sequence.piece((0, key), || custom(key), piece, &mut out).unwrap();
+    }
+    // The one that waits ends first, and holds nothing back when its turn comes.
+    sequence.close(0, &"b", &mut out).unwrap();
+    assert!(!sequence.knows(0, &"b"));
+    sequence.piece((0, "b"), || custom("again"), text("3"), &mut out).unwrap();
+    sequence.close(0, &"b", &mut out).unwrap();
+    sequence.close(0, &"a", &mut out).unwrap();
+    sequence.piece((0, "c"), || Head::Text, text("4"), &mut out).unwrap();
+    assert!(matches!(out.last(), Some(Event::Delta { delta: Delta::Text(four), .. }) if four == "4"));
+    sequence.stop(0, Stop::new(StopReason::Call, None), &mut out).unwrap();
+    out.push(Event::End);
+    let mut grammar = Grammar::new();
+    out.iter().for_each(|event| grammar.admit(event).unwrap());
+    let expected = [("a", "xy"), ("b", "12"), ("again", "3"), ("text", "4")];
+    assert_eq!(folded(&out), expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+}
+
+#[test]
+fn a_custom_call_gives_way_where_no_more_can_wait() {
+    let mut sequence = Sequence::new();
+    let mut out = Vec::new();
+    sequence.piece((0, 0), || custom("a"), text("x"), &mut out).unwrap();
+    let wide = "x".repeat(1024);
+    (0..64).try_for_each(|_| sequence.piece((0, 1), || custom("b"), text(&wide), &mut out)).unwrap();
+    assert!(matches!(out.last(), Some(Event::Delta { block: 1, .. })));
+}
+
 #[test]
 fn choices_interleave() {
     let events = sequenced(&[(0, "text", "a"), (1, "text", "b"), (0, "text", "c"), (1, "text", "d")]);

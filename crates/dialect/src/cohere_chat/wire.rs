@@ -181,7 +181,10 @@ pub(super) fn usage(value: Value<'_>) -> Option<Usage> {
     let mut units = fields.take("billed_units").map(Value::fields).transpose().ok()?;
     // Reranks are billed by these; beside tokens they are of a tool's searches, which have another price.
     let searches = units.as_mut().map_or(Some(None), |units| count(units, "search_units"))?;
-    let billed = units.as_mut().map_or(Some((None, None)), tokens)?;
+    let mut billed = units.as_mut().map_or(Some((None, None)), tokens)?;
+    // Pictures that were embedded stand beside the text.
+    let images = units.as_mut().map_or(Some(None), |units| count(units, "image_tokens"))?;
+    billed.0 = billed.0.or(images.map(|_| 0));
     if let (Some(searches), (None, None)) = (searches, billed) {
         return Some(Usage::of(&[(Meter::SearchUnits, searches)], 0));
     }
@@ -192,8 +195,12 @@ pub(super) fn usage(value: Value<'_>) -> Option<Usage> {
         ((None, output), (Some(all), read)) => (all.saturating_sub(cached), output.or(read)),
         ((None, output), (None, read)) => (0, Some(output.or(read)?)),
     };
-    let counts =
-        [(Meter::Input, input), (Meter::CacheRead, cached), (Meter::Output, output.unwrap_or_default())];
+    let counts = [
+        (Meter::Input, input),
+        (Meter::ImageInput, images.unwrap_or_default()),
+        (Meter::CacheRead, cached),
+        (Meter::Output, output.unwrap_or_default()),
+    ];
     Some(Usage::of(&counts, 0))
 }
 

@@ -32,11 +32,14 @@ impl Sse {
         let mut held = std::mem::take(&mut self.held);
         held.extend_from_slice(bytes);
         let taken = self.read(&held, each)?;
-        held.drain(..taken);
-        held.shrink_to(KEPT);
+        // Not while an event goes on: it would be copied whole with every piece.
+        if taken > 0 {
+            held.drain(..taken);
+            held.shrink_to(KEPT);
+            self.scratch.clear();
+            self.scratch.shrink_to(KEPT);
+        }
         self.held = held;
-        self.scratch.clear();
-        self.scratch.shrink_to(KEPT);
         Ok(())
     }
 
@@ -111,6 +114,21 @@ mod tests {
         assert!(pushed(&mut sse, "x".repeat(1 << 20).as_bytes()).is_empty());
         assert_eq!(pushed(&mut sse, b"\n\ndata: y").len(), 1);
         assert!(sse.held.capacity() <= 2 * KEPT, "{}", sse.held.capacity());
+    }
+
+    #[test]
+    fn a_large_event_in_pieces_is_not_copied_with_each() {
+        let (mut sse, mut grown, mut last) = (Sse::default(), 0, 0);
+        assert!(pushed(&mut sse, b"data: ").is_empty());
+        for _ in 0..(4 << 20) / 1400 {
+            assert!(pushed(&mut sse, &[b'x'; 1400]).is_empty());
+            assert!(sse.held.capacity() >= last, "shrunk to {}", sse.held.capacity());
+            grown += usize::from(sse.held.capacity() > last);
+            last = sse.held.capacity();
+        }
+        assert!(grown < 32, "grown {grown} times");
+        assert_eq!(pushed(&mut sse, b"\n\n").len(), 1);
+        assert!(sse.held.capacity() <= KEPT, "{}", sse.held.capacity());
     }
 
     #[test]

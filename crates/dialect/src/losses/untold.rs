@@ -1,7 +1,7 @@
 //! What of a reply callers of a dialect do not hear, since it has no place for it. Answers are never refused for that.
 
 use crate::anthropic_messages::tier;
-use crate::canon::{Citation, Part, Response, Stop, StopReason};
+use crate::canon::{Citation, Part, Response, Source, Stop, StopReason};
 use keyway_proto::snapshot::v1::Dialect::{
     self, AnthropicMessages, BedrockConverse, CohereChat, Gemini, OpenaiChat, OpenaiResponses,
 };
@@ -16,8 +16,14 @@ struct Told {
     is_in: fn(&Response) -> bool,
 }
 
-const TOLD: [Told; 10] = [
+const TOLD: [Told; 11] = [
     Told { name: "pictures", deaf: &[AnthropicMessages, CohereChat], is_in: |reply| any(reply, is_picture) },
+    // The others have a place only for those that stand in the reply itself.
+    Told {
+        name: "pictures",
+        deaf: &[BedrockConverse, Gemini, OpenaiChat, OpenaiResponses],
+        is_in: |reply| any(reply, is_elsewhere),
+    },
     Told {
         name: "quotes",
         deaf: &[AnthropicMessages, OpenaiChat, OpenaiResponses],
@@ -68,6 +74,10 @@ fn any(reply: &Response, is: fn(&Part) -> bool) -> bool {
 
 fn is_picture(part: &Part) -> bool {
     matches!(part, Part::Image(_))
+}
+
+fn is_elsewhere(part: &Part) -> bool {
+    matches!(part, Part::Image(image) if !matches!(image.source, Source::Inline { .. }))
 }
 
 fn is_sealed(part: &Part) -> bool {

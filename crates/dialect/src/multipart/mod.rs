@@ -16,6 +16,8 @@ pub const PARTS_LIMIT: usize = 128;
 pub const HEADERS_LIMIT: usize = 8 * 1024;
 /// Bytes that a boundary may have, after RFC 2046.
 const BOUNDARY_LIMIT: usize = 70;
+/// Types of bodies that are no JSON, whatever else stands there.
+const FORMS: [&str; 2] = ["multipart/", "application/x-www-form-urlencoded"];
 
 /// What routing needs from a form. Offsets are into the body that was scanned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,22 +30,52 @@ pub struct Form {
     pub forbidden: Option<&'static str>,
 }
 
-/// The boundary that a `content-type` header names; none if it is not `multipart/form-data` or the boundary is not
-/// usable.
-#[must_use]
-pub fn boundary(content_type: &str) -> Option<&str> {
-    let (kind, parameters) = content_type.split_once(';')?;
-    if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
-        return None;
+/// The boundary that a `content-type` header names; none if it names no form.
+///
+/// # Errors
+/// It names a form whose boundary is missing, cannot be used, or could be read in two ways.
+pub fn boundary(content_type: &str) -> Result<Option<&str>, Malformed> {
+    // Wherever it stands: servers differ in what they make of a header with more than one type.
+    if !FORMS.iter().any(|form| holds(content_type, form)) {
+        return Ok(None);
     }
-    parameters.split(';').find_map(|parameter| {
-        let (name, value) = parameter.split_once('=')?;
-        let value = value.trim();
-        let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
-        let usable =
-            (1..=BOUNDARY_LIMIT).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic());
-        (name.trim().eq_ignore_ascii_case("boundary") && usable).then_some(value)
-    })
+    let bad = || Malformed::at(0, Reason::BadFormType);
+    let (kind, parameters) = content_type.split_once(';').ok_or_else(bad)?;
+    if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
+        return Err(bad());
+    }
+    let mut boundary = None;
+    for parameter in parameters.split(';') {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let is_boundary = is_named(name, "boundary").map_err(|Twofold| bad())?;
+        if is_boundary && boundary.replace(value.trim()).is_some() {
+            return Err(bad());
+        }
+    }
+    boundary.and_then(usable).map(Some).ok_or_else(bad)
+}
+
+/// A boundary without its quotes; none if it is not one that every server reads in the same way.
+fn usable(value: &str) -> Option<&str> {
+    let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
+    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+    ((1..=BOUNDARY_LIMIT).contains(&value.len()) && value.bytes().all(plain)).then_some(value)
+}
+
+fn holds(text: &str, word: &str) -> bool {
+    text.as_bytes().windows(word.len()).any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
+}
+
+/// A name that some servers take for another, such as `name*` for `name`.
+struct Twofold;
+
+/// Whether a parameter has this name.
+fn is_named(parameter: &str, name: &str) -> Result<bool, Twofold> {
+    let (plain, extended) = parameter.trim().split_once('*').map_or((parameter, None), |(a, b)| (a, Some(b)));
+    match plain.trim().eq_ignore_ascii_case(name) {
+        true if extended.is_some() => Err(Twofold),
+        is => Ok(is),
+    }
 }
 
 /// Scans a form.
@@ -51,20 +83,16 @@ pub fn boundary(content_type: &str) -> Option<&str> {
 /// # Errors
 /// What is wrong and where; the request must be refused with 400.
 pub fn scan(body: &[u8], boundary: &str) -> Result<Form, Malformed> {
-    let delimiter = format!("\r\n--{boundary}");
+    let delimiter = format!("--{boundary}");
     let finder = memmem::Finder::new(delimiter.as_bytes());
     let bad = |at| Malformed::at(at, Reason::BadForm);
     let mut form = Form::default();
-    // The first delimiter may stand at the very start, without the line break before it.
-    let opening = delimiter.trim_start().as_bytes();
-    let mut at = match body.starts_with(opening) {
-        true => opening.len(),
-        false => finder.find(body).ok_or_else(|| bad(0))? + delimiter.len(),
-    };
+    // Nothing may stand before the first one: servers differ in where they look for it.
+    let mut at = if body.starts_with(delimiter.as_bytes()) { delimiter.len() } else { return Err(bad(0)) };
     for _ in 0..=PARTS_LIMIT {
         let rest = body.get(at..).unwrap_or_default();
-        if rest.starts_with(b"--") {
-            return Ok(form);
+        if let Some(behind) = rest.strip_prefix(b"--") {
+            return if behind.trim_ascii().is_empty() { Ok(form) } else { Err(bad(at)) };
         }
         // White space may follow a boundary on its line.
         let padding = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t')).unwrap_or(rest.len());
@@ -74,12 +102,28 @@ pub fn scan(body: &[u8], boundary: &str) -> Result<Form, Malformed> {
         let blank = memmem::find(window, b"\r\n\r\n").ok_or_else(|| bad(head_at))?;
         let start = head_at + blank + 4;
         let content = body.get(start..).unwrap_or_default();
-        let length = finder.find(content).ok_or_else(|| Malformed::at(body.len(), Reason::Truncated))?;
+        let length = content_length(content, &finder)
+            .map_err(|Twofold| bad(start))?
+            .ok_or_else(|| Malformed::at(body.len(), Reason::Truncated))?;
         let name = part_name(window.get(..blank).unwrap_or_default()).ok_or_else(|| bad(head_at))?;
         form.take(body, &name, start..start + length)?;
-        at = start + length + delimiter.len();
+        at = start + length + 2 + delimiter.len();
     }
     Err(Malformed::at(at, Reason::TooManyParts))
+}
+
+/// Bytes before the line break that the next delimiter stands behind; none if there is no delimiter. Some servers find one
+/// behind half a line break, or at once.
+fn content_length(content: &[u8], finder: &memmem::Finder<'_>) -> Result<Option<usize>, Twofold> {
+    for found in finder.find_iter(content) {
+        let before = content.get(..found).unwrap_or_default();
+        match before.strip_suffix(b"\r\n") {
+            Some(value) => return Ok(Some(value.len())),
+            None if before.last().is_none_or(|byte| matches!(byte, b'\r' | b'\n')) => return Err(Twofold),
+            None => {}
+        }
+    }
+    Ok(None)
 }
 
 /// The form with `model` as its model; the original alone if it names none or the same one.
@@ -143,24 +187,45 @@ fn form_flag(text: &[u8]) -> Option<bool> {
     }
 }
 
-/// The name in a part's `content-disposition`; none if there is no such header or no name.
+/// The name in a part's `content-disposition`; none if there is not one such header with one name, or if a line could be
+/// read in two ways.
 fn part_name(headers: &[u8]) -> Option<String> {
     let headers = std::str::from_utf8(headers).ok()?;
-    let disposition = headers.split("\r\n").find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.trim().eq_ignore_ascii_case("content-disposition").then_some(value)
-    })?;
-    let (kind, mut rest) = disposition.split_once(';')?;
-    if !kind.trim().eq_ignore_ascii_case("form-data") {
-        return None;
+    let mut disposition = None;
+    for line in headers.split("\r\n") {
+        // Half a line break ends a line for some servers, and a blank at its start goes on with the last one.
+        let (name, value) = line.split_once(':').filter(|_| !line.contains(['\r', '\n', '\0']))?;
+        if line.starts_with([' ', '\t']) {
+            return None;
+        }
+        let is = name.trim().eq_ignore_ascii_case("content-disposition");
+        if is && disposition.replace(value).is_some() {
+            return None;
+        }
     }
+    let (kind, parameters) = disposition?.split_once(';')?;
+    if kind.trim().eq_ignore_ascii_case("form-data") { only_name(parameters) } else { None }
+}
+
+/// The value of the one parameter `name`. It has no backslash, which some servers read as itself.
+fn only_name(mut rest: &str) -> Option<String> {
+    let mut only = None;
     loop {
         let (name, value) = rest.split_once('=')?;
-        let (value, after) = parameter_value(value.trim_start())?;
-        if name.trim().eq_ignore_ascii_case("name") {
-            return Some(value);
+        let (read, after) = parameter_value(value.trim_start())?;
+        let raw = value.get(..value.len() - after.len())?;
+        if name.contains([';', '"']) {
+            return None;
         }
-        rest = after.trim_start().strip_prefix(';')?;
+        let is = is_named(name, "name").ok()?;
+        if is && (raw.contains('\\') || only.replace(read).is_some()) {
+            return None;
+        }
+        rest = after.trim();
+        if rest.is_empty() || rest == ";" {
+            return only;
+        }
+        rest = rest.strip_prefix(';')?;
     }
 }
 
@@ -169,7 +234,7 @@ fn parameter_value(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find(';').unwrap_or(text.len());
         let (token, rest) = text.split_at_checked(end)?;
-        return Some((token.trim_end().to_owned(), rest));
+        return (!token.contains('"')).then(|| (token.trim_end().to_owned(), rest));
     };
     let mut value = String::new();
     let mut letters = quoted.chars();

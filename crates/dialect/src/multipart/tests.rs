@@ -18,8 +18,6 @@ fn finds_model_and_stream() {
     let form = scan(FORM.as_bytes(), "B").unwrap();
     assert_eq!(form.model_name(FORM.as_bytes()), Some("whisper-1"));
     assert_eq!((form.stream, form.forbidden), (Some(true), None));
-    let preamble = format!("text before\r\n{FORM}");
-    assert_eq!(scan(preamble.as_bytes(), "B").unwrap().model_name(preamble.as_bytes()), Some("whisper-1"));
     assert_eq!(scan(b"--B--\r\n", "B"), Ok(Form::default()));
     let forbidden = field("base_url", "http://x") + "--B--";
     assert_eq!(scan(forbidden.as_bytes(), "B").unwrap().forbidden, Some("base_url"));
@@ -54,19 +52,68 @@ fn only_the_model_changes() {
     assert_eq!((same.parts().len(), same.parts()[0].as_ptr()), (1, body.as_ptr()));
 }
 
+/// Each names a model for some server that others do not see.
+#[test]
+fn refuses_a_name_that_servers_read_differently() {
+    let part = |headers: &str, content: &str| format!("--B\r\n{headers}\r\n\r\n{content}\r\n--B--\r\n");
+    let named = |parameters: &str| part(&format!("Content-Disposition: form-data; {parameters}"), "m");
+    let disposition = "Content-Disposition: form-data; name=\"x\"";
+    let hidden = "Content-Disposition: form-data; name=\"model\"\r\n\r\nother";
+    for body in [
+        named("name=\"x\"; name=\"model\""),
+        named("name=\"x\"; NAME =model"),
+        named("name=\"x\"; name*=utf-8''model"),
+        named("name*0=mo; name*1=del"),
+        named("name=\"mod\\el\""),
+        named("name=\"x\"; y; name=\"model\""),
+        named("name=\"x\"; y=a\"; name=\"model\""),
+        part(&format!("{disposition}\r\nContent-Disposition: form-data; name=\"model\""), "m"),
+        part(&format!("{disposition}\r\ncontent-disposition : form-data; name=\"model\""), "m"),
+        part(&format!("{disposition}\r\n ; name=\"model\""), "m"),
+        part(&format!("X: y\nContent-Disposition: form-data; name=\"model\"\r\n{disposition}"), "m"),
+        part(disposition, &format!("a\n--B\r\n{hidden}")),
+        part(disposition, &format!("--B\r\n{hidden}")),
+        format!("--A\r\n{hidden}\r\n--A--\r\n{}", part(disposition, "m")),
+        format!("\r\n{}", part(disposition, "m")),
+        format!("{}--A\r\n{hidden}\r\n--A--\r\n", part(disposition, "m")),
+        part(disposition, &format!("a\r\n--B--x\r\n{hidden}")),
+    ] {
+        assert_eq!(reason(&body), Reason::BadForm, "{body}");
+    }
+    let told = named("filename*=utf-8''a.wav; name=\"model\"; filename=\"a\\\\b.wav\";");
+    assert_eq!(scan(told.as_bytes(), "B").unwrap().model_name(told.as_bytes()), Some("m"));
+}
+
 #[test]
 fn reads_the_boundary() {
-    assert_eq!(boundary("multipart/form-data; boundary=abc"), Some("abc"));
-    assert_eq!(boundary("Multipart/Form-Data; charset=utf-8; Boundary=\"a=b\""), Some("a=b"));
+    for (kind, read) in [
+        ("multipart/form-data; boundary=abc", Some("abc")),
+        ("Multipart/Form-Data; charset=utf-8; Boundary=\"a=b\";", Some("a=b")),
+        ("application/json; boundary=a", None),
+        ("text/plain", None),
+        ("", None),
+    ] {
+        assert_eq!(boundary(kind), Ok(read), "{kind}");
+    }
     for bad in [
         "multipart/form-data",
-        "application/json; boundary=a",
         "multipart/form-data; boundary=",
         "multipart/form-data; boundary=\"a b",
+        "multipart/form-data; boundary=\"a b\"",
+        "multipart/form-data; boundary=\"a;b\"",
+        "multipart/form-data; boundary=a\\b",
+        "multipart/form-data; boundary=a; boundary=b",
+        "multipart/form-data; boundary=a; BOUNDARY =a",
+        "multipart/form-data; boundary=a; boundary*=b",
+        "multipart/form-data; boundary*0=a",
+        "multipart/mixed; boundary=a",
+        "application/json, multipart/form-data; boundary=a",
+        "Application/X-WWW-Form-Urlencoded",
+        "application/x-www-form-urlencoded; charset=utf-8",
     ] {
-        assert_eq!(boundary(bad), None, "{bad}");
+        assert_eq!(boundary(bad).map_err(|bad| bad.reason), Err(Reason::BadFormType), "{bad}");
     }
-    assert_eq!(boundary(&format!("multipart/form-data; boundary={}", "x".repeat(71))), None);
+    assert!(boundary(&format!("multipart/form-data; boundary={}", "x".repeat(71))).is_err());
 }
 
 proptest! {

@@ -12,7 +12,9 @@ use keyway_proto::snapshot::v1::Dialect;
 
 /// Bedrock's way to the conversation in a body.
 const CONVERSE: [&str; 2] = ["input", "converse"];
-/// Gemini's.
+/// Gemini's; each as it is written, and with a dot.
+const WHOLES: [(&str, &str); 2] =
+    [(WHOLE, "generateContentRequest."), ("generate_content_request", "generate_content_request.")];
 const WHOLE: &str = "generateContentRequest";
 /// Why a number is none.
 const ABSURD: Malformed = Malformed { path: String::new(), what: "must be a sensible count" };
@@ -38,8 +40,15 @@ pub(super) fn decode(dialect: Dialect, body: &[u8], envelope: &Envelope<'_>) -> 
         Dialect::AnthropicMessages => (crate::anthropic_messages::decode_unlimited(body)?, ""),
         Dialect::OpenaiResponses => (codec.decode_request(body, envelope)?, ""),
         Dialect::Gemini => {
-            let whole = Value::parse(body)?.fields()?.peek(WHOLE).is_some();
-            (codec.decode_request(body, envelope)?, if whole { "generateContentRequest." } else { "" })
+            let fields = Value::parse(body)?.fields()?;
+            let whole = WHOLES.iter().find_map(|(name, dotted)| Some((*name, *dotted, fields.peek(name)?)));
+            match whole {
+                Some((name, dotted, whole)) => {
+                    let inner = codec.decode_request(whole.raw().as_str().as_bytes(), envelope);
+                    (inner.map_err(|bad| bad.within(name))?, dotted)
+                }
+                None => (codec.decode_request(body, envelope)?, ""),
+            }
         }
         Dialect::BedrockConverse => {
             let [input, converse] = CONVERSE;

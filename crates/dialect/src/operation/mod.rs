@@ -16,9 +16,9 @@ mod embeddings;
 mod rerank;
 
 use crate::codec::{Asked, Encoded, Envelope, Target};
-use crate::json::Malformed;
+use crate::json::{Malformed, Value};
 use crate::losses::{Losses, Thing, Unsupported};
-use crate::usage::Usage;
+use crate::usage::{COUNT_LIMIT, Usage};
 use bytes::Bytes;
 use keyway_proto::snapshot::v1::{Dialect, Endpoint};
 
@@ -170,6 +170,14 @@ impl Request {
             _ => Err(Malformed::new("answers another request")),
         }
     }
+}
+
+/// A count of what was used; nonsense counts as missing.
+fn sensible(value: Value<'_>) -> Option<u64> {
+    let number = value.number().ok()?;
+    // Some write `1.0`. The bound is checked before the conversion, which then loses nothing.
+    let whole = number.fract() == 0.0 && (0.0..=COUNT_LIMIT as f64).contains(&number);
+    whole.then_some(number as u64)
 }
 
 /// A dialect that has no such operation.

@@ -2,12 +2,12 @@
 //! which is nearly the same. Targets have Cohere's, Jina's (vLLM and others, under OpenAI's dialect), or at Bedrock the
 //! bodies of Cohere's and Amazon's models for `InvokeModel`.
 
-use super::{Response, Says, foreign, maker, nowhere};
+use super::{Response, Says, foreign, maker, nowhere, sensible};
 use crate::canon::Raw;
 use crate::codec::{Asked, Encoded, Envelope, Target};
 use crate::json::{Json, Malformed, Value};
 use crate::losses::{Losses, Thing, Unsupported};
-use crate::usage::{COUNT_LIMIT, Usage};
+use crate::usage::Usage;
 use bytes::Bytes;
 use keyway_proto::snapshot::v1::{Dialect, Meter};
 
@@ -132,19 +132,16 @@ pub(super) fn decode_response(
             one.need("relevance_score", Value::number_text).map(|score| (index, score))
         })
     })?;
-    let tokens = fields.with("usage", |usage| usage.fields()?.count("total_tokens"))?.flatten();
-    let mut searches = None;
-    let billed = fields.with("meta", |meta| meta.fields()?.with("billed_units", Value::fields))?.flatten();
-    if let Some(mut units) = billed {
-        searches = units.with("search_units", Value::number_text)?;
-    }
-    let known = |count: Option<u64>| count.filter(|count| *count <= COUNT_LIMIT);
-    // Some write `1.0`.
-    let whole = |text: &Raw| text.as_str().trim_end_matches(".0").parse().ok();
-    let units = known(searches.as_ref().and_then(whole));
-    let counts = [(Meter::Input, known(tokens)), (Meter::SearchUnits, units)];
+    // What of these cannot be read does not make good ranks bad.
+    let usage = fields.take("usage").and_then(|usage| usage.fields().ok());
+    let tokens = usage.and_then(|mut usage| usage.take("total_tokens").and_then(sensible));
+    let meta = fields.take("meta").and_then(|meta| meta.fields().ok());
+    let billed = meta.and_then(|mut meta| meta.take("billed_units")?.fields().ok());
+    let searches = billed.and_then(|mut billed| billed.take("search_units"));
+    let counts = [(Meter::Input, tokens), (Meter::SearchUnits, searches.and_then(sensible))];
     let told = counts.iter().any(|(_, count)| count.is_some());
     let usage = told.then(|| Usage::of(&counts.map(|(meter, count)| (meter, count.unwrap_or_default())), 0));
+    let searches = searches.and_then(|searches| searches.number_text().ok());
     let says = Says::Rerank(Ranking { ranks, searches });
     Ok(Response { id: fields.text("id")?, model: fields.text("model")?, usage, says })
 }

@@ -52,6 +52,8 @@ pub enum Reason {
     WrongType(&'static str),
     /// A form that does not follow its boundary, or a part without a name.
     BadForm,
+    /// A `content-type` of a form that is not read, or whose boundary cannot be used.
+    BadFormType,
     /// A body that names its model more often than `scan::MODELS_LIMIT`.
     TooManyModels,
     /// More parts in a form than `multipart::PARTS_LIMIT`.
@@ -73,7 +75,9 @@ impl Malformed {
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let quoted = Quoted(self.param.as_deref().unwrap_or_default());
-        write!(f, "byte {}: ", self.offset)?;
+        if self.reason != Reason::BadFormType {
+            write!(f, "byte {}: ", self.offset)?;
+        }
         match self.reason {
             Reason::NotUtf8 => f.write_str("the body is not UTF-8"),
             Reason::ByteOrderMark => f.write_str("a byte order mark; send the JSON object alone"),
@@ -90,7 +94,10 @@ impl fmt::Display for Malformed {
             Reason::Unexpected => f.write_str("not valid JSON here"),
             Reason::BadEscape => f.write_str("a string with an invalid escape"),
             Reason::WrongType(expected) => write!(f, "`{quoted}` must be {expected}"),
-            Reason::BadForm => f.write_str("the form does not follow its boundary"),
+            Reason::BadForm => f.write_str("the form does not follow its boundary, or a part has not one name"),
+            Reason::BadFormType => f.write_str(
+                "the body's type is not clear: send it with `content-type: application/json`, or as multipart/form-data with one plain boundary",
+            ),
             Reason::TooManyModels => write!(f, "more than {} requests in one", super::MODELS_LIMIT),
             Reason::TooManyParts => write!(f, "more than {} parts", crate::multipart::PARTS_LIMIT),
         }

@@ -5,6 +5,7 @@
 mod keys;
 mod malformed;
 mod named;
+mod nested;
 mod text;
 mod walk;
 

@@ -1,13 +1,15 @@
-//! Walks the members of one JSON object without decoding them: nested values are skipped at the speed of memchr.
-//! Inside a nested value only strings and brackets are looked at; everything else is the reader's business.
+//! Walks the members of one JSON object without decoding them: in a nested value only strings and brackets
+//! are looked at; everything else is the reader's business.
 
 use super::malformed::{Malformed, Reason};
+use super::nested;
 use super::text::Text;
 use memchr::memchr;
 use std::ops::Range;
 
 /// Brackets inside each other, the outermost object included, that a body may have.
 pub const DEPTH_LIMIT: usize = 512;
+
 /// Bytes looked at one by one before blocks: in dense JSON the next bracket or quote is a few bytes away.
 const NEAR: usize = 16;
 const BLOCK: usize = 64;
@@ -187,8 +189,8 @@ fn equal(word: u64, byte: u8) -> u64 {
 fn skip_value(body: &[u8], at: usize) -> Result<(Shape, usize), Malformed> {
     match byte(body, at)? {
         b'"' => Ok((Shape::String, skip_string(body, at).ok_or_else(|| truncated(body))?)),
-        b'{' => Ok((Shape::Object, skip_nested(body, at)?)),
-        b'[' => Ok((Shape::Array, skip_nested(body, at)?)),
+        b'{' => Ok((Shape::Object, nested::skip(body, at)?)),
+        b'[' => Ok((Shape::Array, nested::skip(body, at)?)),
         _ => skip_scalar(body, at),
     }
 }
@@ -235,42 +237,6 @@ fn is_number(word: &[u8]) -> bool {
 
 fn digits(word: &[u8]) -> (&[u8], &[u8]) {
     word.split_at(word.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(word.len()))
-}
-
-/// Offset behind the bracket that closes the one at `open`. The kinds of open brackets are one bit each.
-fn skip_nested(body: &[u8], open: usize) -> Result<usize, Malformed> {
-    let mut braces = [0_u64; DEPTH_LIMIT / 64];
-    // The outermost object, in which this value stands, is the first level.
-    let mut depth = 1;
-    let mut at = open;
-    loop {
-        let Some((mark, kind)) = next_mark(body, at) else { return Err(truncated(body)) };
-        at = mark + 1;
-        match kind {
-            b'"' => match skip_string(body, mark) {
-                Some(end) => at = end,
-                None => return Err(truncated(body)),
-            },
-            b'{' | b'[' => {
-                let Some(word) = braces.get_mut(depth / 64) else {
-                    return Err(Malformed::at(mark, Reason::TooDeep));
-                };
-                let bit = 1 << (depth % 64);
-                *word = if kind == b'{' { *word | bit } else { *word & !bit };
-                depth += 1;
-            }
-            _ => {
-                depth -= 1;
-                let brace = braces.get(depth / 64).is_some_and(|word| word >> (depth % 64) & 1 == 1);
-                if brace != (kind == b'}') {
-                    return Err(Malformed::at(mark, Reason::Unbalanced));
-                }
-                if depth == 1 {
-                    return Ok(at);
-                }
-            }
-        }
-    }
 }
 
 /// The next quote or bracket and its offset.

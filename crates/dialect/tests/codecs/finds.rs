@@ -1,8 +1,9 @@
 //! What reviews of the codecs found: each was lost, refused or told wrongly once.
 
 use super::ground::{asked, fold, named, read, target, write};
-use keyway_dialect::canon::{Part, Request, StopReason};
+use keyway_dialect::canon::{Media, Part, Request, Source, StopReason};
 use keyway_dialect::codec::Envelope;
+use keyway_dialect::losses::untold;
 use keyway_dialect::quirk::Quirks;
 use serde_json::{Value, json};
 
@@ -123,14 +124,130 @@ fn what_takes_the_place_of_user_is_one() {
     assert_eq!((&body["metadata"]["user_id"], lost), (&json!("u1"), Vec::new()));
 }
 
+/// Puts an event of Responses behind a stream.
+fn say(stream: &mut String, kind: &str, rest: &Value) {
+    let mut event = json!({"type": kind});
+    event.as_object_mut().into_iter().zip(rest.as_object()).for_each(|(event, rest)| {
+        event.extend(rest.clone());
+    });
+    stream.push_str(&format!("event: {kind}\ndata: {event}\n\n"));
+}
+
+/// The calls of a stream's first choice: id and arguments.
+fn calls(dialect: &str, stream: &str) -> Vec<(String, String)> {
+    let (events, done) = read(named(dialect), [stream.as_bytes()]);
+    done.unwrap_or_else(|broken| panic!("{broken:?}: {stream}"));
+    let blocks = fold(&events).choices.into_iter().take(1).flat_map(|choice| choice.blocks);
+    blocks
+        .filter_map(|block| match block.part {
+            Part::Call(call) => Some((call.id, call.arguments)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    expected.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+}
+
+/// Two calls that begin before the first one's input comes.
+fn crossed_calls(arguments: &str) -> String {
+    let mut stream = String::new();
+    let custom = |input: &str| json!({"type": "custom_tool_call", "id": "ctc", "call_id": "c0", "name": "f", "input": input});
+    let plain = |text: &str| json!({"type": "function_call", "id": "fc", "call_id": "c1", "name": "g", "arguments": text});
+    let created = json!({"response": {"id": "r", "model": "m", "created_at": 1, "status": "in_progress", "output": []}});
+    let completed =
+        json!({"response": {"id": "r", "model": "m", "created_at": 1, "status": "completed", "output": []}});
+    for (kind, rest) in [
+        ("response.created", created),
+        ("response.output_item.added", json!({"output_index": 0, "item": custom("")})),
+        ("response.output_item.added", json!({"output_index": 1, "item": plain("")})),
+        (
+            "response.function_call_arguments.delta",
+            json!({"output_index": 1, "item_id": "fc", "delta": arguments}),
+        ),
+        (
+            "response.custom_tool_call_input.delta",
+            json!({"output_index": 0, "item_id": "ctc", "delta": "ab"}),
+        ),
+        ("response.output_item.done", json!({"output_index": 1, "item": plain(arguments)})),
+        ("response.output_item.done", json!({"output_index": 0, "item": custom("ab")})),
+        ("response.completed", completed),
+    ] {
+        say(&mut stream, kind, &rest);
+    }
+    stream
+}
+
+#[test]
+fn custom_calls_interleave_with_others() {
+    let told = calls("openai-responses", &crossed_calls("{}"));
+    assert_eq!(told, pairs(&[("c0", "ab"), ("c1", "{}")]));
+
+    let chunk = |calls: Value, finish: Value| {
+        let choice = json!({"index": 0, "delta": {"tool_calls": calls}, "finish_reason": finish});
+        format!("data: {}\n\n", json!({"id": "x", "model": "m", "created": 1, "choices": [choice]}))
+    };
+    let stream = [
+        chunk(
+            json!([{"index": 0, "id": "c0", "type": "custom", "custom": {"name": "f", "input": ""}}]),
+            Value::Null,
+        ),
+        chunk(
+            json!([{"index": 1, "id": "c1", "type": "function", "function": {"name": "g", "arguments": "{}"}}]),
+            Value::Null,
+        ),
+        chunk(json!([{"index": 0, "custom": {"input": "a"}}]), Value::Null),
+        chunk(json!([{"index": 0, "custom": {"input": "b"}}]), json!("tool_calls")),
+        "data: [DONE]\n\n".to_owned(),
+    ];
+    assert_eq!(calls("openai-chat", &stream.concat()), pairs(&[("c0", "ab"), ("c1", "{}")]));
+}
+
+#[test]
+fn a_custom_call_that_was_pushed_out_is_not_told_as_empty() {
+    let wide = json!({"k": "x".repeat(64 * 1024)}).to_string();
+    let (_, done) = read(named("openai-responses"), [crossed_calls(&wide).as_bytes()]);
+    assert!(done.is_err());
+    let without: String = crossed_calls(&wide)
+        .split_inclusive("\n\n")
+        .filter(|event| !event.contains("custom_tool_call_input.delta"))
+        .collect();
+    let (_, done) = read(named("openai-responses"), [without.as_bytes()]);
+    assert!(done.is_err());
+}
+
+#[test]
+fn pictures_that_wait_for_a_call_stay_apart() {
+    let chunk = |delta: Value, finish: Value| {
+        let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
+        format!("data: {}\n\n", json!({"id": "x", "model": "m", "created": 1, "choices": [choice]}))
+    };
+    let picture = |data: &str| json!({"images": [{"type": "image_url", "image_url": {"url": format!("data:image/png;base64,{data}")}}]});
+    let call = |text: &str| json!({"tool_calls": [{"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": text}}]});
+    let stream = [
+        chunk(call("{"), Value::Null),
+        chunk(picture("AAAA"), Value::Null),
+        chunk(picture("BBBB"), Value::Null),
+        chunk(call("}"), json!("tool_calls")),
+        "data: [DONE]\n\n".to_owned(),
+    ];
+    let (events, done) = read(named("openai-chat"), [stream.concat().as_bytes()]);
+    done.unwrap();
+    let blocks = fold(&events).choices.into_iter().flat_map(|choice| choice.blocks);
+    let pictures: Vec<_> = blocks
+        .filter_map(|block| match block.part {
+            Part::Image(Media { source: Source::Inline { data, .. }, .. }) => Some(data),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(pictures, ["AAAA", "BBBB"]);
+}
+
 #[test]
 fn calls_that_come_side_by_side_are_told_once() {
     let mut stream = String::new();
-    let mut say = |kind: &str, rest: Value| {
-        let mut event = json!({"type": kind});
-        event.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
-        stream.push_str(&format!("event: {kind}\ndata: {event}\n\n"));
-    };
+    let mut say = |kind: &str, rest: Value| say(&mut stream, kind, &rest);
     let item = |at: u64, arguments: &str| json!({"type": "function_call", "id": format!("fc_{at}"), "call_id": format!("c{at}"), "name": "f", "arguments": arguments});
     say(
         "response.created",
@@ -152,14 +269,7 @@ fn calls_that_come_side_by_side_are_told_once() {
         "response.completed",
         json!({"response": {"id": "r", "model": "m", "created_at": 1, "status": "completed", "output": []}}),
     );
-    let (events, done) = read(named("openai-responses"), [stream.as_bytes()]);
-    done.unwrap();
-    let reply = fold(&events);
-    let calls = reply.choices[0].blocks.iter().filter_map(|block| match &block.part {
-        Part::Call(call) => Some((call.id.as_str(), call.arguments.as_str())),
-        _ => None,
-    });
-    assert_eq!(calls.collect::<Vec<_>>(), [("c0", "{}"), ("c1", "{}")]);
+    assert_eq!(calls("openai-responses", &stream), pairs(&[("c0", "{}"), ("c1", "{}")]));
 }
 
 #[test]
@@ -216,4 +326,20 @@ fn an_error_that_is_a_text_is_told() {
         named("openai-chat").fault(422, br#"{"error":"Input validation error","error_type":"validation"}"#);
     assert_eq!(fault.message, "Input validation error");
     assert_eq!(named("openai-chat").fault(500, b"{}").message, "the provider gave no reason");
+}
+
+#[test]
+fn a_picture_that_stands_elsewhere_is_named() {
+    let quirks = Quirks::default();
+    let reply = |url: &str| {
+        let body = json!({"id": "x", "model": "m", "created": 1, "choices": [{"index": 0, "finish_reason": "stop",
+            "message": {"role": "assistant", "content": "a", "images": [{"type": "image_url", "image_url": {"url": url}}]}}]});
+        named("openai-chat").decode_response(body.to_string().as_bytes(), &target(&quirks)).unwrap()
+    };
+    for to in ["openai-responses", "gemini", "bedrock-converse", "anthropic-messages", "cohere-chat"] {
+        let named_by = |url: &str| untold(&reply(url), named(to).dialect()).collect::<Vec<_>>();
+        assert_eq!(named_by("https://x.example/a.png"), ["pictures"], "{to}");
+        let told = !matches!(to, "anthropic-messages" | "cohere-chat");
+        assert_eq!(named_by("data:image/png;base64,AAAA").is_empty(), told, "{to}");
+    }
 }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod arrivals;
 #[cfg(test)]
+mod counts;
+#[cfg(test)]
 mod crossings;
 #[cfg(test)]
 mod finds;

@@ -26,7 +26,7 @@ const TARGETS: [(&str, Dialect, &str); 10] = [
     ("bedrock-converse claude", Dialect::BedrockConverse, "us.anthropic.claude-4:0"),
 ];
 
-fn decoded(operation: Operation, caller: Dialect, body: &Value) -> Request {
+pub(super) fn decoded(operation: Operation, caller: Dialect, body: &Value) -> Request {
     let envelope = Envelope { model: "asked-model", stream: false };
     operation
         .decode_request(caller, body.to_string().as_bytes(), &envelope)
@@ -47,7 +47,7 @@ fn body(request: &Request, target: &str) -> Value {
 }
 
 /// The caller's reply, and what it used.
-fn answer(request: &Request, from: Dialect, reply: &Value) -> (Value, Option<Usage>) {
+pub(super) fn answer(request: &Request, from: Dialect, reply: &Value) -> (Value, Option<Usage>) {
     let response = request.decode_response(from, reply.to_string().as_bytes()).unwrap();
     let bytes = request.encode_response(&response, &asked()).unwrap();
     (serde_json::from_slice(&bytes).unwrap(), response.usage)

@@ -547,7 +547,7 @@ pub struct TokenUse {
     pub sources: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// How one key version is used on one replica. Counts are since the start of its process.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct KeyUse {
     /// `provider/key/version`.
     #[prost(string, tag = "1")]
@@ -581,6 +581,22 @@ pub struct KeyUse {
     /// Attempts that got no answer in time.
     #[prost(uint64, tag = "12")]
     pub timeouts: u64,
+    /// Where it is not taken now, or only last, by the answers of its provider. The first few.
+    #[prost(message, repeated, tag = "13")]
+    pub rests: ::prost::alloc::vec::Vec<Rest>,
+}
+/// A key version rests on one replica.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Rest {
+    /// Upstream; empty = for every model.
+    #[prost(string, tag = "1")]
+    pub model: ::prost::alloc::string::String,
+    /// The provider refused it (401, 403). Otherwise it failed or asked for patience.
+    #[prost(bool, tag = "2")]
+    pub refused: bool,
+    /// From the beat on.
+    #[prost(uint64, tag = "3")]
+    pub for_millis: u64,
 }
 /// End in order: accept nothing new, finish what runs, then exit.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

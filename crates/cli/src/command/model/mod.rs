@@ -15,6 +15,10 @@ use crate::failure::Failure;
 use crate::print::{self, Table, cell};
 use crate::server::{Server, segment};
 
+/// As in the file.
+const STRATEGIES: [&str; 7] =
+    ["weighted", "priority", "least-latency", "least-cost", "least-busy", "sticky", "semantic"];
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Model {
     /// What can be asked for: aliases and the known models of configured providers; with --catalog every known model
@@ -59,7 +63,7 @@ pub(crate) struct Add {
     #[arg(long = "target", required = true, value_name = "T")]
     targets: Vec<String>,
     /// weighted, or priority: targets are tried in the order given
-    #[arg(long)]
+    #[arg(long, value_parser = STRATEGIES, hide_possible_values = true)]
     strategy: Option<String>,
     /// Tried when every target failed; repeat for several
     #[arg(long, value_name = "NAME")]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use keyway_config::check_address;
 
 #[derive(Debug, Default, Args)]
 pub(crate) struct Up {
@@ -10,16 +11,16 @@ pub(crate) struct Up {
     #[arg(short, long, env = "KEYWAY_CONFIG", value_name = "F")]
     pub(super) config: Option<PathBuf>,
     /// Where callers are answered, HOST:PORT or PORT; port 0 = any [file: server.listen] [default: 127.0.0.1:8585]
-    #[arg(long, env = "KEYWAY_LISTEN", value_name = "ADDR")]
+    #[arg(long, env = "KEYWAY_LISTEN", value_name = "ADDR", value_parser = address)]
     pub(super) listen: Option<String>,
     /// Where health and metrics are [file: server.ops_listen] [default: 127.0.0.1:8586]
-    #[arg(long, env = "KEYWAY_OPS_LISTEN", value_name = "ADDR")]
+    #[arg(long, env = "KEYWAY_OPS_LISTEN", value_name = "ADDR", value_parser = address)]
     pub(super) ops_listen: Option<String>,
     /// Where the admin API is [file: server.admin_listen] [default: 127.0.0.1:8600]
-    #[arg(long, env = "KEYWAY_ADMIN_LISTEN", value_name = "ADDR")]
+    #[arg(long, env = "KEYWAY_ADMIN_LISTEN", value_name = "ADDR", value_parser = address)]
     pub(super) admin_listen: Option<String>,
     /// Where data planes get their configuration [file: server.fleet_listen] [default: 127.0.0.1:8601]
-    #[arg(long, env = "KEYWAY_FLEET_LISTEN", value_name = "ADDR")]
+    #[arg(long, env = "KEYWAY_FLEET_LISTEN", value_name = "ADDR", value_parser = address)]
     pub(super) fleet_listen: Option<String>,
     /// Where data planes elsewhere reach it, HOST or HOST:PORT, repeated or comma-separated: what join tokens say [default: where it listens]
     #[arg(long, env = "KEYWAY_FLEET_NAME", value_name = "NAME", value_delimiter = ',')]
@@ -54,4 +55,8 @@ pub(crate) struct Up {
     /// Where systemd puts credentials
     #[arg(long, env = "CREDENTIALS_DIRECTORY", hide = true)]
     pub(super) credentials: Option<PathBuf>,
+}
+
+fn address(text: &str) -> Result<String, String> {
+    check_address(text).map(|()| text.to_owned())
 }

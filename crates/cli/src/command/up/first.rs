@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use keyway_catalog::Catalog;
-use keyway_config::{Client, File, Loaded, Places, Problem, Secret, Server, load};
+use keyway_config::{Client, File, Loaded, Places, Problem, Secret, Server, inspect, load};
 use keyway_controlplane::resource::{Apply, Refusal, Way};
 use keyway_controlplane::{Initial, Outcome, ServeError};
 
@@ -13,10 +13,13 @@ use super::tokens::Tokens;
 use crate::command::apply::read as read_text;
 use crate::environment::variable;
 use crate::failure::Failure;
+use crate::home::Home;
 use crate::print;
 
 /// The first client's name.
 pub(super) const CLIENT: &str = "default";
+/// In the data directory: what the control plane keeps.
+const STORE: &str = "store";
 /// What the state that no file gave is said to come from.
 const ORIGIN: &str = "keyway up";
 
@@ -38,14 +41,17 @@ pub(super) struct First {
     warnings: Vec<Problem>,
 }
 
-/// Reads and checks the file.
-pub(super) fn read(path: Option<&Path>) -> Result<Read, Failure> {
+/// Reads and checks the file. What it refers to may stand in what was kept; where nothing was, it stands alone.
+pub(super) fn read(path: Option<&Path>, home: &Home) -> Result<Read, Failure> {
     let Some(path) = path else {
         let loaded = load("", ORIGIN, |_| None).map_err(Failure::Problems)?;
         return Ok(Read { loaded, name: None });
     };
     let (text, name) = read_text(path)?;
-    let loaded = load(&text, &name, variable).map_err(Failure::Problems)?;
+    let loaded = inspect(&text, &name, variable).map_err(|faulty| {
+        let is_alone = !home.path(STORE).exists();
+        Failure::Problems(if is_alone { faulty.referring(File::default()) } else { faulty.problems })
+    })?;
     Ok(Read { loaded, name: Some(name) })
 }
 

@@ -46,9 +46,9 @@ pub(crate) use args::Up;
 /// Runs until a signal ends it.
 pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
     let home = Home::new(global.home.clone())?;
-    let file = first::read(up.config.as_deref())?;
+    let file = first::read(up.config.as_deref(), &home)?;
     let settings = Settings::new(up, file.server())?.traced(global.otlp.traces());
-    settings.ready_file.as_deref().map_or(Ok(()), ready::clear)?;
+    settings.ready_file.as_deref().map_or(Ok(()), ready::prepare)?;
     logging::start(&settings.serving.log)?;
     keyway_harden::harden();
     let ports = Ports::bind(&settings)?;

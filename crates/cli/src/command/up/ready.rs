@@ -36,7 +36,16 @@ impl Facts {
     }
 }
 
-/// Takes away what an earlier start left, so that nobody reads old facts.
+/// Takes away what an earlier start left, so that nobody reads old facts; what has no place is refused before the start.
+pub(super) fn prepare(path: &Path) -> Result<(), Failure> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder
+        .map_or(Ok(()), |folder| fs::metadata(folder).map(drop))
+        .map_err(|error| Failure::write(path, error))?;
+    clear(path)
+}
+
+/// Takes it away.
 pub(super) fn clear(path: &Path) -> Result<(), Failure> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Failure::write(path, error)),

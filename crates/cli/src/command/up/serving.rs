@@ -111,11 +111,17 @@ async fn serve(
         Err(failure) => Some(failure),
         Ok(()) => tokio::select! {
             () = signals.next() => None,
-            ended = started.ended() => {
-                if ended.is_ok() {
-                    print::note("keyway: every data plane was drained and has ended; stopping");
+            ended = started.ended() => match ended {
+                Ok(()) => {
+                    // Other hosts go on, and so does whoever changes their state here.
+                    print::note(
+                        "keyway: every data plane here was drained and has ended; the control plane goes on; Ctrl-C ends \
+                         it, `keyway up` again starts both",
+                    );
+                    signals.next().await;
+                    None
                 }
-                ended.err()
+                Err(failure) => Some(failure),
             }
         },
     };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use keyway_config::Server;
-use keyway_dataplane::supervise::{REPLICA_LIMIT, Serving, TlsFiles};
+use keyway_dataplane::supervise::{Serving, TlsFiles};
 
 use super::args::Up;
 use super::data_plane::host;
@@ -46,7 +46,7 @@ impl Settings {
     pub(super) fn new(up: &Up, file: Server) -> Result<Self, Failure> {
         let address = |option, given: &Option<String>, file: Option<String>, port| {
             let text = given.clone().or(file).unwrap_or_else(|| format!("127.0.0.1:{port}"));
-            Ok::<_, Failure>(Address { option, at: parse(option, &text)? })
+            Ok::<_, Failure>(Address { option, at: resolve(option, &text)? })
         };
         let cert = up.tls_cert.clone().or(file.tls_cert.map(PathBuf::from));
         let key = up.tls_key.clone().or(file.tls_key.map(PathBuf::from));
@@ -55,10 +55,6 @@ impl Settings {
             (None, None) => None,
             _ => return Err(Failure::Usage("give both --tls-cert and --tls-key, or neither".into())),
         };
-        let replicas = up.replicas.or(file.replicas);
-        if replicas.is_some_and(|count| !(1..=REPLICA_LIMIT).contains(&count)) {
-            return Err(Failure::Usage(format!("--replicas must be from 1 to {REPLICA_LIMIT}")));
-        }
         let grace = up.grace.map(Duration::from_secs);
         let grace = grace.or(file.grace.map(|grace| Duration::from_millis(grace.millis())));
         Ok(Self {
@@ -67,7 +63,7 @@ impl Settings {
             admin: address("--admin-listen", &up.admin_listen, file.admin_listen, 8600)?,
             fleet: address("--fleet-listen", &up.fleet_listen, file.fleet_listen, 8601)?,
             fleet_names: up.fleet_name.clone(),
-            replicas,
+            replicas: up.replicas.or(file.replicas),
             serving: Serving {
                 threads: up.threads.or(file.threads).map(|count| usize::try_from(count).unwrap_or(1)),
                 upstream_ca: up.upstream_ca.clone().or(file.upstream_ca.map(PathBuf::from)),
@@ -103,16 +99,17 @@ impl Settings {
     }
 }
 
-/// `HOST:PORT`, `:PORT` or `PORT`; without a host 127.0.0.1.
-fn parse(option: &str, text: &str) -> Result<SocketAddr, Failure> {
+/// `HOST:PORT`, `:PORT` or `PORT`, as it was checked when it was read; without a host 127.0.0.1.
+fn resolve(option: &str, text: &str) -> Result<SocketAddr, Failure> {
     let text = text.trim();
     let full = match text.rsplit_once(':') {
         None => format!("127.0.0.1:{text}"),
         Some(("", port)) => format!("127.0.0.1:{port}"),
         Some(_) => text.to_owned(),
     };
-    let mut found = full.to_socket_addrs().map_err(|_| {
-        Failure::Usage(format!("{option} {text}: HOST:PORT or PORT is wanted, like 127.0.0.1:8585 or 8585"))
-    })?;
-    found.next().ok_or_else(|| Failure::Usage(format!("{option} {text}: this host has no address")))
+    let unknown = |why: String| {
+        Failure::Usage(format!("{text} is no address of this machine: {why}; choose another with {option}"))
+    };
+    let mut found = full.to_socket_addrs().map_err(|error| unknown(error.to_string()))?;
+    found.next().ok_or_else(|| unknown("its name has none".into()))
 }

@@ -2,6 +2,7 @@
 //! beside it: who may what, the audit log, secrets in wrong places.
 
 mod audit;
+mod deletions;
 mod once;
 mod operators;
 mod pairs;

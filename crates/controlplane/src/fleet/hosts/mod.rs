@@ -38,6 +38,8 @@ struct Row {
     stream: u64,
     link: Option<mpsc::Sender<HostOrder>>,
     heard: Instant,
+    /// Nothing was reported on this stream yet.
+    is_new: bool,
 }
 
 // === impl Hosts ===
@@ -51,10 +53,8 @@ impl Hosts {
         }
         self.streams += 1;
         let before = self.rows.remove(&name).map(|row| row.report).unwrap_or_default();
-        let row = Row { hello, report: before, stream: self.streams, link: Some(link), heard: now };
-        if let Some(replicas) = self.wanted.get(&name) {
-            row.order(HostOrder { replicas: *replicas, upgrade: false });
-        }
+        let (stream, link) = (self.streams, Some(link));
+        let row = Row { hello, report: before, stream, link, heard: now, is_new: true };
         self.rows.insert(name, row);
         Some(self.streams)
     }
@@ -71,7 +71,12 @@ impl Hosts {
         report.replicas.truncate(LISTED);
         report.ended.truncate(LISTED);
         let ended = report.ended.clone();
-        (row.report, row.heard) = (report, now);
+        // A number that it keeps already is not said again: replicas that were drained would come back with it.
+        let wanted = self.wanted.get(name).filter(|wanted| **wanted != report.wanted);
+        if let Some(replicas) = wanted.filter(|_| row.is_new) {
+            row.order(HostOrder { replicas: *replicas, upgrade: false });
+        }
+        (row.report, row.heard, row.is_new) = (report, now, false);
         Some(ended)
     }
 

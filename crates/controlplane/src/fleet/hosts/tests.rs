@@ -25,11 +25,29 @@ fn a_host_is_told_what_is_wanted_when_it_comes_and_when_that_changes() {
     hosts.want(BTreeMap::from([("h".to_owned(), 4)]));
     assert!(orders.try_recv().is_err(), "nothing new");
     let (link, mut orders) = mpsc::channel(4);
-    hosts.hello(hello("h"), link, now).unwrap();
-    assert_eq!(orders.try_recv().unwrap().replicas, 4, "a new stream is told too");
+    let again = hosts.hello(hello("h"), link, now).unwrap();
+    assert!(orders.try_recv().is_err(), "what it keeps is not known yet");
     assert!(hosts.report("h", stream, report(4), now).is_none(), "an old stream's word");
+    hosts.report("h", again, report(2), now).unwrap();
+    assert_eq!(orders.try_recv().unwrap().replicas, 4, "a new stream is told too");
+    hosts.report("h", again, report(2), now).unwrap();
+    assert!(orders.try_recv().is_err(), "once");
     let seen = hosts.list(now).remove(0);
     assert_eq!((seen.wanted, seen.keeps, seen.ready, seen.state), (Some(4), 2, 2, HostState::Connected));
+}
+
+#[test]
+fn a_host_that_comes_back_with_the_right_number_is_told_nothing() {
+    let now = Instant::now();
+    let mut hosts = Hosts::default();
+    hosts.want(BTreeMap::from([("h".to_owned(), 2)]));
+    let (link, mut orders) = mpsc::channel(4);
+    let stream = hosts.hello(hello("h"), link, now).unwrap();
+    // One of the two may have been drained, and stays away until somebody scales the host.
+    hosts.report("h", stream, report(2), now).unwrap();
+    assert!(orders.try_recv().is_err());
+    assert!(hosts.order("h", HostOrder { replicas: 2, upgrade: false }));
+    assert_eq!(orders.try_recv().unwrap().replicas, 2, "an operator's word fills its place again");
 }
 
 #[test]

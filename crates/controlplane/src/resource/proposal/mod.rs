@@ -286,15 +286,12 @@ impl<'a> Proposal<'a> {
         self.put(Kind::Client, name, Body::Client { spec, digests, pair, handover: Some(handover) })
     }
 
-    /// Deletes a document, with all keys of a provider.
+    /// Deletes a document, with all keys of a provider. Whoever calls it asks first who uses it.
     ///
     /// # Errors
     /// When there is none of that name.
     pub fn delete(&mut self, kind: Kind, name: &str) -> Result<(), Refusal> {
         let held = self.state.get(kind, name).ok_or_else(|| self.not_found(kind, name))?;
-        if kind == Kind::Team {
-            super::operator::unbound(self.state, name)?;
-        }
         match &held.document.body {
             Body::Provider { keys, .. } => keys.iter().for_each(|key| self.drop_key(name, key)),
             Body::Client { pair: Some(pair), .. } => self.erase.push(pair.secret_id(name)),

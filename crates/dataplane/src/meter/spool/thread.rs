@@ -30,7 +30,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// Hands orders to the thread, and ends it when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Spooling {
-    orders: Arc<Mutex<Vec<Order>>>,
+    orders: Arc<Orders>,
     bell: Arc<Bell>,
     unread: watch::Receiver<bool>,
     counts: Arc<SpoolCounts>,
@@ -45,6 +45,12 @@ enum Order {
     Shrink(bool),
     End,
 }
+
+/// Those that wait; `None` = the thread is gone, and what it is asked for will not come.
+type Orders = Mutex<Option<Vec<Order>>>;
+
+/// However the thread ends, panics included, nobody waits for it any more.
+struct Closing(Arc<Orders>);
 
 /// What the thread reads and moves.
 pub(crate) struct Ends {
@@ -61,7 +67,7 @@ struct Writer {
     spool: Spool,
     syncer: Syncer,
     ends: Ends,
-    orders: Arc<Mutex<Vec<Order>>>,
+    orders: Arc<Orders>,
     unread: watch::Sender<bool>,
     spare: Sheet,
     refilled: Instant,
@@ -81,7 +87,8 @@ impl Spooling {
     /// # Errors
     /// The system has no thread for it.
     pub(crate) fn start(spool: Spool, ends: Ends) -> io::Result<(Self, JoinHandle<()>)> {
-        let orders = Arc::<Mutex<Vec<Order>>>::default();
+        let orders = Arc::new(Mutex::new(Some(Vec::new())));
+        let closing = Closing(Arc::clone(&orders));
         let (told, unread) = watch::channel(spool.has_unread());
         let handle = Self {
             orders: Arc::clone(&orders),
@@ -104,6 +111,7 @@ impl Spooling {
             again_at: None,
         };
         let thread = thread::Builder::new().name("keyway-spool".to_owned()).spawn(move || {
+            let _closing = closing;
             writer.run();
             writer.syncer.join();
         })?;
@@ -111,7 +119,9 @@ impl Spooling {
     }
 
     fn give(&self, order: Order) {
-        self.orders.lock().push(order);
+        if let Some(orders) = &mut *self.orders.lock() {
+            orders.push(order);
+        }
         self.bell.wake();
     }
 
@@ -127,12 +137,11 @@ impl Spooling {
         self.give(Order::Accepted(incarnation, last));
     }
 
-    /// Until all that has ended is down on the disk.
-    pub(crate) async fn flush(&self) {
+    /// Until all that has ended is down on the disk. `false`: the thread is gone.
+    pub(crate) async fn flush(&self) -> bool {
         let (reply, done) = oneshot::channel();
         self.give(Order::Flush(reply));
-        // An error says that the thread is gone, which writes everything before it ends.
-        let _ = done.await;
+        done.await.is_ok()
     }
 
     /// Whether memory is scarce.
@@ -153,6 +162,12 @@ impl Spooling {
 impl Drop for Spooling {
     fn drop(&mut self) {
         self.give(Order::End);
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        *self.0.lock() = None;
     }
 }
 
@@ -185,7 +200,7 @@ impl Writer {
 
     /// Does what was ordered; whether that was the end.
     fn obey(&mut self) -> bool {
-        let orders = std::mem::take(&mut *self.orders.lock());
+        let orders = self.orders.lock().as_mut().map(std::mem::take).unwrap_or_default();
         for order in orders {
             match order {
                 Order::Batch(reply) => {
@@ -282,5 +297,28 @@ impl Writer {
         if !records.is_empty() || !sums.is_empty() {
             self.spool.write(records, sums.into_sums());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use tokio::time::timeout;
+
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_thread_that_is_gone() {
+        let orders = Arc::new(Mutex::new(Some(Vec::new())));
+        let closing = Closing(Arc::clone(&orders));
+        let (bell, counts, unread) = (Arc::default(), Arc::default(), watch::channel(true).1);
+        let spooling = Spooling { orders, bell, unread, counts };
+        let mut flushed = pin!(spooling.flush());
+        assert!(timeout(Duration::ZERO, &mut flushed).await.is_err());
+        drop(closing);
+        assert_eq!(timeout(PATIENCE, flushed).await, Ok(false));
+        assert_eq!(timeout(PATIENCE, spooling.flush()).await, Ok(false));
+        assert!(timeout(PATIENCE, spooling.batch()).await.unwrap().is_none());
     }
 }

@@ -309,10 +309,16 @@ impl Volume {
     }
 }
 
-/// Makes a directory that only this user may look into.
+/// Makes a directory that only this user may look into, down to the disk: what is brought down in it goes with its name.
 ///
 /// # Errors
 /// The system refused it.
 pub(super) fn private_dir(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.map_or(Ok(()), private_dir)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    sync_dir(parent.unwrap_or(Path::new(".")))
 }

@@ -15,7 +15,7 @@ fn ops() -> Ops {
     Ops {
         id: "r".to_owned(),
         held: Arc::new(Held::default()),
-        gauges: Arc::new(Gauges::new(vec![Arc::new(Core::default())])),
+        gauges: Arc::new(Gauges::new(vec![Arc::new(Core::default())], tokio::time::Instant::now())),
         faults: vec![Arc::new(Faults::default()), Arc::new(Faults::default())],
         totals: Arc::default(),
         usage: Arc::default(),

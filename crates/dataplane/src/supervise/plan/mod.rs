@@ -22,6 +22,7 @@ const KILL_AFTER: Duration = Duration::from_secs(5);
 const READY_LIMIT: Duration = Duration::from_secs(30);
 /// Old replicas that finish at one time during an upgrade; the next waits.
 const FINISHING: usize = 4;
+const KILLED: Phase = Phase::Finishing { until: None, how: Finish::Stop };
 
 /// What is to be done now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +46,7 @@ pub(super) enum Phase {
     /// Ends; killed after that.
     Finishing {
         until: Option<Instant>,
+        how: Finish,
     },
     /// Failed; starts again then.
     Waiting {
@@ -52,6 +54,15 @@ pub(super) enum Phase {
     },
     /// An operator drained it.
     Away,
+}
+
+/// What a replica that ends was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Finish {
+    /// To wait for what is idle on its connections too.
+    Drain,
+    /// To wait for what is in flight and nothing else; nothing more can be told to it.
+    Stop,
 }
 
 #[derive(Debug, Clone)]
@@ -103,8 +114,8 @@ impl Plan {
 
     /// A process that this supervisor started before it replaced itself: finishing, or ready.
     pub(super) fn adopt(&mut self, number: u32, (finishes, restarts): (bool, u32), now: Instant) {
-        let until = Some(now + self.grace + KILL_AFTER);
-        let phase = if finishes { Phase::Finishing { until } } else { Phase::Ready };
+        let finishing = Phase::Finishing { until: Some(now + self.grace + KILL_AFTER), how: Finish::Drain };
+        let phase = if finishes { finishing } else { Phase::Ready };
         let place = Place { phase, generation: 0, restarts, since: now, backoff: BACKOFF_FIRST };
         self.places.insert(number, place);
     }
@@ -140,9 +151,12 @@ impl Plan {
         self.wish == Wish::Run && self.kept().any(|(_, place)| place.generation < self.generation)
     }
 
-    /// Every replica that is kept runs the newest program, and has acknowledged a state.
+    /// Every replica that is kept runs the newest program, and has acknowledged a state. One that was told to stop is waited
+    /// for, since it cannot be handed over: it is killed soon.
     pub(super) fn is_renewed(&self) -> bool {
+        let stops = |place: &Place| matches!(place.phase, Phase::Finishing { how: Finish::Stop, .. });
         self.generation > 0
+            && !self.places.values().any(stops)
             && self
                 .kept()
                 .all(|(_, place)| place.generation == self.generation && place.phase == Phase::Ready)
@@ -215,10 +229,10 @@ impl Plan {
             Wish::Kill => self.kill_all(&mut acts),
         }
         for (number, place) in &mut self.places {
-            if let Phase::Finishing { until: Some(until) } = place.phase
+            if let Phase::Finishing { until: Some(until), .. } = place.phase
                 && until <= now
             {
-                place.phase = Phase::Finishing { until: None };
+                place.phase = KILLED;
                 acts.push(Act::Kill(*number));
             }
         }
@@ -230,7 +244,7 @@ impl Plan {
         let rolling = self.is_rolling();
         let of = |place: &Place| match place.phase {
             Phase::Waiting { until } => Some(until),
-            Phase::Finishing { until } => until,
+            Phase::Finishing { until, .. } => until,
             Phase::Starting if rolling && place.generation == self.generation => {
                 Some(place.since + READY_LIMIT)
             }
@@ -243,18 +257,21 @@ impl Plan {
         let until = Some(now + self.grace + KILL_AFTER);
         self.places.retain(|_, place| place.has_process());
         for (number, place) in &mut self.places {
-            if matches!(place.phase, Phase::Starting | Phase::Ready) {
-                place.phase = Phase::Finishing { until };
-                acts.push(Act::Stop(*number));
-            }
+            let until = match place.phase {
+                Phase::Finishing { how: Finish::Stop, .. } => continue,
+                // Its grace began when it was drained.
+                Phase::Finishing { until, how: Finish::Drain } => until,
+                _ => until,
+            };
+            place.phase = Phase::Finishing { until, how: Finish::Stop };
+            acts.push(Act::Stop(*number));
         }
     }
 
     fn kill_all(&mut self, acts: &mut Vec<Act>) {
-        let killed = Phase::Finishing { until: None };
         self.places.retain(|_, place| place.has_process());
-        for (number, place) in self.places.iter_mut().filter(|(_, place)| place.phase != killed) {
-            place.phase = killed;
+        for (number, place) in self.places.iter_mut().filter(|(_, place)| place.phase != KILLED) {
+            place.phase = KILLED;
             acts.push(Act::Kill(*number));
         }
     }
@@ -306,7 +323,7 @@ impl Plan {
         let late = self.places().find(|(number, place)| self.is_of_a_roll(*number) && late(place));
         let Some((number, _)) = late else { return };
         if let Some(place) = self.places.get_mut(&number) {
-            place.phase = Phase::Finishing { until: Some(now + KILL_AFTER) };
+            place.phase = Phase::Finishing { until: Some(now + KILL_AFTER), how: Finish::Stop };
             acts.push(Act::Stop(number));
         }
         self.give_up("a replica of the new program acknowledged no state in time");
@@ -343,7 +360,7 @@ impl Plan {
         let until = Some(now + self.grace + KILL_AFTER);
         match self.places.get_mut(&number) {
             Some(place) if place.has_process() => {
-                place.phase = Phase::Finishing { until };
+                place.phase = Phase::Finishing { until, how: Finish::Drain };
                 acts.push(Act::Drain(number));
             }
             _ => drop(self.places.remove(&number)),

@@ -105,6 +105,21 @@ fn what_does_not_end_in_its_grace_is_killed_once() {
 }
 
 #[test]
+fn what_is_drained_already_is_hurried_once_when_all_are_to_stop() {
+    let mut told = Told::all_ready(3);
+    told.plan.scale(1);
+    assert_eq!(told.acts(), [Act::Drain(3), Act::Drain(2)]);
+    let due = told.plan.due();
+    told.later(Duration::from_secs(10));
+    told.plan.stop();
+    assert_eq!((told.acts(), told.acts()), ((1..=3).map(Act::Stop).collect(), vec![]));
+    assert_eq!(told.plan.due(), due, "no grace begins anew");
+    told.later(GRACE + KILL_AFTER - Duration::from_secs(10));
+    assert_eq!(told.acts(), [Act::Kill(2), Act::Kill(3)]);
+    assert_eq!(told.acts(), []);
+}
+
+#[test]
 fn what_waits_for_its_next_start_does_not_start_once_all_are_to_stop() {
     let mut told = Told::all_ready(2);
     told.ends(1, Ended::Failed);
@@ -167,6 +182,25 @@ fn an_upgrade_whose_first_replica_fails_or_is_late_stops_and_the_old_ones_stay()
         assert!(told.plan.fault().is_none());
         assert_eq!(told.acts(), [start(3, 2)]);
     }
+}
+
+#[test]
+fn the_supervisor_does_not_follow_while_one_that_was_late_is_being_stopped() {
+    let mut told = Told::all_ready(1);
+    told.plan.upgrade();
+    assert_eq!(told.acts(), [start(2, 1)]);
+    told.later(READY_LIMIT);
+    assert_eq!(told.acts(), [Act::Stop(2)]);
+    told.plan.upgrade();
+    assert_eq!(told.acts(), [start(3, 2)]);
+    told.plan.ready(3);
+    assert_eq!(told.acts(), [Act::Drain(1)]);
+    assert!(!told.plan.is_renewed(), "2 would be left behind");
+    told.later(KILL_AFTER);
+    assert_eq!(told.acts(), [Act::Kill(2)]);
+    assert!(!told.plan.is_renewed());
+    told.ends(2, Ended::Failed);
+    assert!(told.plan.is_renewed(), "one that was only drained is handed over");
 }
 
 #[test]

@@ -40,8 +40,18 @@ pub(crate) enum Unusable {
 }
 
 pub(crate) fn private_dir(path: &Path) -> Result<(), StateDirError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().unwrap_or(Path::new(""));
+    if !parent.as_os_str().is_empty() {
+        private_dir(parent)?;
+    }
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|error| StateDirError::System(path.to_owned(), error))
+    made.map_err(|error| StateDirError::System(path.to_owned(), error))?;
+    // One that this user may pass through and not read cannot be brought down: no reason not to start.
+    let _ = sync_dir(parent);
+    Ok(())
 }
 
 /// Held until the file is dropped; the system lets go when a process ends, however it ends.
@@ -69,7 +79,7 @@ pub(super) fn node_key(path: &Path) -> Result<NodeKey, StateDirError> {
         getrandom::fill(&mut *bytes).map_err(|error| system(io::Error::other(error)))?;
         // Whole or not at all: half a key would be refused at every start.
         let coming = path.with_extension("coming");
-        write(&coming, &*bytes).and_then(|()| fs::rename(&coming, path)).map_err(system)?;
+        write(&coming, &*bytes).and_then(|()| place(&coming, path)).map_err(system)?;
     }
     let bytes = private_file(path, 2 * KEY_LEN as u64).map_err(|why| match why {
         Unusable::Read(error) => system(error),
@@ -88,6 +98,26 @@ pub(crate) fn private_file(path: &Path, limit: u64) -> Result<Vec<u8>, Unusable>
     let mut bytes = Vec::new();
     file.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// What was written takes its name, and keeps it over a loss of power.
+pub(crate) fn place(coming: &Path, path: &Path) -> io::Result<()> {
+    fs::rename(coming, path)?;
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+    // What has only a name lies in the working directory.
+    let here = Path::new(".");
+    File::open(if dir.as_os_str().is_empty() { here } else { dir })?.sync_all()
+}
+
+/// What is gone already was renamed before.
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// It being gone already is as good.

@@ -3,16 +3,17 @@
 
 use super::{
     BEFORE, CHANGES, CHANGES_BEFORE, CURRENT, Disk, FILE_LIMIT, LogEnd, NEWEST, OnDisk,
-    files::{Unusable, private_file},
+    files::{Unusable, private_file, remove, sync_dir},
     log::{Log, Played},
+    secrets,
 };
 use crate::sync::{
-    sealed::{Bad, Head, Newest},
+    sealed::{Head, Newest},
     trust::{Signature, Trust},
 };
 use keyway_proto::SCHEMA;
 use keyway_snapshot::{Snapshot, Version, signed};
-use std::{fs, sync::Arc};
+use std::{fs, io, sync::Arc};
 
 /// A state that was kept.
 #[derive(Debug)]
@@ -48,9 +49,12 @@ impl Disk {
                     if loaded.snapshot.version != newest.current {
                         reasons.extend(self.passed_over(torn));
                     }
-                    self.tidy(file, &logs, newest);
-                    if file == CURRENT {
-                        self.tidy_logs(&logs, &[begun, loaded.snapshot.version]);
+                    if file == CURRENT
+                        && let Err(error) = self.tidy(&logs, newest, &[begun, loaded.snapshot.version])
+                    {
+                        // What is left may hold a secret that is withdrawn: nobody is told that this state is kept.
+                        self.on_disk = None;
+                        reasons.push(format!("what a crash left could not be removed: {error}"));
                     }
                     return (Some(loaded), (!reasons.is_empty()).then(|| reasons.join("; ")));
                 }
@@ -90,29 +94,43 @@ impl Disk {
         Ok((Loaded { snapshot, signature, confirmed_at: head.confirmed_at }, first))
     }
 
-    /// After a crash the older file may be one that holds secrets which are withdrawn since.
-    fn tidy(&self, used: &str, logs: &[Log; 2], newest: Newest) {
-        let path = self.dir.join(BEFORE);
-        let leads_to = |file: Vec<u8>| {
-            let (head, _) = Head::read(&file)?;
-            Ok::<_, Bad>(logs.iter().fold((head.version, head.hash), |at, log| log.leads(at)).0)
-        };
-        let stale = fs::read(&path).is_ok_and(|file| leads_to(file).is_ok_and(|end| !newest.allows(end)));
-        if used == CURRENT && stale {
-            // Left where it cannot be removed: it is not accepted anyway.
-            let _ = fs::remove_file(path);
+    /// What a crash left beside the newest state goes, for good before anybody is told that this state is kept.
+    fn tidy(&mut self, logs: &[Log; 2], newest: Newest, ends: &[Version]) -> io::Result<()> {
+        let before = fs::read(self.dir.join(BEFORE));
+        let mut stale = Vec::new();
+        if before.is_ok_and(|file| self.is_stale(&file, logs, newest)) {
+            stale.push(BEFORE);
         }
+        // A log that leads to neither of these versions: a crash came before it was removed.
+        let astray = |log: &Log| log.pieces.last().is_some_and(|(head, _)| !ends.contains(&head.version));
+        let astray = logs.iter().zip([CHANGES_BEFORE, CHANGES]).filter(|(log, _)| astray(log));
+        stale.extend(astray.map(|(_, file)| file));
+        if stale.is_empty() {
+            return Ok(());
+        }
+        stale.iter().try_for_each(|file| remove(&self.dir.join(file)))?;
+        if let Some(on_disk) = self.on_disk.as_mut().filter(|_| stale.contains(&CHANGES)) {
+            on_disk.log = LogEnd::default();
+        }
+        sync_dir(&self.dir)
     }
 
-    /// Likewise a log that leads to neither of these versions: a crash came before it was removed.
-    fn tidy_logs(&mut self, logs: &[Log; 2], ends: &[Version]) {
-        for (log, file) in logs.iter().zip([CHANGES_BEFORE, CHANGES]) {
-            let stale = log.pieces.last().is_some_and(|(head, _)| !ends.contains(&head.version));
-            let removed = stale && fs::remove_file(self.dir.join(file)).is_ok();
-            if let Some(on_disk) = self.on_disk.as_mut().filter(|_| removed && file == CHANGES) {
-                on_disk.log = LogEnd::default();
-            }
+    /// Whether the older file leads to nothing that may be served, or holds a secret that the newest state does not: a crash
+    /// came before its withdrawal was at its end.
+    fn is_stale(&self, file: &[u8], logs: &[Log; 2], newest: Newest) -> bool {
+        let Ok((head, _)) = Head::read(file) else { return false };
+        let (end, _) = logs.iter().fold((head.version, head.hash), |at, log| log.leads(at));
+        if !newest.allows(end) {
+            return true;
         }
+        let Some(on_disk) = self.on_disk.as_ref().filter(|now| now.parts.secrets != head.parts.secrets)
+        else {
+            return false;
+        };
+        let held =
+            Played::begin(&self.key, file).and_then(|one| Ok(Snapshot::of(head.version, one.resources)?));
+        // What could not be read may hold any secret.
+        !held.is_ok_and(|held| secrets(&held).is_subset(&on_disk.secrets))
     }
 
     /// Bytes of changes that could not be read at the start, and were passed over.

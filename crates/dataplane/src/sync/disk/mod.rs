@@ -15,8 +15,8 @@ use super::{
     sealed::{Head, Newest, NodeKey},
     trust::Signature,
 };
-use files::{append, locked, node_key, nonce, remove, write};
-pub(crate) use files::{private_dir, private_file, write as write_private};
+use files::{append, locked, node_key, nonce, remove, rename, sync_dir, write};
+pub(crate) use files::{place as place_private, private_dir, private_file, write as write_private};
 use keyway_proto::{
     STATE_LIMIT,
     fleet::v1::{Chunk, Removal},
@@ -96,6 +96,7 @@ enum Step {
     Write(Vec<u8>),
     /// That file takes this name.
     Place(&'static str),
+    /// What is gone was renamed by a try before this one, which failed after that.
     Rename(&'static str, &'static str),
     /// Behind what that file holds, down to the disk.
     Append(&'static str, Vec<u8>),
@@ -182,6 +183,10 @@ impl Disk {
             Some(before) if before.file == CURRENT => {
                 let log = Step::Rename(CHANGES, CHANGES_BEFORE);
                 steps.push(if grown { log } else { Step::Remove(CHANGES_BEFORE) });
+                if !grown && before.log.is_torn {
+                    // Its first piece came in part: what followed would lie behind that, and a start stops there.
+                    steps.push(Step::Remove(CHANGES));
+                }
                 steps.push(Step::Rename(CURRENT, BEFORE));
                 LogEnd::default()
             }
@@ -238,8 +243,7 @@ impl Disk {
     pub(super) fn wipe(&mut self) -> io::Result<()> {
         self.on_disk = None;
         remove(&self.key_file)?;
-        let folder = self.key_file.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all());
-        folder?;
+        self.key_file.parent().map_or(Ok(()), sync_dir)?;
         self.run(&[CURRENT, BEFORE, CHANGES, CHANGES_BEFORE, NEWEST, COMING].map(Step::Remove))?;
         self.run(&[Step::Sync])?;
         self.key = node_key(&self.key_file).map_err(io::Error::other)?;
@@ -275,10 +279,10 @@ impl Disk {
             match step {
                 Step::Write(bytes) => write(&path(COMING), bytes)?,
                 Step::Place(name) => fs::rename(path(COMING), path(name))?,
-                Step::Rename(from, to) => fs::rename(path(from), path(to))?,
+                Step::Rename(from, to) => rename(&path(from), &path(to))?,
                 Step::Append(name, bytes) => append(&path(name), bytes)?,
                 Step::Remove(name) => remove(&path(name))?,
-                Step::Sync => File::open(&dir)?.sync_all()?,
+                Step::Sync => sync_dir(&dir)?,
             }
         }
         Ok(())

@@ -274,12 +274,10 @@ where
                 talk.session.begin(begin);
             }
             to_replica::Message::Chunk(chunk) => talk.session.chunk(chunk),
-            to_replica::Message::Commit(commit) => {
-                let build = talk.session.commit(commit, &self.trusted());
-                if let Err(nack) = build.and_then(|build| self.building.begin(build)) {
-                    self.answer(talk, Err(nack)).await?;
-                }
-            }
+            to_replica::Message::Commit(commit) => match talk.session.commit(commit, &self.trusted()) {
+                Ok(build) => self.building.begin(build),
+                Err(nack) => self.answer(talk, Err(nack)).await?,
+            },
             to_replica::Message::Drain(_) => {
                 self.ends.drain.send_replace(true);
             }

@@ -66,7 +66,7 @@ fn replica((url, badge): (String, Arc<Badge>), disk: Option<Disk>) -> Replica {
     let (held, status) = (Arc::<Held>::default(), Arc::<Mutex<LinkStatus>>::default());
     let ends = Ends {
         held: Arc::clone(&held),
-        gauges: Arc::new(Gauges::new(vec![Arc::new(Core::default())])),
+        gauges: Arc::new(Gauges::new(vec![Arc::new(Core::default())], tokio::time::Instant::now())),
         status: Arc::clone(&status),
         drain: watch::channel(false).0,
         news: Arc::default(),

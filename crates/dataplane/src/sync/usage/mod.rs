@@ -74,9 +74,9 @@ impl UsageLink {
         let _ = self.spooling.unread().wait_for(|unread| !*unread).await;
     }
 
-    /// Until all that has ended is on the disk.
-    pub(crate) async fn flush(&self) {
-        self.spooling.flush().await;
+    /// Until all that has ended is on the disk. `false`: nobody is there to bring it.
+    pub(crate) async fn flush(&self) -> bool {
+        self.spooling.flush().await
     }
 
     /// One stream, until it breaks.

@@ -65,9 +65,12 @@ impl Frames {
         }
         let mut held = std::mem::take(&mut self.held);
         held.extend_from_slice(bytes);
-        let left = read_all(&held, each)?.len();
-        held.drain(..held.len() - left);
-        held.shrink_to(KEPT);
+        let taken = held.len() - read_all(&held, each)?.len();
+        // Not while a message goes on: it would be copied whole with every piece.
+        if taken > 0 {
+            held.drain(..taken);
+            held.shrink_to(KEPT);
+        }
         self.held = held;
         Ok(())
     }

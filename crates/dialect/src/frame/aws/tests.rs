@@ -1,4 +1,4 @@
-use super::{Frames, Kind, write};
+use super::{Frames, KEPT, Kind, write};
 use crate::codec::Broken;
 use crate::stream::{BadStream, EVENT_LIMIT};
 use proptest::prelude::*;
@@ -80,6 +80,26 @@ fn a_message_over_the_limit_is_refused_before_it_is_held() {
     let sum = crc32fast::hash(&prelude);
     prelude.extend_from_slice(&sum.to_be_bytes());
     assert_eq!(read([prelude.as_slice()]), Err(Broken::Frame(BadStream::LineTooLong)));
+}
+
+#[test]
+fn a_large_message_in_pieces_is_not_copied_with_each() {
+    let mut whole = Vec::new();
+    write(Kind::Event, "chunk", &vec![b'x'; 4 << 20], &mut whole);
+    let (mut frames, mut grown, mut last, mut read) = (Frames::default(), 0, 0, 0);
+    for piece in whole.chunks(1400) {
+        frames
+            .push(piece, &mut |_| {
+                read += 1;
+                Ok(())
+            })
+            .unwrap();
+        assert!(read == 1 || frames.held.capacity() >= last, "shrunk to {}", frames.held.capacity());
+        grown += usize::from(frames.held.capacity() > last);
+        last = frames.held.capacity();
+    }
+    assert!(grown < 32, "grown {grown} times");
+    assert_eq!((read, frames.held.capacity() <= KEPT), (1, true));
 }
 
 proptest! {

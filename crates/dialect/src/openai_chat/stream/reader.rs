@@ -46,7 +46,7 @@ enum Key {
     /// The entry of `reasoning_details`, where there are any.
     Reasoning(Option<u64>),
     Sound,
-    Image(usize),
+    Image,
     /// The call's place in `calls`.
     Call(usize),
 }
@@ -200,8 +200,8 @@ impl Reading {
         if let Some(audio) = piece.audio {
             self.audio(choice, audio, out)?;
         }
-        for (image, at) in piece.images.unwrap_or_default().into_iter().zip(0..) {
-            self.image(choice, image, at, out)?;
+        for image in piece.images.unwrap_or_default() {
+            self.image(choice, image, out)?;
         }
         piece.tool_calls.unwrap_or_default().into_iter().try_for_each(|call| self.call(choice, call, out))
     }
@@ -268,12 +268,12 @@ impl Reading {
         Ok(())
     }
 
-    /// Pictures come whole, each in one chunk.
-    fn image(&mut self, choice: u32, image: Image, at: usize, out: &mut Vec<Event>) -> Result<(), Broken> {
+    /// Pictures come whole, each in one chunk: what is closed here never gets more, even where it has to wait.
+    fn image(&mut self, choice: u32, image: Image, out: &mut Vec<Event>) -> Result<(), Broken> {
         let Source::Inline { media_type, data } = Source::of_url(image.image_url.url) else { return Ok(()) };
-        let key = Key::Image(at);
-        self.sequence.piece((choice, key), || Head::Image { media_type }, Some(Delta::Text(data)), out)?;
-        self.sequence.close(choice, &key, out)
+        let head = || Head::Image { media_type };
+        self.sequence.piece((choice, Key::Image), head, Some(Delta::Text(data)), out)?;
+        self.sequence.close(choice, &Key::Image, out)
     }
 
     fn call(&mut self, choice: u32, call: Call, out: &mut Vec<Event>) -> Result<(), Broken> {

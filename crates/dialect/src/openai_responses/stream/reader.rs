@@ -320,6 +320,11 @@ impl Reading {
         for (part, number) in item.parts.into_iter().zip(0..) {
             // A call that was closed because the next one went on is not begun again.
             if called && !self.sequence.knows(0, &(index, number)) {
+                // One of which nothing had come was pushed out by what waited, and would look empty.
+                let lost = told == 0 && matches!(&part, Part::Call(call) if !call.arguments.is_empty());
+                if lost {
+                    return Err(Broken::Interleaved);
+                }
                 continue;
             }
             self.rest((index, number), part, (number < told, cited), out)?;

@@ -1,12 +1,13 @@
 //! Bedrock has no operation for embeddings: `InvokeModel` takes the body of the model's maker. Titan embeds one text for
 //! each request.
 
-use super::super::{Response, maker, nowhere};
-use super::{Form, Request, Vectors, cohere, told, used, vector};
+use super::super::{Response, maker, nowhere, sensible};
+use super::{Form, Request, Vectors, cohere, told, vector};
 use crate::codec::Target;
 use crate::json::{Json, Malformed, Value};
 use crate::losses::{Losses, Thing, Unsupported};
-use crate::usage::COUNT_LIMIT;
+use crate::usage::Usage;
+use keyway_proto::snapshot::v1::Meter;
 
 pub(super) fn encode(
     json: &mut Json<'_>,
@@ -50,6 +51,7 @@ pub(super) fn decode_response(body: &[u8]) -> Result<(Response, Vectors), Malfor
     let Some((form, raw)) = fields.with("embedding", vector::read)? else {
         return cohere::decode_response(body);
     };
-    let count = fields.count("inputTextTokenCount")?.filter(|count| *count <= COUNT_LIMIT);
-    Ok((told(None, None, count.map(|count| used(count, 0))), Vectors { forms: vec![(form, vec![raw])] }))
+    let count = fields.take("inputTextTokenCount").and_then(sensible);
+    let usage = count.map(|count| Usage::of(&[(Meter::Input, count)], 0));
+    Ok((told(None, None, usage), Vectors { forms: vec![(form, vec![raw])] }))
 }

@@ -1,12 +1,13 @@
 //! Cohere's `/v2/embed`, as the official SDK's types have it; its models at Bedrock take nearly the same.
 
 use super::super::Response;
-use super::{Form, Input, Piece, Request, Task, Vectors, left, told, used, vector};
+use super::{Form, Input, Piece, Request, Task, Vectors, counted, left, told, vector};
 use crate::canon::Source;
 use crate::codec::Target;
 use crate::json::{Json, Malformed, Value};
 use crate::losses::{Losses, Thing, Unsupported};
-use crate::usage::{COUNT_LIMIT, Usage};
+use crate::usage::Usage;
+use keyway_proto::snapshot::v1::{Dialect, Meter};
 
 pub(super) fn decode(body: &[u8]) -> Result<Request, Malformed> {
     let mut fields = Value::parse(body)?.fields()?;
@@ -29,13 +30,17 @@ pub(super) fn decode(body: &[u8]) -> Result<Request, Malformed> {
     let word = fields.text("input_type")?.filter(|word| word != "image");
     request.task = word.map(|word| (task(&word), "input_type".to_owned()));
     request.dimensions = fields.count("output_dimension")?;
-    request.forms = fields
-        .with("embedding_types", |list| {
-            list.each(|_, word| {
-                Form::parse(&word.text()?).ok_or_else(|| Malformed::new("is not a type of embeddings"))
-            })
-        })?
-        .unwrap_or_default();
+    let forms = fields.with("embedding_types", |list| {
+        list.each(|_, word| {
+            Form::parse(&word.text()?).ok_or_else(|| Malformed::new("is not a type of embeddings"))
+        })
+    })?;
+    for form in forms.unwrap_or_default() {
+        // Each is written once, as a member of its name.
+        if !request.forms.contains(&form) {
+            request.forms.push(form);
+        }
+    }
     if request.forms.is_empty() {
         request.forms.push(Form::Float);
     }
@@ -181,19 +186,8 @@ pub(super) fn decode_response(body: &[u8]) -> Result<(Response, Vectors), Malfor
         }
         Ok(forms)
     })?;
-    let usage = fields.with("meta", usage)?.flatten();
+    let usage = counted(Dialect::CohereChat, &mut fields, "meta");
     Ok((told(fields.text("id")?, None, usage), Vectors { forms }))
-}
-
-/// Counts are floats here.
-fn usage(meta: Value<'_>) -> Result<Option<Usage>, Malformed> {
-    let Some(mut units) = meta.fields()?.with("billed_units", Value::fields)? else { return Ok(None) };
-    let mut count = |name: &str| -> Result<Option<u64>, Malformed> {
-        let number = units.number(name)?.filter(|number| (0.0..=COUNT_LIMIT as f64).contains(number));
-        Ok(number.map(|number| number as u64))
-    };
-    let (input, image) = (count("input_tokens")?, count("image_tokens")?);
-    Ok(input.or(image).map(|_| used(input.unwrap_or_default(), image.unwrap_or_default())))
 }
 
 pub(super) fn encode_response(
@@ -222,7 +216,9 @@ pub(super) fn encode_response(
     json.close_list().key("meta").open_object();
     json.key("api_version").open_object().member("version", "2").close_object();
     if let Some(usage) = usage {
-        json.key("billed_units").open_object().key("input_tokens").count(usage.input_total()).close_object();
+        let images = usage.get(Meter::ImageInput);
+        json.key("billed_units").open_object().key("input_tokens").count(usage.input_total() - images);
+        json.maybe_number("image_tokens", Some(images).filter(|images| *images > 0)).close_object();
     }
     json.close_object().close_object();
     Ok(())

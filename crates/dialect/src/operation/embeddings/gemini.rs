@@ -2,13 +2,14 @@
 //! SDK. Vertex has its own form (`:predict`), which is none of this dialect.
 
 use super::super::Response;
-use super::{Form, Input, Piece, Request, Task, Vectors, left, told, used, vector};
+use super::{Form, Input, Piece, Request, Task, Vectors, counted, left, told, vector};
 use crate::canon::Source;
 use crate::codec::{Envelope, Target};
 use crate::gemini::camel_fields;
 use crate::json::{Json, Malformed, Value};
 use crate::losses::{Losses, Unsupported};
-use crate::usage::{COUNT_LIMIT, Usage};
+use crate::usage::Usage;
+use keyway_proto::snapshot::v1::Dialect;
 use std::borrow::Cow;
 
 /// A model as bodies name it.
@@ -154,9 +155,7 @@ pub(super) fn decode_response(body: &[u8]) -> Result<(Response, Vectors), Malfor
         Some(one) => vec![one],
         None => fields.need("embeddings", |list| list.each(|_, one| values(one)))?,
     };
-    let usage =
-        fields.with("usageMetadata", |usage| camel_fields(usage)?.count("promptTokenCount"))?.flatten();
-    let usage = usage.filter(|count| *count <= COUNT_LIMIT).map(|count| used(count, 0));
+    let usage = counted(Dialect::Gemini, &mut fields, "usageMetadata");
     Ok((told(None, None, usage), Vectors { forms: vec![(Form::Float, each)] }))
 }
 

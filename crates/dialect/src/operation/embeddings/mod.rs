@@ -13,9 +13,9 @@ use crate::canon::{Raw, Source};
 use crate::codec::{Asked, Encoded, Envelope, Target};
 use crate::json::{Fields, Json, Malformed};
 use crate::losses::{Losses, Thing, Unsupported};
-use crate::usage::Usage;
+use crate::usage::{Tokens, Usage};
 use bytes::Bytes;
-use keyway_proto::snapshot::v1::{Dialect, Meter};
+use keyway_proto::snapshot::v1::{Dialect, Endpoint};
 use std::borrow::Cow;
 
 pub(super) use gemini::model as gemini_model;
@@ -164,9 +164,11 @@ fn told(id: Option<String>, model: Option<String>, usage: Option<Usage>) -> Resp
     Response { id, model, usage, says }
 }
 
-/// A prompt of so many tokens, and pictures of so many more.
-fn used(input: u64, image: u64) -> Usage {
-    Usage::of(&[(Meter::Input, input), (Meter::ImageInput, image)], 0)
+/// What a reply's member tells that was used, read as meters read it: nonsense there does not make good vectors bad.
+fn counted(dialect: Dialect, fields: &mut Fields<'_>, name: &str) -> Option<Usage> {
+    let mut tokens = Tokens::default();
+    tokens.read_in(dialect, fields.raw(name)?.as_str().as_bytes());
+    tokens.usage(dialect, Endpoint::Embeddings)
 }
 
 /// Members that were not taken, by their paths.

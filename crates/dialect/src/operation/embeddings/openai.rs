@@ -2,12 +2,13 @@
 //! unless its caller says otherwise.
 
 use super::super::Response;
-use super::{Form, Input, Piece, Request, Vectors, left, told, used, vector};
+use super::{Form, Input, Piece, Request, Vectors, counted, left, told, vector};
 use crate::canon::Raw;
 use crate::codec::Target;
 use crate::json::{Json, Malformed, Value};
 use crate::losses::{Losses, Unsupported};
-use crate::usage::{COUNT_LIMIT, Usage};
+use crate::usage::Usage;
+use keyway_proto::snapshot::v1::Dialect;
 
 pub(super) fn decode(body: &[u8]) -> Result<Request, Malformed> {
     let mut fields = Value::parse(body)?.fields()?;
@@ -73,8 +74,7 @@ pub(super) fn decode_response(body: &[u8]) -> Result<(Response, Vectors), Malfor
         return Err(Malformed::new("mixes forms of vectors").within("data"));
     }
     let vectors = Vectors { forms: vec![(form, each.into_iter().map(|(.., raw)| raw).collect())] };
-    let usage = fields.with("usage", |usage| usage.fields()?.count("prompt_tokens"))?.flatten();
-    let usage = usage.filter(|count| *count <= COUNT_LIMIT).map(|count| used(count, 0));
+    let usage = counted(Dialect::OpenaiChat, &mut fields, "usage");
     Ok((told(fields.text("id")?, fields.text("model")?, usage), vectors))
 }
 

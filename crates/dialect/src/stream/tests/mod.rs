@@ -1,3 +1,4 @@
+mod ends;
 mod families;
 
 use super::{BadStream, EVENT_LIMIT, Ending, First, JUNK_LIMIT, Relay};

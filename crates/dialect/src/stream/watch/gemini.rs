@@ -6,11 +6,11 @@ use crate::scan::{Items, Members, member, skip_blank};
 use crate::stream::refused::Refused;
 use crate::stream::text::{of_object, of_string};
 
-/// Candidates so far, one bit each; the dialect has a handful.
+/// Candidates so far, one bit each: as many as a stream may have choices.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Candidates {
-    begun: u64,
-    stopped: u64,
+    begun: u128,
+    stopped: u128,
     /// The prompt was refused: there will be none.
     blocked: bool,
 }
@@ -18,19 +18,25 @@ pub(super) struct Candidates {
 // === impl Candidates ===
 
 impl Candidates {
-    fn are_over(self) -> bool {
+    pub(super) fn are_over(self) -> bool {
         self.blocked || (self.begun != 0 && self.begun == self.stopped)
+    }
+
+    /// Notes that one of them has come, and whether it has ended.
+    pub(super) fn note(&mut self, candidate: &[u8], stopped: bool) {
+        let number =
+            member(candidate, "index").and_then(|index| std::str::from_utf8(index).ok()?.parse().ok());
+        let bit = 1_u128.checked_shl(number.unwrap_or_default()).unwrap_or_default();
+        self.begun |= bit;
+        if stopped {
+            self.stopped |= bit;
+        }
     }
 
     /// What one of them brings: bytes of text.
     fn take(&mut self, candidate: &[u8]) -> u64 {
-        let number =
-            member(candidate, "index").and_then(|index| std::str::from_utf8(index).ok()?.parse().ok());
-        let bit = 1_u64.checked_shl(number.unwrap_or_default()).unwrap_or_default();
-        self.begun |= bit;
-        if member(candidate, "finishReason").is_some_and(|reason| reason.starts_with(b"\"")) {
-            self.stopped |= bit;
-        }
+        let reason = member(candidate, "finishReason");
+        self.note(candidate, reason.is_some_and(|reason| reason.starts_with(b"\"")));
         let parts = member(candidate, "content").and_then(|content| member(content, "parts"));
         items(parts.unwrap_or_default()).map(of_part).sum()
     }
@@ -84,7 +90,7 @@ impl Watch {
 }
 
 /// The items of a list; none of what is no list.
-fn items(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn items(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     Items::open(list, skip_blank(list, 0)).map(|item| list.get(item).unwrap_or_default())
 }
 

@@ -10,13 +10,13 @@ use super::text;
 use super::{Ending, First};
 use crate::scan::{Members, member, skip_blank};
 use crate::usage::{Tokens, Usage};
-use gemini::Candidates;
+use gemini::{Candidates, items};
 use keyway_proto::snapshot::v1::{Dialect, Endpoint, ServiceTier, StreamEnd};
 use memchr::memmem::Finder;
 use std::sync::LazyLock;
 
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
-static FINISH_REASON: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"finish_reason\""));
+static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
 
 /// Whether an event goes on to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,7 @@ pub(super) struct Watch {
     /// The counts are those of the whole answer.
     told: bool,
     text_bytes: u64,
+    /// Also the choices of dialects that call them so.
     candidates: Candidates,
     state: State,
     /// An error event of the target's has passed.
@@ -91,7 +92,7 @@ impl Watch {
 
     /// Looks at an event with data.
     pub(super) fn see(&mut self, name: &[u8], data: &[u8]) -> Pass {
-        if data.is_empty() || name == b"ping" {
+        if data.is_empty() || (name == b"ping" && self.family != Family::Responses) {
             return Pass::On;
         }
         match self.family {
@@ -175,8 +176,8 @@ impl Watch {
             Family::Media => text::of_response_delta(data),
             _ => text::of_chunk(data),
         };
-        if self.end == StreamEnd::FinishReason && has_value(&FINISH_REASON, data, b'"') {
-            self.complete();
+        if self.end == StreamEnd::FinishReason && self.family == Family::Chat {
+            self.see_choices(member(data, "choices").unwrap_or_default());
         }
         if self.family == Family::Media && is_last_media(&kind(name, data)) {
             self.complete();
@@ -196,11 +197,24 @@ impl Watch {
         }
     }
 
-    /// The error that a chunk carries. The first one is looked at whole; later ones only where they begin with it.
+    /// The answer is whole once every choice that has begun has told why it ended.
+    fn see_choices(&mut self, choices: &[u8]) {
+        for choice in items(choices) {
+            let reason = member(choice, "finish_reason").unwrap_or_default();
+            self.candidates.note(choice, reason.starts_with(b"\"") && reason != b"\"\"");
+        }
+        if self.state != State::Sealed {
+            self.state = if self.candidates.are_over() { State::Complete } else { State::Running };
+        }
+    }
+
+    /// The error that a chunk carries. The first one is looked at whole; later ones only where they begin with it or hold
+    /// an object of that name.
     fn chat_error(&self, name: &[u8], data: &[u8]) -> Option<Refused> {
         let inside = data.get(skip_blank(data, 0)..)?.strip_prefix(b"{")?;
         let begins = inside.get(skip_blank(inside, 0)..)?.starts_with(b"\"error\"");
-        if !begins && name != b"error" && self.first != First::Pending {
+        let may = begins || name == b"error" || self.first == First::Pending;
+        if !may && !has_value(&ERROR, data, b'{') {
             return None;
         }
         let carries = member(data, "error").is_some_and(|error| error != b"null");
@@ -208,7 +222,8 @@ impl Watch {
     }
 
     fn see_response(&mut self, name: &[u8], data: &[u8]) -> Pass {
-        let kind = kind(name, data);
+        // As the codec reads it: the data's word is the one that counts.
+        let kind = Some(kind(b"", data)).filter(|kind| !kind.is_empty()).unwrap_or(name.into());
         match kind.as_ref() {
             b"ping" => return Pass::On,
             b"response.completed" | b"response.incomplete" | b"response.failed" => {
@@ -260,7 +275,8 @@ impl Watch {
 
     /// An event of no special kind, which may still be a bare error object.
     fn see_unnamed(&mut self, data: &[u8]) -> Pass {
-        match self.chat_error(b"", data).filter(|_| self.first == First::Pending) {
+        let is_first = self.first == First::Pending;
+        match is_first.then(|| self.chat_error(b"", data)).flatten() {
             Some(refused) => self.failed(refused),
             None => self.began(),
         }

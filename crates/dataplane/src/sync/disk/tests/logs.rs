@@ -223,3 +223,53 @@ fn a_state_whose_signature_was_changed_or_is_of_nobody_known_is_not_served() {
     drop(disk);
     assert!(found(&Trust::default()).1.contains("is not of this state"));
 }
+
+/// Plays the steps of a state as far as they go, and then the disk refuses: the file that this one appends to gets half.
+fn fails(disk: &mut Disk, kept: &Kept, is_last: impl Fn(&Step) -> bool) {
+    let steps = disk.steps(kept).unwrap().0;
+    let end = steps.iter().rposition(is_last).unwrap();
+    disk.run(&steps[..end]).unwrap();
+    if let Step::Append(name, bytes) = &steps[end] {
+        append(&disk.dir.join(name), &bytes[..bytes.len() / 2]).unwrap();
+    }
+    disk.spoil();
+}
+
+#[test]
+fn nothing_is_written_behind_a_first_piece_that_the_disk_took_in_part() {
+    let root = TempDir::new().unwrap();
+    let at = at(&root);
+    let mut disk = Disk::open(&at).unwrap();
+    let mut state = large();
+    disk.keep(&state).unwrap();
+    state = next(&state, 0);
+    fails(&mut disk, &state, |step| matches!(step, Step::Append(..)));
+    disk.keep(&state).unwrap();
+    assert_eq!(size(&at, CHANGES), 0, "what was torn is gone");
+    for number in 1..3 {
+        state = next(&state, number);
+        disk.keep(&state).unwrap();
+    }
+    drop(disk);
+    assert_eq!(start(&at), (4, None));
+}
+
+#[test]
+fn a_state_is_kept_again_after_the_disk_failed_behind_any_renaming() {
+    for is_last in [
+        (|step| matches!(step, Step::Sync)) as fn(&Step) -> bool,
+        |step| matches!(step, Step::Place(CURRENT)),
+        |step| matches!(step, Step::Rename(CURRENT, _)),
+    ] {
+        let (_root, at, state) = grown();
+        let mut disk = Disk::open(&at).unwrap();
+        disk.load(&Trust::default());
+        disk.spoil();
+        let state = next(&state, 9);
+        fails(&mut disk, &state, is_last);
+        disk.keep(&state).unwrap();
+        disk.keep(&next(&state, 10)).unwrap();
+        drop(disk);
+        assert_eq!(start(&at), (6, None));
+    }
+}

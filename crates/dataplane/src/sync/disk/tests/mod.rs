@@ -262,3 +262,45 @@ fn what_is_wiped_is_gone_with_its_key_and_what_comes_after_it_is_kept() {
     drop(disk);
     assert_eq!(start(&at).0, 3);
 }
+
+/// Of the key's versions those whose secret lies in one of the files.
+fn lying(at: &StateDir) -> Vec<String> {
+    let key = Disk::open(at).unwrap().key;
+    let read = |file| fs::read(at.dir.join(file)).ok().and_then(|file| Head::open(&key, &file).ok());
+    let all = [CURRENT, BEFORE].into_iter().filter_map(read).flat_map(|(_, chunk)| chunk.resources);
+    let mut names: Vec<_> = all.filter(|one| one.kind() == Kind::Credential).map(|one| one.name).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+#[test]
+fn a_crash_in_a_withdrawal_leaves_no_secret_beside_a_state_that_is_told_to_be_kept() {
+    let mut ends = 0..;
+    let mut is_over = false;
+    while !is_over {
+        let root = TempDir::new().unwrap();
+        let at = at(&root);
+        let mut disk = Disk::open(&at).unwrap();
+        disk.keep(&kept(1, &[1, 2])).unwrap();
+        // A withdrawal too, so that both files are of the version that the next one follows.
+        disk.keep(&kept(2, &[2])).unwrap();
+        let steps = disk.steps(&kept(3, &[3])).unwrap().0;
+        let end = ends.next().unwrap();
+        disk.run(&steps[..end]).unwrap();
+        is_over = end == steps.len();
+        drop(disk);
+        let (found, _) = start(&at);
+        if found == 3 {
+            assert_eq!(lying(&at), ["p/main/3"], "after {end} steps");
+        }
+    }
+}
+
+#[test]
+fn an_older_file_with_secrets_that_are_still_there_stays() {
+    let (_root, at) = two();
+    assert_eq!(start(&at), (2, None));
+    fs::remove_file(at.dir.join(CURRENT)).unwrap();
+    assert_eq!(start(&at).0, 1, "a secret came since: that is no reason to remove it");
+}

@@ -1,5 +1,9 @@
 //! Which targets a request would try, in which order, and every rule that decides it. Uses the data plane's own
-//! resolution over the state in force. Health is each replica's own and is not known here.
+//! resolution over the state in force. Health is each replica's own; what rests there is shown as of its last beat.
+
+mod rests;
+
+use rests::{Rests, rest};
 
 use super::{
     answer::{Answer, Fault},
@@ -79,6 +83,9 @@ pub(super) struct Tried {
     /// What is known of the provider's limits for this model, by quota domain.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     limits: Vec<QuotaView>,
+    /// Keys of the provider that some replicas do not take for this model now, or only last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rests: Vec<Rests>,
     /// What the estimate is made by: price and discount.
     #[serde(skip)]
     priced: (Option<Arc<Price>>, u32),
@@ -129,6 +136,8 @@ pub(super) async fn explain(call: Call) -> Result<Answer, Fault> {
             model = Some(full_name(&resolved).to_owned());
             targets = tried(&snapshot, &resolved, &mut rules);
             limit(call.plane().fleet(), &mut targets);
+            rest(&snapshot, call.plane().fleet(), &mut targets);
+            rules.extend(targets.iter().flat_map(|target| &target.rests).map(ToString::to_string));
             let limits = targets.iter().flat_map(|target| &target.limits);
             rules.extend(limits.map(ToString::to_string));
             for target in &mut targets {
@@ -296,6 +305,7 @@ fn one(snapshot: &Snapshot, target: &Target, place: (usize, u32, u32), why: Stri
         price: price.map(|price| Simple::of(price)),
         estimate: None,
         limits: Vec::new(),
+        rests: Vec::new(),
         priced: (price.cloned(), discount),
     }
 }
