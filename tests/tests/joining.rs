@@ -78,7 +78,7 @@ async fn a_reusable_token_brings_so_many_and_no_more() -> Outcome {
     first.start_again()?;
     first.until_ready()?;
     for (args, why) in [
-        (&["--ttl", "1h"][..], "ten minutes at most"),
+        (&["--ttl", "1h"][..], "at most 10m"),
         (&["--max-nodes", "2"], "--reusable"),
         (&["--node", "No Name"], "node"),
     ] {

@@ -250,10 +250,10 @@ fn seen_of(said: &Said, (dialect, endpoint): (Dialect, Endpoint)) -> Seen {
             scan.push(body);
             Seen::whole(scan)
         }
-        Said::Events(events) => {
+        Said::Events(events, unheard) => {
             let mut relay = Relay::new(dialect, endpoint, StreamEnd::Unspecified, false);
             // Its own events are never too long and never junk.
-            let _ = events.iter().try_for_each(|event| relay.push(event.clone(), &mut |_| ()));
+            let _ = unheard.iter().chain(events).try_for_each(|event| relay.push(event.clone(), &mut |_| ()));
             Seen::so_far(&relay)
         }
     }
@@ -265,7 +265,7 @@ fn made(said: Said, place: (Dialect, Endpoint), tally: &mut Tally) -> (http::res
     tally.story.reply_bytes = said.bytes();
     let (kind, body) = match said {
         Said::Whole(body) => ("application/json", ReplyBody::Whole(body)),
-        Said::Events(events) => ("text/event-stream; charset=utf-8", ReplyBody::Pieces(events)),
+        Said::Events(events, _) => ("text/event-stream; charset=utf-8", ReplyBody::Pieces(events)),
     };
     let (mut head, body) = Response::new(body).into_parts();
     head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -81,6 +81,8 @@ async fn control(
     (signals, gone): (Signals, mpsc::Receiver<()>),
     (listen, ops_listen): (SocketAddr, SocketAddr),
 ) {
+    // The cores have their own: kept here, the port would take connections that nobody answers once they drain.
+    drop(settings.listener);
     let Hands { connector, keeper, trust, spooling, incarnation, badge, joining } = hands;
     let gauges = Arc::new(Gauges::new(shared.cores, shared.epoch.into()));
     // Without any it says so at every try.

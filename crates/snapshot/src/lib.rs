@@ -10,6 +10,7 @@ mod hash;
 mod invalid;
 mod limit;
 mod model;
+mod pasted;
 mod price;
 mod provider;
 pub mod quirk;
@@ -35,6 +36,7 @@ pub use keyway_proto::snapshot::v1::{
 };
 pub use limit::LimitHeaders;
 pub use model::{Alias, Target};
+pub use pasted::looks_like_key;
 pub use price::{
     Bill, Charge, METERS, NanoDollars, Price, Rate, Rules, Used, When, percent, service_tier_by_name,
     service_tier_name,

@@ -21,6 +21,8 @@ pub struct Target {
     pub context_window: Option<u64>,
     /// The kind of call that it serves; unspecified = not known. For lists.
     pub serves: Endpoint,
+    /// Named by the catalogue or the configuration; else a caller gave the name, and of those there is no end.
+    pub is_known: bool,
     /// What differs on each surface of the provider, once somebody has asked.
     pub(crate) quirks: OnceLock<Box<[Quirks]>>,
 }
@@ -56,6 +58,7 @@ impl Target {
             price,
             context_window: None,
             serves: Endpoint::Unspecified,
+            is_known: true,
             quirks: OnceLock::new(),
         }
     }

@@ -2,8 +2,15 @@
 //! an exact alias; else the first segment is a configured provider and the rest goes upstream as it stands;
 //! else a bare id that exactly one configured provider offers; else unknown. Then access.
 
-use crate::{Alias, Client, Snapshot, Target};
+use crate::{Alias, Client, Snapshot, Target, looks_like_key};
 use std::sync::Arc;
+
+/// Bytes of a model's name that only a caller has; one in the configuration has no more either.
+const MODEL_LIMIT: usize = 256;
+/// Bytes of a name that a refusal repeats.
+const QUOTED: usize = 256;
+/// In a refusal, in place of a name that may be a key.
+const WITHHELD: &str = "[withheld]";
 
 /// Names that a refusal suggests.
 const SUGGESTIONS: usize = 3;
@@ -35,7 +42,7 @@ pub enum Refused {
     /// Nothing has that name.
     #[error("the model `{name}` does not exist{}", suggest(nearest))]
     Unknown {
-        /// As asked.
+        /// As asked, or its beginning.
         name: String,
         /// What was perhaps meant; only what this client may use.
         nearest: Vec<String>,
@@ -94,14 +101,16 @@ impl Snapshot {
             }
             None => {}
         }
-        let uncatalogued =
-            asked.split_once('/').filter(|(_, model)| !model.is_empty()).and_then(|(provider, model)| {
-                let provider = self.providers.get(provider)?;
-                (!provider.built_in).then(|| Arc::new(Target::new(Arc::clone(provider), model, None)))
-            });
-        uncatalogued
-            .map(Resolved::Target)
-            .ok_or_else(|| Refused::Unknown { name: asked.to_owned(), nearest: Vec::new() })
+        self.uncatalogued(asked).map(Resolved::Target).ok_or_else(|| Refused::unknown(asked))
+    }
+
+    /// A model of a provider's that only the caller knows. Its name is kept in many places, so it is no text without end
+    /// and no key that was pasted.
+    fn uncatalogued(&self, asked: &str) -> Option<Arc<Target>> {
+        let (provider, model) = asked.split_once('/')?;
+        let provider = self.providers.get(provider).filter(|provider| !provider.built_in)?;
+        let may_be = !model.is_empty() && model.len() <= MODEL_LIMIT && !looks_like_key(model);
+        may_be.then(|| Arc::new(Target { is_known: false, ..Target::new(Arc::clone(provider), model, None) }))
     }
 
     /// Every target in the order in which it may be tried within its alias, then those of the fallbacks, each with
@@ -170,6 +179,18 @@ impl Snapshot {
             .collect();
         scored.sort_by(|a, b| b.0.total_cmp(&a.0));
         scored.into_iter().take(SUGGESTIONS).map(|(_, full)| full.to_owned()).collect()
+    }
+}
+
+// === impl Refused ===
+
+impl Refused {
+    #[cold]
+    fn unknown(asked: &str) -> Self {
+        // What is cut here is not compared with every known name either, which a long one would make slow.
+        let quoted = asked.get(..asked.floor_char_boundary(QUOTED)).unwrap_or_default();
+        let name = if looks_like_key(quoted) { WITHHELD } else { quoted };
+        Self::Unknown { name: name.to_owned(), nearest: Vec::new() }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `keyway explain`: what would happen to a request, and why.
 
 use clap::Args;
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::model::{cost, rate};
@@ -35,6 +36,11 @@ pub(crate) async fn run(server: &Server, output: Output, verb: Explain) -> Resul
     let answer = server.post("/explain", &question).await?;
     if output == Output::Json {
         print::json(&answer);
+    }
+    if answer.get("refused").and_then(Value::as_u64) == Some(404) {
+        return Err(unknown(&answer));
+    }
+    if output == Output::Json {
         return Ok(());
     }
     let allowed = if answer.get("allowed") == Some(&Value::Bool(true)) { "may use" } else { "may not use" };
@@ -76,4 +82,15 @@ pub(crate) async fn run(server: &Server, output: Output, verb: Explain) -> Resul
         verb.input_tokens, verb.output_tokens
     ));
     Ok(())
+}
+
+/// No such model: the rule that says so, with the nearest names.
+fn unknown(answer: &Value) -> Failure {
+    let rules = answer.get("rules").map(print::list).into_iter().flatten();
+    let last = rules.filter_map(Value::as_str).last().unwrap_or("no such model");
+    let message = last.strip_suffix(": 404").unwrap_or(last);
+    Failure::Answered {
+        status: StatusCode::NOT_FOUND,
+        message: format!("{message}; see `keyway model list`"),
+    }
 }

@@ -145,7 +145,14 @@ impl Fleet {
     /// Every stream sends this as soon as its replica has answered what is under way.
     pub fn publish(&self, push: Arc<Push>) {
         self.newest.send_replace(push);
+        self.look_what_they_lack();
         self.touch();
+    }
+
+    /// Under the registry's lock, so that whoever looks last looked at the newest.
+    fn look_what_they_lack(&self) {
+        let mut registry = self.registry.lock();
+        registry.look_what_they_lack(&self.newest());
     }
 
     /// The newest state.

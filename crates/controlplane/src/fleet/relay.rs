@@ -1,11 +1,18 @@
 //! Replicas and hosts of one control plane in the lists of another. The one that does not lead tells what they say; the one that
 //! leads keeps them in its own lists, with a way back for orders, and merges what they read of limits.
 
-use super::{Fleet, Order};
-use crate::{plane::unix_millis, push::frame};
+use super::{
+    Fleet, Order,
+    registry::{Connected, Known, Turned},
+};
+use crate::{
+    plane::unix_millis,
+    push::{Push, frame, lacks},
+};
 use bytes::Bytes;
 use keyway_proto::fleet::v1::{
-    Applied, FromPeer, FromReplica, Gone, Hello, HostOrder, ProbeResult, from_peer, from_replica, to_replica,
+    Applied, FromPeer, FromReplica, Gone, Hello, HostOrder, Nack, ProbeResult, from_peer, from_replica,
+    to_replica,
 };
 use keyway_snapshot::{StateHash, Version};
 use parking_lot::Mutex;
@@ -81,6 +88,11 @@ pub(super) fn heard(message: from_replica::Message) -> from_peer::Message {
     from_peer::Message::Heard(FromReplica { message: Some(message) })
 }
 
+/// What a replica refused, under the newest version if that is the same state: by its version alone the leader knows which it is.
+pub(super) fn refusal((hash, nack): (StateHash, Nack), newest: &Push) -> Nack {
+    if hash == newest.hash { Nack { version: Some(newest.version.into()), ..nack } } else { nack }
+}
+
 /// It serves that state.
 pub(super) fn applied(version: Version, hash: StateHash, took: Duration) -> from_peer::Message {
     let took_micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
@@ -109,14 +121,18 @@ impl Fleet {
         let (open, rest) = mpsc::channel(RELAY_QUEUE);
         *self.to_leader.0.lock() = Some(open);
         let connected = self.registry.lock().connected();
+        let newest = self.newest();
         let mut first = Vec::with_capacity(2 * connected.len());
-        for (stream, hello, beat) in connected {
+        for Connected { stream, hello, beat, refused } in connected {
             let replica = hello.id.clone();
             let mut say = |message| {
                 first.push(FromPeer { replica: replica.clone(), stream, message: Some(heard(message)) });
             };
             say(from_replica::Message::Hello(hello));
             say(from_replica::Message::Beat(beat));
+            if let Some(refused) = refused {
+                say(from_replica::Message::Nack(refusal(refused, &newest)));
+            }
         }
         for (stream, hello, report) in self.hosts.lock().connected() {
             let replica = host(&hello.supervisor);
@@ -128,6 +144,16 @@ impl Fleet {
             }));
         }
         (first, rest)
+    }
+
+    /// A replica of another control plane says hello.
+    fn relayed(&self, hello: Hello, link: mpsc::Sender<Order>) -> Result<Known, Turned> {
+        let mut registry = self.registry.lock();
+        let (replica, newest) = (hello.id.clone(), self.newest());
+        let lacking = lacks(&hello, &newest);
+        let known = registry.hello(hello, link, Instant::now())?;
+        registry.lacks(&replica, lacking);
+        Ok(known)
     }
 
     /// There is nobody to tell.
@@ -252,7 +278,7 @@ impl RelayedRows {
             return None;
         }
         let (link, orders) = Fleet::link_pair();
-        let known = self.fleet.registry.lock().hello(hello, link, Instant::now());
+        let known = self.fleet.relayed(hello, link);
         let known =
             known.inspect_err(|turned| tracing::warn!(replica, ?turned, "a relayed replica is not let in"));
         self.rows.insert(replica.clone(), (stream, known.ok()?.stream));
@@ -316,5 +342,57 @@ impl AskingAll {
             // Whoever asked may have given up meanwhile.
             let _ = (taken.map(|taken| taken.send(())), answer.send(result));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fleet::ReplicaState,
+        push::tests::{Signs, client, settings, version},
+        resource::ReplicaDocument,
+    };
+    use keyway_proto::{SCHEMA, snapshot::v1::Resource};
+    use keyway_snapshot::Snapshot;
+
+    fn push(counter: u64, last: Resource) -> Arc<Push> {
+        let snapshot = Snapshot::build(version(counter), &[settings(), last]).unwrap();
+        Arc::new(Push::first(snapshot, &Signs).unwrap())
+    }
+
+    fn enters(fleet: &Fleet, hello: Hello) -> mpsc::Receiver<Order> {
+        let (link, orders) = Fleet::link_pair();
+        fleet.registry.lock().hello(hello, link, Instant::now()).unwrap();
+        orders
+    }
+
+    #[test]
+    fn a_leader_knows_what_replicas_of_others_lack_and_refused() {
+        use ReplicaState::{Incompatible, Rejected, Syncing};
+        let bad = push(1, client("bad", 1));
+        let follower = Fleet::new("c".to_owned(), Arc::clone(&bad));
+        let leader = Arc::new(Fleet::new("c".to_owned(), push(2, client("bad", 1))));
+        let hello = |id: &str, schema| Hello { id: id.to_owned(), schema, ..Hello::default() };
+        let _orders = [enters(&follower, hello("a", SCHEMA)), enters(&follower, hello("old", 0))];
+        let nack = Nack { field: "client/bad".to_owned(), reason: "bad".to_owned(), ..Nack::default() };
+        follower.registry.lock().refused("a", bad.version, bad.hash, nack);
+        // The leader's version of its own has the same content.
+        follower.publish(leader.newest());
+        let (first, _rest) = follower.begin_relay();
+        let mut rows = RelayedRows::new(Arc::clone(&leader));
+        let _relayed: Vec<_> = first.into_iter().filter_map(|said| rows.hear(said)).collect();
+        let states = || leader.list().into_iter().map(|one| one.state).collect::<Vec<_>>();
+        assert_eq!(states(), [Rejected, Incompatible]);
+        let needing = Resource { needs: vec!["quota".to_owned()], ..client("needs", 1) };
+        leader.publish(push(3, needing));
+        assert_eq!(states(), [Incompatible, Incompatible]);
+        leader.publish(push(4, client("good", 1)));
+        assert_eq!(states(), [Syncing, Incompatible]);
+        let remembered = ReplicaDocument { host: String::new(), supervisor: String::new(), evicted: false };
+        leader.remember("lost", &remembered);
+        leader.publish(push(5, client("other", 1)));
+        let lost = leader.list().into_iter().find(|one| one.id == "lost").unwrap();
+        assert_eq!(lost.lacks, None, "of one that is only remembered nothing is known");
     }
 }

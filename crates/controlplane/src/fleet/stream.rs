@@ -210,6 +210,7 @@ impl Link {
                 _ = newest.changed() => {
                     self.session.newest(Arc::clone(&newest.borrow_and_update()));
                     self.look_what_it_lacks();
+                    self.refuses_again();
                 }
                 Ok(()) = word.changed() => {
                     if let Some(frame) = word.borrow_and_update().clone() {
@@ -320,6 +321,18 @@ impl Link {
         }
         self.fleet.touch();
         Ok(())
+    }
+
+    /// The newest state is what it refused before, under another version: whoever leads knows only the version.
+    fn refuses_again(&self) {
+        if !self.session.refuses_newest() {
+            return;
+        }
+        let refused = self.fleet.registry.lock().refusal(&self.id);
+        if let Some(refused) = refused {
+            let nack = relay::refusal(refused, &self.fleet.newest());
+            self.relay(|| relay::heard(from_replica::Message::Nack(nack)));
+        }
     }
 
     /// A state that it cannot read is not sent: it stands so in the list, by the name of what it lacks.

@@ -214,7 +214,10 @@ impl Plane {
         let sealed = self.seal(proposal.secrets).await;
         let span = self.tracer.child(&proposal.trace, "journal");
         let committed = match sealed {
-            Ok(()) => self.store.commit(Batch { writes, entry }).await.map_err(Refusal::from),
+            Ok(()) => {
+                let over = proposal.state.revision;
+                self.store.commit_over(Batch { writes, entry }, over).await.map_err(Refusal::from)
+            }
             Err(error) => Err(error),
         };
         let revision = match committed {

@@ -11,7 +11,7 @@ use crate::{
     observe,
     push::Push,
     resource::{Author, Body, Document, Held, Kind, Refusal, State},
-    store::{Batch, Changes, Key, Read, Revision, Shared, StoreError, Versioned},
+    store::{Batch, Changes, Key, Listing, Read, Revision, Shared, Store, StoreError, Versioned},
     vault::SecretId,
 };
 use keyway_snapshot::{Change, Secret};
@@ -32,6 +32,8 @@ use tokio::{
 const AGAIN: Duration = Duration::from_secs(1);
 /// Times that a beginning is tried while the log goes on.
 const TRIES: usize = 5;
+/// Times that a start reads everything while the log goes on: between two reads of memory lies next to no time.
+const LOOKS: usize = 64;
 
 /// What was committed and is perhaps not in the state yet; held by whoever writes.
 #[derive(Debug)]
@@ -130,7 +132,10 @@ impl Plane {
     fn take_in(&self, read: Read) -> Result<(), Refusal> {
         let before = self.state.load_full();
         let published = read.published.filter(|(at, _)| *at > before.published);
-        if read.revision <= before.revision && published.is_none() {
+        let known = read.entries.iter().all(|(key, stored)| {
+            before.held(key).map(|held| held.version) == stored.as_ref().map(|stored| stored.version)
+        });
+        if read.revision <= before.revision && published.is_none() && known {
             return Ok(());
         }
         let (newest, mut change) = (self.fleet.newest(), Change::default());
@@ -236,13 +241,14 @@ impl Plane {
             let mut behind = self.writing.lock().await;
             self.take_over(&mut behind).await?;
             let mut next = State::clone(&self.state.load());
+            let over = next.revision;
             next.revision += 1;
             next.published = next.revision;
             let push = self.push(&next)?;
             let mut entry =
                 Author::system("lead", &format!("control-plane/{}", shared.me().name)).entry(unix_millis());
             entry.state = push.hash.to_string();
-            if self.store.commit(Batch { writes: Vec::new(), entry }).await? != next.revision {
+            if self.store.commit_over(Batch { writes: Vec::new(), entry }, over).await? != next.revision {
                 continue;
             }
             for (name, held) in next.each(Kind::Replica) {
@@ -261,6 +267,18 @@ impl Plane {
         }
         Err(Refusal::Internal("the log went on while this control plane began to lead"))
     }
+}
+
+/// All documents, and what is published as of the same commit; that is absent where nobody else writes.
+pub(super) async fn listed(store: &dyn Store) -> Result<(Listing, Option<Read>), Refusal> {
+    for _ in 0..LOOKS {
+        let listing = store.list("").await?;
+        let read = store.shared().map(|shared| shared.read(&[]));
+        if read.as_ref().is_none_or(|read| read.revision == listing.revision) {
+            return Ok((listing, read));
+        }
+    }
+    Err(Refusal::Internal("the log went on while the documents were read"))
 }
 
 fn is_same(held: &Held, stored: &Versioned) -> bool {

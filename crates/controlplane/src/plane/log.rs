@@ -48,7 +48,8 @@ impl Plane {
         self.may_write()?;
         self.take_over(&mut one_at_a_time).await?;
         let mut state = State::clone(&self.state.load());
-        state.revision = self.store.commit(Batch { writes: Vec::new(), entry: entry()? }).await?;
+        let batch = Batch { writes: Vec::new(), entry: entry()? };
+        state.revision = self.store.commit_over(batch, state.revision).await?;
         let revision = state.revision;
         self.state.store(Arc::new(state));
         Ok(revision)

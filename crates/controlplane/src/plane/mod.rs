@@ -70,14 +70,13 @@ impl Plane {
         let compiler = Compiler { catalog, secrets: &secrets };
         let mut state = State::new(identity.epoch);
         let behind = Behind::new(store.watch());
-        let listing = store.list("").await?;
+        let (listing, shared) = follow::listed(&*store).await?;
         for (key, stored) in listing.entries {
             let document = Document::decode(&stored.value)
                 .map_err(|_| Refusal::Internal("the store holds what is no document"))?;
             let resources = compiler.document(key.name(), &document.body)?;
             state.put(key, Held { version: stored.version, document, resources });
         }
-        let shared = store.shared().map(|shared| shared.read(&[]));
         if let Some(read) = &shared {
             // Whoever leads made the version; this one follows, or makes its own when it begins to lead.
             state.revision = listing.revision;

@@ -9,6 +9,7 @@ mod session;
 pub(crate) use frames::frame;
 pub use frames::{Frames, TooLarge};
 pub use recent::{Base, Recent};
+pub(crate) use session::lacks;
 pub use session::{ANSWER_DEADLINE, Begun, Heard, Peer, Session};
 
 use frames::Letter;

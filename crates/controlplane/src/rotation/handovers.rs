@@ -9,6 +9,7 @@ use crate::{
 };
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::time::Duration;
 
 /// Addresses that are named.
 const SOURCES: usize = 16;
@@ -25,10 +26,10 @@ pub(crate) struct TokenUses {
     pub(crate) replicas: Vec<String>,
 }
 
-/// Ends what is due.
-pub(super) async fn look(plane: &Plane, fleet: &[Evidence]) {
+/// Ends what is due. `leading`: for how long this control plane hears every replica.
+pub(super) async fn look(plane: &Plane, fleet: &[Evidence], leading: Duration) {
     let now = unix_millis();
-    let listening = u64::try_from(plane.started().elapsed().as_millis()).unwrap_or(u64::MAX);
+    let listening = u64::try_from(leading.as_millis()).unwrap_or(u64::MAX);
     let listening_since = now.saturating_sub(listened(fleet, listening));
     let state = plane.state();
     let snapshot = plane.snapshot();

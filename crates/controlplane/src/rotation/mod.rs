@@ -46,7 +46,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const PACE: u32 = 4;
 /// A step that the store refused is tried again after this.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
-/// Replicas find this process again within this time after its start: their longest pause is 15 s.
+/// Replicas find who leads within this time after that began: their longest pause is 15 s.
 const REJOIN: Duration = Duration::from_secs(20);
 /// Probes under way at one time.
 const PROBES: usize = 16;
@@ -58,6 +58,8 @@ pub struct Counts(Mutex<HashMap<KeyName, Live>>);
 /// The loop's own.
 struct Rotation {
     plane: Arc<Plane>,
+    /// When this began, which it does with each term of leadership: before, nobody who serves elsewhere was heard here.
+    began: Instant,
     counts: Arc<Counts>,
     probes: JoinSet<(KeyName, u32, Probing)>,
     probing: Vec<KeyName>,
@@ -70,6 +72,7 @@ pub(crate) async fn run(plane: Arc<Plane>, counts: Arc<Counts>, mut stop: watch:
     let (mut keys, mut fleet) = (plane.key_changes(), plane.fleet().changes());
     let mut rotation = Rotation {
         plane,
+        began: Instant::now(),
         counts,
         probes: JoinSet::new(),
         probing: Vec::new(),
@@ -116,7 +119,7 @@ impl Rotation {
         }
         if looks {
             refused::look(self, &fleet);
-            handovers::look(&self.plane, &fleet).await;
+            handovers::look(&self.plane, &fleet, self.began.elapsed()).await;
         }
         wait
     }
@@ -139,7 +142,10 @@ impl Rotation {
         let watched = self.counts.watched(name, key, fleet);
         match next(name, key, fleet, now, &watched) {
             Next::Probe(version) => {
-                if !self.rejoining(fleet) && !self.probing.contains(name) && self.probes.len() < PROBES {
+                if !rejoining(fleet, self.began.elapsed())
+                    && !self.probing.contains(name)
+                    && self.probes.len() < PROBES
+                {
                     self.ask(name, version);
                 }
             }
@@ -206,13 +212,6 @@ impl Rotation {
         self.plane.change(&author, |proposal| proposal.step_key((provider, key), step)).await.map(drop)
     }
 
-    /// Whether replicas that were known before this start have not had the time to come back: that nobody can be asked
-    /// then says nothing of the key.
-    fn rejoining(&self, fleet: &[Evidence]) -> bool {
-        let away = !fleet.is_empty() && !fleet.iter().any(|one| one.answers);
-        away && self.plane.started().elapsed() < REJOIN
-    }
-
     /// Has a replica try a version that is in no snapshot.
     fn ask(&mut self, name: &KeyName, version: u32) {
         self.probing.push(name.clone());
@@ -245,6 +244,13 @@ impl Rotation {
             tracing::error!(key = name.1, ?verdict, %refusal, "what a provider said could not be written down");
         }
     }
+}
+
+/// Whether replicas that were known before `leading` began have not had the time to come back: that nobody can be asked
+/// then says nothing of the key.
+fn rejoining(fleet: &[Evidence], leading: Duration) -> bool {
+    let away = !fleet.is_empty() && !fleet.iter().any(|one| one.answers);
+    away && leading < REJOIN
 }
 
 /// The step, if the key is still where it was seen.

@@ -95,6 +95,16 @@ pub(crate) enum SourceError {
         "{0} has no access key in use (ID:SECRET) to sign with; give it one, or name another key as `with`"
     )]
     AwsNoPair(String),
+    /// A secret that Keyway has and cannot read.
+    #[error(
+        "the secret of version {version} cannot be read, and with it which access key at AWS is its own: {why}"
+    )]
+    AwsUnread {
+        /// Of the key.
+        version: u32,
+        /// What the vault says.
+        why: String,
+    },
     /// No room for another one.
     #[error(
         "the IAM user {user} has two access keys and one is not Keyway's to delete; delete one that nobody uses"

@@ -3,10 +3,11 @@
 
 use super::{BYTES_LIMIT, SourceError};
 use crate::vault::private;
+use rustix::fs::OFlags;
 use std::{
-    fs::{File, Metadata},
+    fs::{Metadata, OpenOptions},
     io::Read,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 use zeroize::Zeroizing;
@@ -42,7 +43,9 @@ fn read_open(
 ) -> Result<Zeroizing<Vec<u8>>, SourceError> {
     let fault = |why: String| SourceError::File { path: path.to_owned(), why };
     let io = |error: std::io::Error| fault(error.to_string());
-    let file = File::open(path).map_err(io)?;
+    // Without waiting: a pipe without a writer would hold the thread until one comes.
+    let without_waiting = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(without_waiting).open(path).map_err(io)?;
     // Of the open file, so that it cannot be changed for another between the look and the reading.
     let found = file.metadata().map_err(io)?;
     if !found.is_file() {
@@ -77,5 +80,17 @@ mod tests {
         fs::write(&path, vec![b'a'; 70_000]).unwrap();
         assert!(matches!(read_here(path), Err(SourceError::TooLarge)));
         assert!(read_here(dir.path().to_owned()).is_err());
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_writes_to_holds_no_thread() {
+        use rustix::fs::{CWD, Mode, mkfifoat};
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).unwrap();
+        let (done, read) = std::sync::mpsc::channel();
+        std::thread::spawn(move || done.send(read_here(path).unwrap_err().to_string()));
+        let words = read.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
+        assert!(words.ends_with("is no file"), "{words}");
     }
 }

@@ -92,15 +92,11 @@ impl Vault<'_> {
             StatusCode::OK | StatusCode::NOT_FOUND => parsed(&http::body(answer).await?)?,
             _ => return Err(refused(status, path)),
         };
-        // Of version 2 the fields lie one deeper, beside what is known of the version.
-        let deleted = body.pointer("/data/metadata/deletion_time").and_then(Value::as_str);
-        if second && deleted.is_some_and(|at| !at.is_empty()) {
-            return Err(SourceError::VaultDeleted(path));
-        }
         if status == StatusCode::NOT_FOUND {
-            return Err(SourceError::VaultMissing(path));
+            return Err(absent(&body, path));
         }
         let field = self.at.field.as_deref().unwrap_or("value");
+        // Of version 2 the fields lie one deeper, beside what is known of the version.
         let fields = body.pointer(if second { "/data/data" } else { "/data" });
         let found = fields.and_then(|fields| fields.get(field)).and_then(Value::as_str);
         let found = found.ok_or_else(|| SourceError::VaultField { path, field: field.to_owned() })?;
@@ -143,6 +139,14 @@ impl Vault<'_> {
     }
 }
 
+/// Why there is no value. A version that is there may have a time of deletion too: one to come.
+fn absent(body: &Value, path: String) -> SourceError {
+    let of_version = |field: &str| body.pointer("/data/metadata").and_then(|metadata| metadata.get(field));
+    let deleted = of_version("deletion_time").and_then(Value::as_str).is_some_and(|at| !at.is_empty());
+    let destroyed = of_version("destroyed").and_then(Value::as_bool).unwrap_or(false);
+    if deleted || destroyed { SourceError::VaultDeleted(path) } else { SourceError::VaultMissing(path) }
+}
+
 fn refused(status: StatusCode, path: String) -> SourceError {
     match status.as_u16() {
         403 => SourceError::VaultDenied(path),
@@ -159,4 +163,45 @@ fn text(bytes: &[u8]) -> Result<Zeroizing<String>, SourceError> {
     let text =
         std::str::from_utf8(bytes).map_err(|_| SourceError::Unsound("is no text in UTF-8".to_owned()))?;
     Ok(Zeroizing::new(text.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{Json, Router, routing::any};
+    use std::io::Write;
+
+    /// What a look at a Vault says that answers like this.
+    async fn of(status: StatusCode, answer: Value) -> Result<String, String> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let answers = Router::new().fallback(any(move || async move { (status, Json(answer)) }));
+        let server = tokio::spawn(async move { axum::serve(listener, answers).await });
+        let mut token = tempfile::NamedTempFile::new().unwrap();
+        token.write_all(b"s.token").unwrap();
+        let at = json!({
+            "address": address, "path": "p", "auth": { "token_file": token.path() },
+        });
+        let read = read(&serde_json::from_value(at).unwrap()).await;
+        server.abort();
+        read.map(|bytes| text(&bytes).unwrap().to_string()).map_err(|error| error.to_string())
+    }
+
+    fn version(fields: Value, deletion_time: &str, destroyed: bool) -> Value {
+        json!({ "data": { "data": fields, "metadata": { "deletion_time": deletion_time, "destroyed": destroyed } } })
+    }
+
+    #[tokio::test]
+    async fn a_version_is_deleted_only_once_it_is_not_there_any_more() {
+        let later = version(json!({ "value": "sk-1" }), "2099-01-01T00:00:00Z", false);
+        assert_eq!(of(StatusCode::OK, later).await.unwrap(), "sk-1");
+        let deleted = version(Value::Null, "2020-01-01T00:00:00Z", false);
+        let destroyed = version(Value::Null, "", true);
+        for answer in [deleted, destroyed] {
+            let words = of(StatusCode::NOT_FOUND, answer).await.unwrap_err();
+            assert!(words.contains("is deleted or destroyed"), "{words}");
+        }
+        let words = of(StatusCode::NOT_FOUND, json!({ "errors": [] })).await.unwrap_err();
+        assert!(words.contains("has nothing at"), "{words}");
+    }
 }

@@ -171,6 +171,12 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     fn list<'a>(&'a self, prefix: &'a str) -> Pending<'a, Listing>;
     /// Writes the whole batch or nothing. Once it answers, the batch survives what the backend promises to survive.
     fn commit(&self, batch: Batch) -> Pending<'_, Revision>;
+    /// As `commit`, for a batch that was planned over all documents as of `over`: refused where some were written since.
+    /// Records without writes may have come between. Where nobody else writes there is nothing to look for.
+    fn commit_over(&self, batch: Batch, over: Revision) -> Pending<'_, Revision> {
+        let _ = over;
+        self.commit(batch)
+    }
     /// Every commit from now on.
     fn watch(&self) -> Changes;
     /// Whose data it holds.

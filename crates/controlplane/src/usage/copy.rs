@@ -4,8 +4,9 @@
 use super::{
     error::UsageError,
     file::Place,
+    level::Level,
     records,
-    retention::{signed, used_bytes},
+    retention::{MARK_MILLIS, signed, used_bytes},
 };
 use rusqlite::{Connection, params};
 use rustix::fs::statvfs;
@@ -19,6 +20,11 @@ use std::{
 
 /// Bytes that stay free on the disk beside a copy: books and journal go on meanwhile.
 const SPARE: u64 = 16 << 20;
+/// A mark may have been forgotten so much earlier than the newest one shows: while it was the newest, nobody reported.
+const IDLE_MILLIS: u64 = 30 * Level::Day.millis();
+
+/// The last number of each process of each replica, and when that was seen.
+type Marks = HashMap<(String, String), (u64, u64)>;
 
 /// Whose books a home has after a restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,13 +103,19 @@ pub(crate) fn choose(home: &Path, stage: &Path) -> Result<Brought, UsageError> {
 /// Whether these books have booked every frame that those have.
 fn holds_all(these: &Connection, those: &Connection) -> Result<bool, UsageError> {
     let (these, those) = (marks(these)?, marks(those)?);
-    Ok(those.iter().all(|(process, last)| these.get(process).is_some_and(|here| here >= last)))
+    let newest = |marks: &Marks| marks.values().map(|(_, seen)| *seen).max().unwrap_or_default();
+    // The newest of a backup is always asked for: other books, begun later, hold nothing of it.
+    let forgotten =
+        newest(&these).saturating_sub(MARK_MILLIS.saturating_sub(IDLE_MILLIS)).min(newest(&those));
+    Ok(those.iter().all(|(process, (last, seen))| match these.get(process) {
+        Some((here, _)) => here >= last,
+        None => *seen < forgotten,
+    }))
 }
 
-/// The last number of each process of each replica.
-fn marks(db: &Connection) -> Result<HashMap<(String, String), u64>, UsageError> {
-    let mut rows = db.prepare("SELECT replica, incarnation, last FROM marks")?;
-    let marks = rows.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?;
+fn marks(db: &Connection) -> Result<Marks, UsageError> {
+    let mut rows = db.prepare("SELECT replica, incarnation, last, seen FROM marks")?;
+    let marks = rows.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), (row.get(2)?, row.get(3)?))))?;
     Ok(marks.collect::<Result<_, _>>()?)
 }
 
@@ -114,4 +126,35 @@ pub(super) fn left_out(db: &Connection) -> Result<Option<LeftOut>, UsageError> {
     let mut latest = rows
         .query_map([], |row| Ok(LeftOut { after: row.get(0)?, frames: lost.saturating_sub(row.get(1)?) }))?;
     Ok(latest.next().transpose()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: u64 = Level::Day.millis();
+    const NOW: u64 = 20_600 * DAY;
+
+    /// Books that know these processes: name, last number, days since it was seen.
+    fn knowing(marks: &[(&str, u64, u64)]) -> Connection {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch("CREATE TABLE marks (replica TEXT, incarnation TEXT, last INTEGER, seen INTEGER)")
+            .unwrap();
+        for (name, last, days) in marks {
+            let row = params![name, signed(*last), signed(NOW - days * DAY)];
+            db.execute("INSERT INTO marks VALUES ('r', ?1, ?2, ?3)", row).unwrap();
+        }
+        db
+    }
+
+    #[test]
+    fn a_mark_that_was_forgotten_meanwhile_is_no_reason_to_go_back() {
+        let here = knowing(&[("a", 9, 0)]);
+        let holds = |backup: &[(&str, u64, u64)]| holds_all(&here, &knowing(backup)).unwrap();
+        assert!(holds(&[("a", 8, 1), ("old", 5, 367)]), "forgotten since");
+        assert!(holds(&[("a", 8, 10), ("old", 5, 350)]), "forgotten while nobody reported");
+        assert!(!holds(&[("a", 8, 1), ("b", 5, 300)]), "never known here");
+        assert!(!holds(&[("a", 10, 1), ("old", 5, 367)]), "behind");
+        assert!(!holds(&[("b", 5, 400), ("old", 5, 500)]), "another's, as old as it is");
+    }
 }

@@ -11,7 +11,7 @@ const PIECE: u32 = 500;
 const SPARE_PAGES: u64 = 2_048;
 const GIVEN_BACK: u64 = 512;
 /// A process that reported nothing for so long will not report again; its numbers are forgotten.
-const MARK_MILLIS: u64 = 366 * DAY_MILLIS;
+pub(super) const MARK_MILLIS: u64 = 366 * DAY_MILLIS;
 
 /// How long what is kept, in milliseconds, and how much in all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,6 +9,8 @@ use std::collections::HashMap;
 /// Spenders that are told apart. Beyond it tags are booked as one, `other`, so that a tag that differs with every request
 /// does not make sums as many as requests.
 pub(super) const SPENDER_LIMIT: i64 = 100_000;
+/// So many times the limit, models of new spenders are booked as one too: callers may make names up without end.
+const MODELS: i64 = 2;
 /// Numbers that are remembered between commits.
 const REMEMBERED: usize = 20_000;
 /// Between tags of one column. Tags are printable, so none holds it.
@@ -27,7 +29,7 @@ pub(super) struct Numbers {
 // === impl Numbers ===
 
 impl Numbers {
-    /// Tags are told apart until there are so many spenders.
+    /// Tags are told apart until there are so many spenders, models until there are twice as many.
     pub(super) fn new(limit: i64) -> Self {
         Self { known: HashMap::new(), count: None, limit }
     }
@@ -37,17 +39,30 @@ impl Numbers {
         if let Some(number) = self.find(db, spender)? {
             return Ok((number, false));
         }
+        let count = self.count(db)?;
+        let mut meant = spender.clone();
+        let tags_lost = count >= self.limit && !spender.tags.is_empty();
+        if tags_lost {
+            meant.tags = vec![OTHER.to_owned()];
+        }
+        if count >= self.limit.saturating_mul(MODELS) && !spender.model.is_empty() {
+            // Who is known but for the tags keeps the model.
+            if let Some(number) = self.find(db, &meant)? {
+                return Ok((number, tags_lost));
+            }
+            OTHER.clone_into(&mut meant.model);
+        }
+        let number = self.find(db, &meant)?.map_or_else(|| self.make(db, &meant), Ok)?;
+        Ok((number, tags_lost))
+    }
+
+    fn count(&mut self, db: &Connection) -> Result<i64, UsageError> {
         let count = match self.count {
             Some(count) => count,
             None => db.query_row("SELECT count(*) FROM spenders", [], |row| row.get(0))?,
         };
         self.count = Some(count);
-        if count >= self.limit && !spender.tags.is_empty() {
-            let other = Spender { tags: vec![OTHER.to_owned()], ..spender.clone() };
-            let number = self.find(db, &other)?.map_or_else(|| self.make(db, &other), Ok)?;
-            return Ok((number, true));
-        }
-        Ok((self.make(db, spender)?, false))
+        Ok(count)
     }
 
     /// After a commit that failed: what was made in it is not there.
@@ -110,4 +125,40 @@ pub(super) fn split(tags: &str) -> Vec<String> {
 
 fn join(tags: &[String]) -> String {
     tags.join(BETWEEN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::usage::file::Place;
+
+    #[test]
+    fn models_that_callers_make_up_become_one_beyond_a_bound() {
+        let home = tempfile::tempdir().unwrap();
+        let db = Place::new(home.path()).open(0).unwrap();
+        let mut numbers = Numbers::new(10);
+        let one = |model: &str, tags: &[&str]| Spender {
+            client: "c".to_owned(),
+            model: model.to_owned(),
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            ..Spender::default()
+        };
+        for number in 0..50 {
+            let (_, tags_lost) = numbers.number(&db, &one(&format!("r{number}"), &[])).unwrap();
+            assert!(!tags_lost);
+            // As after a restart.
+            numbers.forget();
+        }
+        let of = |id: i64| {
+            let sql = format!("SELECT {COLUMNS} FROM spenders WHERE id = ?1");
+            db.query_row(&sql, [id], read).unwrap().1
+        };
+        let mut number = |spender: &Spender| numbers.number(&db, spender).unwrap();
+        assert_eq!(of(number(&one("r7", &[])).0), one("r7", &[]));
+        assert_eq!(of(number(&one("new", &[])).0), one(OTHER, &[]));
+        let (id, tags_lost) = number(&one("new", &["k=v"]));
+        assert_eq!((of(id), tags_lost), (one(OTHER, &[OTHER]), true));
+        let count: i64 = db.query_row("SELECT count(*) FROM spenders", [], |row| row.get(0)).unwrap();
+        assert_eq!(count, 20 + 2);
+    }
 }

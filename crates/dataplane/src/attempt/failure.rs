@@ -67,7 +67,7 @@ impl Failure {
     #[cold]
     pub(crate) fn too_slow(stream: bool) -> Self {
         let reason = if stream { "first_token_timeout" } else { "upstream_timeout" };
-        Self::of(None, Some(StatusCode::GATEWAY_TIMEOUT), reason)
+        Self::of(None, None, reason)
     }
 
     /// Its key or its client was revoked under way, and the key will not be chosen again; or it waited for too long.
@@ -117,9 +117,7 @@ impl Failure {
             Some(401 | 403) if refused => Some(Trouble::Refused),
             Some(402) => Some(Trouble::Fault),
             Some(429) => Some(Trouble::Throttled),
-            _ if matches!(self.reason, "first_token_timeout" | "upstream_timeout" | "connect_timeout") => {
-                Some(Trouble::Timeout)
-            }
+            _ if self.is_timeout() => Some(Trouble::Timeout),
             Some(408 | 500..=599) => Some(Trouble::Fault),
             // Reasons of ours that are the provider's doing say so.
             None if self.verdict == Some(Verdict::Passing) || self.reason.starts_with("upstream") => {
@@ -127,6 +125,10 @@ impl Failure {
             }
             _ => None,
         }
+    }
+
+    fn is_timeout(&self) -> bool {
+        matches!(self.reason, "first_token_timeout" | "upstream_timeout" | "connect_timeout")
     }
 
     /// What the caller gets if this was the last attempt.
@@ -137,7 +139,7 @@ impl Failure {
             {
                 status
             }
-            _ if self.reason == "connect_timeout" => StatusCode::GATEWAY_TIMEOUT,
+            _ if self.is_timeout() => StatusCode::GATEWAY_TIMEOUT,
             _ => StatusCode::BAD_GATEWAY,
         }
     }

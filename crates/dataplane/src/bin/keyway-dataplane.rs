@@ -148,7 +148,8 @@ fn done(ended: Result<(), String>) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            tracing::error!("{why}");
+            // One plain line, whatever --log says; nothing is left to be done when even stderr is gone.
+            let _ = writeln!(std::io::stderr(), "keyway-dataplane: {why}");
             ExitCode::FAILURE
         }
     }

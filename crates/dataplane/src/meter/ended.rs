@@ -3,7 +3,7 @@
 
 use super::{Outcome, Used};
 use crate::route::Step;
-use keyway_snapshot::{Alias, Client, Dialect, Endpoint, Resolved, Target, Version};
+use keyway_snapshot::{Alias, Client, Dialect, Endpoint, Resolved, Target, Version, looks_like_key};
 use std::sync::Arc;
 use ulid::Ulid;
 
@@ -93,7 +93,7 @@ impl Asked {
 
     /// What did not. A name that could be a key, put there by mistake, is kept nowhere.
     pub(crate) fn text(asked: &str) -> Self {
-        if looks_random(asked) {
+        if looks_random(asked) || looks_like_key(asked) {
             return Self::Text(WITHHELD.into());
         }
         let end = asked.floor_char_boundary(ASKED_LIMIT);
@@ -176,8 +176,12 @@ mod tests {
         ] {
             assert!(kept(name), "{name}");
         }
-        for key in ["sk-proj-Ab3dEf6hIj9lMn2pQr5t", "kw_0123456789abcdef0123", "x/AIzaSyD4r8fGh1jK2lM3nO4pQ"]
-        {
+        for key in [
+            "sk-proj-Ab3dEf6hIj9lMn2pQr5t",
+            "kw_0123456789abcdef0123",
+            "x/AIzaSyD4r8fGh1jK2lM3nO4pQ",
+            "x/sk-a1b2c3d4e5f6-g7h8i9j0",
+        ] {
             assert_eq!(Asked::text(key).name(), "[withheld]");
         }
         assert_eq!(Asked::text(&"é ".repeat(200)).name().len(), 255);

@@ -1,11 +1,17 @@
 //! Running sums since the start, for the ops port. The spool's thread adds what it takes from the cores.
 
 use super::sheet::Counted;
-use keyway_snapshot::METERS;
-use std::{collections::HashMap, sync::Arc};
+use keyway_snapshot::{METERS, Target};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// Clients × keys × models that are told apart; beyond it counts go to one row named `other`.
 const ROWS: usize = 100_000;
+/// Targets that only callers named and that are told apart; beyond it theirs are `provider/other`.
+const STRANGERS: usize = 2_000;
 const OTHER: &str = "other";
 
 /// Sums of one (client, key version, model).
@@ -34,19 +40,40 @@ pub(crate) struct Totals {
     rows: Vec<Row>,
     /// By client, key version, model: nested, so that a look-up allocates nothing.
     places: Places,
+    /// Labels of targets that only callers named.
+    strangers: HashSet<Box<str>>,
 }
 
 // === impl Totals ===
 
 impl Default for Totals {
     fn default() -> Self {
-        Self { rows: vec![Row::new(OTHER, &Arc::from(OTHER), OTHER)], places: Places::default() }
+        let rows = vec![Row::new(OTHER, &Arc::from(OTHER), OTHER)];
+        Self { rows, places: Places::default(), strangers: HashSet::new() }
     }
 }
 
 impl Totals {
+    /// Adds what a target served.
+    pub(crate) fn add(&mut self, client: &str, key: &Arc<str>, target: &Target, sum: &Counted) {
+        let model = self.name(target);
+        self.add_to(client, key, &model, sum);
+    }
+
+    /// The target's label, or what stands for it where callers made up too many.
+    fn name<'a>(&mut self, target: &'a Target) -> Cow<'a, str> {
+        if target.is_known || self.strangers.contains(&target.label) {
+            return Cow::Borrowed(&target.label);
+        }
+        if self.strangers.len() >= STRANGERS {
+            return Cow::Owned(format!("{}/{OTHER}", target.provider.name));
+        }
+        self.strangers.insert(target.label.clone());
+        Cow::Borrowed(&target.label)
+    }
+
     /// Adds to the row of these names, made if there is room for it.
-    pub(crate) fn add(&mut self, client: &str, key: &Arc<str>, model: &str, sum: &Counted) {
+    pub(crate) fn add_to(&mut self, client: &str, key: &Arc<str>, model: &str, sum: &Counted) {
         let known =
             self.places.get(client).and_then(|keys| keys.get(key)).and_then(|models| models.get(model));
         let place = match known {
@@ -99,5 +126,29 @@ impl Row {
         for (all, count) in self.counts.iter_mut().zip(sum.counts) {
             *all = all.saturating_add(count);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lease::tests::snapshot;
+    use keyway_snapshot::{CredentialState, Resolved};
+
+    #[test]
+    fn names_that_callers_make_up_are_told_apart_up_to_a_bound() {
+        let state = snapshot(1, &[(1, CredentialState::Active)]);
+        let (mut totals, key) = (Totals::default(), Arc::from("p/main/1"));
+        let one = Counted { requests: 1, ..Counted::default() };
+        for number in (0..STRANGERS + 500).chain(0..3) {
+            let Ok(Resolved::Target(target)) = state.lookup(&format!("p/r{number}")) else { panic!() };
+            totals.add("c", &key, &target, &one);
+        }
+        let of = |model: &str| totals.rows().find(|row| &*row.model == model).map(|row| row.requests);
+        assert_eq!(totals.rows().count(), STRANGERS + 1);
+        assert_eq!(
+            (of("p/r0"), of("p/r1999"), of("p/r2000"), of("p/other")),
+            (Some(2), Some(1), None, Some(500))
+        );
     }
 }

@@ -16,7 +16,8 @@ const ECHO_LIMIT: usize = 2_000;
 #[derive(Debug)]
 pub(crate) enum Said {
     Whole(Bytes),
-    Events(VecDeque<Bytes>),
+    /// And what tells of usage, where the caller did not ask for it.
+    Events(VecDeque<Bytes>, Option<Bytes>),
 }
 
 impl Said {
@@ -24,7 +25,7 @@ impl Said {
     pub(crate) fn bytes(&self) -> u64 {
         match self {
             Self::Whole(body) => body.len() as u64,
-            Self::Events(events) => events.iter().map(|event| event.len() as u64).sum(),
+            Self::Events(events, _) => events.iter().map(|event| event.len() as u64).sum(),
         }
     }
 }
@@ -80,10 +81,13 @@ pub(crate) fn answer(
         Echo { id, model, input: words(&asked), output: word_count(&text), text, created, wants_usage };
     match (dialect, endpoint, stream) {
         (Dialect::OpenaiChat, Endpoint::ChatCompletions, false) => Some(Said::Whole(openai::whole(&echo))),
-        (Dialect::OpenaiChat, Endpoint::ChatCompletions, true) => Some(Said::Events(openai::events(&echo))),
+        (Dialect::OpenaiChat, Endpoint::ChatCompletions, true) => {
+            let unheard = (!echo.wants_usage).then(|| openai::counted(&echo));
+            Some(Said::Events(openai::events(&echo), unheard))
+        }
         (Dialect::AnthropicMessages, Endpoint::Messages, false) => Some(Said::Whole(anthropic::whole(&echo))),
         (Dialect::AnthropicMessages, Endpoint::Messages, true) => {
-            Some(Said::Events(anthropic::events(&echo)))
+            Some(Said::Events(anthropic::events(&echo), None))
         }
         (Dialect::AnthropicMessages, Endpoint::CountTokens, _) => Some(Said::Whole(anthropic::count(&echo))),
         _ => None,

@@ -24,24 +24,31 @@ pub(super) fn whole(echo: &Echo<'_>) -> Bytes {
 
 pub(super) fn events(echo: &Echo<'_>) -> VecDeque<Bytes> {
     let mut events = VecDeque::new();
+    // Where usage is asked for, the chunks before it say that there is none yet.
+    let none_yet = || echo.wants_usage.then_some(Value::Null);
     let choice = |delta: Value, finish: Value| json!([{ "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish }]);
     events.push_back(chunk(
         echo,
         choice(json!({ "role": "assistant", "content": "" }), Value::Null),
-        Value::Null,
+        none_yet(),
     ));
     for piece in pieces(&echo.text) {
-        events.push_back(chunk(echo, choice(json!({ "content": piece }), Value::Null), Value::Null));
+        events.push_back(chunk(echo, choice(json!({ "content": piece }), Value::Null), none_yet()));
     }
-    events.push_back(chunk(echo, choice(json!({}), json!("stop")), Value::Null));
+    events.push_back(chunk(echo, choice(json!({}), json!("stop")), none_yet()));
     if echo.wants_usage {
-        events.push_back(chunk(echo, json!([]), usage(echo)));
+        events.push_back(counted(echo));
     }
     events.push_back(Bytes::from_static(b"data: [DONE]\n\n"));
     events
 }
 
-fn chunk(echo: &Echo<'_>, choices: Value, usage: Value) -> Bytes {
+/// The chunk that tells of usage.
+pub(super) fn counted(echo: &Echo<'_>) -> Bytes {
+    chunk(echo, json!([]), Some(usage(echo)))
+}
+
+fn chunk(echo: &Echo<'_>, choices: Value, usage: Option<Value>) -> Bytes {
     let mut chunk = json!({
         "id": format!("chatcmpl-{}", echo.id),
         "object": "chat.completion.chunk",
@@ -49,7 +56,7 @@ fn chunk(echo: &Echo<'_>, choices: Value, usage: Value) -> Bytes {
         "model": echo.model,
         "choices": choices,
     });
-    if let (true, Some(chunk)) = (echo.wants_usage, chunk.as_object_mut()) {
+    if let (Some(usage), Some(chunk)) = (usage, chunk.as_object_mut()) {
         chunk.insert("usage".to_owned(), usage);
     }
     format!("data: {chunk}\n\n").into()

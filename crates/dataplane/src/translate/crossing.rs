@@ -230,7 +230,7 @@ impl Crossing {
     pub(crate) fn made(&self, said: Said) -> Result<Answer, Failure> {
         let events = match said {
             Said::Whole(body) => return self.whole((&HeaderMap::new(), HeaderMap::new()), &body),
-            Said::Events(events) => events,
+            Said::Events(events, _) => events,
         };
         let (mut stream, mut out) = (self.open_stream(), Gathered::default());
         for event in events {

@@ -53,6 +53,9 @@ impl Crossing {
         if let (Some(seconds), false) = (fault.retry_after, headers.contains_key(header::RETRY_AFTER)) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if let Some((name, value)) = keyway_dialect::fault::header(&fault, self.caller.dialect()) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
         self.name_dropped(&mut headers);
         Passed { status, headers, body }
     }

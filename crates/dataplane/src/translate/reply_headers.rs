@@ -1,14 +1,17 @@
-//! A provider's reply headers as the caller gets them: all but cookies, what belongs to one hop, and any value that
-//! holds the credential. Of a translated reply only what SDKs read.
+//! A provider's reply headers as the caller gets them: all but cookies, what belongs to one hop, what only the gateway says,
+//! and any value that holds the credential. Of a translated reply only what SDKs read.
 
 use crate::lease::Lease;
 use http::{HeaderMap, HeaderName, header};
+
+/// What a provider says under these names would be taken for the gateway's word.
+const OURS: &str = "x-keyway-";
 
 /// Strips in place. Most replies have nothing to strip, so one look over all of them comes first.
 pub(crate) fn reply_headers(headers: &mut HeaderMap, lease: &Lease) {
     let mut withheld: Vec<HeaderName> = Vec::new();
     for (name, value) in &*headers {
-        if is_of_this_hop(name) {
+        if is_of_this_hop(name) || name.as_str().starts_with(OURS) {
             withheld.push(name.clone());
         } else if lease.is_in(value.as_bytes()) {
             tracing::warn!(key = &*lease.key().id, "a provider echoed a credential in a header; stripped");

@@ -46,7 +46,13 @@ const MEASURES: [Meter; 3] = [Meter::Images, Meter::Characters, Meter::AudioMill
 // === impl Book ===
 
 impl Book {
-    pub(super) fn read(rates: &[wire::Rate], tiers: &[wire::PriceTier]) -> Result<Self, &'static str> {
+    /// Reads rates; with a base, those that hold instead of it: what has a price of its own there and none here is not
+    /// known.
+    pub(super) fn read(
+        rates: &[wire::Rate],
+        tiers: &[wire::PriceTier],
+        base: Option<&Book>,
+    ) -> Result<Self, &'static str> {
         let mut all: Vec<(u64, Rates)> = Vec::with_capacity(tiers.len());
         for tier in tiers {
             if all.last().is_some_and(|(above, _)| *above >= tier.above_input_tokens) {
@@ -56,18 +62,14 @@ impl Book {
         }
         let mut rates = read(rates)?;
         let listed = rates.clone();
+        let own = base.into_iter().flat_map(|base| &base.rates).map(|(meter, _)| *meter);
+        // By what was listed: a rate that goes with its plain kind was said too.
+        let unsaid = own.filter(|meter| find(&listed, *meter).is_none()).collect();
         // What costs as much as its plain kind goes with it where that has another price.
         rates.retain(|(meter, rate)| {
             plain(*meter) == *meter || resolve(&listed, plain(*meter)) != Some(*rate)
         });
-        Ok(Self { rates, tiers: all, unsaid: Vec::new(), limit: u64::MAX })
-    }
-
-    /// Instead of the base: what has a price of its own there and none here is not known.
-    pub(super) fn instead_of(mut self, base: &Book) -> Self {
-        let own = base.rates.iter().map(|(meter, _)| *meter);
-        self.unsaid = own.filter(|meter| find(&self.rates, *meter).is_none()).collect();
-        self
+        Ok(Self { rates, tiers: all, unsaid, limit: u64::MAX })
     }
 
     /// Nor is what longer prompts cost, where the base has a price for those and this has none.
@@ -102,7 +104,8 @@ impl Book {
             return None;
         }
         let tier = self.tiers.iter().rev().find(|(above, _)| prompt > *above);
-        let rate = |meter: Meter| self.rate(tier.map(|(_, rates)| rates), meter);
+        let longer = tier.map(|(_, rates)| rates);
+        let rate = |meter: Meter| self.rate(longer, meter);
         let mut charge = |meter: Meter, count: u64| {
             // Most meters count nothing: their rates are not looked for.
             if count == 0 {
@@ -119,9 +122,10 @@ impl Book {
             for meter in PROMPT {
                 known &= charge(meter, count(meter));
             }
-            // Reasoning stands apart only where it has a price of its own.
-            let apart =
-                find(&self.rates, Meter::Reasoning).map_or(0, |_| used.reasoning.min(count(Meter::Output)));
+            let apart = match self.sets_apart(longer, Meter::Reasoning) {
+                true => used.reasoning.min(count(Meter::Output)),
+                false => 0,
+            };
             known &= charge(Meter::Output, count(Meter::Output) - apart);
             known &= charge(Meter::Reasoning, apart);
             for meter in ANSWER.into_iter().filter(|meter| *meter != Meter::Output) {
@@ -144,12 +148,19 @@ impl Book {
 
     /// A meter without a price of its own costs what its plain kind costs: cached input what input does.
     pub(super) fn rate(&self, tier: Option<&Rates>, meter: Meter) -> Option<u64> {
-        if self.unsaid.contains(&meter) {
-            return None;
-        }
-        let own =
-            |meter: Meter| tier.and_then(|rates| find(rates, meter)).or_else(|| find(&self.rates, meter));
-        chain(meter).find_map(own)
+        let own = |meter: Meter| {
+            let said = tier.and_then(|rates| find(rates, meter)).or_else(|| find(&self.rates, meter));
+            // One that is not known ends the search too: a plainer kind's would be a guess.
+            (said.is_some() || self.unsaid.contains(&meter)).then_some(said)
+        };
+        chain(meter).find_map(own).flatten()
+    }
+
+    /// Whether a meter has a price of its own, be it one that is not known.
+    fn sets_apart(&self, tier: Option<&Rates>, meter: Meter) -> bool {
+        tier.is_some_and(|rates| find(rates, meter).is_some())
+            || find(&self.rates, meter).is_some()
+            || self.unsaid.contains(&meter)
     }
 }
 

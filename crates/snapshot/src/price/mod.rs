@@ -86,20 +86,22 @@ impl Price {
         let bad = |field: &str, reason: &str| {
             Invalid::new(Kind::Provider, resource, format!("{at}.{field}"), reason)
         };
-        let base = Book::read(&price.rates, &price.tiers).map_err(|why| bad("rates", why))?;
+        let base = Book::read(&price.rates, &price.tiers, None).map_err(|why| bad("rates", why))?;
         let mut services = Vec::with_capacity(price.services.len());
         for service in &price.services {
-            let book = Book::read(&service.rates, &service.tiers).map_err(|why| bad("services", why))?;
+            let book = Book::read(&service.rates, &service.tiers, Some(&base))
+                .map_err(|why| bad("services", why))?;
             if matches!(service.tier(), ServiceTier::Unspecified | ServiceTier::Other) {
                 return Err(bad("services", "unknown tier"));
             }
-            services.push((service.tier(), book.instead_of(&base).no_longer_than(&base)));
+            services.push((service.tier(), book.no_longer_than(&base)));
         }
         let mut by_time = Vec::with_capacity(price.by_time.len());
         for timed in &price.by_time {
-            let book = Book::read(&timed.rates, &timed.tiers).map_err(|why| bad("by_time", why))?;
+            let book =
+                Book::read(&timed.rates, &timed.tiers, Some(&base)).map_err(|why| bad("by_time", why))?;
             let hours = Hours::read(timed).map_err(|why| bad("by_time", why))?;
-            by_time.push((hours, book.instead_of(&base)));
+            by_time.push((hours, book));
         }
         let mut scheduled: Vec<(u64, Book)> = Vec::with_capacity(price.scheduled.len());
         for later in &price.scheduled {
@@ -107,8 +109,9 @@ impl Price {
             if scheduled.last().is_some_and(|(before, _)| *before >= from) {
                 return Err(bad("scheduled", "not in ascending order"));
             }
-            let book = Book::read(&later.rates, &later.tiers).map_err(|why| bad("scheduled", why))?;
-            scheduled.push((from, book.instead_of(&base)));
+            let book =
+                Book::read(&later.rates, &later.tiers, Some(&base)).map_err(|why| bad("scheduled", why))?;
+            scheduled.push((from, book));
         }
         Ok(Self { base, services, by_time, scheduled, origin: price.origin(), free: price.free })
     }

@@ -130,6 +130,50 @@ fn a_service_tier_without_a_price_is_unknown() {
     }
 }
 
+/// A price whose only service tier is flex.
+fn with_flex(base: Rates<'_>, flex: Rates<'_>, longer: &[(u64, Rates<'_>)]) -> Price {
+    let flex =
+        wire::ServicePrice { tier: ServiceTier::Flex.into(), rates: rates(flex), tiers: tiers(longer) };
+    build(&wire::Price { rates: rates(base), services: vec![flex], ..wire::Price::default() })
+}
+
+#[test]
+fn what_a_service_tier_says_itself_is_known() {
+    let flex = |price: &Price, of: Rates<'_>| bill(price, of, ServiceTier::Flex, 0).map(|(cost, _)| cost);
+    let base = &[(Meter::Input, 3_000_000), (Meter::Output, 12_000_000), (Meter::CacheRead, 750_000)];
+    // A discount on cached tokens in the list price, none in the tier: it says so.
+    let same = [(Meter::Input, 1_500_000), (Meter::Output, 6_000_000), (Meter::CacheRead, 1_500_000)];
+    assert_eq!(flex(&with_flex(base, &same, &[]), &[(Meter::CacheRead, 1)]), Some(2));
+    // Only for longer prompts.
+    let plain = &same[..2];
+    let longer: &[(u64, Rates<'_>)] = &[(10, &[(Meter::CacheRead, 1_000_000)])];
+    let price = with_flex(base, plain, longer);
+    assert_eq!(flex(&price, &[(Meter::CacheRead, 11)]), Some(11));
+    assert_eq!(flex(&price, &[(Meter::CacheRead, 10)]), None);
+    // What costs as a kind of which nothing is said is not known either.
+    assert_eq!(flex(&price, &[(Meter::CacheReadImage, 10)]), None);
+}
+
+#[test]
+fn reasoning_stands_apart_wherever_it_has_a_price_of_its_own() {
+    let answer = &[(Meter::Output, 1_000), (Meter::Reasoning, 400)];
+    let base = &[(Meter::Output, 12_000_000), (Meter::Reasoning, 20_000_000)];
+    let unsaid = with_flex(base, &[(Meter::Output, 6_000_000)], &[]);
+    assert_eq!(bill(&unsaid, answer, ServiceTier::Flex, 0), None);
+    let plain = bill(&unsaid, &[(Meter::Output, 1_000)], ServiceTier::Flex, 0);
+    assert_eq!(plain.map(|(cost, _)| cost), Some(6_000));
+    // Only the longer prompts have a price for it, whether or not the short ones tell what output costs for it.
+    let longer: &[(u64, Rates<'_>)] =
+        &[(200_000, &[(Meter::Input, 0), (Meter::Output, 18_000_000), (Meter::Reasoning, 30_000_000)])];
+    for base in [
+        &[(Meter::Input, 0), (Meter::Output, 12)][..],
+        &[(Meter::Input, 0), (Meter::Output, 12_000_000), (Meter::Reasoning, 12_000_000)],
+    ] {
+        let of = [(Meter::Input, 300_000), (Meter::Output, 1_500), (Meter::Reasoning, 1_000)];
+        assert_eq!(cost(&price(base, longer), &of), Some(500 * 18 + 1_000 * 30));
+    }
+}
+
 #[test]
 fn a_service_tier_says_itself_what_longer_prompts_cost() {
     let service = |longer: &[(u64, Rates<'_>)]| wire::ServicePrice {

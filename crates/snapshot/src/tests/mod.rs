@@ -200,6 +200,34 @@ fn tokens_that_no_longer_let_anybody_in() {
 }
 
 #[test]
+fn a_name_that_only_the_caller_knows_is_bounded_and_no_key() {
+    let snapshot =
+        build(&[provider("p", "https://p.example/v1", &["gpt-4o"]), client("all", &["*"])]).unwrap();
+    let longest = format!("p/{}", "x".repeat(256));
+    assert_eq!(label(&snapshot, "all", &longest).as_deref(), Ok(longest.as_str()));
+    for model in [
+        "accounts/fireworks/models/llama-v3p1-405b-instruct",
+        "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        "ft:gpt-4o-mini:org::id",
+    ] {
+        let asked = format!("p/{model}");
+        assert_eq!(label(&snapshot, "all", &asked).as_deref(), Ok(asked.as_str()));
+    }
+    for asked in [format!("{longest}x"), format!("p/{}", "\u{e9}".repeat(150_000)), "q".repeat(300_000)] {
+        let refused = label(&snapshot, "all", &asked).unwrap_err();
+        assert!(matches!(refused, Refused::Unknown { .. }));
+        assert!(refused.to_string().len() < 400, "{}", refused.to_string().len());
+    }
+    let refused = label(&snapshot, "all", "p/sk-proj-Ab3dEf6hIj9lMn2pQr5t").unwrap_err();
+    assert_eq!(refused.to_string(), "the model `[withheld]` does not exist");
+    let is_known = |asked: &str| match snapshot.lookup(asked) {
+        Ok(Resolved::Target(target)) => target.is_known,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((is_known("gpt-4o"), is_known("p/gpt-9")), (true, false));
+}
+
+#[test]
 fn a_revoked_version_travels_without_its_secret() {
     let version = |state: wire::CredentialState, secret: &str| {
         let body = wire::Credential {

@@ -54,6 +54,9 @@ pub(super) struct Explained {
     model: Option<String>,
     /// Whether the client may ask for it. Whether it would be served is each target's `state`.
     allowed: bool,
+    /// The status that is answered whatever the targets do; absent = none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<u16>,
     /// In the order in which they would be tried.
     targets: Vec<Tried>,
     /// Every rule that decided it.
@@ -128,6 +131,7 @@ pub(super) async fn explain(call: Call) -> Result<Answer, Fault> {
         snapshot.clients.by_name(&name).ok_or_else(|| Fault::from(not_found(&state, Kind::Client, &name)))?;
     let mut rules = Vec::new();
     let mut allowed = admission(client, unix_millis() / 1000, &mut rules);
+    let mut refused = (!allowed).then_some(401);
     let (mut model, mut targets) = (None, Vec::new());
     match snapshot.resolve(client, &asked) {
         Ok(resolved) => {
@@ -146,14 +150,15 @@ pub(super) async fn explain(call: Call) -> Result<Answer, Fault> {
                 target.estimate = Some(estimate(priced, size, ServiceTier::Unspecified, now)?);
             }
         }
-        Err(refused) => {
+        Err(why) => {
             allowed = false;
-            let status = if matches!(refused, Refused::NotAllowed { .. }) { 403 } else { 404 };
-            rules.push(format!("{refused}: {status}"));
+            let status = if matches!(why, Refused::NotAllowed { .. }) { 403 } else { 404 };
+            rules.push(format!("{why}: {status}"));
+            refused.get_or_insert(status);
         }
     }
     let snapshot = snapshot.version.to_string();
-    Answer::json(&Explained { client: name, asked, model, allowed, targets, rules, snapshot })
+    Answer::json(&Explained { client: name, asked, model, allowed, refused, targets, rules, snapshot })
 }
 
 /// What is known of the limits of targets: keys whose limits have room are taken first.

@@ -15,7 +15,10 @@ use old_uses::OldUses;
 pub use view::{Refused, Replica, ReplicaState};
 
 use super::Order;
-use crate::observe::Answers;
+use crate::{
+    observe::Answers,
+    push::{Push, lacks},
+};
 use keyway_proto::fleet::v1::{AuditHead, Beat, Hello, KeyUse, Nack, TokenUse};
 use keyway_snapshot::{StateHash, Version};
 use std::{
@@ -47,7 +50,7 @@ struct Row {
     link: Option<mpsc::Sender<Order>>,
     draining: bool,
     served: Option<(Version, StateHash)>,
-    refused: Option<(StateHash, Refused)>,
+    refused: Option<((Version, StateHash), Refused)>,
     /// What it cannot do that the newest state needs.
     lacks: Option<String>,
     secrets: Option<Version>,
@@ -104,6 +107,18 @@ pub(super) struct Known {
     pub(super) recorded: bool,
 }
 
+/// What one that is connected would say now.
+#[derive(Debug)]
+pub(super) struct Connected {
+    /// Its stream's number.
+    pub(super) stream: u64,
+    pub(super) hello: Hello,
+    /// Its newest.
+    pub(super) beat: Beat,
+    /// What it refused last.
+    pub(super) refused: Option<(StateHash, Nack)>,
+}
+
 /// Why a replica is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turned {
@@ -155,16 +170,21 @@ impl Registry {
             row.recorded = old.recorded;
             row.go_on_from(old);
         }
-        let refused = row.refused.as_ref().map(|(hash, _)| *hash);
+        let refused = row.refused.as_ref().map(|((_, hash), _)| *hash);
         let known = Known { stream, refused, recorded: row.recorded };
         self.rows.insert(row.hello.id.clone(), row);
         Ok(known)
     }
 
-    /// Every replica that is connected here: its stream's number, what it would say now as hello, and its newest beat.
-    pub(super) fn connected(&self) -> Vec<(u64, Hello, Beat)> {
-        let connected = self.rows.values().filter(|row| row.link.is_some());
-        connected.map(|row| (row.stream, row.as_hello(), row.as_beat())).collect()
+    /// Every replica that is connected here, and what it would say now.
+    pub(super) fn connected(&self) -> Vec<Connected> {
+        let said = |row: &Row| Connected {
+            stream: row.stream,
+            hello: row.as_hello(),
+            beat: row.as_beat(),
+            refused: row.as_nack(),
+        };
+        self.rows.values().filter(|row| row.link.is_some()).map(said).collect()
     }
 
     /// What rotation needs to know of each replica.
@@ -227,7 +247,7 @@ impl Registry {
         let (mut field, mut reason) = (nack.field, nack.reason);
         shorten(&mut field);
         shorten(&mut reason);
-        row.refused = Some((hash, Refused { snapshot: version.to_string(), field, reason }));
+        row.refused = Some(((version, hash), Refused { snapshot: version.to_string(), field, reason }));
     }
 
     /// What it cannot do that the newest state needs; absent = nothing.
@@ -235,6 +255,19 @@ impl Registry {
         if let Some(row) = self.rows.get_mut(id) {
             row.lacks = feature;
         }
+    }
+
+    /// Looks at what those who are connected cannot do that this state needs: who serves elsewhere has no stream here that would.
+    pub(super) fn look_what_they_lack(&mut self, newest: &Push) {
+        // Of one that is only remembered nothing is known.
+        for row in self.rows.values_mut().filter(|row| row.link.is_some()) {
+            row.lacks = lacks(&row.hello, newest);
+        }
+    }
+
+    /// What it refused last, of which state.
+    pub(super) fn refusal(&self, id: &str) -> Option<(StateHash, Nack)> {
+        self.rows.get(id).and_then(Row::as_nack)
     }
 
     /// Who started that replica; empty = nobody, or it is not known.
@@ -280,7 +313,7 @@ impl Registry {
 
     /// What connected replicas made of one state.
     pub(super) fn answers(&self, version: Version, hash: StateHash) -> Answers {
-        let refused = |row: &&Row| row.refused.as_ref().is_some_and(|(of, _)| *of == hash);
+        let refused = |row: &&Row| row.refused.as_ref().is_some_and(|((_, of), _)| *of == hash);
         let connected = || self.rows.values().filter(|row| row.link.is_some());
         Answers {
             connected: connected().count(),
@@ -346,6 +379,11 @@ impl Row {
             tokens: self.tokens.clone(),
             ..Beat::default()
         }
+    }
+
+    fn as_nack(&self) -> Option<(StateHash, Nack)> {
+        let ((version, hash), Refused { field, reason, .. }) = self.refused.clone()?;
+        Some((hash, Nack { version: Some(version.into()), field, reason, resend: false }))
     }
 
     /// The same process on another stream goes on; another process starts anew, which closes the old one's books.

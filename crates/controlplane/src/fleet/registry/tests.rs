@@ -240,7 +240,7 @@ fn the_use_of_old_tokens_outlives_the_replica_that_counted_it() {
     assert_eq!(last(&registry), 0, "the new one");
     registry.beat("a", beat(&[one(0, 900), one(1, 700)]), start, 1000);
     assert_eq!(last(&registry), 700);
-    assert_eq!(registry.connected()[0].2.tokens.len(), 2, "whoever leads is told of it");
+    assert_eq!(registry.connected()[0].beat.tokens.len(), 2, "whoever leads is told of it");
     registry.hello(hello("a", 1), link(), start + second).unwrap();
     let known = |registry: &Registry| registry.evidence(1, start + 3 * second)[0].known_ms;
     assert_eq!(known(&registry), 3000, "the same process");

@@ -133,7 +133,7 @@ impl Row {
             ReplicaState::Silent
         } else if self.lacks.is_some() {
             ReplicaState::Incompatible
-        } else if self.refused.as_ref().is_some_and(|(hash, _)| *hash == newest.1) {
+        } else if self.refused.as_ref().is_some_and(|((_, hash), _)| *hash == newest.1) {
             ReplicaState::Rejected
         } else if self.serving().is_some_and(|version| version > newest.0) {
             ReplicaState::Ahead

@@ -18,6 +18,8 @@ use std::{
 
 /// From the last frame of a state to its ACK or NACK; a replica that answers nothing for so long is hung up on.
 pub const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
+/// From one frame of a state to the next; a replica that reads nothing for so long is hung up on.
+const FRAME_DEADLINE: Duration = Duration::from_secs(30);
 /// Orders (drain, probe) that wait for their turn on one stream.
 const ORDER_LIMIT: usize = 16;
 
@@ -61,7 +63,10 @@ struct UnderWay {
     frames: Arc<Frames>,
     next: usize,
     begun: Instant,
-    sent: Option<Instant>,
+    /// When its last frame so far went out.
+    moved: Instant,
+    /// All of it went out.
+    sent: bool,
 }
 
 /// What an answer means.
@@ -108,16 +113,25 @@ impl From<&Hello> for Peer {
 impl Peer {
     /// What it cannot do that this state needs.
     fn lacks(&self, push: &Push) -> Option<String> {
-        if self.schema < SCHEMA {
-            return Some(format!("schema {SCHEMA}"));
-        }
-        push.needs().iter().find(|need| !self.features.contains(*need)).cloned()
+        lacking(self.schema, push, |need| self.features.contains(need))
     }
 
     fn base(&self) -> Option<Base> {
         let (version, hash) = self.serves.zip(self.hash)?;
         self.features.contains(feature::CHANGES).then_some(Base { version, hash })
     }
+}
+
+/// What a replica that says this of itself cannot do that a state needs.
+pub(crate) fn lacks(hello: &Hello, push: &Push) -> Option<String> {
+    lacking(hello.schema, push, |need| hello.features.iter().any(|feature| feature == need))
+}
+
+fn lacking(schema: u32, push: &Push, can: impl Fn(&str) -> bool) -> Option<String> {
+    if schema < SCHEMA {
+        return Some(format!("schema {SCHEMA}"));
+    }
+    push.needs().iter().find(|need| !can(need)).cloned()
 }
 
 // === impl Session ===
@@ -140,6 +154,12 @@ impl Session {
     #[must_use]
     pub fn lacks(&self) -> Option<String> {
         self.peer.lacks(&self.newest)
+    }
+
+    /// Whether the newest state is what the replica refused, under whichever version.
+    #[must_use]
+    pub fn refuses_newest(&self) -> bool {
+        self.refused == Some(self.newest.hash)
     }
 
     /// The state that was begun last, once.
@@ -184,28 +204,27 @@ impl Session {
             let push = Arc::clone(&self.newest);
             let frames = push.frames(self.peer.base().filter(|_| !self.whole_only));
             self.begun = Some(Begun { whole: frames.whole, bytes: frames.bytes });
-            self.under_way = Some(UnderWay { push, frames, next: 0, begun: now, sent: None });
+            self.under_way = Some(UnderWay { push, frames, next: 0, begun: now, moved: now, sent: false });
         }
         let under_way = self.under_way.as_mut()?;
         let frame = under_way.frames.get(under_way.next)?.clone();
         under_way.next += 1;
-        if under_way.frames.get(under_way.next).is_none() {
-            under_way.sent = Some(now);
-        }
+        under_way.moved = now;
+        under_way.sent = under_way.frames.get(under_way.next).is_none();
         Some(frame)
     }
 
     /// Whether a call of [`Self::next_frame`] would give one.
     #[must_use]
     pub fn has_frame(&self) -> bool {
-        let begun = self.under_way.as_ref().map(|under_way| under_way.sent.is_none());
+        let begun = self.under_way.as_ref().map(|under_way| !under_way.sent);
         !self.orders.is_empty() || self.word.is_some() || begun.unwrap_or_else(|| self.wants_newest())
     }
 
     /// The replica serves what it was sent.
     pub fn ack(&mut self, version: Version, hash: &[u8], now: Instant) -> Heard {
         match self.under_way.take_if(|under_way| under_way.push.version == version) {
-            Some(UnderWay { sent: None, .. }) => Heard::Broken("acknowledged a state before its end"),
+            Some(UnderWay { sent: false, .. }) => Heard::Broken("acknowledged a state before its end"),
             Some(UnderWay { push, .. }) if push.hash.0 != *hash => Heard::Broken("acknowledged another hash"),
             Some(UnderWay { push, begun, .. }) => {
                 (self.peer.serves, self.peer.hash) = (Some(version), Some(push.hash));
@@ -249,18 +268,20 @@ impl Session {
         Ok(())
     }
 
-    /// Whether an answer is owed for too long.
+    /// Whether an answer is owed for too long, or a state that was begun does not go out.
     #[must_use]
     pub fn overdue(&self, now: Instant) -> bool {
-        let sent = self.under_way.as_ref().and_then(|under_way| under_way.sent);
-        sent.is_some_and(|sent| now.saturating_duration_since(sent) > ANSWER_DEADLINE)
+        self.under_way.as_ref().is_some_and(|under_way| {
+            let deadline = if under_way.sent { ANSWER_DEADLINE } else { FRAME_DEADLINE };
+            now.saturating_duration_since(under_way.moved) > deadline
+        })
     }
 
     fn wants_newest(&self) -> bool {
         let newer = self.peer.serves.is_none_or(|served| served < self.newest.version);
         let differs = self.peer.serves == Some(self.newest.version)
             && self.peer.hash.is_some_and(|hash| hash != self.newest.hash);
-        (newer || differs) && self.refused != Some(self.newest.hash) && self.lacks().is_none()
+        (newer || differs) && !self.refuses_newest() && self.lacks().is_none()
     }
 }
 

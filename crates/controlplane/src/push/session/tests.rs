@@ -170,6 +170,18 @@ fn silence_after_a_whole_state_is_overdue() {
 }
 
 #[test]
+fn a_state_that_stops_in_the_middle_is_overdue() {
+    let now = Instant::now();
+    let mut session = Session::new(push(1, "one"), old(None), None);
+    session.next_frame(now).unwrap();
+    let (later, second) = (now + FRAME_DEADLINE, Duration::from_secs(1));
+    assert!(!session.overdue(later) && session.overdue(later + second));
+    session.next_frame(later).unwrap();
+    assert!(!session.overdue(later + FRAME_DEADLINE), "it moves, however slowly");
+    assert!(session.overdue(later + FRAME_DEADLINE + second));
+}
+
+#[test]
 fn changes_go_to_who_takes_them_and_the_whole_to_who_does_not() {
     let (now, one) = (Instant::now(), push(1, "one"));
     let large = one.resources().changed(&Change { given: vec![client("large", 9000)], taken: Vec::new() });

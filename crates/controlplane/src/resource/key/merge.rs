@@ -172,7 +172,8 @@ impl KeyDocument {
     fn charge(&mut self, offered: &Key) {
         if self.rotation.as_ref().map(|old| &old.source) != offered.rotation.as_ref().map(|new| &new.source) {
             // What was known is of another source.
-            self.supply = Supply { minting: self.supply.minting.take(), ..Supply::default() };
+            let (minting, made) = (self.supply.minting.take(), self.supply.made.take());
+            self.supply = Supply { minting, made, ..Supply::default() };
         }
         self.rotation.clone_from(&offered.rotation);
         self.prices.clone_from(&offered.prices);

@@ -30,6 +30,9 @@ pub struct Supply {
     /// A secret may have been made at the provider and not been taken in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub minting: Option<Minting>,
+    /// Fingerprint of the id of the one that was made since then, written down before it is tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made: Option<String>,
     /// What the newest try came to, if it was worth a line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<Supplied>,
@@ -109,7 +112,8 @@ impl Supply {
 
     /// Nothing is left to be tried again.
     pub(in crate::resource) fn settled(&mut self) {
-        (self.failures, self.not_before, self.asked, self.minting) = (0, 0, 0, None);
+        (self.failures, self.not_before, self.asked) = (0, 0, 0);
+        (self.minting, self.made) = (None, None);
     }
 
     fn say(&mut self, outcome: SupplyOutcome, words: &str, now: u64) {

@@ -13,7 +13,10 @@ use zeroize::Zeroizing;
 
 const IAM: (&str, &str) = ("iam", "2010-05-08");
 const STS: (&str, &str) = ("sts", "2011-06-15");
+/// Where IAM is, of each partition.
 const REGION: &str = "us-east-1";
+const REGION_CN: &str = "cn-north-1";
+const REGION_GOV: &str = "us-gov-west-1";
 
 /// An access key as it is used: id and secret.
 #[derive(Clone)]
@@ -116,8 +119,7 @@ impl<'a> Iam<'a> {
         now: u64,
     ) -> Result<Zeroizing<String>, SourceError> {
         let body = form(&[&[("Action", action), ("Version", version)], parameters].concat());
-        let region = self.at.region.as_deref().unwrap_or(REGION);
-        let url = self.url(service, region);
+        let (url, region) = place(self.at, service);
         let host = url.split_once("://").map_or("", |(_, host)| host);
         let headers = sign::headers(&self.with, (service, region), (host, &body), now);
         let headers =
@@ -139,13 +141,53 @@ impl<'a> Iam<'a> {
         }
         Err(SourceError::Aws { action: action.to_owned(), status: status.as_u16(), code: failure(text) })
     }
+}
 
-    fn url(&self, service: &str, region: &str) -> String {
-        match &self.at.endpoint {
-            Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
-            // IAM is one for all regions of a partition.
-            None if service == IAM.0 => "https://iam.amazonaws.com".to_owned(),
-            None => format!("https://{service}.{region}.amazonaws.com"),
-        }
+/// A service's address, and the region that its calls are signed for.
+fn place<'a>(at: &'a AwsIam, service: &str) -> (String, &'a str) {
+    let region = at.region.as_deref().unwrap_or(REGION);
+    if let Some(endpoint) = &at.endpoint {
+        return (endpoint.trim_end_matches('/').to_owned(), region);
+    }
+    // IAM is one for all regions of a partition, and takes what is signed for its own region alone.
+    let iam = service == IAM.0;
+    if region.starts_with("cn-") {
+        let region = if iam { REGION_CN } else { region };
+        return (format!("https://{service}.{region}.amazonaws.com.cn"), region);
+    }
+    match (iam, region.starts_with("us-gov-")) {
+        (true, true) => ("https://iam.us-gov.amazonaws.com".to_owned(), REGION_GOV),
+        (true, false) => ("https://iam.amazonaws.com".to_owned(), REGION),
+        (false, _) => (format!("https://{service}.{region}.amazonaws.com"), region),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn iam_is_signed_for_the_region_that_it_has_and_sts_for_the_one_that_is_set() {
+        let of = |region: Option<&str>, endpoint: Option<&str>| {
+            let (user, region, endpoint) =
+                ("u".to_owned(), region.map(str::to_owned), endpoint.map(str::to_owned));
+            let at = AwsIam { user, with: None, region, endpoint };
+            [IAM.0, STS.0].map(|service| {
+                let (url, region) = place(&at, service);
+                format!("{url} {region}")
+            })
+        };
+        let global = "https://iam.amazonaws.com us-east-1";
+        assert_eq!(of(None, None), [global, "https://sts.us-east-1.amazonaws.com us-east-1"]);
+        let frankfurt = of(Some("eu-central-1"), None);
+        assert_eq!(frankfurt, [global, "https://sts.eu-central-1.amazonaws.com eu-central-1"]);
+        let china = of(Some("cn-northwest-1"), None);
+        assert_eq!(china[0], "https://iam.cn-north-1.amazonaws.com.cn cn-north-1");
+        assert_eq!(china[1], "https://sts.cn-northwest-1.amazonaws.com.cn cn-northwest-1");
+        let gov = of(Some("us-gov-east-1"), None);
+        assert_eq!(gov[0], "https://iam.us-gov.amazonaws.com us-gov-west-1");
+        assert_eq!(gov[1], "https://sts.us-gov-east-1.amazonaws.com us-gov-east-1");
+        let own = "http://127.0.0.1:5000 eu-central-1";
+        assert_eq!(of(Some("eu-central-1"), Some("http://127.0.0.1:5000/")), [own, own]);
     }
 }

@@ -53,14 +53,15 @@ pub(super) enum Outcome {
     Done(i64),
     /// Somebody else leads.
     NotLeader,
-    /// Head was moved.
+    /// Head was moved, or whatever else it was guarded by.
     Moved,
 }
 
 // === impl Inner ===
 
 impl Inner {
-    pub(super) async fn commit(&self, batch: Batch) -> Result<Revision, StoreError> {
+    /// `over`: the revision that the batch was planned over, if it depends on documents that it does not write.
+    pub(super) async fn commit(&self, batch: Batch, over: Option<Revision>) -> Result<Revision, StoreError> {
         let mut writer = self.writer.lock().await;
         let term = self.term()?;
         for _ in 0..TRIES {
@@ -75,7 +76,7 @@ impl Inner {
                 }
             }
             self.spread(term).await?;
-            let ready = self.ready(&batch)?;
+            let ready = self.ready(&batch, over)?;
             let seq = ready.record.link.seq;
             match self.write(&mut writer, &ready, term).await? {
                 Outcome::Done(_) => {
@@ -107,8 +108,14 @@ impl Inner {
         StoreError::NotLeader { leader: other.map(|leader| leader.admin.clone()) }
     }
 
-    fn ready(&self, batch: &Batch) -> Result<Ready, StoreError> {
+    fn ready(&self, batch: &Batch, over: Option<Revision>) -> Result<Ready, StoreError> {
         let mirror = self.mirror.lock();
+        if over.is_some_and(|over| mirror.wrote > over) {
+            // Its hash would be that of a state without what was written between.
+            return Err(StoreError::Unavailable(
+                "documents were written meanwhile; look and repeat".to_owned(),
+            ));
+        }
         mirror.documents.check(batch)?;
         let head = mirror.head;
         // Whole: who begins in the middle of the log reads documents from their own keys.
@@ -220,8 +227,18 @@ impl Inner {
         term: i64,
         written: Option<i64>,
     ) -> Result<Outcome, WireError> {
+        self.guarded_by(success, term, written.map(|written| written_at(self.keys.head(), written))).await
+    }
+
+    /// Runs it if this control plane still leads, and that holds too.
+    pub(super) async fn guarded_by(
+        &self,
+        success: Vec<RequestOp>,
+        term: i64,
+        guard: Option<Compare>,
+    ) -> Result<Outcome, WireError> {
         let mut compare: Vec<Compare> = vec![made_at(self.keys.leader(), term)];
-        compare.extend(written.map(|written| written_at(self.keys.head(), written)));
+        compare.extend(guard);
         let failure = vec![get(self.keys.leader())];
         let answer = self.wire.txn(TxnRequest { compare, success, failure }).await?;
         if answer.succeeded {

@@ -2,9 +2,10 @@
 //! a broken link or because etcd compacted what it should have told, all is read afresh and followed from there.
 
 use super::{
-    inner::{self, Inner, gone},
+    inner::{self, BESIDE, FILES, Inner, gone},
     keys::{Top, after},
-    proto::{Event, WatchCreateRequest, WatchResponse, event::EventType},
+    mirror::Mirror,
+    proto::{Event, KeyValue, WatchCreateRequest, WatchResponse, event::EventType},
 };
 use crate::store::{StoreError, journal::record::Sealed};
 use std::{sync::Arc, time::Duration};
@@ -12,6 +13,16 @@ use tokio::{sync::watch, time::sleep};
 
 /// After a watch that ended.
 const AGAIN: Duration = Duration::from_millis(200);
+
+/// The log at one revision of etcd.
+pub(super) struct Sight {
+    top: Top,
+    /// etcd's revision of the key `head`.
+    written: i64,
+    revision: i64,
+    /// Those that were not known.
+    records: Vec<Sealed>,
+}
 
 /// Runs until `stop` says so.
 pub(super) async fn run(inner: Arc<Inner>, mut stop: watch::Receiver<bool>) {
@@ -88,7 +99,7 @@ impl Inner {
                 }
                 _ if name.starts_with("doc/") || name.starts_with("log/") || name.starts_with("part/") => {}
                 _ => {
-                    mirror.aside(name, put.then_some(kv));
+                    mirror.aside(name, put.then_some(kv), kv.mod_revision);
                     news = true;
                 }
             }
@@ -105,26 +116,68 @@ impl Inner {
         self.keys.name(&event.kv.as_ref()?.key)
     }
 
+    /// Takes in what others committed, as of now. The watch may be behind, so sealed files come with the documents that name them.
+    pub(super) async fn catch_up(&self) -> Result<(), StoreError> {
+        let sight = self.look().await?;
+        let files = if sight.records.is_empty() {
+            Vec::new()
+        } else {
+            inner::all(&self.wire, self.keys.all(FILES), sight.revision).await?
+        };
+        let mut mirror = self.mirror.lock();
+        // What the watch told beyond that is newer: a file may be gone since.
+        if mirror.seen < sight.revision {
+            self.lay_beside(&mut mirror, &files);
+        }
+        self.take(&mut mirror, &sight)
+    }
+
     /// Reads what lies beside the documents anew, and the records that came since.
     async fn afresh(&self) -> Result<(), StoreError> {
-        let (_, revision) = self.get(self.keys.head()).await?;
+        let sight = self.look().await?;
+        self.afresh_as_of(&sight).await
+    }
+
+    /// All as of that one revision, and not a record more: what a newer one names would not be there.
+    pub(super) async fn afresh_as_of(&self, sight: &Sight) -> Result<(), StoreError> {
         let mut beside = Vec::new();
-        for beginning in ["leader", "member/", "books", "vault/"] {
-            beside.extend(inner::all(&self.wire, self.keys.all(beginning), revision).await?);
+        for beginning in BESIDE {
+            beside.extend(inner::all(&self.wire, self.keys.all(beginning), sight.revision).await?);
         }
-        self.catch_up().await?;
         let mut mirror = self.mirror.lock();
         (mirror.leader, mirror.books) = (None, None);
         mirror.members.clear();
-        mirror.vault.clear();
-        for one in &beside {
-            if let Some(name) = self.keys.name(&one.key) {
-                mirror.aside(name, Some(one));
-            }
-        }
-        mirror.seen = revision;
+        // This control plane's own newer writes stay.
+        mirror.vault.retain(|_, file| file.written > sight.revision);
+        self.lay_beside(&mut mirror, &beside);
+        self.take(&mut mirror, sight)?;
+        mirror.seen = sight.revision;
         drop(mirror);
         self.news.send_modify(|count| *count += 1);
         Ok(())
+    }
+
+    /// Head as it is now, and the records up to it that are not known yet.
+    pub(super) async fn look(&self) -> Result<Sight, StoreError> {
+        let (found, revision) = self.get(self.keys.head()).await?;
+        let found = found.ok_or_else(gone)?;
+        let top = Top::decode(&found.value).ok_or_else(inner::unreadable)?;
+        let mine = self.mirror.lock().head.seq;
+        let records = self.records(mine, top.head.seq).await?;
+        Ok(Sight { top, written: found.mod_revision, revision, records })
+    }
+
+    fn lay_beside(&self, mirror: &mut Mirror, found: &[KeyValue]) {
+        for one in found {
+            if let Some(name) = self.keys.name(&one.key) {
+                mirror.aside(name, Some(one), one.mod_revision);
+            }
+        }
+    }
+
+    fn take(&self, mirror: &mut Mirror, sight: &Sight) -> Result<(), StoreError> {
+        self.follow_all(mirror, &sight.records)?;
+        mirror.top_seen(&sight.top, sight.written);
+        self.agrees(mirror, &sight.top)
     }
 }

@@ -26,6 +26,10 @@ use tokio::sync::{broadcast, watch};
 
 /// Records that are read at one time.
 const RECORDS: usize = 64;
+/// How keys begin that lie beside documents and log.
+pub(super) const BESIDE: [&str; 4] = ["leader", "member/", "books", FILES];
+/// How keys of sealed files begin.
+pub(super) const FILES: &str = "vault/";
 
 /// An open store.
 #[derive(Debug)]
@@ -83,19 +87,6 @@ impl Inner {
             }
         }
         Ok(found)
-    }
-
-    /// Takes in what others committed, as of now.
-    pub(super) async fn catch_up(&self) -> Result<(), StoreError> {
-        let (found, _) = self.get(self.keys.head()).await?;
-        let found = found.ok_or_else(gone)?;
-        let top = Top::decode(&found.value).ok_or_else(unreadable)?;
-        let mine = self.mirror.lock().head.seq;
-        let records = self.records(mine, top.head.seq).await?;
-        let mut mirror = self.mirror.lock();
-        self.follow_all(&mut mirror, &records)?;
-        mirror.top_seen(&top, found.mod_revision);
-        self.agrees(&mirror, &top)
     }
 
     /// Under the lock, so that watchers see commits in their order.
@@ -188,6 +179,7 @@ pub(super) async fn load(wire: &Wire, keys: &Keys) -> Result<Option<(String, Mir
     let mut mirror = Mirror {
         documents,
         head: top.head,
+        wrote: top.head.seq,
         written: found.mod_revision,
         applied: top.applied,
         published: top.published,
@@ -197,10 +189,10 @@ pub(super) async fn load(wire: &Wire, keys: &Keys) -> Result<Option<(String, Mir
         vault: BTreeMap::new(),
         seen: revision,
     };
-    for beginning in ["leader", "member/", "books", "vault/"] {
+    for beginning in BESIDE {
         for one in all(wire, keys.all(beginning), revision).await? {
             if let Some(name) = keys.name(&one.key) {
-                mirror.aside(name, Some(&one));
+                mirror.aside(name, Some(&one), one.mod_revision);
             }
         }
     }

@@ -228,6 +228,12 @@ pub(super) fn delete(key: Vec<u8>) -> RequestOp {
     RequestOp { request: Some(request_op::Request::DeleteRange(delete)) }
 }
 
+/// The deletion of all that a question would find.
+pub(super) fn delete_all(range: RangeRequest) -> RequestOp {
+    let delete = DeleteRangeRequest { key: range.key, range_end: range.range_end };
+    RequestOp { request: Some(request_op::Request::DeleteRange(delete)) }
+}
+
 /// One read.
 pub(super) fn get(key: Vec<u8>) -> RequestOp {
     let range = RangeRequest { key, ..RangeRequest::default() };

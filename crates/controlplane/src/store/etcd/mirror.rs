@@ -20,6 +20,8 @@ use std::collections::BTreeMap;
 pub(super) struct Mirror {
     pub(super) documents: Documents,
     pub(super) head: Head,
+    /// The newest record that wrote documents, as far as is known: all up to the one that was loaded count as such.
+    pub(super) wrote: Revision,
     /// etcd's revision of the key `head`.
     pub(super) written: i64,
     pub(super) applied: u64,
@@ -29,9 +31,17 @@ pub(super) struct Mirror {
     pub(super) members: BTreeMap<String, Member>,
     /// Who keeps the books.
     pub(super) books: Option<String>,
-    pub(super) vault: BTreeMap<String, Vec<u8>>,
+    pub(super) vault: BTreeMap<String, File>,
     /// Everything up to this revision of etcd is in here.
     pub(super) seen: i64,
+}
+
+/// A sealed file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct File {
+    pub(super) bytes: Vec<u8>,
+    /// etcd's revision of it.
+    pub(super) written: i64,
 }
 
 // === impl Mirror ===
@@ -70,6 +80,9 @@ impl Mirror {
         let keys: Vec<Key> = batch.writes.iter().map(|write| write.key.clone()).collect();
         batch.writes.into_iter().for_each(|write| self.documents.write(write));
         self.head = record.head();
+        if !keys.is_empty() {
+            self.wrote = seq;
+        }
         self.publish(seq, &batch.entry);
         Ok(Some(Change { revision: seq, keys }))
     }
@@ -88,8 +101,8 @@ impl Mirror {
         }
     }
 
-    /// What lies beside documents and log; absent = it is gone now.
-    pub(super) fn aside(&mut self, name: &str, found: Option<&KeyValue>) {
+    /// What lies beside documents and log, by an event of that revision; absent = it is gone now.
+    pub(super) fn aside(&mut self, name: &str, found: Option<&KeyValue>, at: i64) {
         let member = |found: &KeyValue| serde_json::from_slice::<Member>(&found.value).ok();
         match name.split_once('/') {
             None if name == "leader" => {
@@ -102,11 +115,27 @@ impl Mirror {
                 Some(member) => drop(self.members.insert(name.to_owned(), member)),
                 None => drop(self.members.remove(name)),
             },
-            Some(("vault", name)) => match found {
-                Some(found) => drop(self.vault.insert(name.to_owned(), found.value.to_vec())),
-                None => drop(self.vault.remove(name)),
-            },
+            Some(("vault", name)) => self.file(name, found, at),
             _ => {}
         }
+    }
+
+    /// A sealed file. What is older than what is known is passed over: own writes are known before the watch tells of them.
+    pub(super) fn file(&mut self, name: &str, found: Option<&KeyValue>, at: i64) {
+        if self.written_of(name) > at {
+            return;
+        }
+        match found {
+            Some(found) => {
+                let file = File { bytes: found.value.to_vec(), written: found.mod_revision };
+                self.vault.insert(name.to_owned(), file);
+            }
+            None => drop(self.vault.remove(name)),
+        }
+    }
+
+    /// etcd's revision of a sealed file; 0 = there is none.
+    pub(super) fn written_of(&self, name: &str) -> i64 {
+        self.vault.get(name).map_or(0, |file| file.written)
     }
 }

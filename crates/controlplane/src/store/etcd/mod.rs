@@ -146,7 +146,12 @@ impl Store for Etcd {
 
     fn commit(&self, batch: Batch) -> Pending<'_, Revision> {
         let inner = Arc::clone(&self.inner);
-        Box::pin(self.there(async move { inner.commit(batch).await }))
+        Box::pin(self.there(async move { inner.commit(batch, None).await }))
+    }
+
+    fn commit_over(&self, batch: Batch, over: Revision) -> Pending<'_, Revision> {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(self.there(async move { inner.commit(batch, Some(over)).await }))
     }
 
     fn watch(&self) -> Changes {

@@ -4,8 +4,9 @@
 use super::{
     commit::Outcome,
     inner::Inner,
-    keys::{delete, made_at, put},
-    proto::TxnRequest,
+    keys::{delete, made_at, put, written_at},
+    mirror::File,
+    proto::{RequestOp, TxnRequest},
 };
 use crate::{
     store::StoreError,
@@ -59,7 +60,7 @@ impl Place for SealedFiles {
     }
 
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>, VaultError> {
-        Ok(self.inner.mirror.lock().vault.get(name).cloned())
+        Ok(self.inner.mirror.lock().vault.get(name).map(|file| file.bytes.clone()))
     }
 
     fn write(&self, name: &str, bytes: &[u8], over: Over) -> Result<(), VaultError> {
@@ -80,7 +81,8 @@ impl Place for SealedFiles {
                     // Of two that make it at once, one finds the other's.
                     let found = inner.get(inner.keys.sealed(&written)).await?.0;
                     if let Some(found) = found {
-                        inner.mirror.lock().vault.insert(written, found.value.to_vec());
+                        let file = File { bytes: found.value.to_vec(), written: found.mod_revision };
+                        inner.mirror.lock().vault.insert(written, file);
                     }
                     // Whoever waits reads it after this call.
                     let _ = made.send(done);
@@ -89,9 +91,8 @@ impl Place for SealedFiles {
                 if is_made.try_recv() == Ok(true) { Ok(()) } else { Err(VaultError::Exists { path }) }
             }
             Over::Anything => self.wait(&name, async move {
-                let op = vec![put(key, bytes.clone().into(), 0)];
-                inner.as_leader(op).await?;
-                inner.mirror.lock().vault.insert(written, bytes);
+                let revision = inner.as_leader(&written, put(key, bytes.clone().into(), 0)).await?;
+                inner.mirror.lock().vault.insert(written, File { bytes, written: revision });
                 Ok(())
             }),
         }
@@ -103,7 +104,7 @@ impl Place for SealedFiles {
             return Ok(());
         }
         self.wait(name, async move {
-            inner.as_leader(vec![delete(inner.keys.sealed(&removed))]).await?;
+            inner.as_leader(&removed, delete(inner.keys.sealed(&removed))).await?;
             inner.mirror.lock().vault.remove(&removed);
             Ok(())
         })
@@ -119,12 +120,20 @@ impl Place for SealedFiles {
 // === impl Inner ===
 
 impl Inner {
-    /// Writes what lies beside the documents, if this control plane leads.
-    async fn as_leader(&self, ops: Vec<super::proto::RequestOp>) -> Result<(), StoreError> {
-        let term = self.term()?;
-        match self.guarded(ops, term, None).await? {
-            Outcome::Done(_) => Ok(()),
-            Outcome::NotLeader | Outcome::Moved => Err(self.not_leader()),
+    /// Writes one file, if this control plane leads and knows the file as it is: a write whose answer was lost, and that comes
+    /// late, finds another revision. Gives the revision of etcd.
+    pub(super) async fn as_leader(&self, name: &str, op: RequestOp) -> Result<i64, StoreError> {
+        let (term, key) = (self.term()?, self.keys.sealed(name));
+        let known = self.mirror.lock().written_of(name);
+        match self.guarded_by(vec![op], term, Some(written_at(key.clone(), known))).await? {
+            Outcome::Done(revision) => Ok(revision),
+            Outcome::NotLeader => Err(self.not_leader()),
+            Outcome::Moved => {
+                let (found, at) = self.get(key).await?;
+                let at = found.as_ref().map_or(at, |found| found.mod_revision);
+                self.mirror.lock().file(name, found.as_ref(), at);
+                Err(StoreError::Unavailable("the vault's file was written meanwhile; try again".to_owned()))
+            }
         }
     }
 }

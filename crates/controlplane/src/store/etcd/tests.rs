@@ -1,7 +1,10 @@
 //! Against a real etcd of one node: what the suite for all backends does not ask.
 
 use super::*;
-use crate::store::{Entry, Shared, Write};
+use crate::{
+    store::{Entry, Shared, Write},
+    vault::{Over, Place as _},
+};
 use bytes::Bytes;
 use std::{
     net::TcpListener,
@@ -201,4 +204,97 @@ fn the_books_are_one_s_until_taken() {
     assert_eq!(keeper(&two, false), "one");
     assert_eq!(keeper(&two, true), "two");
     await_that("the other knows", || one.books().as_deref() == Some("two"));
+}
+
+/// What another control plane holds that has read everything and follows nothing yet.
+async fn beside(node: &Node, name: &str) -> Arc<Inner> {
+    let address = Address::parse(&format!("etcd://{}/test", node.address)).unwrap();
+    let (wire, keys) = (Wire::new(&address).unwrap(), Keys::new(address.prefix()));
+    begin(wire, keys, member(name)).await.unwrap()
+}
+
+/// A sealed file and then the document that names it, as a change writes them.
+async fn seal_and_commit(store: &Etcd, file: &'static str, name: &str) {
+    let files = store.sealed_files();
+    let sealed = move || files.write(file, b"sealed", Over::Anything);
+    tokio::task::spawn_blocking(sealed).await.unwrap().unwrap();
+    store.commit(batch(vec![put(name, 0, "1")])).await.unwrap();
+}
+
+fn holds(inner: &Inner, name: &str, file: &str) -> (bool, bool) {
+    let mirror = inner.mirror.lock();
+    (mirror.documents.get(&Key::new("client", name)).is_some(), mirror.vault.contains_key(file))
+}
+
+#[tokio::test]
+async fn no_document_is_taken_in_before_its_secret() {
+    let Some((one, node)) = alone() else { return };
+    let two = beside(&node, "two").await;
+    seal_and_commit(&one, "keys/a", "a").await;
+    let sight = two.look().await.unwrap();
+    seal_and_commit(&one, "keys/b", "b").await;
+    two.afresh_as_of(&sight).await.unwrap();
+    assert_eq!(holds(&two, "a", "keys/a"), (true, true));
+    assert_eq!(holds(&two, "b", "keys/b"), (false, false));
+    // The watch is behind: it told nothing of either.
+    two.catch_up().await.unwrap();
+    assert_eq!(holds(&two, "b", "keys/b"), (true, true));
+}
+
+#[tokio::test]
+async fn a_batch_over_documents_that_were_written_since_is_refused() {
+    let Some((one, _node)) = alone() else { return };
+    one.commit(batch(vec![put("a", 0, "1")])).await.unwrap();
+    let planned = batch(vec![put("b", 0, "1")]);
+    let refused = one.commit_over(planned.clone(), 0).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    // A line of the audit log changes nothing that anything is planned over.
+    assert_eq!(one.commit(batch(Vec::new())).await, Ok(2));
+    assert_eq!(one.commit_over(planned, 1).await, Ok(3));
+}
+
+#[tokio::test]
+async fn a_sealed_file_that_was_written_since_is_not_written_over() {
+    let Some((one, _node)) = alone() else { return };
+    let inner = Arc::clone(&one.inner);
+    let write = |bytes: &'static [u8]| keys::put(inner.keys.sealed("f"), Bytes::from_static(bytes), 0);
+    let first = inner.as_leader("f", write(b"1")).await.unwrap();
+    // As if its answer was lost: the next is sent by what was known before, and the one that comes late finds another revision.
+    let known = inner.mirror.lock().written_of("f");
+    assert!(known == 0 || known == first);
+    let term = inner.term().unwrap();
+    let late = Some(keys::written_at(inner.keys.sealed("f"), 0));
+    let outcome = inner.guarded_by(vec![write(b"late")], term, late).await;
+    assert!(matches!(outcome, Ok(commit::Outcome::Moved)), "{outcome:?}");
+    await_that("the watch tells", || inner.mirror.lock().written_of("f") == first);
+    inner.mirror.lock().vault.clear();
+    let refused = inner.as_leader("f", write(b"blind")).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    // It knows then what is there.
+    inner.as_leader("f", write(b"2")).await.unwrap();
+}
+
+#[test]
+fn a_migration_that_is_begun_again_leaves_nothing_of_the_first() {
+    let Some(node) = node(&[]) else { return };
+    let home = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    {
+        let source = crate::store::Durable::open(&home.path().join("store"), None).unwrap();
+        runtime.block_on(source.commit(batch(vec![put("a", 0, "1")]))).unwrap();
+    }
+    let address = Address::parse(&format!("etcd://{}/test", node.address)).unwrap();
+    let (wire, keys) = (Wire::new(&address).unwrap(), Keys::new(address.prefix()));
+    // The first run was cut short; since then this client was deleted at the source.
+    let gone = keys::Kept::Here(Versioned { version: 1, value: Bytes::from_static(b"gone") });
+    let left = vec![
+        keys::put(keys.document(&Key::new("client", "gone")), gone.encode().unwrap(), 0),
+        keys::put(keys.sealed("keys/gone"), Bytes::from_static(b"gone"), 0),
+    ];
+    let cut_short = proto::TxnRequest { success: left, ..proto::TxnRequest::default() };
+    runtime.block_on(wire.txn(cut_short)).unwrap();
+    let (from, to) = (Place::Directory(home.path().to_owned()), Place::Etcd(address));
+    let migrated = migrate(&from, &to).unwrap();
+    assert_eq!((migrated.documents, migrated.sealed, migrated.done_before), (1, 0, false));
+    assert!(migrate(&from, &to).unwrap().done_before);
 }

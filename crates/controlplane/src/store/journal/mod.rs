@@ -67,8 +67,9 @@ impl Journal {
         let opened = disk.open(&path).and_then(|file| {
             if scan.torn.is_some() {
                 disk.truncate(&file, scan.end.offset)?;
-                disk.sync(&file)?;
             }
+            // Whole records that were read may never have been synced by who wrote them, and are answered from now on.
+            disk.sync(&file)?;
             disk.sync_folder(folder)?;
             Ok(file)
         });

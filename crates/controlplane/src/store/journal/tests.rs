@@ -85,6 +85,17 @@ fn a_tail_torn_at_any_byte_is_cut() {
 }
 
 #[test]
+fn what_was_read_is_synced_before_it_is_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, disk) = filled(dir.path(), 5, SEGMENT_BYTES);
+    disk.plan(&[(Call::Sync, 0, Strike::Error(Errno::IO))]);
+    let read = scan::scan(dir.path(), None).unwrap();
+    assert!(read.torn.is_none());
+    let opened = Journal::open(dir.path(), read, disk, SEGMENT_BYTES);
+    assert!(opened.is_err(), "whoever wrote the last may not have lived to sync it");
+}
+
+#[test]
 fn an_altered_record_before_the_last_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     filled(dir.path(), 5, SEGMENT_BYTES);

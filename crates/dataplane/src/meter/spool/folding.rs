@@ -5,7 +5,7 @@ use super::entry;
 use keyway_metering::{Fold, OTHER};
 use keyway_proto::{
     BATCH_LIMIT,
-    fleet::v1::{Frame, Record, Sum},
+    fleet::v1::{Frame, Record, Spender, Sum},
 };
 use prost::Message;
 use std::ops::Range;
@@ -20,6 +20,8 @@ pub(super) const FRAME_LIMIT: usize = BATCH_LIMIT / 4;
 const FIELD: usize = 8;
 const HOUR: u64 = 60;
 const DAY: u64 = 24 * HOUR;
+/// Bytes of a name in what would fit into no frame; those that the configuration gives are no longer.
+const NAME_LIMIT: usize = 256;
 /// Minutes, then without tags, then hours, then days: coarser there is nothing.
 pub(super) const LEVELS: u8 = 4;
 
@@ -137,16 +139,43 @@ fn coarse(mut sum: Sum, level: u8) -> Sum {
 /// Frames, not numbered yet, none larger than the limit.
 pub(super) fn split(records: Vec<Record>, sums: Vec<Sum>) -> Vec<Frame> {
     let mut frames = Frames { all: Vec::new(), open: Frame::default(), bytes: 0 };
-    for record in records {
+    for mut record in records {
+        if record.encoded_len() > FRAME_LIMIT {
+            shorten(&mut record);
+        }
         frames.room_for(record.encoded_len());
         frames.open.records.push(record);
     }
-    for sum in sums {
+    for mut sum in sums {
+        if sum.encoded_len() > FRAME_LIMIT {
+            sum.spender.as_mut().into_iter().for_each(shorten_spender);
+        }
         frames.room_for(sum.encoded_len());
         frames.open.sums.push(sum);
     }
     frames.all.push(frames.open);
     frames.all
+}
+
+/// Leaves what counts, and what says whose it was: no frame is larger than what is read back.
+fn shorten(record: &mut Record) {
+    record.attempts.clear();
+    record.route.clear();
+    record.price_rules.clear();
+    [&mut record.asked, &mut record.reason].into_iter().for_each(cut);
+    record.spender.as_mut().into_iter().for_each(shorten_spender);
+}
+
+fn shorten_spender(spender: &mut Spender) {
+    let Spender { client, team, provider, model, key, alias, tags } = spender;
+    [client, team, provider, model, key, alias].into_iter().for_each(cut);
+    if !tags.is_empty() {
+        *tags = vec![OTHER.to_owned()];
+    }
+}
+
+fn cut(name: &mut String) {
+    name.truncate(name.floor_char_boundary(NAME_LIMIT));
 }
 
 struct Frames {

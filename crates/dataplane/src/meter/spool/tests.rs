@@ -148,6 +148,61 @@ fn a_spool_cut_anywhere_loses_only_what_was_cut() {
 }
 
 #[test]
+fn whatever_a_record_holds_it_is_read_back_with_those_behind_it() {
+    let (mut spool, mut books) = (spool(None, "a", DISK_LIMIT), Books::default());
+    let long = "\u{e9}".repeat(1 << 20);
+    let mut large = record("c", 1, MINUTE);
+    let spender = Spender {
+        client: "c".to_owned(),
+        model: long.clone(),
+        tags: vec![long.clone(); 3],
+        ..Spender::default()
+    };
+    large.spender = Some(spender.clone());
+    (large.asked, large.route) = (long.clone(), vec![long; 3]);
+    let sum = Sum { spender: Some(spender), minute: MINUTE, requests: 1, ..Sum::default() };
+    spool.write(vec![large], vec![sum]);
+    spool.write(vec![record("c", 2, MINUTE)], Vec::new());
+    settle(&mut spool, &mut books);
+    spool.write(vec![record("c", 3, MINUTE)], Vec::new());
+    settle(&mut spool, &mut books);
+    assert_eq!(total(&books.booked).requests, 4);
+    assert_eq!(spool.counts.damaged.load(Relaxed), 0);
+    let cut = books.booked[0].records[0].spender.as_ref().unwrap();
+    assert_eq!(
+        (cut.client.as_str(), cut.model.len(), cut.tags.as_slice()),
+        ("c", 256, &["other".to_owned()][..])
+    );
+}
+
+#[test]
+fn what_comes_after_a_damage_is_read() {
+    use std::os::unix::fs::FileExt;
+    let root = TempDir::new().unwrap();
+    let mut spool = spool(Some(root.path()), "a", 1 << 30);
+    let write = |spool: &mut Spool, number| spool.write(vec![record("c", number, MINUTE)], Vec::new());
+    write(&mut spool, 1);
+    let file = files(&root).remove(0);
+    let each = fs::metadata(&file).unwrap().len();
+    // More than is read at once lies behind what is damaged.
+    let many = 2 * BATCH as u64 / each;
+    (2..=many).for_each(|number| write(&mut spool, number));
+    fs::OpenOptions::new().write(true).open(&file).unwrap().write_all_at(b"?", each + 50).unwrap();
+    let lost = fs::metadata(&file).unwrap().len() - each;
+    let mut seen = Vec::new();
+    for number in many + 1..many + 4 {
+        while let Some(batch) = spool.batch("r") {
+            let frames = batch.frames.iter().map(|frame| Frame::decode(frame.as_slice()).unwrap().last);
+            seen.extend(frames);
+            spool.accepted("a", *seen.last().unwrap());
+        }
+        write(&mut spool, number);
+    }
+    assert_eq!(seen, [1, many + 1, many + 2]);
+    assert_eq!(spool.counts.damaged.load(Relaxed), lost);
+}
+
+#[test]
 fn a_full_spool_loses_detail_and_no_count_and_leaves_what_was_offered() {
     let root = TempDir::new().unwrap();
     let mut spool = spool(Some(root.path()), "a", 32 * 1000);

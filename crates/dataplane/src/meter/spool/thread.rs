@@ -281,14 +281,14 @@ impl Writer {
             for ended in self.spare.records.drain(..) {
                 if let Some(last) = ended.story.last() {
                     let client = ended.story.client.as_ref().map_or("", |client| &client.name);
-                    totals.add(client, &last.key, &last.target.label, &Counted::of(&ended));
+                    totals.add(client, &last.key, &last.target, &Counted::of(&ended));
                 }
                 records.push(record(&ended));
             }
             for (_, row) in self.spare.sums.drain() {
                 if let (Some(target), Some(key)) = (&row.target, &row.key) {
                     let client = row.client.as_ref().map_or("", |client| &client.name);
-                    totals.add(client, key, &target.label, &row.sum);
+                    totals.add(client, key, target, &row.sum);
                 }
                 sums.sum(&sum(&row));
             }

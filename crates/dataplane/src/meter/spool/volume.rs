@@ -194,7 +194,8 @@ impl Volume {
         let mut from = self.read;
         self.given.clear();
         for segment in &mut self.segments {
-            let window = segment.window(std::mem::take(&mut from))?;
+            let from = std::mem::take(&mut from);
+            let window = segment.window(from)?;
             let mut rest = &*window;
             while let Some(entry) = entry::read(rest) {
                 bytes += entry.frame.len();
@@ -214,9 +215,12 @@ impl Volume {
                     // The window ends within an entry.
                     return Ok((frames, is_new));
                 }
-                // Half an entry, as a crash leaves it.
-                self.damaged += rest.len() as u64;
-                segment.length -= segment.length.min(rest.len() as u64);
+                // Half an entry, as a crash leaves it: what lies behind it has no beginning that could be known.
+                let whole = from + (window.len() - rest.len()) as u64;
+                self.damaged += segment.length.saturating_sub(whole);
+                segment.length = whole;
+                // What comes now would follow the damage.
+                self.is_open = false;
             }
         }
         Ok((frames, is_new))

@@ -61,7 +61,7 @@ fn cores_are_added_up() {
     }
     let label = "provider/\"odd\"\\name\n";
     let sum = Counted { requests: 1, estimated: 1, nano_dollars: 5, ..Counted::default() };
-    ops.totals.lock().add("client", &Arc::from("sim/main/1"), label, &sum);
+    ops.totals.lock().add_to("client", &Arc::from("sim/main/1"), label, &sum);
     let text = text(&ops);
     for line in [
         "keyway_requests_total{outcome=\"2xx\"} 2",

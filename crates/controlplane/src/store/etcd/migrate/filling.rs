@@ -4,7 +4,7 @@ use super::{
     super::{
         address::Address,
         inner::{all, chained, load, read_records, unreadable},
-        keys::{Kept, Keys, Logged, Top, made_at, put, seq_of},
+        keys::{Kept, Keys, Logged, Top, delete_all, made_at, put, seq_of, written_at},
         proto::{RequestOp, TxnRequest},
         wire::{Wire, WireError},
     },
@@ -24,6 +24,8 @@ use std::time::Duration;
 const BYTES: usize = 1 << 20;
 /// Writes of one transaction.
 const OPS: usize = 100;
+/// How keys begin that a run writes before the head.
+const FILLED: [&str; 4] = ["log/", "part/", "doc/", "vault/"];
 /// A transaction is tried so often: what lies there before the head counts for nothing and may be written twice.
 const TRIES: usize = 10;
 const PAUSE: Duration = Duration::from_millis(300);
@@ -34,7 +36,8 @@ pub(super) async fn from_etcd(wire: &Wire, keys: &Keys) -> Result<Option<Moved>,
     if chained(None, &records)? != Some(mirror.head) {
         return Err(StoreError::Damaged("the log in etcd does not end where head says".to_owned()));
     }
-    Ok(Some(Moved { cluster, records, documents: mirror.documents, vault: mirror.vault }))
+    let vault = mirror.vault.into_iter().map(|(name, file)| (name, file.bytes)).collect();
+    Ok(Some(Moved { cluster, records, documents: mirror.documents, vault }))
 }
 
 /// `true`: it was there.
@@ -46,18 +49,14 @@ pub(super) async fn to_etcd(address: &Address, moved: &Moved) -> Result<bool, St
         return if ours { Ok(true) } else { Err(not_empty(&address.to_string())) };
     }
     let first = moved.records.first().ok_or_else(unreadable)?;
-    for one in all(&wire, keys.all(""), 0).await? {
-        let name = keys.name(&one.key).ok_or_else(unreadable)?;
-        let beginning = name.split('/').next().unwrap_or_default();
-        let genesis = name.strip_prefix("log/").and_then(seq_of) == Some(0);
-        let other = genesis && Logged::decode(&one.value) != Some(Logged::Here(frame(first)?));
-        if other || !["log", "part", "doc", "vault"].contains(&beginning) {
-            return Err(not_empty(&address.to_string()));
-        }
+    match left_over(&wire, &keys, first).await? {
+        Left::Nothing => {}
+        Left::Ours(since) => clear(&wire, &keys, since).await?,
+        Left::Other => return Err(not_empty(&address.to_string())),
     }
     let (rest, last) =
         (moved.records.split_last()).map(|(last, rest)| (rest, last)).ok_or_else(unreadable)?;
-    let mut filling = Filling { wire: &wire, ops: Vec::new(), bytes: 0 };
+    let mut filling = Filling { wire: &wire, head: keys.head(), ops: Vec::new(), bytes: 0 };
     for record in rest {
         filling.record(&keys, record).await?;
     }
@@ -79,6 +78,48 @@ pub(super) async fn to_etcd(address: &Address, moved: &Moved) -> Result<bool, St
         Ok(_) | Err(WireError::Unknown(_)) => Ok(false),
         Err(error) => Err(error.into()),
     }
+}
+
+/// What lies there without a head.
+enum Left {
+    Nothing,
+    /// An earlier run left it; etcd's revision of its first record, 0 = it has none.
+    Ours(i64),
+    Other,
+}
+
+async fn left_over(wire: &Wire, keys: &Keys, first: &Sealed) -> Result<Left, StoreError> {
+    let mut left = Left::Nothing;
+    for one in all(wire, keys.all(""), 0).await? {
+        let name = keys.name(&one.key).ok_or_else(unreadable)?;
+        if !FILLED.iter().any(|beginning| name.starts_with(beginning)) {
+            return Ok(Left::Other);
+        }
+        if name.strip_prefix("log/").and_then(seq_of) == Some(0) {
+            if Logged::decode(&one.value) != Some(Logged::Here(frame(first)?)) {
+                return Ok(Left::Other);
+            }
+            left = Left::Ours(one.mod_revision);
+        } else if matches!(left, Left::Nothing) {
+            left = Left::Ours(0);
+        }
+    }
+    Ok(left)
+}
+
+/// Takes away what an earlier run left: the source may have gone on since. The first record is compared too, so that one that
+/// comes late takes nothing of what is written next.
+async fn clear(wire: &Wire, keys: &Keys, since: i64) -> Result<(), StoreError> {
+    let request = TxnRequest {
+        compare: vec![made_at(keys.head(), 0), written_at(keys.log(0), since)],
+        success: FILLED.map(|beginning| delete_all(keys.all(beginning))).to_vec(),
+        failure: Vec::new(),
+    };
+    if wire.txn(request).await?.succeeded { Ok(()) } else { Err(others_write()) }
+}
+
+fn others_write() -> StoreError {
+    StoreError::Unusable("something else writes to the target meanwhile; look, and begin again".to_owned())
 }
 
 fn kept(document: &Versioned, moved: &Moved, key: &crate::store::Key) -> Result<Bytes, StoreError> {
@@ -103,6 +144,8 @@ fn frame(record: &Sealed) -> Result<Bytes, StoreError> {
 /// Writes that wait for their transaction.
 struct Filling<'a> {
     wire: &'a Wire,
+    /// While it is absent: what comes late must not stand over what was written since.
+    head: Vec<u8>,
     ops: Vec<RequestOp>,
     bytes: usize,
 }
@@ -141,7 +184,8 @@ impl Filling<'_> {
         if success.is_empty() {
             return Ok(());
         }
-        let request = TxnRequest { success, ..TxnRequest::default() };
+        let compare = vec![made_at(self.head.clone(), 0)];
+        let request = TxnRequest { compare, success, failure: Vec::new() };
         let mut outcome = self.wire.txn(request.clone()).await;
         for _ in 1..TRIES {
             if !matches!(outcome, Err(WireError::Unknown(_) | WireError::Unreached(_))) {
@@ -150,6 +194,6 @@ impl Filling<'_> {
             tokio::time::sleep(PAUSE).await;
             outcome = self.wire.txn(request.clone()).await;
         }
-        outcome.map(drop).map_err(StoreError::from)
+        if outcome?.succeeded { Ok(()) } else { Err(others_write()) }
     }
 }
