@@ -1,6 +1,6 @@
 //! Where models are served: the wire formats of a provider, where each has its endpoints, what is sent with a request.
 
-use crate::price::KeyPrices;
+use crate::price::{KeyPrices, Price};
 use crate::quirk::ByModel;
 use crate::url::Urls;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 };
 use http::{HeaderName, HeaderValue};
 use keyway_proto::snapshot::v1::{self as wire, Kind};
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 /// A place that serves models.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub struct Provider {
     pub limit_headers: Box<[LimitHeaders]>,
     /// Of keys that are charged otherwise.
     pub(crate) key_prices: KeyPrices,
+    /// Of models that it does not offer by name.
+    pub(crate) price: Option<Arc<Price>>,
     by_model: ByModel,
 }
 
@@ -77,8 +79,10 @@ impl Provider {
                 .map_err(|_| bad(format!("headers[{at}].value"), "not a header value"))?;
             headers.push((name, value));
         }
+        let price = from.price.as_ref().map(|price| Price::build(price, &from.name, "price")).transpose()?;
         Ok(Self {
             name: from.name.as_str().into(),
+            price: price.map(Arc::new),
             surfaces: surfaces.collect::<Result<_, _>>()?,
             auth: Auth::build(from.auth.as_ref(), |field, reason| bad(format!("auth{field}"), reason))?,
             headers,

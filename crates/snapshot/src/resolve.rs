@@ -110,7 +110,9 @@ impl Snapshot {
         let (provider, model) = asked.split_once('/')?;
         let provider = self.providers.get(provider).filter(|provider| !provider.built_in)?;
         let may_be = !model.is_empty() && model.len() <= MODEL_LIMIT && !looks_like_key(model);
-        may_be.then(|| Arc::new(Target { is_known: false, ..Target::new(Arc::clone(provider), model, None) }))
+        let price = provider.price.clone();
+        let target = || Target { is_known: false, ..Target::new(Arc::clone(provider), model, price) };
+        may_be.then(|| Arc::new(target()))
     }
 
     /// Every target in the order in which it may be tried within its alias, then those of the fallbacks, each with
@@ -133,17 +135,22 @@ impl Snapshot {
         groups
     }
 
-    /// The names of models that this client may use, sorted: aliases, and `provider/model` of every offer.
+    /// The names of models that this client may use, sorted: aliases, and `provider/model` of every offer, or its
+    /// bare name where only that may be used.
     #[must_use]
     pub fn models_of(&self, client: &Client) -> Vec<&str> {
         let mut names: Vec<&str> = self
             .names
             .iter()
             .filter_map(|(name, named)| match named {
-                Named::Alias(_) | Named::Offer(_) => Some(name.as_ref()),
-                Named::Bare(_) | Named::Ambiguous(_) => None,
+                Named::Alias(_) | Named::Offer(_) => client.may_use(name, name).then_some(name.as_ref()),
+                // By this name alone: the full one is listed where it may be used.
+                Named::Bare(target) => {
+                    let full = &*target.label;
+                    (client.may_use(name, full) && !client.may_use(full, full)).then_some(name.as_ref())
+                }
+                Named::Ambiguous(_) => None,
             })
-            .filter(|name| client.may_use(name, name))
             .collect();
         names.sort_unstable();
         names

@@ -42,10 +42,16 @@ pub(super) fn offers(catalog: &Catalog, name: &str, spec: &Provider) -> Vec<wire
     prices.into_iter().map(offer).collect()
 }
 
+/// What the file says of all that it serves, which holds for models that nobody named too.
+pub(super) fn of_all(spec: &Provider) -> Option<wire::Price> {
+    spec.price.as_ref().map(|price| of_file(price, PriceOrigin::File))
+}
+
 /// What a replica has to know for these prices beyond the first schema.
 pub(super) fn needs(provider: &wire::Provider) -> Option<&'static str> {
     let of_keys = provider.key_prices.iter().flat_map(|key| &key.offers);
-    let prices = provider.offers.iter().chain(of_keys).filter_map(|offer| offer.price.as_ref());
+    let offered = provider.offers.iter().chain(of_keys).filter_map(|offer| offer.price.as_ref());
+    let prices = offered.chain(&provider.price);
     let is_new = |rate: &wire::Rate| rate.meter() == Meter::SearchUnits;
     let services = |price: &wire::Price| price.services.iter().any(|one| one.rates.iter().any(is_new));
     let mut new = prices.filter(|price| price.rates.iter().any(is_new) || services(price));

@@ -49,6 +49,7 @@ pub(crate) fn provider(
         built_in: row.is_some_and(keyway_catalog::Provider::is_built_in),
         withheld: String::new(),
         key_prices: Vec::new(),
+        price: price::of_all(spec),
         model_quirks: quirk::rules(row, spec),
         limit_headers: limit_headers(row, &resolved),
     })

@@ -104,6 +104,8 @@ fn the_file_s_prices_win_and_free_is_zero() {
     let free =
         compiled("openai", "{ price: 0, prices: { gpt-4o-mini: { input: 1 } }, models: [more] }").unwrap();
     assert!(price(&free, "more").free);
+    assert!(free.price.as_ref().is_some_and(|price| price.free), "what nobody named is free too");
+    assert!(priced.price.is_none());
     assert_eq!(rates(&free, "gpt-4o-mini"), Some(vec![(Meter::Input, 1_000_000_000)]));
     assert!(!price(&free, "gpt-4o-mini").free);
 }

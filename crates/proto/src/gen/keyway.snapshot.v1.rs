@@ -93,6 +93,9 @@ pub struct Provider {
     /// By which headers of its replies it tells what is left of its limits; none = it does not tell.
     #[prost(message, repeated, tag = "20")]
     pub limit_headers: ::prost::alloc::vec::Vec<LimitHeaders>,
+    /// Of models that no offer names. Absent = unknown.
+    #[prost(message, optional, tag = "21")]
+    pub price: ::core::option::Option<Price>,
 }
 /// Names of response headers, lower-case.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

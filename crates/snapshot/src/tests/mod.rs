@@ -228,6 +228,32 @@ fn a_name_that_only_the_caller_knows_is_bounded_and_no_key() {
 }
 
 #[test]
+fn a_price_of_all_holds_for_models_that_nobody_named() {
+    let mut free = provider("p", "https://p.example/v1", &["gpt-4o"]);
+    let mut body = wire::Provider::decode(&*free.body).unwrap();
+    body.price = Some(wire::Price { free: true, ..wire::Price::default() });
+    free.body = body.encode_to_vec().into();
+    let other = provider("q", "https://q.example/v1", &[]);
+    let snapshot = build(&[free, other]).unwrap();
+    let is_free = |asked: &str| match snapshot.lookup(asked) {
+        Ok(Resolved::Target(target)) => target.price.as_ref().is_some_and(|price| price.is_free()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((is_free("p/unnamed"), is_free("q/unnamed")), (true, false));
+}
+
+#[test]
+fn who_may_use_a_bare_name_alone_sees_it_in_the_list() {
+    let clients = [client("bare", &["gpt-4o"]), client("full", &["p/*"]), client("all", &["*"])];
+    let offers = provider("p", "https://p.example/v1", &["gpt-4o", "o3"]);
+    let snapshot = build(&[&[offers][..], &clients].concat()).unwrap();
+    let list = |name: &str| snapshot.models_of(snapshot.clients.by_name(name).unwrap());
+    assert_eq!(list("bare"), ["gpt-4o"]);
+    assert_eq!(list("full"), ["p/gpt-4o", "p/o3"]);
+    assert_eq!(list("all"), ["p/gpt-4o", "p/o3"]);
+}
+
+#[test]
 fn a_revoked_version_travels_without_its_secret() {
     let version = |state: wire::CredentialState, secret: &str| {
         let body = wire::Credential {
