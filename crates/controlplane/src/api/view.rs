@@ -3,6 +3,7 @@
 use super::{answer::Note, quirks};
 use crate::{
     Outcome, Plane,
+    plane::unix_millis,
     quota::QuotaView,
     resource::{
         Body, Change, Held, KeyDocument, KeyState, KeyVersion, Made, MadePair, Proof, Shown, TokenText,
@@ -130,7 +131,7 @@ pub(super) struct TeamView {
 pub(super) struct ClientView {
     #[serde(flatten)]
     head: Head,
-    /// `enabled` or `disabled`.
+    /// `enabled`, `disabled` or `expired`.
     state: &'static str,
     /// How many valid tokens it has.
     tokens: usize,
@@ -335,7 +336,12 @@ impl TeamView {
 impl ClientView {
     pub(super) fn new(name: &str, held: &Held) -> Option<Self> {
         let Body::Client { spec, digests, .. } = &held.document.body else { return None };
-        let state = if spec.disabled { "disabled" } else { "enabled" };
+        let expired = spec.expires.is_some_and(|end| end.unix() <= unix_millis() / 1000);
+        let state = match (spec.disabled, expired) {
+            (true, _) => "disabled",
+            (false, true) => "expired",
+            (false, false) => "enabled",
+        };
         let head = Head::new(name, held);
         Some(Self { head, state, tokens: digests.len(), spec: Client::clone(spec) })
     }

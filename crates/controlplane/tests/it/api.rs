@@ -213,6 +213,9 @@ async fn a_client_s_life() {
     let patched =
         operator.good(Method::PATCH, "/clients/a", json!({ "models": null, "expires": "2999-01-01" })).await;
     assert_eq!((patched.get("models"), &patched["expires"]), (None, &json!("2999-01-01T00:00:00Z")));
+    let over = operator.good(Method::PATCH, "/clients/a", json!({ "expires": "2020-01-01" })).await;
+    assert_eq!(over["state"], "expired");
+    operator.good(Method::PATCH, "/clients/a", json!({ "expires": null })).await;
     let (status, error) = operator.bad(Method::PATCH, "/clients/a", json!({ "team": "none-such" })).await;
     assert_eq!((status, &error["field"]), (422, &json!("clients.a.team")));
     let rotated = operator.good(Method::POST, "/clients/a/rotate", json!({})).await;

@@ -93,8 +93,9 @@ fn known(key: &mut KeyDocument, secret: &str, with: &Merging<'_>) -> Option<Merg
     let fingerprint = with.vault.fingerprint(secret.as_bytes());
     let name = key.name.clone();
     let known = key.versions.iter_mut().rev().find(|version| version.fingerprint == fingerprint)?;
-    let seen_before = !known.state.is_served();
-    if seen_before || known.origins == *with.origins {
+    // One that is on its way out does not come back by being named again.
+    let seen_before = !known.state.is_served() || known.state == KeyState::Retiring;
+    if !known.state.is_served() || known.origins == *with.origins {
         return Some(Merged { seen_before, ..Merged::default() });
     }
     let erase = Some(known.secret_id(with.provider, &name));

@@ -95,6 +95,12 @@ fn a_secret_never_seen_is_the_next_version_and_an_old_one_never_comes_back() {
     }
     assert_eq!(put(&mut keys, Some("two"), "a").unwrap().secret.unwrap().0.version, 2);
     assert_eq!((states(&keys[0]), step(&keys[0])), (vec![Retiring, Active], Step::Active));
+    let leaving = put(&mut keys, Some("one"), "a").unwrap();
+    assert!(
+        leaving.seen_before && leaving.secret.is_none(),
+        "who enters it is told that it does not come back"
+    );
+    assert_eq!(states(&keys[0]), [Retiring, Active]);
     let third = put(&mut keys, Some("three"), "a").unwrap_err();
     let running = Barred::UnderWay { verb: Verb::Rotate, step: Step::Active, by: "operator/a".to_owned() };
     assert_eq!(third, merge::Unmerged::Barred(running));
