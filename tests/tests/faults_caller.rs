@@ -266,7 +266,8 @@ async fn c14_a_caller_that_takes_nothing_for_a_minute_is_closed_and_its_usage_se
     };
     assert_eq!(record["reason"], "downstream_stall", "{record}");
     assert!(
-        record["input_tokens"].as_u64() > Some(0) && record["output_tokens"].as_u64() > Some(0),
+        record["usage"]["input_tokens"].as_u64() > Some(0)
+            && record["usage"]["output_tokens"].as_u64() > Some(0),
         "{record}"
     );
     gateway.goes_on(None).await
