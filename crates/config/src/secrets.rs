@@ -1,73 +1,11 @@
-//! Tells a pasted secret from a name: by the shape that providers give their keys, and by being too random for a word.
-//! Sees through a text: a header's `Bearer sk-…`, a tag's `k=sk-…`, a URL's path.
+//! Finds a pasted secret in what a file or a call says, and names its field.
 
 use crate::path;
+pub use keyway_snapshot::{key_pattern as secret_pattern, looks_like_key as looks_like_secret};
 use serde_json::Value;
 
-/// How keys begin, and whose they are.
-const PREFIXES: &[(&str, &str)] = &[
-    ("sk-ant-", "an Anthropic key"),
-    ("sk-proj-", "an OpenAI key"),
-    ("sk-or-", "an OpenRouter key"),
-    ("sk-", "an OpenAI key or one of that form"),
-    ("sk_", "a key that begins with sk_"),
-    ("pk-", "a key that begins with pk-"),
-    ("rk_", "a key that begins with rk_"),
-    ("AIza", "a Google key"),
-    ("gsk_", "a Groq key"),
-    ("xai-", "an xAI key"),
-    ("AKIA", "an AWS key"),
-    ("ASIA", "an AWS key"),
-    ("ghp_", "a GitHub token"),
-    ("gho_", "a GitHub token"),
-    ("github_pat_", "a GitHub token"),
-    ("glpat-", "a GitLab token"),
-    ("hf_", "a Hugging Face token"),
-    ("r8_", "a Replicate token"),
-    ("pplx-", "a Perplexity key"),
-    ("nvapi-", "an NVIDIA key"),
-    ("fw_", "a Fireworks key"),
-    ("tgp_", "a Together key"),
-    ("csk-", "a Cerebras key"),
-    ("key-", "a key that begins with key-"),
-    ("kw_", "a token of Keyway"),
-    ("eyJ", "a signed token (JWT)"),
-    ("voyage-", "a Voyage key"),
-    ("jina_", "a Jina key"),
-    ("dop_v1_", "a DigitalOcean token"),
-    ("xoxb-", "a Slack token"),
-    ("xoxp-", "a Slack token"),
-];
-
-/// Keys are longer than this; what is shorter may be a name like `sk-main`.
-const SHORTEST_KEY: usize = 20;
-/// Keys hold a stretch of so many letters and digits without a break; names like `key-production-east-1` do not.
-const RANDOM_STRETCH: usize = 12;
-/// Different characters in that stretch: `sk-000000000000000000001` is made up.
-const DIFFERENT: usize = 8;
-/// Lengths of the parts of a UUID, which is a name.
-const UUID: [usize; 5] = [8, 4, 4, 4, 12];
 /// Fields that are there to take a secret, and one that names a key pair.
 const SECRET_FIELDS: &[&str] = &["api_key", "secret", "token", "secret_access_key", "access_key_id"];
-
-/// True: the text most likely holds a credential and must be neither kept as a name nor shown.
-#[must_use]
-pub fn looks_like_secret(text: &str) -> bool {
-    secret_pattern(text).is_some()
-}
-
-/// What kind of credential the text most likely holds, in words; `None` if none.
-#[must_use]
-pub fn secret_pattern(text: &str) -> Option<&'static str> {
-    if text.len() < SHORTEST_KEY {
-        return None;
-    }
-    if text.contains("-----BEGIN") && text.contains("PRIVATE KEY") {
-        return Some("a private key");
-    }
-    let breaks = |c: char| c.is_whitespace() || "=:,;/?&@\"'`()[]{}<>|".contains(c);
-    text.split(breaks).find_map(word_pattern)
-}
 
 /// The first text in a value, field's name or content, that looks like a secret where none belongs: its field and what
 /// kind it is.
@@ -142,29 +80,6 @@ impl Inside {
             (Self::Fields | Self::Names, _) => Self::Fields,
         }
     }
-}
-
-fn word_pattern(word: &str) -> Option<&'static str> {
-    if word.len() < SHORTEST_KEY {
-        return None;
-    }
-    let (prefix, pattern) = PREFIXES.iter().find(|(prefix, _)| word.starts_with(prefix))?;
-    let rest = word.strip_prefix(prefix)?;
-    let mut stretches = word.split(|c: char| !c.is_ascii_alphanumeric());
-    (!is_uuid(rest) && stretches.any(is_random)).then_some(*pattern)
-}
-
-fn is_random(stretch: &str) -> bool {
-    let has = |kind: fn(&u8) -> bool| stretch.as_bytes().iter().any(kind);
-    let mixed = has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase);
-    let mut bytes = stretch.as_bytes().to_vec();
-    bytes.sort_unstable();
-    bytes.dedup();
-    stretch.len() >= RANDOM_STRETCH && (has(u8::is_ascii_digit) || mixed) && bytes.len() >= DIFFERENT
-}
-
-fn is_uuid(text: &str) -> bool {
-    text.split('-').map(str::len).eq(UUID) && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
 }
 
 #[cfg(test)]

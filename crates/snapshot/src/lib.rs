@@ -36,7 +36,7 @@ pub use keyway_proto::snapshot::v1::{
 };
 pub use limit::LimitHeaders;
 pub use model::{Alias, Target};
-pub use pasted::looks_like_key;
+pub use pasted::{key_pattern, looks_like_key};
 pub use price::{
     Bill, Charge, METERS, NanoDollars, Price, Rate, Rules, Used, When, percent, service_tier_by_name,
     service_tier_name,
