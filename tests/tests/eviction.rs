@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use keyway_e2e::expect::openai_reason;
 use keyway_e2e::fleet::{PATIENCE, admin, ask, readyz, settled, text, until, yaml};
-use keyway_e2e::gateway::{CHAT, Outcome, TOKEN, streamed};
+use keyway_e2e::gateway::{self, CHAT, Gateway, Outcome, TOKEN, streamed};
+use keyway_e2e::inspect::children;
 use keyway_e2e::nodes::asked;
 use keyway_testkit::caller::{Caller, post};
-use keyway_testkit::process::{Planes, Replica};
+use keyway_testkit::process::{Keyway, Planes, Replica};
 use keyway_testkit::provider::{End, Provider, Reply, Stream};
 
 /// Files that hold a state.
@@ -75,5 +76,23 @@ async fn d13_an_evicted_node_that_hears_of_it_forgets_its_keys_and_its_state() -
     }
     assert_eq!(ask(stays, "sim/m").await?.status, 200);
     assert!(stays.state_dir().join("newest").exists(), "the others keep what is theirs");
+    Ok(())
+}
+
+/// Of `keyway up` itself it ends, and nobody is answered by it any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d13_an_evicted_data_plane_of_keyway_up_ends_and_the_others_serve_on() -> Outcome {
+    let provider = Provider::start()?;
+    let gateway = Gateway::of(Keyway::up().config(gateway::yaml(&provider)).replicas(2))?;
+    let pid = gateway.keyway.pid();
+    assert_eq!(children(pid)?.len(), 2);
+    let evicted = gateway.keyway.cli(&["fleet", "evict", "replica-1", "--yes"])?;
+    assert!(evicted.code == Some(0) && evicted.stdout.contains("sim/main/1"), "{evicted:?}");
+    until("its process ends", PATIENCE, || Ok((children(pid)?.len() == 1).then_some(()))).await?;
+    for _ in 0..20 {
+        gateway.goes_on(None).await?;
+    }
+    let listed = gateway.keyway.cli(&["fleet", "list"])?;
+    assert!(listed.stdout.contains("replica-2") && !listed.stdout.contains("replica-1"), "{listed:?}");
     Ok(())
 }

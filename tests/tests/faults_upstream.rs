@@ -8,6 +8,7 @@ use keyway_e2e::gateway::{
 };
 use keyway_testkit::caller::post;
 use keyway_testkit::provider::{ANY, Ending, Failure, Provider, Reply, Surface, error};
+use serde_json::Value;
 
 /// Attempts that one request may make at most: one and two more.
 const ATTEMPTS: usize = 3;
@@ -285,7 +286,10 @@ async fn u3_when_all_keys_are_refused_the_caller_never_sees_our_401() -> Outcome
         for stream in [false, true] {
             let body = |name: &str| if stream { streamed(name) } else { chat(name) };
             let answer = gateway.ask(CHAT, &body("sim/m")).await?;
-            openai_reason(&answer, 502, "upstream_error", "upstream_auth_failed");
+            let error = openai_reason(&answer, 502, "upstream_error", "upstream_auth_failed");
+            // Also where nothing was tried, since all keys rest.
+            let target = error.pointer("/attempts/0/target").and_then(Value::as_str);
+            assert_eq!(target, Some("sim/m"), "{}", answer.text());
             assert!(!answer.text().contains("the simulator says"), "{}", answer.text());
             let answer = gateway.ask(MESSAGES, &body("claude/m")).await?;
             anthropic_reason(&answer, 502, "api_error", "upstream_auth_failed");

@@ -322,7 +322,11 @@ fn give_up(
                 return Err(Refusal::secrets_unavailable());
             }
             let (status, reason) = no_key(&now.keyring, &tally.story.route);
-            Err(Refusal::upstream((status, None), reason, attempts))
+            let skipped = tally.story.route.iter().take(ATTEMPTS).map(|step| {
+                let (_, reason) = no_key(&now.keyring, std::slice::from_ref(step));
+                Attempted { target: step.target.label.to_string(), status: None, reason }
+            });
+            Err(Refusal::upstream((status, None), reason, skipped.collect()))
         }
     }
 }

@@ -174,9 +174,11 @@ impl Snapshot {
     }
 
     fn nearest(&self, client: &Client, name: &str) -> Vec<String> {
+        let wanted = name.to_lowercase();
         let score = |full: &str| {
-            let bare = full.split_once('/').map_or(full, |(_, model)| model);
-            strsim::jaro_winkler(full, name).max(strsim::jaro_winkler(bare, name))
+            let full = full.to_lowercase();
+            let bare = full.split_once('/').map_or(&*full, |(_, model)| model);
+            strsim::jaro_winkler(&full, &wanted).max(strsim::jaro_winkler(bare, &wanted))
         };
         let mut scored: Vec<(f64, &str)> = self
             .models_of(client)

@@ -178,8 +178,30 @@ impl Server {
                 ANSWER_TIMEOUT.as_secs()
             ));
         }
-        Failure::Unreachable { server, reason: root_cause(error) }
+        let reason = root_cause(error);
+        match distrust(&reason) {
+            Some(advice) => {
+                Failure::Other(format!("cannot trust the control plane at {server}: {reason}; {advice}"))
+            }
+            None => Failure::Unreachable { server, reason },
+        }
     }
+}
+
+/// What to do about a certificate that was refused, by rustls' own words; none of them speaks of anything else.
+fn distrust(reason: &str) -> Option<&'static str> {
+    if !reason.contains("invalid peer certificate") {
+        return None;
+    }
+    Some(if reason.contains("CaUsedAsEndEntity") {
+        "its certificate is that of a CA (CA:TRUE): give the server one of its own, made with basicConstraints=CA:FALSE"
+    } else if reason.contains("NotValidForName") || reason.contains("not valid for name") {
+        "name it by --server as its certificate does"
+    } else if reason.contains("Expired") || reason.contains("expired") {
+        "it has to be renewed, or a clock is wrong"
+    } else {
+        "if it is of a CA of yours, name that CA's certificate: SSL_CERT_FILE=FILE"
+    })
 }
 
 /// A name that is nothing, or that a path takes for a way up, would ask for something else.

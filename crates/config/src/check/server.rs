@@ -1,4 +1,4 @@
-//! The section `server`: what the process that `keyway up --config` starts would refuse.
+//! The section `server`: what the process that is started with the file would refuse.
 
 use super::At;
 use crate::Server;
@@ -6,6 +6,8 @@ use crate::Server;
 /// As the flags of the same names.
 const REPLICAS: u32 = 64;
 const THREADS: u32 = 1024;
+/// Of a node's certificate, seconds: a year at most.
+const LIFE: std::ops::RangeInclusive<u64> = 2..=31_536_000;
 
 pub(super) fn check(at: &mut At<'_>, server: &Server) {
     let addresses = [
@@ -23,6 +25,9 @@ pub(super) fn check(at: &mut At<'_>, server: &Server) {
         if count.is_some_and(|count| !(1..=limit).contains(&count)) {
             at.field(name).report(format!("must be from 1 to {limit}"));
         }
+    }
+    if server.node_certificate_life.is_some_and(|life| !LIFE.contains(&(life.millis() / 1000))) {
+        at.field("node_certificate_life").report("must be from 2s to 365d");
     }
 }
 

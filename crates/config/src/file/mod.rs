@@ -36,7 +36,7 @@ pub type Open = serde_json::Map<String, serde_json::Value>;
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct File {
-    /// Where this process listens; read by `keyway up --config` only, never applied.
+    /// Settings of the process that is started with this file; never applied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<Server>,
     /// Places that serve models, by name.
@@ -71,7 +71,8 @@ pub struct File {
     pub usage: Option<Usage>,
 }
 
-/// Settings of the process that `keyway up --config` starts. A flag or an environment variable wins.
+/// Settings of the process that `keyway up --config` or `keyway-controlplane --config` starts. A flag or an environment
+/// variable wins.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
@@ -87,6 +88,9 @@ pub struct Server {
     /// Address of the fleet stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fleet_listen: Option<String>,
+    /// Where data planes elsewhere reach it, `HOST` or `HOST:PORT` each: what join tokens say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fleet_name: Vec<String>,
     /// Data planes, each a process of its own; left out: one, inside this process.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<u32>,
@@ -108,6 +112,50 @@ pub struct Server {
     /// What is logged: `off`, `error`, `warn`, `info`, `debug`, or by module.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
+    /// Path of a file that is written as JSON once requests are answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready_file: Option<String>,
+    /// Path of the root key, which opens every secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root_key_file: Option<String>,
+    /// Path of the admin token's file. Of `keyway-controlplane` alone, as what follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin_token_file: Option<String>,
+    /// How long a node's certificate lasts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_certificate_life: Option<Span>,
+    /// Where documents, audit log and sealed secrets lie, `etcd://…`; left out: the data directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
+    /// The control plane's name among those that share the store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where replicas and other control planes reach its fleet port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advertise_fleet: Option<String>,
+    /// Where its admin API is for others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advertise_admin: Option<String>,
+    /// It keeps the books of usage from now on, whichever did before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub take_books: Option<bool>,
+}
+
+impl Server {
+    /// The first field that is set here and that only a control plane of its own has.
+    #[must_use]
+    pub fn of_controlplane(&self) -> Option<&'static str> {
+        let set = [
+            ("admin_token_file", self.admin_token_file.is_some()),
+            ("node_certificate_life", self.node_certificate_life.is_some()),
+            ("store", self.store.is_some()),
+            ("name", self.name.is_some()),
+            ("advertise_fleet", self.advertise_fleet.is_some()),
+            ("advertise_admin", self.advertise_admin.is_some()),
+            ("take_books", self.take_books.is_some()),
+        ];
+        set.into_iter().find(|(_, is_set)| *is_set).map(|(field, _)| field)
+    }
 }
 
 /// Reuse of answers.

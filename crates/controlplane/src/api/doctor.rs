@@ -11,6 +11,7 @@ use crate::{
         Finding, KeyFacts, certificates, clocks, configuration, hosts, keys, replicas, seal, store, told,
         usage,
     },
+    fleet::keyless_id,
     plane::unix_millis,
     rekey,
     resource::{Body, Kind},
@@ -85,7 +86,17 @@ fn of_keys(call: &Call, now: u64) -> Vec<Finding> {
             all.push(KeyFacts { provider, key, origins, closed, refused, used, rollout, due });
         }
     }
-    keys(&all, now)
+    keys(&all, &keyless(call, state.each(Kind::Provider).map(|(name, _)| name)), now)
+}
+
+/// Providers that refused what was sent without a key, and how often.
+fn keyless<'a>(call: &Call, providers: impl Iterator<Item = &'a str>) -> Vec<(&'a str, u64)> {
+    let replicas = call.plane().fleet().evidence();
+    let refused = |provider: &str| {
+        let id = keyless_id(provider);
+        replicas.iter().filter_map(|replica| replica.uses.get(&id)).map(|used| used.refused).sum()
+    };
+    providers.map(|name| (name, refused(name))).filter(|(_, refused)| *refused > 0).collect()
 }
 
 /// Versions that replicas should have and whose secrets do not open.

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     compile::SANDBOX,
-    fleet::{Asked, Replica},
-    resource::{Body, Held, Kind, NodeDocument, ReplicaDocument, Verdict},
+    fleet::{Asked, Replica, ReplicaState, is_of},
+    resource::{Body, Held, Kind, NodeDocument, Proposal, ReplicaDocument, Verdict},
 };
 use http::StatusCode;
 use keyway_proto::snapshot::v1 as wire;
@@ -84,6 +84,9 @@ pub(super) struct Evicted {
 pub(super) async fn evict(call: Call) -> Result<Answer, Fault> {
     let id = call.param("id").to_owned();
     let node = call.plane().state().node(&id).cloned();
+    if !call.plane().state().nodes().any(|(name, _)| is_of(&id, name)) {
+        return evict_own(call, &id).await;
+    }
     let of_node = format!("{id}~");
     let is_meant =
         |replica: &Replica| replica.id == id || (node.is_some() && replica.id.starts_with(&of_node));
@@ -101,7 +104,7 @@ pub(super) async fn evict(call: Call) -> Result<Answer, Fault> {
         replicas.push((id.clone(), ReplicaDocument { host, supervisor, evicted: true }));
     }
     let author = call.author(&format!("{}/{id}", if node.is_some() { "node" } else { "replica" }));
-    let evicted = |proposal: &mut crate::resource::Proposal<'_>| {
+    let evicted = |proposal: &mut Proposal<'_>| {
         if let Some(node) = proposal.state.node(&id).cloned() {
             proposal.put(Kind::Node, &id, Body::Node(NodeDocument { evicted: true, ..node }))?;
         }
@@ -112,6 +115,26 @@ pub(super) async fn evict(call: Call) -> Result<Answer, Fault> {
     for (id, _) in &replicas {
         call.plane().fleet().evict(id);
     }
+    evicted_with_keys(&call, id)
+}
+
+/// A replica of no node that joined is a data plane of `keyway up` itself: it forgets what it holds and ends, and may come
+/// back when `keyway up` is started again.
+async fn evict_own(call: Call, id: &str) -> Result<Answer, Fault> {
+    one(&call)?;
+    let fleet = call.plane().fleet();
+    // One that is lost hears nothing, and has nobody to serve.
+    let _ = fleet.drain(id, "evicted by an operator");
+    let forget = |proposal: &mut Proposal<'_>| match proposal.state.get(Kind::Replica, id) {
+        Some(_) => proposal.delete(Kind::Replica, id),
+        None => Ok(()),
+    };
+    call.plane().change(&call.author(&format!("replica/{id}")), forget).await?;
+    fleet.evict(id);
+    evicted_with_keys(&call, id.to_owned())
+}
+
+fn evicted_with_keys(call: &Call, id: String) -> Result<Answer, Fault> {
     let state = call.plane().state();
     let held = state.keys().flat_map(|(provider, key)| {
         let served = key.versions.iter().filter(|version| version.state.is_served());
@@ -123,7 +146,7 @@ pub(super) async fn evict(call: Call) -> Result<Answer, Fault> {
 pub(super) async fn status(call: Call) -> Result<Answer, Fault> {
     let plane = call.plane();
     let (version, replicas) = (plane.version(), plane.fleet().list());
-    let connected = replicas.iter().filter(|replica| replica.state != crate::fleet::ReplicaState::Lost);
+    let connected = replicas.iter().filter(|replica| replica.state != ReplicaState::Lost);
     Answer::json(&Status {
         version: version.to_string(),
         build: env!("CARGO_PKG_VERSION"),

@@ -32,9 +32,13 @@ pub(crate) struct KeyFacts<'a> {
     pub(crate) due: Option<u64>,
 }
 
-/// `now`: milliseconds since 1970.
-pub(crate) fn keys(all: &[KeyFacts<'_>], now: u64) -> Vec<Finding> {
-    let found = all.iter().flat_map(|facts| one(facts, now)).collect();
+/// `now`: milliseconds since 1970; `keyless`: providers that want no key, with the requests that they refused as if they did.
+pub(crate) fn keys(all: &[KeyFacts<'_>], keyless: &[(&str, u64)], now: u64) -> Vec<Finding> {
+    let mut found: Vec<Finding> = all.iter().flat_map(|facts| one(facts, now)).collect();
+    found.extend(keyless.iter().map(|(provider, refused)| {
+        let what = format!("{provider} is asked without a key and refused {refused} times (401 or 403)");
+        Finding::warn(KEYS, what, format!("if it wants one: keyway key add {provider}/main"))
+    }));
     or_ok(found, KEYS, || match all.len() {
         0 => "there are none".to_owned(),
         count => format!("{count}, each with a version in use"),

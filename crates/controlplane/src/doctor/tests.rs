@@ -306,9 +306,14 @@ fn keys_are_whole_wanted_and_young() {
             rollout,
             due: None,
         };
-        found(what, &keys(&[facts], NOW), expected);
+        found(what, &keys(&[facts], &[], NOW), expected);
     }
-    found("none", &keys(&[], NOW), &[(Level::Ok, "none")]);
+    found("none", &keys(&[], &[], NOW), &[(Level::Ok, "none")]);
+    found(
+        "keyless",
+        &keys(&[], &[("local", 3)], NOW),
+        &[(Level::Warn, "local is asked without a key and refused 3 times")],
+    );
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub(crate) use registry::Evidence;
 pub(crate) use registry::Member;
 use registry::Registry;
 pub(crate) use relay::{AskingAll, Orders, RelayedRows};
-pub(crate) use service::REPORT;
+pub(crate) use service::{REPORT, is_of};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
@@ -101,6 +101,11 @@ pub(crate) enum Order {
         taken: oneshot::Sender<()>,
         answer: oneshot::Sender<ProbeResult>,
     },
+}
+
+/// What replicas call the credential of a provider that wants none.
+pub(crate) fn keyless_id(provider: &str) -> String {
+    format!("{provider}/none/0")
 }
 
 // === impl Fleet ===

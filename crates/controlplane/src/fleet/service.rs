@@ -194,7 +194,7 @@ impl tower::Service<http::Request<Body>> for Door {
 }
 
 /// A certificate speaks for the replicas of its own node and for no other's.
-fn is_of(id: &str, node: &str) -> bool {
+pub(crate) fn is_of(id: &str, node: &str) -> bool {
     let rest = id.strip_prefix(node);
     rest.is_some_and(|rest| {
         rest.is_empty() || rest.strip_prefix('~').is_some_and(|number| !number.is_empty())

@@ -234,6 +234,9 @@ impl Link {
                 order = orders.recv() => match order {
                     Some(order) => self.order(order),
                     None if self.fleet.registry.lock().is_evicted(&self.id) => {
+                        // What it was ordered before it hears before, if it reads at all.
+                        let ordered = self.session.last_orders();
+                        let _heard = ordered.map(|order| out.try_send(Ok(order))).all(|sent| sent.is_ok());
                         return evicted();
                     }
                     None => return Status::aborted("the same replica opened another stream"),

@@ -196,7 +196,8 @@ impl State {
     }
 
     /// What names may refer to; of a hundred thousand clients nobody speaks by name.
-    pub(crate) fn nameable(&self) -> File {
+    #[must_use]
+    pub fn nameable(&self) -> File {
         self.to_file(&Kind::NAMEABLE)
     }
 

@@ -114,8 +114,10 @@ fn names_by_the_rules() {
     assert!(matches!(label(&snapshot, "all", "nothing"), Err(Refused::Unknown { .. })));
     assert!(matches!(label(&snapshot, "narrow", "openai/gpt-4o-mini"), Err(Refused::NotAllowed { .. })));
     assert_eq!(label(&snapshot, "narrow", "gpt-4o").as_deref(), Ok("openai/gpt-4o"), "by the resolved name");
-    let Err(Refused::Unknown { nearest, .. }) = label(&snapshot, "narrow", "gpt-4") else { panic!() };
-    assert_eq!(nearest, ["openai/gpt-4o"], "only what the client may use");
+    for asked in ["gpt-4", "GPT-4O"] {
+        let Err(Refused::Unknown { nearest, .. }) = label(&snapshot, "narrow", asked) else { panic!() };
+        assert_eq!(nearest, ["openai/gpt-4o"], "{asked}: only what the client may use");
+    }
 }
 
 #[test]

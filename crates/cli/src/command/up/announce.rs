@@ -30,8 +30,8 @@ pub(crate) struct Announcement<'a> {
     /// The first client's name.
     pub(super) client: &'a str,
     pub(super) found: &'a [Found],
-    /// Providers of the file.
-    pub(super) configured: Vec<&'a str>,
+    /// Other providers, each with where it is from.
+    pub(super) configured: Vec<(&'a str, &'static str)>,
     /// What the snippets ask for.
     pub(super) model: &'a str,
     pub(super) replicas: Option<u32>,
@@ -66,7 +66,7 @@ impl Announcement<'_> {
     fn providers(&self) -> String {
         let found =
             self.found.iter().map(|found| format!("{} (key from {})", found.provider, found.variable));
-        let configured = self.configured.iter().map(|name| format!("{name} (from the file)"));
+        let configured = self.configured.iter().map(|(name, origin)| format!("{name} ({origin})"));
         let all = found.chain(configured).chain(["sandbox (built in, answers by itself)".to_owned()]);
         all.collect::<Vec<_>>().join(", ")
     }

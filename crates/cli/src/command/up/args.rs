@@ -22,7 +22,7 @@ pub(crate) struct Up {
     /// Where data planes get their configuration [file: server.fleet_listen] [default: 127.0.0.1:8601]
     #[arg(long, env = "KEYWAY_FLEET_LISTEN", value_name = "ADDR", value_parser = address)]
     pub(super) fleet_listen: Option<String>,
-    /// Where data planes elsewhere reach it, HOST or HOST:PORT, repeated or comma-separated: what join tokens say [default: where it listens]
+    /// Where data planes elsewhere reach it, HOST or HOST:PORT, repeated or comma-separated: what join tokens say [file: server.fleet_name] [default: where it listens]
     #[arg(long, env = "KEYWAY_FLEET_NAME", value_name = "NAME", value_delimiter = ',')]
     pub(super) fleet_name: Vec<String>,
     /// Data planes, each a process of its own, all on one port [file: server.replicas] [default: one, in this process]
@@ -46,10 +46,10 @@ pub(crate) struct Up {
     /// What is logged to stderr: off, error, warn, info, debug, or by module [file: server.log] [default: warn]
     #[arg(long, env = "KEYWAY_LOG", value_name = "FILTER")]
     pub(super) log: Option<String>,
-    /// Write addresses and tokens as JSON to this file (mode 0600) once requests are answered
+    /// Write addresses and tokens as JSON to this file (mode 0600) once requests are answered [file: server.ready_file]
     #[arg(long, env = "KEYWAY_READY_FILE", value_name = "F")]
     pub(super) ready_file: Option<PathBuf>,
-    /// The root key, which opens every secret; made with mode 0600 at the first start [default: root.key in the data directory]
+    /// The root key, which opens every secret; made with mode 0600 at the first start [file: server.root_key_file] [default: root.key in the data directory]
     #[arg(long, env = "KEYWAY_ROOT_KEY_FILE", value_name = "FILE")]
     pub(super) root_key_file: Option<PathBuf>,
     /// Where systemd puts credentials

@@ -5,7 +5,7 @@ use std::path::Path;
 use keyway_catalog::Catalog;
 use keyway_config::{Client, File, Loaded, Places, Problem, Secret, Server, inspect, load};
 use keyway_controlplane::resource::{Apply, Refusal, Way};
-use keyway_controlplane::{Initial, Outcome, ServeError};
+use keyway_controlplane::{Initial, Outcome, Running, ServeError};
 
 use super::announce;
 use super::found::{self, Found};
@@ -35,6 +35,8 @@ pub(super) struct First {
     pub(super) found: Vec<Found>,
     /// The file's providers, for the text.
     providers: Vec<String>,
+    /// Providers that an earlier start or an operator left in the state.
+    kept: Vec<String>,
     /// What the snippets ask for.
     pub(super) model: String,
     places: Places,
@@ -86,6 +88,7 @@ impl First {
             client_token,
             found,
             providers: file.providers.keys().cloned().collect(),
+            kept: Vec::new(),
             model,
             places,
             warnings,
@@ -99,8 +102,27 @@ impl First {
         Ok((first, all))
     }
 
+    /// The control plane has taken it in.
+    pub(super) fn started(&mut self, control: &Running) {
+        self.report(&control.initial);
+        if let Some(plane) = &control.plane {
+            self.recall(&plane.state().nameable());
+        }
+    }
+
+    /// Takes in what the state holds beside the file and what was found: with neither, the examples go by it.
+    fn recall(&mut self, state: &File) {
+        let is_new = |name: &&String| {
+            !self.providers.contains(name) && !self.found.iter().any(|found| found.provider == **name)
+        };
+        self.kept = state.providers.keys().filter(is_new).cloned().collect();
+        if self.model == announce::SANDBOX_MODEL {
+            self.model = announce::model(state, &self.found);
+        }
+    }
+
     /// Says what is accepted without effect, and shows tokens that were made for clients of the file.
-    pub(super) fn report(&self, outcomes: &[Outcome]) {
+    fn report(&self, outcomes: &[Outcome]) {
         let mut warnings = self.warnings.clone();
         for warning in outcomes.iter().flat_map(|outcome| &outcome.warnings) {
             if !warnings.iter().any(|known| known.field == warning.field) {
@@ -126,8 +148,9 @@ impl First {
         }
     }
 
-    /// Providers of the file.
-    pub(super) fn configured(&self) -> Vec<&str> {
-        self.providers.iter().map(String::as_str).collect()
+    /// Providers that no variable named, each with where it is from.
+    pub(super) fn configured(&self) -> Vec<(&str, &'static str)> {
+        let of_file = self.providers.iter().map(|name| (name.as_str(), "from the file"));
+        of_file.chain(self.kept.iter().map(|name| (name.as_str(), "kept"))).collect()
     }
 }

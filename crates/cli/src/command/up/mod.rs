@@ -54,7 +54,7 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
     let ports = Ports::bind(&settings)?;
     home.make()?;
     let tokens = Tokens::keep(&home)?;
-    let (first, initial) = First::new(file, &tokens)?;
+    let (mut first, initial) = First::new(file, &tokens)?;
     let Ports { api, ops, admin, fleet } = ports;
     let bound = |error| Failure::Other(format!("a socket has no address: {error}"));
     let (api_at, ops_at) = (api.local_addr().map_err(bound)?, ops.local_addr().map_err(bound)?);
@@ -77,7 +77,7 @@ pub(crate) fn run(global: &Global, up: &Up) -> Result<(), Failure> {
         environment: Some(crate::environment::variable),
     });
     let control = control.map_err(|error| first.explain(error))?;
-    first.report(&control.initial);
+    first.started(&control);
     let facts = Facts {
         base_url: url(settings.serving.tls.is_some(), api_at),
         ops_url: url(false, ops_at),

@@ -44,6 +44,11 @@ pub(crate) struct Settings {
 impl Settings {
     /// Flags and variables (already weighed by clap) win over the file, the file over the default.
     pub(super) fn new(up: &Up, file: Server) -> Result<Self, Failure> {
+        if let Some(field) = file.of_controlplane() {
+            return Err(Failure::Usage(format!(
+                "server.{field} is for keyway-controlplane: take it out of the file, or start the planes apart"
+            )));
+        }
         let address = |option, given: &Option<String>, file: Option<String>, port| {
             let text = given.clone().or(file).unwrap_or_else(|| format!("127.0.0.1:{port}"));
             Ok::<_, Failure>(Address { option, at: resolve(option, &text)? })
@@ -62,7 +67,7 @@ impl Settings {
             ops: address("--ops-listen", &up.ops_listen, file.ops_listen, 8586)?,
             admin: address("--admin-listen", &up.admin_listen, file.admin_listen, 8600)?,
             fleet: address("--fleet-listen", &up.fleet_listen, file.fleet_listen, 8601)?,
-            fleet_names: up.fleet_name.clone(),
+            fleet_names: if up.fleet_name.is_empty() { file.fleet_name } else { up.fleet_name.clone() },
             replicas: up.replicas.or(file.replicas),
             serving: Serving {
                 threads: up.threads.or(file.threads).map(|count| usize::try_from(count).unwrap_or(1)),
@@ -73,8 +78,8 @@ impl Settings {
                 log: up.log.clone().or(file.log).unwrap_or_else(|| logging::DEFAULT.to_owned()),
                 ..Serving::default()
             },
-            ready_file: up.ready_file.clone(),
-            root_key_file: up.root_key_file.clone(),
+            ready_file: up.ready_file.clone().or(file.ready_file.map(PathBuf::from)),
+            root_key_file: up.root_key_file.clone().or(file.root_key_file.map(PathBuf::from)),
             credentials: up.credentials.clone(),
         })
     }

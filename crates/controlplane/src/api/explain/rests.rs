@@ -1,8 +1,8 @@
 //! Keys that rest: what each replica learnt of them by the answers of their provider.
 
 use super::Tried;
-use crate::fleet::{Evidence, Fleet};
-use keyway_snapshot::{Credential, CredentialState, Snapshot};
+use crate::fleet::{Evidence, Fleet, keyless_id};
+use keyway_snapshot::{CredentialState, Snapshot};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::fmt;
@@ -10,7 +10,7 @@ use std::fmt;
 /// One key version that is not taken for a model now, or only last.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::api) struct Rests {
-    /// `provider/key/version`.
+    /// `provider/key/version`; of a provider that wants no key its name alone.
     key: String,
     model: String,
     why: Why,
@@ -37,13 +37,15 @@ pub(super) fn rest(snapshot: &Snapshot, fleet: &Fleet, targets: &mut [Tried]) {
     let replicas: Vec<Evidence> = fleet.evidence().into_iter().filter(|replica| replica.answers).collect();
     for target in targets {
         let keys = snapshot.credentials.get(&*target.provider).into_iter().flatten();
-        let active = keys.filter(|key| key.state == CredentialState::Active);
+        let active = keys.filter(|key| key.state == CredentialState::Active).map(|key| key.id());
         target.rests = active.filter_map(|key| of_key(key, &target.model, &replicas)).collect();
+        // Nobody has its id where the provider has keys.
+        let keyless = of_key(keyless_id(&target.provider), &target.model, &replicas);
+        target.rests.extend(keyless.map(|rests| Rests { key: target.provider.clone(), ..rests }));
     }
 }
 
-fn of_key(key: &Credential, model: &str, replicas: &[Evidence]) -> Option<Rests> {
-    let id = key.id();
+fn of_key(id: String, model: &str, replicas: &[Evidence]) -> Option<Rests> {
     let (mut named, mut refused, mut for_millis) = (Vec::new(), false, 0);
     for replica in replicas {
         let rests = replica.uses.get(&id).into_iter().flat_map(|one| &one.rests);

@@ -214,6 +214,11 @@ impl Session {
         Some(frame)
     }
 
+    /// Orders that wait still, for a stream that is about to end.
+    pub fn last_orders(&mut self) -> impl Iterator<Item = Bytes> {
+        self.orders.drain(..)
+    }
+
     /// Whether a call of [`Self::next_frame`] would give one.
     #[must_use]
     pub fn has_frame(&self) -> bool {

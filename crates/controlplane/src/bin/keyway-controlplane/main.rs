@@ -1,7 +1,9 @@
 //! The program `keyway-controlplane`: options, token files, listeners, signals. Everything else is in the library.
 
+mod options;
+
 use clap::Parser;
-use keyway_config::{File, Server};
+use keyway_config::{File, Loaded};
 use keyway_controlplane::{
     Certificates, Initial, Running, Settings,
     observe::SERVICE,
@@ -12,7 +14,8 @@ use keyway_controlplane::{
     store::{Address, IndexCheck, check_index},
     token_file,
 };
-use keyway_telemetry::{Exporting, Otlp};
+use keyway_telemetry::Exporting;
+use options::Options;
 use std::{
     alloc::System,
     cell::RefCell,
@@ -21,7 +24,6 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Duration,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use zeroizing_alloc::ZeroAlloc;
@@ -32,76 +34,6 @@ static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 /// Bytes of a configuration file.
 const CONFIG_LIMIT: u64 = 64 << 20;
-const ADMIN: &str = "127.0.0.1:8600";
-const FLEET: &str = "127.0.0.1:8601";
-
-/// Keyway's control plane: owns the configuration, serves the admin API and the fleet stream.
-///
-/// A flag wins over its environment variable, that over the file's section `server`.
-#[derive(Debug, Parser)]
-#[command(version, about)]
-struct Options {
-    /// Where the admin API listens, HOST:PORT or PORT; field `server.admin_listen` [default: 127.0.0.1:8600]
-    #[arg(long, env = "KEYWAY_ADMIN_LISTEN", value_name = "ADDR")]
-    admin_listen: Option<String>,
-    /// Where replicas connect, HOST:PORT or PORT; field `server.fleet_listen` [default: 127.0.0.1:8601]
-    #[arg(long, env = "KEYWAY_FLEET_LISTEN", value_name = "ADDR")]
-    fleet_listen: Option<String>,
-    /// A keyway.yaml that is applied at start; `-` reads stdin. Secrets stand in it as they are: `${NAME}` is refused
-    #[arg(long, env = "KEYWAY_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Where token files lie [default: ~/.keyway]
-    #[arg(long, env = "KEYWAY_HOME", value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// The admin token's file, made with mode 0600 if missing [default: admin.token in the data directory]
-    #[arg(long, env = "KEYWAY_ADMIN_TOKEN_FILE", value_name = "FILE")]
-    admin_token_file: Option<PathBuf>,
-    /// Where nodes reach the fleet port, HOST or HOST:PORT, repeated or comma-separated: what join tokens say [default: where it listens]
-    #[arg(long, env = "KEYWAY_FLEET_NAME", value_name = "NAME", value_delimiter = ',')]
-    fleet_name: Vec<String>,
-    /// Seconds that a node's certificate lasts; it is renewed at half of it
-    #[arg(long, env = "KEYWAY_NODE_CERTIFICATE_LIFE", value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(2..=31_536_000))]
-    node_certificate_life: u64,
-    /// Certificate chain of the admin API, PEM; required off loopback
-    #[arg(long, env = "KEYWAY_TLS_CERT", value_name = "FILE", requires = "tls_key")]
-    tls_cert: Option<PathBuf>,
-    /// Key of that certificate, PEM
-    #[arg(long, env = "KEYWAY_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
-    tls_key: Option<PathBuf>,
-    /// The root key, which opens every secret; made with mode 0600 at the first start [default: root.key in the data directory, or the systemd credential keyway-root-key]
-    #[arg(long, env = "KEYWAY_ROOT_KEY_FILE", value_name = "FILE")]
-    root_key_file: Option<PathBuf>,
-    /// Where documents, audit log and sealed secrets lie: `etcd://HOST:PORT,HOST:PORT/PREFIX` or `etcds://…?ca=FILE&cert=FILE&key=FILE&login=FILE`, shared with other control planes [default: the data directory]
-    #[arg(long, env = "KEYWAY_STORE", value_name = "URL")]
-    store: Option<String>,
-    /// This control plane's name among those that share the store [default: the host's name and some digits, made once]
-    #[arg(long, env = "KEYWAY_NAME", value_name = "NAME", requires = "store")]
-    name: Option<String>,
-    /// Where replicas and other control planes reach the fleet port [default: where it listens]
-    #[arg(long, env = "KEYWAY_ADVERTISE_FLEET", value_name = "URL", requires = "store")]
-    advertise_fleet: Option<String>,
-    /// Where the admin API is for others [default: where it listens]
-    #[arg(long, env = "KEYWAY_ADVERTISE_ADMIN", value_name = "URL", requires = "store")]
-    advertise_admin: Option<String>,
-    /// Keep the books of usage here from now on, whichever control plane did before
-    #[arg(long, requires = "store")]
-    take_books: bool,
-    /// Where systemd puts credentials
-    #[arg(long, env = "CREDENTIALS_DIRECTORY", hide = true)]
-    credentials: Option<PathBuf>,
-    /// Only opens the index of the store in that directory and reads it: what a start does in a process of its own
-    #[arg(long, hide = true, value_name = "DIR")]
-    check_index: Option<PathBuf>,
-    /// Written as JSON once requests are answered
-    #[arg(long, env = "KEYWAY_READY_FILE", value_name = "FILE")]
-    ready_file: Option<PathBuf>,
-    #[command(flatten)]
-    otlp: Otlp,
-    /// What is logged: error, warn, info, debug, or by module
-    #[arg(long, env = "KEYWAY_LOG", default_value = "info")]
-    log: String,
-}
-
 /// One line: what, why, what to do.
 type Fault = String;
 
@@ -121,22 +53,23 @@ fn run(options: Options) -> Result<(), Fault> {
     if let Some(store) = &options.check_index {
         return check_index(store).map_err(|error| error.to_string());
     }
-    keyway_harden::log(&options.log).map_err(|error| format!("--log {}: {error}", options.log))?;
     keyway_harden::harden();
-    let file = options.config.as_deref().map(load).transpose()?;
-    let server = file.as_ref().and_then(|file| file.server.clone()).unwrap_or_default();
+    let loaded = options.config.as_deref().map(load).transpose()?;
+    let (file, warnings) = loaded.map(|loaded| (loaded.file, loaded.warnings)).unzip();
+    let options = options.with(file.as_ref().and_then(|file| file.server.clone()).unwrap_or_default())?;
+    keyway_harden::log(options.log()).map_err(|error| format!("--log {}: {error}", options.log()))?;
+    warnings.into_iter().flatten().for_each(|warning| tracing::warn!("{warning}"));
     let shared = shared(&options)?;
+    let node_life = options.node_life();
     let home = home(options.data_dir)?;
     let in_home = |given: Option<PathBuf>, name: &str| given.unwrap_or_else(|| home.join(name));
     let admin_token_file = in_home(options.admin_token_file, "admin.token");
     let token = |path: &Path| token_file(path).map_err(|error| format!("{}: {error}", path.display()));
-    let Server { admin_listen, fleet_listen, .. } = server;
     let exporting = options.otlp.start(SERVICE, &instance()).map_err(|error| error.to_string())?;
-    let fleet = bind("--fleet-listen", options.fleet_listen.or(fleet_listen).as_deref().unwrap_or(FLEET))?;
-    let node_life = Duration::from_secs(options.node_certificate_life);
+    let fleet = bind("--fleet-listen", options.fleet_listen.as_deref().unwrap_or(options::FLEET))?;
     let certificates = Certificates { node_life, addresses: addresses(&options.fleet_name, &fleet)? };
     let settings = Settings {
-        admin: bind("--admin-listen", options.admin_listen.or(admin_listen).as_deref().unwrap_or(ADMIN))?,
+        admin: bind("--admin-listen", options.admin_listen.as_deref().unwrap_or(options::ADMIN))?,
         fleet,
         admin_token: token(&admin_token_file)?,
         certificates,
@@ -238,7 +171,7 @@ fn reachable(mut at: SocketAddr) -> SocketAddr {
     at
 }
 
-fn load(path: &Path) -> Result<File, Fault> {
+fn load(path: &Path) -> Result<Loaded, Fault> {
     let name = if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
     let text = read(path).map_err(|error| format!("{name}: {error}"))?;
     let asked = RefCell::new(BTreeSet::new());
@@ -256,9 +189,7 @@ fn load(path: &Path) -> Result<File, Fault> {
     let lines = |problems: Vec<keyway_config::Problem>| {
         problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     };
-    let loaded = loaded.map_err(lines)?;
-    loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    Ok(loaded.file)
+    loaded.map_err(lines)
 }
 
 fn read(path: &Path) -> io::Result<zeroize::Zeroizing<String>> {
