@@ -83,6 +83,23 @@ async fn a_host_at_a_control_plane_that_does_not_lead_is_known_to_all_and_takes_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_was_told_of_one_control_plane_takes_orders_of_another_when_that_is_gone() -> Outcome {
+    let provider = Provider::start()?;
+    let Some(mut all) = Shared::start(&yaml(&provider), 2, 0)? else { return Ok(()) };
+    let lead = leader(&all, 0).await?;
+    let other = 1 - lead;
+    let _host = all.host_told_of("h", lead, &["--replicas", "1"])?;
+    runs(&admin(&all, other)?, "h", 1).await?;
+    all.controls[lead].process.kill()?;
+    write_until_taken(&all, other, "after").await?;
+    let left = admin(&all, other)?;
+    let is_there = |one: &Value| (one["state"] == "connected").then_some(());
+    left.until(PATIENCE, "/hosts/h", is_there).await?;
+    left.post("/hosts/h/scale", json!({ "replicas": 2 })).await?;
+    runs(&left, "h", 2).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_one_replica_reads_of_a_limit_is_known_at_every_control_plane_and_its_replicas() -> Outcome {
     let provider = Provider::start()?;
     provider

@@ -88,12 +88,12 @@ pub(super) async fn run(fleet: Arc<Fleet>, welcome: Welcome, mut from: Streaming
             format!("a replica of the node `{node}` is called `{node}` or `{node}~N`, and this one is not");
         return refuse(&out, Status::failed_precondition(text));
     }
+    if hello.moves && *fleet.cut_off.borrow() {
+        return refuse(&out, elsewhere());
+    }
     if hello.is_supervisor {
         let end = hosts::stream::run(fleet, welcome, hello, from, &out).await;
         return refuse(&out, end);
-    }
-    if hello.moves && *fleet.cut_off.borrow() {
-        return refuse(&out, elsewhere());
     }
     if let Err(status) = check(&hello, fleet.version(), fleet.cluster()) {
         return refuse(&out, status);
@@ -150,7 +150,7 @@ fn check(hello: &Hello, newest: Version, cluster: &str) -> Result<(), Status> {
 }
 
 /// It goes to the next that it knows; one that reaches no other is served from what it has.
-fn elsewhere() -> Status {
+pub(in crate::fleet) fn elsewhere() -> Status {
     Status::unavailable("this control plane is cut from its store, and another one leads")
 }
 

@@ -44,7 +44,7 @@ impl Supervisor {
         let id = self.places.id(number);
         let dir = self.places.dir(number);
         let orders = pass::Orders {
-            fleet_url: self.url(),
+            fleet_url: self.planes.listed(),
             identity: self.identity(),
             supervisor: self.settings.name.clone(),
             host: self.settings.host.clone(),

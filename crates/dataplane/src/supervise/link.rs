@@ -33,7 +33,7 @@ pub(super) async fn run(
     orders: mpsc::Sender<HostOrder>,
 ) {
     let random = Random::new();
-    let mut wait = RETRY_FIRST;
+    let (mut wait, mut tried) = (RETRY_FIRST, 0);
     let mut last = String::new();
     tokio::select! {
         () = settings.badge.joined() => {}
@@ -41,11 +41,15 @@ pub(super) async fn run(
     }
     while !is_over(&reports) {
         let mut was_heard = false;
+        let at = settings.planes.current();
         let ended = stream(&settings, &mut reports, &orders, &mut was_heard).await;
-        if was_heard {
-            wait = RETRY_FIRST;
-        }
         let Err(why) = ended else { return };
+        // Another one perhaps answers.
+        settings.planes.leave(&at);
+        tried += 1;
+        if was_heard {
+            (wait, tried) = (RETRY_FIRST, 0);
+        }
         if last != why.message() {
             why.message().clone_into(&mut last);
             tracing::info!(why = last, "the control plane does not hear this supervisor");
@@ -56,7 +60,9 @@ pub(super) async fn run(
             () = sleep(Duration::from_millis(random.next() % millis)) => {}
             () = over(&mut reports) => {}
         }
-        wait = (wait * 2).min(RETRY_MOST);
+        if tried >= settings.planes.count() {
+            wait = (wait * 2).min(RETRY_MOST);
+        }
     }
 }
 
@@ -85,9 +91,11 @@ async fn stream(
             message = incoming.message() => match message? {
                 Some(message) => {
                     (*was_heard, heard) = (true, Instant::now());
-                    if let Some(to_replica::Message::Host(order)) = message.message {
+                    match message.message {
                         // An error says that the supervisor ends.
-                        let _ = orders.send(order).await;
+                        Some(to_replica::Message::Host(order)) => drop(orders.send(order).await),
+                        Some(to_replica::Message::ControlPlanes(all)) => settings.planes.learn(all.urls),
+                        _ => {}
                     }
                 }
                 None => return Err(Status::unavailable("the control plane ended the stream")),
@@ -137,7 +145,7 @@ fn hello(settings: &LinkSettings) -> FromReplica {
         incarnation: settings.incarnation.clone(),
         supervisor: settings.supervisor.clone(),
         is_supervisor: true,
-        moves: false,
+        moves: true,
         ..Hello::default()
     };
     FromReplica { message: Some(from_replica::Message::Hello(hello)) }

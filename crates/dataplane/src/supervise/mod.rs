@@ -81,6 +81,8 @@ pub struct Supervisor {
     words: mpsc::Receiver<Word>,
     badge: Arc<Badge>,
     joining: Arc<Joining>,
+    /// Where control planes are: those that it was started with, and those that it was told of.
+    planes: Planes,
     settings: Supervise,
 }
 
@@ -139,6 +141,8 @@ impl Supervisor {
         let file = StateDir::at(settings.dir.clone()).identity_file;
         let (badge, joining) = prepare(settings.identity.take(), Some(file), way, (name, host))?;
         let joining = Arc::new(joining);
+        // Without any, whoever dials says so at every try.
+        let planes = Planes::new(&joining.urls.join(","));
         let plan = Plan::new(wanted, settings.serving.grace);
         let program = Program { path: settings.program.clone(), args: std::mem::take(&mut settings.replica) };
         let Sockets { api, ops } = sockets;
@@ -154,6 +158,7 @@ impl Supervisor {
             words,
             badge,
             joining,
+            planes,
             settings,
         };
         Ok((supervisor, Host { words: tell }))
@@ -199,8 +204,7 @@ impl Supervisor {
         let (addresses, running) = watch::channel(ops::Running::new());
         let failed = |error| SuperviseError::System("the operations port failed", error);
         let ops = ops::serve(self.ops.try_clone().map_err(failed)?, running);
-        let settings = self.link()?;
-        let planes = settings.planes.clone();
+        let (settings, planes) = (self.link()?, self.planes.clone());
         let linked = link::run(settings, reports, order);
         let caught = |error| SuperviseError::System("cannot wait for processes", error);
         let child = signal(SignalKind::child()).map_err(caught)?;
@@ -265,11 +269,6 @@ impl Supervisor {
                 },
             }
         }
-    }
-
-    fn url(&self) -> String {
-        // Without any, whoever dials says so at every try.
-        self.joining.urls.join(",")
     }
 
     fn identity(&self) -> Secret {
@@ -356,7 +355,7 @@ impl Supervisor {
     fn link(&self) -> Result<LinkSettings, SuperviseError> {
         let [listen, ops_listen] = self.addresses()?;
         Ok(LinkSettings {
-            planes: Planes::new(&self.url()),
+            planes: self.planes.clone(),
             badge: Arc::clone(&self.badge),
             id: self.settings.name.clone(),
             host: self.settings.host.clone(),

@@ -43,6 +43,13 @@ impl Planes {
         self.0.lock().all().filter(|url| !url.is_empty()).cloned().collect()
     }
 
+    /// As `new` takes them, the one in use first: for who starts now.
+    pub(crate) fn listed(&self) -> String {
+        let known = self.0.lock();
+        let others = known.all().filter(|url| **url != known.current);
+        std::iter::once(&known.current).chain(others).cloned().collect::<Vec<_>>().join(",")
+    }
+
     /// That one is lost: the next is in use, unless another already is.
     pub(crate) fn leave(&self, lost: &str) {
         let mut known = self.0.lock();
@@ -88,6 +95,7 @@ mod tests {
         assert_eq!(planes.all(), ["http://a", "http://b", "http://c"]);
         planes.leave("http://b");
         assert_eq!(planes.current(), "http://c");
+        assert_eq!(planes.listed(), "http://c,http://a,http://b");
         planes.learn(Vec::new());
         planes.leave("http://c");
         assert_eq!(planes.current(), "http://a", "one that is forgotten is left all the same");

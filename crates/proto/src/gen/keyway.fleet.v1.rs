@@ -321,7 +321,7 @@ pub mod to_replica {
         Quotas(super::Quotas),
     }
 }
-/// Every control plane that there is now: a replica that loses this one goes to another. Only to who `moves`.
+/// Every control plane that there is now: a replica or supervisor that loses this one goes to another. Only to who `moves`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ControlPlanes {
     /// `<http://HOST:PORT`> or `<https://HOST:PORT`,> as each says of itself.

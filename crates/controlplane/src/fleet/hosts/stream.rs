@@ -1,11 +1,17 @@
 //! One supervisor's stream: reports in, orders and life signs out; never a state.
 
 use crate::{
-    fleet::{Fleet, relay, service::Welcome, stream::Out},
+    fleet::{
+        Fleet, relay,
+        service::Welcome,
+        stream::{Out, elsewhere},
+    },
     push::frame,
     serve::stopped,
 };
-use keyway_proto::fleet::v1::{Beat, FromReplica, Hello, HostReport, from_replica, to_replica};
+use keyway_proto::fleet::v1::{
+    Beat, ControlPlanes, FromReplica, Hello, HostReport, from_replica, to_replica,
+};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -37,7 +43,7 @@ pub(in crate::fleet) async fn run(
         return Status::invalid_argument("a supervisor without a name, or with too long a word");
     }
     let (link, mut orders) = mpsc::channel(ORDERS);
-    let said = hello.clone();
+    let (said, moves) = (hello.clone(), hello.moves);
     let Some(stream) = fleet.hosts.lock().hello(hello, link, Instant::now()) else {
         return Status::resource_exhausted("too many hosts");
     };
@@ -47,10 +53,22 @@ pub(in crate::fleet) async fn run(
     fleet.touch();
     let mut beat = interval(BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut stopping = fleet.stopping.subscribe();
+    let (mut stopping, mut cut_off) = (fleet.stopping.subscribe(), fleet.cut_off.subscribe());
+    let mut planes = fleet.planes.subscribe();
+    planes.mark_changed();
+    let gone = || Status::ok("the supervisor is gone");
     let end = loop {
         tokio::select! {
             () = stopped(&mut stopping) => break Status::unavailable("the control plane stops"),
+            () = stopped(&mut cut_off), if moves => break elsewhere(),
+            Ok(()) = planes.changed(), if moves => {
+                let urls = planes.borrow_and_update().clone();
+                let is_alone = urls.is_empty();
+                let all = frame(to_replica::Message::ControlPlanes(ControlPlanes { urls }));
+                if !is_alone && out.send(Ok(all)).await.is_err() {
+                    break gone();
+                }
+            }
             message = from.message() => match message {
                 Ok(Some(FromReplica { message: Some(from_replica::Message::Host(report)) })) => {
                     let told = || relay::heard(from_replica::Message::Host(report.clone()));
@@ -65,7 +83,7 @@ pub(in crate::fleet) async fn run(
             },
             order = orders.recv() => match order {
                 Some(order) => if out.send(Ok(frame(to_replica::Message::Host(order)))).await.is_err() {
-                    break Status::ok("the supervisor is gone");
+                    break gone();
                 },
                 None => break Status::aborted("the same host opened another stream"),
             },

@@ -216,9 +216,19 @@ impl Shared {
     /// Starts a host's supervisor with further arguments, which begins at that control plane and joins there, and waits until it
     /// listens.
     pub fn host(&self, name: &str, first: usize, args: &[&str]) -> Result<Host, StartError> {
+        self.host_at(name, &self.fleets(first), args)
+    }
+
+    /// The same, told of that control plane only.
+    pub fn host_told_of(&self, name: &str, only: usize, args: &[&str]) -> Result<Host, StartError> {
+        let fleet = self.controls.get(only).map(|control| control.fleet.address()).unwrap_or_default();
+        self.host_at(name, &fleet, args)
+    }
+
+    fn host_at(&self, name: &str, fleets: &str, args: &[&str]) -> Result<Host, StartError> {
         let token = self.file(&format!("{name}.join"));
         self.join_token(&token, name)?;
-        Host::start(self.folder.path(), name, (&self.fleets(first), token.as_path()), args)
+        Host::start(self.folder.path(), name, (fleets, token.as_path()), args)
     }
 
     /// Where all control planes are, from that one on: `HOST:PORT,https://HOST:PORT`.
