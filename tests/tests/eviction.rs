@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use keyway_e2e::expect::openai_reason;
 use keyway_e2e::fleet::{PATIENCE, admin, ask, readyz, settled, text, until, yaml};
-use keyway_e2e::gateway::{self, CHAT, Gateway, Outcome, TOKEN, streamed};
+use keyway_e2e::gateway::{self, CHAT, Gateway, Outcome, TOKEN, chat, streamed};
 use keyway_e2e::inspect::children;
 use keyway_e2e::nodes::asked;
 use keyway_testkit::caller::{Caller, post};
@@ -55,6 +55,12 @@ async fn d13_an_evicted_node_that_hears_of_it_forgets_its_keys_and_its_state() -
     let mut caller = Caller::connect(told.address()?).await?;
     caller.send(&post(CHAT, TOKEN, "", streamed("sim/held").as_bytes())).await?;
     let head = caller.head().await?;
+    // Another waits for its first byte: nothing is left to try it with.
+    provider.script("silent").always(Reply::Silent);
+    let mut waits = Caller::connect(told.address()?).await?;
+    waits.send(&post(CHAT, TOKEN, "", chat("sim/silent").as_bytes())).await?;
+    let both = |seen: &[keyway_testkit::provider::Seen]| seen.len() >= 2;
+    provider.until(PATIENCE, both).await.map_err(|seen| format!("{} requests came", seen.len()))?;
     // The second one is away: it hears of it when it comes back with what is on its disk.
     late.process.kill()?;
     for id in ids.iter().take(2) {
@@ -62,6 +68,7 @@ async fn d13_an_evicted_node_that_hears_of_it_forgets_its_keys_and_its_state() -
     }
     let answer = caller.after(head).await?;
     assert!(!answer.text().contains("[DONE]") && answer.text().contains("revoked"), "{}", answer.text());
+    openai_reason(&waits.answer().await?, 503, "overloaded", "not_configured");
     let [told, late, stays] = planes.replicas.as_mut_slice() else { return Err("three were started".into()) };
     forgets(told, &keys[0]).await?;
     late.start_again()?;

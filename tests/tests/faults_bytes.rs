@@ -1,6 +1,7 @@
 //! Same dialect means same bytes, both ways: in a request only the model's name changes, and usage is asked for where
 //! a chat or completions stream did not ask; in a reply nothing changes but that the chunk nobody asked for is withheld.
 
+use keyway_e2e::fleet::{PATIENCE, until};
 use keyway_e2e::gateway::{CHAT, Gateway, MESSAGES, Outcome, RESPONSES, TOKEN, yaml_with};
 use keyway_testkit::caller::post;
 use keyway_testkit::provider::{Provider, Reply, Stream, Surface, Whole, events};
@@ -216,6 +217,13 @@ async fn a_reply_larger_than_any_buffer_arrives_byte_for_byte() -> Outcome {
     provider.script("m").always(Reply::whole("application/json", large.clone()));
     let answer = gateway.ask(EMBEDDINGS, r#"{"model":"sim/m","input":"x"}"#).await?;
     assert!(answer.status == 200 && answer.complete && answer.body == large);
+    // hyper does not ask for the end behind the last byte: it was served all the same, and nobody left.
+    let record = until("its record", PATIENCE, || {
+        let logs = gateway.keyway.cli(&["logs", "--output", "json"])?;
+        Ok(logs.stdout.contains("sim/m").then_some(logs.stdout))
+    })
+    .await?;
+    assert!(record.contains("\"served\"") && !record.contains("cancelled"), "{record}");
     Ok(())
 }
 

@@ -41,6 +41,37 @@ fn single() -> Outcome<(Provider, Gateway)> {
     Ok((provider, gateway))
 }
 
+#[tokio::test]
+async fn a_target_that_is_slower_than_its_own_limit_is_followed_by_the_next_and_rests() -> Outcome {
+    let (one, two) = (Provider::start()?, Provider::start()?);
+    let (slow, good) = (one.base_url(), two.base_url());
+    let gateway = Gateway::start(&format!(
+        r#"providers:
+  one: {{ dialect: openai-chat, base_url: "{slow}", timeouts: {{ total: 300ms, first_token: 300ms }}, keys: [{{ name: main, secret: {MAIN_KEY} }}] }}
+  two: {{ dialect: openai-chat, base_url: "{good}", keys: [{{ name: main, secret: {MAIN_KEY} }}] }}
+models:
+  alias-slow:
+    strategy: priority
+    targets: [{{ provider: one, model: m, priority: 1 }}, {{ provider: two, model: m, priority: 2 }}]
+clients:
+  tester: {{ token: {TOKEN} }}
+"#
+    ))?;
+    one.script(ANY).always(Reply::Silent);
+    for body in [chat("alias-slow"), streamed("alias-slow")] {
+        let answer = gateway.ask(CHAT, &body).await?;
+        assert_eq!(
+            (answer.status, answer.header("x-keyway-target")),
+            (200, Some("two/m")),
+            "{}",
+            answer.text()
+        );
+    }
+    let alone = gateway.ask(CHAT, &chat("one/m")).await?;
+    openai_reason(&alone, 504, "upstream_timeout", "upstream_timeout");
+    Ok(())
+}
+
 // === U1 ===
 
 #[tokio::test]
@@ -175,8 +206,10 @@ async fn u2_a_5xx_falls_over_to_the_next_target() -> Outcome {
 
 #[tokio::test]
 async fn u2_connections_that_fail_or_end_without_an_answer_fall_over() -> Outcome {
-    // A port on which nobody listens: bound once, then given back.
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    // A port on which nobody listens, and which nobody else gets meanwhile.
+    let bound = tokio::net::TcpSocket::new_v4()?;
+    bound.bind("127.0.0.1:0".parse()?)?;
+    let nobody = bound.local_addr()?;
     let second = Provider::start()?;
     let gateway = Gateway::start(&pair(&format!("http://{nobody}/v1"), &second.base_url()))?;
     for body in [chat("alias-pair"), streamed("alias-pair")] {

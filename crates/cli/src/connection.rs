@@ -38,14 +38,8 @@ impl Connection {
     pub(crate) fn find(global: &Global) -> Result<Self, Failure> {
         let home = Home::new(global.home.clone())?;
         let login = read_login(&home)?;
-        // A variable that is set to nothing is not set.
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
         let here = home.read(ADMIN_URL_FILE)?.map(|url| url.to_string());
-        let server = match (&given(&global.server), &login) {
-            (Some(server), _) => base_url(server)?,
-            (None, Some(login)) => login.server.clone(),
-            (None, None) => here.clone().unwrap_or_else(|| DEFAULT_SERVER.to_owned()),
-        };
+        let server = chosen(global, login.as_ref(), here.as_deref())?;
         if let Some(token) = given(&global.token) {
             return Ok(Self { server, token: Zeroizing::new(token.trim().to_owned()) });
         }
@@ -62,6 +56,27 @@ impl Connection {
         })?;
         Ok(Self { server, token })
     }
+}
+
+/// The server of `keyway login`, which takes the place of a context that cannot be read.
+pub(crate) fn server_for_login(global: &Global, home: &Home) -> Result<String, Failure> {
+    let here = home.read(ADMIN_URL_FILE)?;
+    let login = read_login(home).ok().flatten();
+    chosen(global, login.as_ref(), here.as_ref().map(|url| url.as_str()))
+}
+
+/// Which server: what was given, then what `keyway login` kept, then the one of this machine.
+fn chosen(global: &Global, login: Option<&Login>, here: Option<&str>) -> Result<String, Failure> {
+    match (given(&global.server), login) {
+        (Some(server), _) => base_url(&server),
+        (None, Some(login)) => Ok(login.server.clone()),
+        (None, None) => Ok(here.unwrap_or(DEFAULT_SERVER).to_owned()),
+    }
+}
+
+/// A variable that is set to nothing is not set.
+fn given(text: &Option<String>) -> Option<String> {
+    text.clone().filter(|text| !text.trim().is_empty())
 }
 
 fn read_login(home: &Home) -> Result<Option<Login>, Failure> {
@@ -94,6 +109,10 @@ pub(crate) fn base_url(typed: &str) -> Result<String, Failure> {
         }
     };
     match reqwest::Url::parse(&with_scheme) {
+        // Never repeated: it may hold a password.
+        Ok(url) if has_user(&url) => Err(Failure::Usage(
+            "--server holds a user or a password; give a URL like https://keyway.internal:8600, and the token by --token".into(),
+        )),
         Ok(_) => Ok(with_scheme),
         Err(why) => Err(Failure::Usage(format!(
             "--server is no URL: {why}; give one like https://keyway.internal:8600"
@@ -101,14 +120,14 @@ pub(crate) fn base_url(typed: &str) -> Result<String, Failure> {
     }
 }
 
-/// True: the URL names this machine's loopback.
+/// True: the URL names this machine's loopback, as whoever connects to it reads it.
 pub(crate) fn is_local(server: &str) -> bool {
-    let authority =
-        server.split_once("://").map_or(server, |(_, rest)| rest).split('/').next().unwrap_or_default();
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => host,
-        _ => authority,
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    let Ok(url) = reqwest::Url::parse(server) else { return false };
+    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    !has_user(&url) && (host == "localhost" || is_loopback)
+}
+
+fn has_user(url: &reqwest::Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }

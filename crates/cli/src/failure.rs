@@ -78,6 +78,17 @@ impl Failure {
         ExitCode::from(code)
     }
 
+    /// Whether it may be over in a moment: nobody there, or starting.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::TimedOut(_) => true,
+            Self::Answered { status, .. } => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+            }
+            _ => false,
+        }
+    }
+
     pub(crate) fn read(path: impl Into<PathBuf>, source: io::Error) -> Self {
         Self::File { action: "read", path: path.into(), source }
     }

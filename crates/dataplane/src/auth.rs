@@ -48,7 +48,8 @@ pub(crate) fn client(
 
 /// By what stands in the head alone: a known access key, and a time that is near.
 fn signer(snapshot: &Snapshot, headers: &HeaderMap, uri: &Uri, now_unix: u64) -> Result<Admitted, Refusal> {
-    let beside = TOKEN_HEADERS.iter().any(|name| headers.contains_key(name)) || query_key(uri).is_some();
+    let beside =
+        TOKEN_HEADERS.iter().any(|name| headers.contains_key(name)) || query_keys(uri).next().is_some();
     if beside {
         return Err(Refusal::unknown_client());
     }
@@ -111,7 +112,7 @@ fn token<'a>(headers: &'a HeaderMap, uri: &Uri) -> Option<Cow<'a, [u8]>> {
         headers.get_all(header::AUTHORIZATION).iter().map(|value| Cow::Borrowed(bearer(value.as_bytes())));
     let plain = TOKEN_HEADERS.iter().flat_map(|name| headers.get_all(name).iter());
     let plain = plain.map(|value| Cow::Borrowed(value.as_bytes()));
-    for token in bearer.chain(plain).chain(query_key(uri).map(Cow::Owned)) {
+    for token in bearer.chain(plain).chain(query_keys(uri).map(Cow::Owned)) {
         match &found {
             None => found = Some(token),
             Some(known) if *known == token => {}
@@ -129,9 +130,9 @@ fn bearer(value: &[u8]) -> &[u8] {
     }
 }
 
-fn query_key(uri: &Uri) -> Option<Vec<u8>> {
-    let raw = uri.query()?.split('&').find_map(|pair| pair.strip_prefix("key="))?;
-    Some(percent_decode_str(raw).collect())
+fn query_keys(uri: &Uri) -> impl Iterator<Item = Vec<u8>> {
+    let pairs = uri.query().unwrap_or_default().split('&');
+    pairs.filter_map(|pair| pair.strip_prefix("key=")).map(|raw| percent_decode_str(raw).collect())
 }
 
 #[cfg(test)]
@@ -163,5 +164,6 @@ mod tests {
         assert_eq!(found(&[("x-api-key", "kw_a"), ("authorization", "Bearer kw_b")], "/"), None);
         assert_eq!(found(&[("x-api-key", "kw_a"), ("authorization", "Basic abc")], "/"), None);
         assert_eq!(found(&[("x-api-key", "kw_a")], "/?key=kw_b"), None);
+        assert_eq!(found(&[], "/?key=kw_a&key=kw_b"), None);
     }
 }

@@ -66,6 +66,8 @@ pub(crate) struct Waits {
     pub(crate) answer: Duration,
     /// When that must have come: limits of all targets begin with the request, a provider's own with the attempt.
     pub(crate) answer_by: Instant,
+    /// It is the provider's own, so that another target may still be in time.
+    pub(crate) own: bool,
     /// When a reply that turns out to be no stream must have ended.
     pub(crate) whole_by: Instant,
     /// Between two events.
@@ -109,22 +111,24 @@ impl Call {
     /// The waits towards a target whose attempt begins: the tightest of data plane, provider, alias and caller.
     pub(crate) fn waits(&self, provider: Timeouts, alias: Timeouts) -> Waits {
         let all = self.state.snapshot.settings.timeouts.tightened_by(alias);
-        let (whole, whole_by) = self.limit(all.total.unwrap_or(TOTAL), provider.total);
-        let (answer, answer_by) = if self.stream {
+        let (whole, whole_by, whole_own) = self.limit(all.total.unwrap_or(TOTAL), provider.total);
+        let (answer, answer_by, own) = if self.stream {
             self.limit(all.first_token.unwrap_or(FIRST_TOKEN), provider.first_token)
         } else {
-            (whole, whole_by)
+            (whole, whole_by, whole_own)
         };
         let set = all.tightened_by(provider);
         let connect = set.connect.unwrap_or(CONNECT).min(answer);
-        Waits { connect, answer, answer_by, whole_by, idle: set.idle.unwrap_or(IDLE) }
+        Waits { connect, answer, answer_by, own, whole_by, idle: set.idle.unwrap_or(IDLE) }
     }
 
     /// The shortest of what holds for all attempts together and what holds for this one, and when the first of them is
-    /// over: a target must not lose its time to those that were tried before it.
-    fn limit(&self, all: Duration, own: Option<Duration>) -> (Duration, Instant) {
+    /// over: a target must not lose its time to those that were tried before it. And whether that is the attempt's.
+    fn limit(&self, all: Duration, own: Option<Duration>) -> (Duration, Instant, bool) {
         let all = self.patience.map_or(all, |patience| all.min(patience));
         let by = self.started + all;
-        own.map_or((all, by), |own| (all.min(own), by.min(Instant::now() + own)))
+        let Some(own) = own else { return (all, by, false) };
+        let own_by = Instant::now() + own;
+        (all.min(own), by.min(own_by), own_by < by)
     }
 }

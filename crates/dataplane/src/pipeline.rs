@@ -24,7 +24,7 @@ use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header, request
 use http_body::Body;
 use hyper::body::Incoming;
 use keyway_sigv4::Claim;
-use keyway_snapshot::{Client, Endpoint};
+use keyway_snapshot::{Client, Endpoint, TokenDigest};
 use std::{
     borrow::Cow,
     cell::OnceCell,
@@ -97,14 +97,14 @@ async fn stages(
             }
         };
     tally.story.snapshot = state.snapshot.version;
-    tally.story.client = claim.is_none().then(|| Arc::clone(&client));
-    state.handovers.used(&client, &token, peer);
+    claim.is_none().then(|| known(tally, &state, (&client, &token), peer));
     let called = match ingress::endpoint(&head.method, head.uri.path())? {
         Asked::Call(called) => room(worker, &state, tally).map(|()| called)?,
         Asked::Models(id) => {
             tally.story.endpoint = Endpoint::Models;
             if let Some(claim) = &claim {
-                Box::pin(prove(worker, peer, (&state, claim, &client), (&head, &[]), tally)).await?;
+                Box::pin(prove(worker, peer, (&state, claim, (&client, &token)), (&head, &[]), tally))
+                    .await?;
             }
             return models::list(&state.snapshot, &client, &head, id.as_deref()).map(Served::Own);
         }
@@ -116,7 +116,7 @@ async fn stages(
     let body = ingress::read(&head.headers, body, state.snapshot.settings.body_limit, &mut held).await?;
     tally.unread = false;
     if let Some(claim) = &claim {
-        Box::pin(prove(worker, peer, (&state, claim, &client), (&head, &body), tally)).await?;
+        Box::pin(prove(worker, peer, (&state, claim, (&client, &token)), (&head, &body), tally)).await?;
     }
     tally.story.request_bytes = body.len() as u64;
     // Door 1: a shallow scan, so that a body in the target's own dialect is never decoded.
@@ -170,7 +170,7 @@ fn room(worker: &Worker, state: &State, tally: &mut Tally) -> Result<(), Refusal
 async fn prove(
     worker: &Worker,
     peer: IpAddr,
-    (state, claim, client): (&State, &Claim, &Arc<Client>),
+    (state, claim, (client, token)): (&State, &Claim, (&Arc<Client>, &TokenDigest)),
     (head, body): (&Parts, &[u8]),
     tally: &mut Tally,
 ) -> Result<(), Refusal> {
@@ -178,8 +178,14 @@ async fn prove(
         worker.strangers.delay(peer, worker.millis(tally.started)).await;
         return Err(refusal);
     }
-    tally.story.client = Some(Arc::clone(client));
+    known(tally, state, (client, token), peer);
     Ok(())
+}
+
+/// Whose request it is has been shown.
+fn known(tally: &mut Tally, state: &State, (client, token): (&Arc<Client>, &TokenDigest), peer: IpAddr) {
+    state.handovers.used(client, token, peer);
+    tally.story.client = Some(Arc::clone(client));
 }
 
 /// The failure that the caller is told of if nothing else works.
@@ -213,7 +219,11 @@ async fn attempts(
     let place = worker.open.enter(call.token, std::rc::Rc::clone(tally.caller.beat.pulse()));
     while tried.len() < ATTEMPTS {
         // The newest keys, not the pinned ones: a key that was withdrawn meanwhile must not be used.
-        let newer = if worker.held.is_newest(&call.state) { None } else { worker.held.pin() };
+        let newer = match worker.held.is_newest(&call.state) {
+            true => None,
+            // Evicted meanwhile: there is nothing left to choose from, nor will there be.
+            false => Some(worker.held.pin().ok_or_else(Refusal::not_configured)?),
+        };
         let state = newer.as_ref().unwrap_or(&call.state);
         // A client that was revoked while its body came in, or between two attempts, gets no answer.
         if newer.is_some() || place.is_cut() == Some(Cut::Client) {

@@ -65,18 +65,14 @@ pub(crate) async fn apply(server: &Server, output: Output, verb: Apply) -> Resul
     if !verb.wait {
         return Ok(());
     }
-    let replicas = wait(server, &version, Duration::from_secs(verb.timeout)).await?;
+    let mut seen = Seen::default();
+    let ended = wait(server, &version, Duration::from_secs(verb.timeout), &mut seen).await;
+    // However the wait ended: the answer may hold tokens that are shown only now.
     match output {
-        Output::Table => print::note(&format!("Served by {replicas} replica(s).")),
-        Output::Json => {
-            let mut answer = answer;
-            if let Some(fields) = answer.as_object_mut() {
-                fields.insert("replicas".into(), json!(replicas));
-            }
-            print::json(&answer);
-        }
+        Output::Table => seen.note(ended.is_ok()),
+        Output::Json => print::json(&seen.beside(answer)),
     }
-    Ok(())
+    ended
 }
 
 pub(crate) async fn diff(server: &Server, output: Output, verb: Diff) -> Result<(), Failure> {
@@ -191,8 +187,52 @@ fn tokens(answer: &Value) {
     }
 }
 
-/// Ends when every replica serves `version` or a later one; gives their number.
-async fn wait(server: &Server, version: &str, limit: Duration) -> Result<usize, Failure> {
+/// What the last look at the replicas showed.
+#[derive(Debug, Default)]
+struct Seen {
+    /// How many serve the version; absent before the first look.
+    replicas: Option<usize>,
+    /// Those that are not waited for, because nothing is heard of them.
+    lost: Vec<String>,
+}
+
+// === impl Seen ===
+
+impl Seen {
+    fn note(&self, well: bool) {
+        if let (Some(replicas), true) = (self.replicas, well) {
+            print::note(&format!("Served by {replicas} replica(s)."));
+        }
+        if !self.lost.is_empty() {
+            let names = self.lost.join(", ");
+            print::note(&format!("Not heard of: {names} (lost); what they serve is not known."));
+        }
+    }
+
+    fn beside(&self, mut answer: Value) -> Value {
+        if let (Some(fields), Some(replicas)) = (answer.as_object_mut(), self.replicas) {
+            fields.insert("replicas".into(), json!(replicas));
+            fields.insert("lost".into(), json!(self.lost));
+        }
+        answer
+    }
+
+    /// Takes in an answer about all replicas; gives those that have to serve `version` and do not yet.
+    fn look(&mut self, fleet: &Value, version: &str) -> Vec<String> {
+        let in_state = |state: &'static str| move |one: &&Value| print::cell(one, "state") == state;
+        self.lost =
+            print::list(fleet).filter(in_state("lost")).map(|replica| print::cell(replica, "id")).collect();
+        // One that has ended or is ending takes nothing new.
+        let goes_on = |one: &&Value| !in_state("lost")(one) && !in_state("draining")(one);
+        let (there, late): (Vec<&Value>, Vec<&Value>) =
+            print::list(fleet).filter(goes_on).partition(|replica| serves(replica, version));
+        self.replicas = Some(there.len());
+        late.into_iter().map(|replica| print::cell(replica, "id")).collect()
+    }
+}
+
+/// Ends when every replica that is heard of serves `version` or a later one.
+async fn wait(server: &Server, version: &str, limit: Duration, seen: &mut Seen) -> Result<(), Failure> {
     let deadline = Instant::now() + limit;
     let mut behind = vec!["no answer about replicas".to_owned()];
     loop {
@@ -204,15 +244,9 @@ async fn wait(server: &Server, version: &str, limit: Duration) -> Result<usize, 
                 limit.as_secs()
             )));
         };
-        let answer = answer?;
-        // One that has ended or is ending takes nothing new.
-        let goes_on =
-            |replica: &&Value| !matches!(print::cell(replica, "state").as_str(), "lost" | "draining");
-        let replicas: Vec<&Value> = print::list(&answer).filter(goes_on).collect();
-        let late = replicas.iter().filter(|replica| !serves(replica, version));
-        behind = late.map(|replica| print::cell(replica, "id")).collect();
+        behind = seen.look(&answer?, version);
         if behind.is_empty() {
-            return Ok(replicas.len());
+            return Ok(());
         }
         if timeout_at(deadline, sleep(LOOK_EVERY)).await.is_err() {
             let names = behind.join(", ");
@@ -232,4 +266,27 @@ fn serves(replica: &Value, version: &str) -> bool {
 fn parts(version: &str) -> Option<(u64, u64)> {
     let (epoch, counter) = version.split_once('.')?;
     Some((epoch.parse().ok()?, counter.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lost_replicas_are_named_and_not_waited_for() {
+        let replica =
+            |id: &str, state: &str, snapshot: &str| json!({ "id": id, "state": state, "snapshot": snapshot });
+        let fleet = json!([
+            replica("a", "ready", "1.7"),
+            replica("b", "lost", "1.5"),
+            replica("c", "draining", "1.5"),
+            replica("d", "ready", "1.6"),
+        ]);
+        let mut seen = Seen::default();
+        assert_eq!(seen.beside(json!({ "version": "1.7" })), json!({ "version": "1.7" }));
+        assert_eq!(seen.look(&fleet, "1.7"), ["d"]);
+        assert_eq!(seen.beside(json!({})), json!({ "replicas": 1, "lost": ["b"] }));
+        assert!(seen.look(&fleet, "1.6").is_empty());
+        assert_eq!(seen.beside(json!({})), json!({ "replicas": 2, "lost": ["b"] }));
+    }
 }

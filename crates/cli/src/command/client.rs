@@ -121,12 +121,17 @@ pub(crate) async fn run(server: &Server, output: Output, verb: Client) -> Result
 /// A new token, and as much waiting for the end of the old one as was asked for.
 async fn handover(server: &Server, output: Output, rotate: Rotate) -> Result<(), Failure> {
     let Rotate { name, overlap, quiet, wait, .. } = rotate;
+    let lasts = overlap.filter(|overlap| overlap.millis() > 0);
+    if wait && lasts.is_none() {
+        let why = "without an --overlap above 0 the old token ends at once: there is nothing to --wait for";
+        return Err(Failure::Usage(why.into()));
+    }
     let text = |span: Span| Value::String(span.to_string());
     let named = [("overlap", overlap.map(text)), ("quiet", quiet.map(text))];
     let body: serde_json::Map<String, Value> =
         named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
     let answer = server.post(&format!("{}/rotate", path(&name)), &Value::Object(body)).await?;
-    let old = match overlap {
+    let old = match lasts {
         Some(overlap) => {
             format!("is taken for {overlap} at most, until callers are seen on the new one alone")
         }
@@ -142,23 +147,60 @@ async fn handover(server: &Server, output: Output, rotate: Rotate) -> Result<(),
 
 /// Waits for the end of the old token.
 async fn handed_over(server: &Server, name: &str) -> Result<(), Failure> {
+    let mut first = First::default();
     loop {
-        // A control plane that is away for a while goes on where it was.
-        if let Ok(client) = server.get(&path(name)).await
-            && let Some(end) = client.pointer("/handover/ended").filter(|end| !end.is_null())
-        {
-            if end.get("over") != Some(&Value::Bool(true)) {
-                print::note(&format!("Callers of {name} use the new token alone; the old one has ended."));
-                return Ok(());
+        match server.get(&path(name)).await {
+            Ok(client) => {
+                if let Some(ended) = first.end(&client, name) {
+                    return ended;
+                }
             }
-            let (last, from) = (cell(end, "last_use_old"), cell(end, "sources"));
-            let last = last.parse().map_or_else(|_| "-".to_owned(), print::moment);
-            return Err(Failure::TimedOut(format!(
-                "the old token of {name} has ended by its time; it was last used {last}, from {from}"
-            )));
+            // A control plane that is away for a while goes on where it was.
+            Err(failure) if failure.is_passing() => {}
+            Err(failure) => return Err(failure),
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
+}
+
+/// Which change of tokens is waited for: the first one that is seen.
+#[derive(Debug, Default)]
+struct First {
+    begun: Option<Value>,
+    /// A control plane that does not lead learns of a change a moment later.
+    was_absent: bool,
+}
+
+// === impl First ===
+
+impl First {
+    /// How the change ended; `None` = it goes on.
+    fn end(&mut self, client: &Value, name: &str) -> Option<Result<(), Failure>> {
+        let Some(handover) = client.get("handover").filter(|handover| !handover.is_null()) else {
+            let is_over = self.begun.is_some() || std::mem::replace(&mut self.was_absent, true);
+            return is_over.then(|| Err(replaced(name)));
+        };
+        let begun = handover.get("begun").cloned().unwrap_or_default();
+        if *self.begun.get_or_insert_with(|| begun.clone()) != begun {
+            return Some(Err(replaced(name)));
+        }
+        let end = handover.get("ended").filter(|end| !end.is_null())?;
+        if end.get("over") != Some(&Value::Bool(true)) {
+            print::note(&format!("Callers of {name} use the new token alone; the old one has ended."));
+            return Some(Ok(()));
+        }
+        let (last, from) = (cell(end, "last_use_old"), cell(end, "sources"));
+        let last = last.parse().map_or_else(|_| "-".to_owned(), print::moment);
+        Some(Err(Failure::TimedOut(format!(
+            "the old token of {name} has ended by its time; it was last used {last}, from {from}"
+        ))))
+    }
+}
+
+fn replaced(name: &str) -> Failure {
+    Failure::Other(format!(
+        "another change of the token of {name} took the place of this one; see `keyway client show {name}`"
+    ))
 }
 
 async fn make(server: &Server, output: Output, create: Create) -> Result<(), Failure> {

@@ -6,14 +6,14 @@ use zeroize::Zeroizing;
 
 use super::secret::From;
 use crate::args::Global;
-use crate::connection::{self, CONTEXT_FILE, Connection, DEFAULT_SERVER};
+use crate::connection::{self, CONTEXT_FILE, Connection};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::print;
 use crate::server::Server;
 use crate::trace::Trace;
 
-/// The token comes from --token, --from-env, --from-file or stdin; the server from --server.
+/// The token comes from --token, --from-env, --from-file or stdin; the server is found as other verbs find it.
 #[derive(Debug, Args)]
 pub(crate) struct Login {
     #[command(flatten)]
@@ -21,7 +21,8 @@ pub(crate) struct Login {
 }
 
 pub(crate) async fn run(global: &Global, login: Login) -> Result<(), Failure> {
-    let server = connection::base_url(global.server.as_deref().unwrap_or(DEFAULT_SERVER))?;
+    let home = Home::new(global.home.clone())?;
+    let server = connection::server_for_login(global, &home)?;
     let token = match &global.token {
         Some(token) if !login.from.is_named() => Zeroizing::new(token.trim().to_owned()),
         _ => login.from.read("admin token")?,
@@ -32,7 +33,6 @@ pub(crate) async fn run(global: &Global, login: Login) -> Result<(), Failure> {
         Ok(_) | Err(Failure::Answered { status: StatusCode::FORBIDDEN, .. }) => {}
         Err(failure) => return Err(failure),
     }
-    let home = Home::new(global.home.clone())?;
     home.make()?;
     let kept = connection::Login { server: server.clone(), token: token.to_string() };
     let text = serde_json::to_string(&kept).map(Zeroizing::new);

@@ -2,7 +2,8 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use keyway_config::Usd;
-use serde_json::{Value, json};
+use reqwest::StatusCode;
+use serde_json::{Map, Value, json};
 
 use super::client::done;
 use crate::args::Output;
@@ -19,7 +20,7 @@ pub(crate) enum Team {
         /// Its name
         name: String,
     },
-    /// Make a team or change one
+    /// Make a team, or change what is named of one
     Set(Set),
     /// Delete a team that no client belongs to
     Delete {
@@ -59,11 +60,7 @@ pub(crate) async fn run(server: &Server, output: Output, verb: Team) -> Result<(
         Team::List => print::result(output, &server.get("/teams").await?, table),
         Team::Show { name } => print::result(output, &server.get(&path(&name)).await?, print::fields),
         Team::Set(set) => {
-            let body = match (&set.budget, set.per.and_then(|per| per.to_possible_value())) {
-                (Some(usd), Some(per)) => json!({ "budget": { "usd": usd, "per": per.get_name() } }),
-                _ => json!({}),
-            };
-            let answer = server.put(&path(&set.name), &body).await?;
+            let answer = server.put(&path(&set.name), &set.body(server).await?).await?;
             done(output, &answer, &format!("Team {} is set.", set.name));
         }
         Team::Delete { name } => {
@@ -72,6 +69,27 @@ pub(crate) async fn run(server: &Server, output: Output, verb: Team) -> Result<(
         }
     }
     Ok(())
+}
+
+// === impl Set ===
+
+impl Set {
+    /// The team as it is to be: a team is put whole, so what is not given is what it has.
+    async fn body(&self, server: &Server) -> Result<Value, Failure> {
+        let there = match server.get(&path(&self.name)).await {
+            Err(Failure::Answered { status: StatusCode::NOT_FOUND, .. }) => Value::Null,
+            other => other?,
+        };
+        let mut body = Map::new();
+        for name in ["budget", "limits"] {
+            let kept = there.get(name).filter(|kept| !kept.is_null());
+            body.extend(kept.map(|kept| (name.to_owned(), kept.clone())));
+        }
+        if let (Some(usd), Some(per)) = (&self.budget, self.per.and_then(|per| per.to_possible_value())) {
+            body.insert("budget".to_owned(), json!({ "usd": usd, "per": per.get_name() }));
+        }
+        Ok(Value::Object(body))
+    }
 }
 
 fn path(name: &str) -> String {

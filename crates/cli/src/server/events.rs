@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, Response};
+use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -35,7 +35,9 @@ impl Server {
             return Ok(Events { server: self.connection.server.clone(), response, rest: Vec::new() });
         }
         let body = response.bytes().await.map_err(|error| self.lost(&error))?;
-        Err(refused(status, body.get(..ANSWER_LIMIT).unwrap_or(&body), self.url()))
+        let failure = refused(status, body.get(..ANSWER_LIMIT).unwrap_or(&body), self.url());
+        // As of any question: what it holds stood in the arguments.
+        Err(if status == StatusCode::BAD_REQUEST { Failure::Usage(failure.to_string()) } else { failure })
     }
 }
 

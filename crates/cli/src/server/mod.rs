@@ -18,8 +18,14 @@ pub(crate) use events::Events;
 
 /// A control plane that does not accept a connection in this time is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A control plane that does not answer in this time is stuck.
+/// A control plane that does not answer in this time is stuck. It has limits of its own, which are shorter and say more.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// The same where it asks a provider or a key's source.
+const ASKING_TIMEOUT: Duration = Duration::from_secs(180);
+/// The same where it reads everything there is.
+const READING_TIMEOUT: Duration = Duration::from_secs(610);
+/// Before every path.
+const PREFIX: &str = "/api/v1";
 /// A backup may take so long, and so long between two of its pieces.
 const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(3600);
 const PIECE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -47,7 +53,6 @@ impl Server {
         let http = if is_local(&connection.server) { http.no_proxy() } else { http };
         let http = http
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(ANSWER_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("keyway/", env!("CARGO_PKG_VERSION")))
             .build()
@@ -155,8 +160,9 @@ impl Server {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let url = format!("{}/api/v1{path}", self.connection.server);
-        self.http.request(method, url).bearer_auth(self.connection.token.as_str())
+        let url = format!("{}{PREFIX}{path}", self.connection.server);
+        let request = self.http.request(method, url).timeout(patience(path));
+        request.bearer_auth(self.connection.token.as_str())
     }
 
     async fn body(&self, mut answer: Response) -> Result<Vec<u8>, Failure> {
@@ -173,10 +179,9 @@ impl Server {
     fn lost(&self, error: &reqwest::Error) -> Failure {
         let server = self.connection.server.clone();
         if error.is_timeout() && !error.is_connect() {
-            return Failure::TimedOut(format!(
-                "{server} took more than {} s to answer",
-                ANSWER_TIMEOUT.as_secs()
-            ));
+            let path = error.url().and_then(|url| url.path().split_once(PREFIX)).map_or("", |(_, path)| path);
+            let limit = patience(path).as_secs();
+            return Failure::TimedOut(format!("{server} took more than {limit} s to answer"));
         }
         let reason = root_cause(error);
         match distrust(&reason) {
@@ -185,6 +190,18 @@ impl Server {
             }
             None => Failure::Unreachable { server, reason },
         }
+    }
+}
+
+/// How long the answer to a call of that path is waited for.
+fn patience(path: &str) -> Duration {
+    let path = path.split('?').next().unwrap_or_default();
+    if ["/audit/verify", "/doctor"].iter().any(|all| path.starts_with(all)) {
+        READING_TIMEOUT
+    } else if ["/fetch", "/test"].iter().any(|asks| path.ends_with(asks)) {
+        ASKING_TIMEOUT
+    } else {
+        ANSWER_TIMEOUT
     }
 }
 
@@ -314,4 +331,23 @@ fn root_cause(error: &reqwest::Error) -> String {
         cause = inner;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_longer_is_waited_for_longer() {
+        for (path, seconds) in [
+            ("/audit/verify", 610),
+            ("/doctor?deep=true", 610),
+            ("/keys/openai/main/fetch", 180),
+            ("/providers/openai/test", 180),
+            ("/keys/openai/main/rotate", 60),
+            ("/audit?limit=1", 60),
+        ] {
+            assert_eq!(patience(path).as_secs(), seconds, "{path}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use keyway_config::{File, Problem, load, wire};
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::connection::base_url;
+use crate::connection::{base_url, is_local};
 use crate::failure::Failure;
 use crate::print::{Table, withheld, yaml};
 use crate::server::segment;
@@ -91,6 +91,22 @@ fn servers_may_be_typed_short() {
         assert_eq!(base_url(typed).expect("a server"), expected);
     }
     assert!(base_url("").is_err() && base_url("ftp://x").is_err());
+}
+
+#[test]
+fn what_only_looks_like_this_machine_gets_no_token_of_it() {
+    for local in ["http://localhost:80", "http://127.0.0.1", "https://[::1]:8600", "http://LOCALHOST:1/x"] {
+        assert!(is_local(local), "{local}");
+    }
+    for typed in ["localhost:80@evil.example", "127.0.0.1@evil.example", "u:p@localhost:8600", ":p@localhost"]
+    {
+        assert!(!is_local(&format!("http://{typed}")), "{typed}");
+        for typed in [typed.to_owned(), format!("http://{typed}"), format!("https://{typed}/x")] {
+            let failure = base_url(&typed).expect_err("holds a user");
+            assert!(matches!(failure, Failure::Usage(_)) && !failure.to_string().contains('@'), "{failure}");
+        }
+    }
+    assert!(!is_local("http://localhost.evil.example") && !is_local("http://10.0.0.7:8600"));
 }
 
 #[test]

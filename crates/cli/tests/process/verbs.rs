@@ -212,6 +212,31 @@ fn a_key_is_read_from_stdin_and_shown_only_by_its_end() {
 }
 
 #[test]
+fn tokens_are_shown_though_the_wait_for_replicas_fails() {
+    let up = Up::start(&[]);
+    let file = up.file("keyway.yaml", "clients: { new: {} }\n");
+    let ran = up.run(&["apply", "-f", &file, "--wait", "--timeout", "0", "--output", "json"]);
+    assert_eq!(ran.code, Some(5), "{}", ran.stderr);
+    let answer: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert!(answer["tokens"]["new"].as_str().is_some_and(|token| token.starts_with("kw_")), "{answer}");
+    let again = up.json(&["apply", "-f", &file, "--wait"]);
+    assert_eq!((again["replicas"].as_u64(), &again["lost"]), (Some(1), &json!([])), "{again}");
+}
+
+#[test]
+fn login_finds_the_server_as_every_verb_does() {
+    let up = Up::start(&[]);
+    let token = std::fs::read_to_string(up.fact("admin_token_file")).expect("a token");
+    // What was kept before cannot be read any more; the machine's own server is found all the same.
+    std::fs::write(up.home.join("login.json"), "nonsense").expect("written");
+    for _ in 0..2 {
+        let ran = up.with(&[("KEYWAY_SERVER", "")], &token, &["login"]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        assert!(ran.stderr.contains(up.fact("admin_url")), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn login_is_kept_privately_and_used_from_then_on() {
     let up = Up::start(&[]);
     let token = std::fs::read_to_string(up.fact("admin_token_file")).expect("a token");

@@ -2,7 +2,7 @@
 //! what is not there, by the same steps.
 
 use super::{
-    Api,
+    Api, Plane,
     answer::Fault,
     route::{Owner, Route},
 };
@@ -26,6 +26,8 @@ pub(super) struct Identity {
     /// As the audit log says it: `operator/NAME` or `bootstrap`.
     pub(super) name: String,
     pub(super) rights: Rights,
+    /// Of the operator's token; empty = the bootstrap token.
+    pub(super) digest: String,
 }
 
 /// Who was turned away, and how.
@@ -45,7 +47,7 @@ pub(super) fn admit(api: &Api, headers: &HeaderMap) -> Result<Identity, Denial> 
     let nobody = || Denial { actor: NOBODY.to_owned(), fault: Fault::unauthorized() };
     let token = bearer(headers).ok_or_else(nobody)?;
     if api.token.is(token) {
-        return Ok(Identity { name: BOOTSTRAP.to_owned(), rights: Rights::all() });
+        return Ok(Identity { name: BOOTSTRAP.to_owned(), rights: Rights::all(), digest: String::new() });
     }
     let (name, operator) = operator_of(api, token).ok_or_else(nobody)?;
     let (now, actor) = (unix_millis() / 1000, format!("{}/{name}", Kind::Operator.word()));
@@ -54,7 +56,19 @@ pub(super) fn admit(api: &Api, headers: &HeaderMap) -> Result<Identity, Denial> 
         return Err(Denial { actor, fault: Fault::new(StatusCode::UNAUTHORIZED, code, message) });
     }
     api.used.note(&name, now);
-    Ok(Identity { name: actor, rights: operator.rights })
+    Ok(Identity { name: actor, rights: operator.rights, digest: operator.digest })
+}
+
+/// Whether the caller would be let in still, with the same rights: an open stream outlives the call that began it.
+pub(super) fn holds(plane: &Plane, who: &Identity) -> bool {
+    if who.digest.is_empty() {
+        return true;
+    }
+    let (state, now) = (plane.state(), unix_millis() / 1000);
+    let name = who.name.split_once('/').map_or("", |(_, name)| name);
+    state.operator(name).is_some_and(|there| {
+        there.digest == who.digest && there.rights == who.rights && refused(there, now).is_none()
+    })
 }
 
 /// Whether that caller may use that route at all; whose its subject is comes after.

@@ -28,10 +28,6 @@ use tokio::time::timeout;
 
 /// Until the whole body is there.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
-/// Until there is an answer: a probe and its retries take 15 s, a disk that needs longer for one change is ill.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
-/// The same of a route that reads everything there is.
-const READING_DEADLINE: Duration = Duration::from_secs(600);
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Answers one request to one route.
@@ -75,25 +71,24 @@ pub(super) async fn dispatch(
 async fn answer(mut call: Call, parts: &Parts, body: Body) -> Result<Answer, Fault> {
     let route = call.route;
     call.body = whole(body, route.body_limit).await?;
-    call.if_match = if_match(&parts.headers)?;
+    call.if_match = if_match(&parts.headers, route)?;
     let key = request_key(parts, &call.who)?;
     // A change that has begun is finished whether or not the caller stays, and however long it takes.
     let running = tokio::spawn(in_turn(key, call, route));
-    let deadline = if route.reads_all { READING_DEADLINE } else { ANSWER_DEADLINE };
-    match timeout(deadline, running).await {
+    match timeout(route.deadline, running).await {
         Ok(ended) => ended.unwrap_or_else(|_| Err(Fault::internal("the request failed"))),
-        Err(_) => Err(late(route, deadline)),
+        Err(_) => Err(late(route)),
     }
 }
 
-fn late(route: &Route, deadline: Duration) -> Fault {
+fn late(route: &Route) -> Fault {
     let goes_on = match route.action {
         "" => "look at its machine and its disk",
         _ => {
             "the change goes on and may still come into force: look before you ask again, or ask with the same idempotency-key"
         }
     };
-    let message = format!("no answer within {} s; {goes_on}", deadline.as_secs());
+    let message = format!("no answer within {} s; {goes_on}", route.deadline.as_secs());
     Fault::new(StatusCode::GATEWAY_TIMEOUT, "deadline_exceeded", message)
 }
 
@@ -167,8 +162,13 @@ async fn in_turn(key: Option<RequestKey>, call: Call, route: &'static Route) -> 
     }
 }
 
-fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Fault> {
+fn if_match(headers: &HeaderMap, route: &Route) -> Result<Option<u64>, Fault> {
     let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    // Whoever sends it counts on it.
+    if !route.action.is_empty() && !route.looks_at_version() {
+        let message = "`if-match` is not looked at here: what this does is bound to no version; leave it out";
+        return Err(Fault::malformed(message));
+    }
     let version = value.to_str().ok().and_then(|text| text.trim_matches('"').parse().ok());
     version.map(Some).ok_or_else(|| Fault::malformed("`if-match` holds one version, as `etag` gave it"))
 }
@@ -182,8 +182,9 @@ fn request_key(parts: &Parts, who: &Identity) -> Result<Option<RequestKey>, Faul
         return Err(Fault::malformed(format!("`{IDEMPOTENCY_KEY}` has 1 to {KEY_LIMIT} bytes")));
     }
     let mut hasher = blake3::Hasher::new();
-    let uri = parts.uri.to_string();
-    for part in [who.name.as_bytes(), parts.method.as_str().as_bytes(), uri.as_bytes(), key.as_bytes()] {
+    // Not the whole URI: over HTTP/2 it has scheme and host, and forwarded to another control plane it has others or none.
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    for part in [who.name.as_bytes(), parts.method.as_str().as_bytes(), path.as_bytes(), key.as_bytes()] {
         hasher.update(&(part.len() as u64).to_be_bytes());
         hasher.update(part);
     }

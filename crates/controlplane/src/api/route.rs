@@ -19,12 +19,19 @@ use crate::{
 use axum::routing::MethodFilter;
 use keyway_config::{Client, File, Model, Provider, Team};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use std::pin::Pin;
+use std::{pin::Pin, time::Duration};
 
 /// Bytes that one body may have.
 const BODY_LIMIT: usize = 1 << 20;
 /// Bytes that a whole file may have as JSON: 100,000 clients take about 20 MB.
 const FILE_LIMIT: usize = 64 << 20;
+
+/// Until there is an answer: a probe and its retries take 15 s, a disk that needs longer for one change is ill.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
+/// The same of a route that reads everything there is.
+const READING_DEADLINE: Duration = Duration::from_secs(600);
+/// The same of a route that waits for something else than this control plane: a key's source has 150 s.
+const ASKING_DEADLINE: Duration = Duration::from_secs(170);
 
 /// The media type of what is no JSON.
 pub(super) const BYTES: &str = "application/octet-stream";
@@ -74,8 +81,8 @@ pub(super) struct Route {
     /// Media type of what it gives.
     pub(super) media: &'static str,
     pub(super) body_limit: usize,
-    /// It may take as long as reading all of the audit log takes.
-    pub(super) reads_all: bool,
+    /// It is answered within that, be it that it takes too long.
+    pub(super) deadline: Duration,
     pub(super) answer: fn(Call) -> Answering,
 }
 
@@ -141,12 +148,26 @@ impl Route {
 
     /// The same route with time to read everything.
     const fn reading_all(self) -> Self {
-        Self { reads_all: true, ..self }
+        Self { deadline: READING_DEADLINE, ..self }
+    }
+
+    /// The same route with time for a provider or a key's source to answer.
+    const fn asking_others(self) -> Self {
+        Self { deadline: ASKING_DEADLINE, ..self }
     }
 
     /// The same route for bodies that hold a whole file.
     const fn for_files(self) -> Self {
         Self { body_limit: FILE_LIMIT, ..self }
+    }
+
+    /// Whether it changes one document, and that only at the version that `if-match` names.
+    pub(super) fn looks_at_version(&self) -> bool {
+        const OF_DOCUMENTS: [&str; 6] =
+            ["/providers", "/models", "/teams", "/clients", "/operators", "/join-tokens/"];
+        // A test of a provider changes nothing of it.
+        let tests = self.path.ends_with("/test");
+        !self.action.is_empty() && !tests && OF_DOCUMENTS.iter().any(|root| self.path.starts_with(root))
     }
 }
 
@@ -175,7 +196,7 @@ macro_rules! route {
             gives: schema_of::<$gives>,
             media: "application/json",
             body_limit: BODY_LIMIT,
-            reads_all: false,
+            deadline: ANSWER_DEADLINE,
             answer: |call| Box::pin($answer(call)),
         }
     };
@@ -203,13 +224,13 @@ pub(super) static ROUTES: &[Route] = &[
     route!(Get "/providers/{name}/quirks", ConfigRead, Everyone, nothing => quirks::ByDialect, quirks::show, "What one model of it, or every one, does differently from each dialect").with_query(&["model"]),
     route!(Put "/providers/{name}", SecretsWrite, Everyone, (Provider) => Written<ProviderView>, resources::put_provider, "Make or change a provider; keys that are not named stay").audited("provider.put"),
     route!(Delete "/providers/{name}", ConfigWrite, Everyone, nothing => Done, resources::delete_provider, "Delete a provider with its keys").audited("provider.delete"),
-    route!(Post "/providers/{name}/test", ConfigRead, Everyone, nothing => Vec<fleet::Tried>, fleet::test_provider, "Try each key with one small call from a replica").audited("provider.test"),
+    route!(Post "/providers/{name}/test", ConfigRead, Everyone, nothing => Vec<fleet::Tried>, fleet::test_provider, "Try each key with one small call from a replica").audited("provider.test").asking_others(),
 
     route!(Get "/keys", KeysRead, Everyone, nothing => Vec<keys::KeyDetail>, keys::list, "Provider keys with their versions and use"),
     route!(Get "/keys/{provider}/{key}", KeysRead, Everyone, nothing => keys::KeyDetail, keys::show, "One key"),
     route!(Post "/keys/{provider}/{key}", SecretsWrite, Everyone, (keys::NewSecret) => RolloutView, keys::add, "Make a key; its provider too, if the catalogue knows it").audited("key.add"),
     route!(Post "/keys/{provider}/{key}/rotate", SecretsWrite, Everyone, (keys::NewSecret) => RolloutView, keys::rotate, "Bring a new secret into use; answers once it is, and goes on until the old one is retired").audited("key.rotate"),
-    route!(Post "/keys/{provider}/{key}/fetch", KeysWrite, Everyone, nothing => RolloutView, keys::fetch, "Ask the key's source for a new secret at once, and bring it into use as `rotate` does").audited("key.fetch"),
+    route!(Post "/keys/{provider}/{key}/fetch", KeysWrite, Everyone, nothing => RolloutView, keys::fetch, "Ask the key's source for a new secret at once, and bring it into use as `rotate` does").audited("key.fetch").asking_others(),
     route!(Post "/keys/{provider}/{key}/promote", KeysWrite, Everyone, (keys::Which) => RolloutView, keys::promote, "Bring a version into use that is there").audited("key.promote"),
     route!(Post "/keys/{provider}/{key}/rollback", KeysWrite, Everyone, (keys::Which) => RolloutView, keys::rollback, "Bring the version before back into use").audited("key.rollback"),
     route!(Post "/keys/{provider}/{key}/revoke", KeysWrite, Everyone, (keys::Which) => RolloutView, keys::revoke, "Take versions out of use at once").audited("key.revoke"),

@@ -9,7 +9,7 @@ use crate::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use keyway_proto::fleet::v1::{EnrollRequest, Enrolled, RenewRequest};
 
-/// Nodes that may be known, evicted ones included.
+/// Nodes that may have a certificate at a time.
 const NODE_LIMIT: usize = 8_192;
 /// Bytes of a host's name that are kept.
 const HOST_LIMIT: usize = 255;
@@ -183,10 +183,15 @@ fn admitted(state: &State, digest: &str, name: &str, now: u64) -> Result<(String
                  keyway join-token create --node NAME",
             );
         }
-    } else if state.nodes().count() >= NODE_LIMIT {
+    } else if in_force(state, now) >= NODE_LIMIT {
         return forbidden("there are too many nodes: remove some with `keyway fleet evict`");
     }
     Ok((id.to_owned(), join.clone()))
+}
+
+/// How many nodes can show a certificate: who was evicted or has expired keeps nobody out.
+fn in_force(state: &State, now: u64) -> usize {
+    state.nodes().filter(|(_, node)| !node.evicted && node.expires > now).count()
 }
 
 // === impl Trust ===

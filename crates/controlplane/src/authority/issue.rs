@@ -29,8 +29,6 @@ pub(crate) struct NotIssued;
 /// A root with its key.
 pub(crate) struct Root {
     pub(crate) generation: u32,
-    /// It under the root before.
-    cross: Option<CertificateDer<'static>>,
     issuer: Issuer<'static, KeyPair>,
 }
 
@@ -78,11 +76,7 @@ impl Root {
         let key = PrivatePkcs8KeyDer::from(key.expose());
         let key = KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ECDSA_P256_SHA256).map_err(failed)?;
         let params = root_params(cluster, document.generation, document.made_at, document.expires)?;
-        Ok(Self {
-            generation: document.generation,
-            cross: document.cross.as_deref().map(|text| der(text).ok_or(NotIssued)).transpose()?,
-            issuer: Issuer::new(params, key),
-        })
+        Ok(Self { generation: document.generation, issuer: Issuer::new(params, key) })
     }
 
     /// A node's.
@@ -101,21 +95,22 @@ impl Root {
         Ok(params.signed_by(key, &self.issuer).map_err(failed)?.der().to_vec())
     }
 
-    /// The fleet port's. With every root that is trusted in its chain: a node that joins knows only the hash of one.
+    /// The fleet port's. With every root that is trusted in its chain: a node that joins knows only the hash of one. And with
+    /// `crosses`: a node that was away for long knows only a root of before.
     ///
     /// # Errors
     /// Without randomness.
     pub(crate) fn server(
         &self,
         name: &str,
-        trusted: &[CertificateDer<'static>],
+        (crosses, trusted): (&[CertificateDer<'static>], &[CertificateDer<'static>]),
         now: u64,
     ) -> Result<Server, NotIssued> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
         let mut params = leaf_params(name, now, SERVER_LIFE)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let own = params.signed_by(&key, &self.issuer).map_err(failed)?.der().clone();
-        let chain = std::iter::once(own).chain(self.cross.clone()).chain(trusted.iter().cloned()).collect();
+        let chain = std::iter::once(own).chain(crosses.iter().chain(trusted).cloned()).collect();
         Ok(Server { chain, key: PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der())) })
     }
 }
@@ -123,6 +118,11 @@ impl Root {
 /// The certificate of a root.
 pub(crate) fn certificate(document: &RootDocument) -> Option<CertificateDer<'static>> {
     der(&document.certificate)
+}
+
+/// It under the root before.
+pub(crate) fn cross(document: &RootDocument) -> Option<CertificateDer<'static>> {
+    der(document.cross.as_deref()?)
 }
 
 fn der(text: &str) -> Option<CertificateDer<'static>> {
@@ -168,4 +168,39 @@ fn params(common_name: &str, made: u64, expires: u64) -> Result<CertificateParam
 
 fn failed(_: rcgen::Error) -> NotIssued {
     NotIssued
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::{crypto::aws_lc_rs::default_provider, pki_types::UnixTime};
+    use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn root(generation: u32, before: Option<&Root>) -> (RootDocument, Root) {
+        let (document, key) = Root::make("c", generation, before, NOW).unwrap();
+        let root = Root::open("c", &document, &key).unwrap();
+        (document, root)
+    }
+
+    #[test]
+    fn who_knows_only_the_root_before_the_kept_ones_finds_a_way_to_the_newest() {
+        let (first, one) = root(1, None);
+        let (second, two) = root(2, Some(&one));
+        let (third, three) = root(3, Some(&two));
+        let crosses: Vec<_> = [&third, &second].into_iter().filter_map(cross).collect();
+        let server = three.server("spiffe://c/control-plane", (&crosses, &[]), NOW).unwrap();
+        let (known, algorithms) =
+            (certificate(&first).unwrap(), default_provider().signature_verification_algorithms);
+        let verified = |between: &[CertificateDer<'_>]| {
+            let anchors = [anchor_from_trusted_cert(&known).unwrap()];
+            let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(NOW));
+            let own = EndEntityCert::try_from(&server.chain[0]).unwrap();
+            own.verify_for_usage(algorithms.all, &anchors, between, now, KeyUsage::server_auth(), None, None)
+                .is_ok()
+        };
+        assert!(verified(&server.chain[1..]));
+        assert!(!verified(&server.chain[1..2]), "by the newest one's own cross certificate alone");
+    }
 }

@@ -25,7 +25,7 @@ use crate::{
     store::StoreError,
 };
 use challenge::Challenges;
-use issue::{NotIssued, Root, certificate};
+use issue::{NotIssued, Root, certificate, cross};
 use next::{Step, next};
 use parking_lot::{Mutex, RwLock};
 use rustls::pki_types::CertificateDer;
@@ -72,6 +72,8 @@ pub(crate) struct Authority {
 pub(crate) struct Trust {
     /// Every one that is trusted.
     pub(crate) roots: Vec<CertificateDer<'static>>,
+    /// Each of them under the one before it, the newest first.
+    crosses: Vec<CertificateDer<'static>>,
     issuing: Root,
 }
 
@@ -134,7 +136,7 @@ impl Authority {
     /// Without randomness.
     pub(crate) fn server(&self) -> Result<Server, Refusal> {
         let (trust, name) = (self.trust(), self.name("control-plane"));
-        Ok(trust.issuing.server(&name, &trust.roots, unix_millis() / 1000)?)
+        Ok(trust.issuing.server(&name, (&trust.crosses, &trust.roots), unix_millis() / 1000)?)
     }
 
     /// Brings another root into use; the one before stays trusted until no node shows a certificate under it.
@@ -249,7 +251,8 @@ fn trust(plane: &Plane, cluster: &str) -> Result<Trust, Refusal> {
     let roots = state.authority().map(|all| all.roots.as_slice()).unwrap_or_default();
     let newest = roots.last().ok_or(Refusal::Internal("there is no root of certificates"))?;
     let issuing = open(plane, cluster, newest)?;
-    Ok(Trust { roots: roots.iter().filter_map(certificate).collect(), issuing })
+    let crosses = roots.iter().rev().filter_map(cross).collect();
+    Ok(Trust { roots: roots.iter().filter_map(certificate).collect(), crosses, issuing })
 }
 
 fn open(plane: &Plane, cluster: &str, document: &crate::resource::RootDocument) -> Result<Root, Refusal> {

@@ -8,16 +8,9 @@ use crate::{
     private_dir,
     store::{Durable, Etcd, Store, StoreError},
     usage::Books,
-    vault::{self, Sources, Vault, VaultError},
+    vault::{self, Sources, Vault, VaultError, make_file},
 };
-use std::{
-    fs,
-    io::{self, Write},
-    net::SocketAddr,
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
-    sync::Arc,
-};
+use std::{fs, io, net::SocketAddr, path::Path, sync::Arc};
 
 /// The store's directory in the data directory.
 const STORE: &str = "store";
@@ -128,9 +121,7 @@ fn name(home: &Path) -> io::Result<String> {
     let host: String =
         host.chars().filter(|one| one.is_ascii_alphanumeric() || *one == '-').take(32).collect();
     let name = format!("{host}-{}", crate::hex::hex(&random));
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-    file.write_all(name.as_bytes())?;
-    file.sync_all()?;
+    make_file(&path, name.as_bytes())?;
     Ok(name)
 }
 

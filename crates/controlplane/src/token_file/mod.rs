@@ -1,11 +1,11 @@
 //! Tokens of operators and replicas in files that only their owner reads. Made when missing, never overwritten.
 
-use crate::resource::TokenText;
+use crate::{resource::TokenText, vault::make_file};
 use keyway_config::Secret;
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    fs,
+    io::{self, Read},
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::Path,
 };
 
@@ -19,10 +19,14 @@ const SHORTEST: usize = 24;
 /// # Errors
 /// When it can be neither read nor made, or holds something too short to be a token.
 pub fn token_file(path: &Path) -> io::Result<Secret> {
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(file) => make(file),
+    match read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        found => return found,
+    }
+    match make(path) {
+        // Another process was faster.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read(path),
-        Err(error) => Err(error),
+        made => made,
     }
 }
 
@@ -34,11 +38,11 @@ pub fn private_dir(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-fn make(mut file: fs::File) -> io::Result<Secret> {
+/// There whole or not at all: an empty one would stop every later start.
+fn make(path: &Path) -> io::Result<Secret> {
     let token = TokenText::make().map_err(io::Error::other)?;
-    file.write_all(token.expose().as_bytes())?;
-    file.write_all(b"\n")?;
-    file.sync_all()?;
+    let line = zeroize::Zeroizing::new(format!("{}\n", token.expose()));
+    make_file(path, line.as_bytes())?;
     Ok(Secret::new(token.expose().to_owned()))
 }
 

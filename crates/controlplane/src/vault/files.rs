@@ -3,6 +3,10 @@
 
 use super::VaultError;
 use parking_lot::Mutex;
+use rustix::{
+    fs::{CWD, RenameFlags, renameat_with},
+    io::Errno,
+};
 use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
@@ -61,10 +65,14 @@ impl Files {
         }
     }
 
-    /// Makes the folder that secrets lie in, if it is not there.
+    /// Makes the folder that secrets lie in, if it is not there; on the disk when it returns.
     pub(super) fn make_dir(&self, name: &str) -> Result<(), VaultError> {
         match self {
-            Self::Disk(dir) => make_dir(&dir.join(name)),
+            Self::Disk(dir) => {
+                make_dir(&dir.join(name))?;
+                sync(dir)?;
+                sync_parent(dir)
+            }
             Self::Shared(_) | Self::Memory(_) => Ok(()),
         }
     }
@@ -134,6 +142,20 @@ impl Files {
         }
     }
 
+    /// Removes what writes beside the keyring left that were cut short. Returns how many files.
+    pub(super) fn remove_unfinished(&self) -> Result<usize, VaultError> {
+        let Self::Disk(dir) = self else { return Ok(0) };
+        let Some(entries) = found(dir, fs::read_dir(dir))? else { return Ok(0) };
+        let mut removed = 0;
+        for entry in entries {
+            let path = entry.map_err(|source| VaultError::Io { path: dir.clone(), source })?.path();
+            if is_unfinished(&path) {
+                removed += usize::from(found(&path, fs::remove_file(&path))?.is_some());
+            }
+        }
+        Ok(removed)
+    }
+
     /// Names of all files in a folder, the folder before them, unfinished ones among them.
     pub(super) fn list(&self, folder: &str) -> Result<Vec<String>, VaultError> {
         let dir = match self {
@@ -165,6 +187,16 @@ pub(super) fn write(path: &Path, bytes: &[u8], over: Over) -> Result<(), VaultEr
     sync_parent(path)
 }
 
+/// Makes a file that only its owner reads, whole or not at all and on the disk when it returns, where none of that name is.
+pub(crate) fn make_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write(path, bytes, Over::Nothing).map_err(|error| match error {
+        VaultError::Io { source, .. } => source,
+        VaultError::Exists { .. } => io::ErrorKind::AlreadyExists.into(),
+        VaultError::Full { .. } => io::ErrorKind::StorageFull.into(),
+        other => io::Error::other(other),
+    })
+}
+
 /// The same without its name being on the disk already.
 fn put(path: &Path, bytes: &[u8], over: Over) -> Result<(), VaultError> {
     let mut random = [0; 8];
@@ -172,14 +204,35 @@ fn put(path: &Path, bytes: &[u8], over: Over) -> Result<(), VaultError> {
     let unfinished = path.with_file_name(format!(".{:016x}{UNFINISHED}", u64::from_ne_bytes(random)));
     let written = fill(&unfinished, bytes).and_then(|()| match over {
         Over::Anything => fs::rename(&unfinished, path),
-        // A link fails where a name is taken; a rename would take its place.
-        Over::Nothing => fs::hard_link(&unfinished, path),
+        Over::Nothing => name(&unfinished, path),
     });
-    if written.is_err() || over == Over::Nothing {
-        // The first error counts, not this one's; what stays behind is sealed, and swept.
+    if written.is_err() {
+        // The first error counts, not this one's; what stays behind in the vault is swept.
         let _ = fs::remove_file(&unfinished);
     }
     written.map_err(|source| fault(path, source))
+}
+
+/// Gives it that name unless it is taken.
+fn name(unfinished: &Path, path: &Path) -> io::Result<()> {
+    // In one step, so that what is in clear never has two names.
+    match renameat_with(CWD, unfinished, CWD, path, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS) => link(unfinished, path),
+        done => Ok(done?),
+    }
+}
+
+/// The same on a file system that cannot: a link fails where a name is taken, a rename would take its place.
+fn link(unfinished: &Path, path: &Path) -> io::Result<()> {
+    fs::hard_link(unfinished, path)?;
+    // That it has its name counts.
+    let _ = fs::remove_file(unfinished);
+    Ok(())
+}
+
+fn is_unfinished(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.starts_with('.') && name.ends_with(UNFINISHED)
 }
 
 fn fill(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -240,6 +293,26 @@ mod tests {
         assert!(matches!(write(&taken, b"x", Over::Nothing), Err(VaultError::Exists { .. })));
         let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert_eq!(names, [taken]);
+    }
+
+    #[test]
+    fn a_new_file_has_one_name_and_takes_no_others_place() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str| make_file(&dir.path().join(name), name.as_bytes());
+        let links = |name: &str| fs::metadata(dir.path().join(name)).unwrap().nlink();
+        write("one").unwrap();
+        fs::write(dir.path().join("beside"), b"two").unwrap();
+        link(&dir.path().join("beside"), &dir.path().join("two")).unwrap();
+        assert_eq!((links("one"), links("two")), (1, 1));
+        fs::write(dir.path().join("beside"), b"another").unwrap();
+        for name in ["one", "two"] {
+            let taken = io::ErrorKind::AlreadyExists;
+            assert_eq!(write(name).unwrap_err().kind(), taken);
+            assert_eq!(link(&dir.path().join("beside"), &dir.path().join(name)).unwrap_err().kind(), taken);
+            assert_eq!(fs::read(dir.path().join(name)).unwrap(), name.as_bytes());
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod start;
 mod tests;
 
 pub use fault::{Sealed, Unfit, VaultError};
-pub(crate) use files::{Over, Place, private};
+pub(crate) use files::{Over, Place, make_file, private};
 pub(crate) use packed::Packed;
 pub use root::{CREDENTIAL, RootKey, Sources, private_file};
 pub(crate) use seen::{short, shown};
@@ -272,9 +272,9 @@ impl Vault {
         Ok(ids)
     }
 
-    /// Erases what no document names: leftovers of changes that were cut short. Returns how many files. Only while
-    /// nothing is being changed: a secret comes in before its document. When nothing is known, nothing is erased:
-    /// more likely the store is lost than every secret a leftover.
+    /// Erases what no document names and what was not written to its end: leftovers of changes that were cut short. Returns
+    /// how many files. Only while nothing is being changed: a secret comes in before its document. When nothing is known, no
+    /// secret is erased: more likely the store is lost than every secret a leftover.
     ///
     /// # Errors
     /// When a file cannot be removed; the others may be.
@@ -284,7 +284,7 @@ impl Vault {
         let all = self.files.list(FOLDER)?;
         let leftovers: Vec<&String> = all.iter().filter(leftover).collect();
         leftovers.iter().try_for_each(|name| self.files.remove(name))?;
-        Ok(leftovers.len())
+        Ok(leftovers.len() + self.files.remove_unfinished()?)
     }
 
     /// Whether [`Self::add_kek`] should be called: a year is over, or very many secrets came in.

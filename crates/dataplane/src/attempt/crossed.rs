@@ -1,7 +1,12 @@
 //! A try at a target that speaks another dialect. What it answers becomes what the caller asked for: a whole reply may
 //! come of a stream, and a stream of a whole reply.
 
-use super::{Failure, check, failure, first::first_event, is_events, send};
+use super::{
+    Failure, check,
+    failure::{self, TOO_LARGE},
+    first::first_event,
+    is_events, send,
+};
 use crate::{
     call::{Call, Waits},
     lease::Lease,
@@ -56,10 +61,8 @@ async fn collect(source: Source) -> Result<bytes::Bytes, Failure> {
     if source.length().is_some_and(|length| length > REPLY_LIMIT as u64) {
         return Err(Failure::broken(TOO_LARGE));
     }
-    source.collect(REPLY_LIMIT).await.map_err(|()| Failure::passing("upstream_cut"))
+    source.collect(REPLY_LIMIT).await.map_err(Failure::uncollected)
 }
-
-const TOO_LARGE: &str = "upstream_reply_too_large";
 
 /// A stream where the caller asked for a whole reply.
 async fn fold(crossing: &Crossing, headers: HeaderMap, mut source: Source) -> Result<Answer, Failure> {

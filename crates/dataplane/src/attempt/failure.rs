@@ -6,7 +6,7 @@ use crate::{
     oauth::NoToken,
     open::Cut,
     quota,
-    reply::Source,
+    reply::{Source, Uncollected},
     route::{Step, Verdict},
     translate::Crossing,
     worker::Worker,
@@ -23,6 +23,7 @@ const UNPAID: Duration = Duration::from_secs(60);
 
 /// Of a failure that is the gateway's own.
 pub(crate) const NO_ROOM: &str = "out_of_descriptors";
+pub(super) const TOO_LARGE: &str = "upstream_reply_too_large";
 /// Of an error that came inside a stream.
 const IN_STREAM: &str = "upstream_stream_error";
 
@@ -63,18 +64,39 @@ impl Failure {
         Self::of(Some(Verdict::Passing), None, reason)
     }
 
+    /// A reply that has to be had whole was not.
+    #[cold]
+    pub(super) fn uncollected(why: Uncollected) -> Self {
+        match why {
+            Uncollected::Cut => Self::passing("upstream_cut"),
+            Uncollected::TooLarge => Self::broken(TOO_LARGE),
+        }
+    }
+
     /// The time for the whole request is over.
     #[cold]
-    pub(crate) fn too_slow(stream: bool) -> Self {
+    fn too_slow(stream: bool) -> Self {
         let reason = if stream { "first_token_timeout" } else { "upstream_timeout" };
         Self::of(None, None, reason)
     }
 
+    /// It took too long; `own`: for its target, and the request has time left.
+    #[cold]
+    pub(crate) fn late(stream: bool, own: bool) -> Self {
+        if own { Self::target_too_slow(stream) } else { Self::too_slow(stream) }
+    }
+
+    /// The time that this target has is over; the request's is not, so that another one may be tried.
+    #[cold]
+    fn target_too_slow(stream: bool) -> Self {
+        Self { verdict: Some(Verdict::Broken), ..Self::too_slow(stream) }
+    }
+
     /// Its key or its client was revoked under way, and the key will not be chosen again; or it waited for too long.
     #[cold]
-    pub(crate) fn cut(why: Cut, stream: bool) -> Self {
+    pub(crate) fn cut(why: Cut, (stream, own): (bool, bool)) -> Self {
         if why == Cut::Late {
-            return Self::too_slow(stream);
+            return Self::late(stream, own);
         }
         Self::of(Some(Verdict::Refused), None, why.reason())
     }
@@ -127,7 +149,7 @@ impl Failure {
         }
     }
 
-    fn is_timeout(&self) -> bool {
+    pub(crate) fn is_timeout(&self) -> bool {
         matches!(self.reason, "first_token_timeout" | "upstream_timeout" | "connect_timeout")
     }
 

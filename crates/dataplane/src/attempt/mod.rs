@@ -56,19 +56,23 @@ pub(crate) async fn attempt(
     // Not a future of its own around the other: that would be moved with every request.
     let answered = poll_fn(|cx| {
         if let Some(cut) = place.is_cut() {
-            return Poll::Ready(Err(Failure::cut(cut, call.stream)));
+            return Poll::Ready(Err(Failure::cut(cut, (call.stream, waits.own))));
         }
         if let Poll::Ready(answered) = answered.as_mut().poll(cx) {
             return Poll::Ready(answered);
         }
         if alarm.as_mut().is_some_and(|alarm| alarm.as_mut().poll(cx).is_ready()) {
-            return Poll::Ready(Err(Failure::too_slow(call.stream)));
+            return Poll::Ready(Err(Failure::late(call.stream, waits.own)));
         }
         place.wait(cx);
         Poll::Pending
     })
     .await;
     place.due(None);
+    // Others are spared what this one waited for in vain.
+    if answered.as_ref().is_err_and(|failure| waits.own && failure.is_timeout()) {
+        lease.key().health.cool(&step.target.model, worker.millis(tokio::time::Instant::now()), None);
+    }
     answered
 }
 

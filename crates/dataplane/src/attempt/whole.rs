@@ -35,8 +35,7 @@ pub(super) async fn whole(
     match source.length() {
         Some(0) => Err(Failure::broken("upstream_bad_content_type")),
         Some(length) if length <= WHOLE_LIMIT => {
-            let body =
-                source.collect(WHOLE_LIMIT as usize).await.map_err(|()| Failure::passing("upstream_cut"))?;
+            let body = source.collect(WHOLE_LIMIT as usize).await.map_err(Failure::uncollected)?;
             if let Some(told) = told(call.dialect, call.endpoint, &body) {
                 return Ok(Answer::Whole { head, body, seen: Seen::told(told) });
             }

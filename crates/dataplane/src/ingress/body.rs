@@ -66,6 +66,15 @@ impl BodyBudget {
         Pressure::read(self.pressure.load(Relaxed))
     }
 
+    /// Whether memory has room for a body of that size.
+    fn allows(&self, bytes: usize) -> Result<(), Refusal> {
+        match self.pressure() {
+            Pressure::Large if bytes > LARGE => Err(Refusal::overloaded("memory")),
+            Pressure::All => Err(Refusal::overloaded("memory")),
+            Pressure::None | Pressure::Rest | Pressure::Large => Ok(()),
+        }
+    }
+
     pub(crate) fn open(self: &Arc<Self>, limit: usize) -> Held {
         Held { budget: Arc::clone(self), bytes: 0, limit }
     }
@@ -74,16 +83,22 @@ impl BodyBudget {
 // === impl Held ===
 
 impl Held {
+    /// Whether so many bytes would fit now. Nothing is set aside: who only announces a body holds no room.
+    ///
+    /// # Errors
+    /// As `grow_to`.
+    fn has_room_for(&self, bytes: usize) -> Result<(), Refusal> {
+        self.budget.allows(bytes)?;
+        let all = self.budget.bytes.load(Relaxed).saturating_add(bytes);
+        if all > self.limit { Err(Refusal::overloaded("bodies_in_flight")) } else { Ok(()) }
+    }
+
     /// Takes its share of so many bytes.
     ///
     /// # Errors
     /// The limit of all together is passed, or memory is scarce.
     pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), Refusal> {
-        match self.budget.pressure() {
-            Pressure::Large if bytes > LARGE => return Err(Refusal::overloaded("memory")),
-            Pressure::All => return Err(Refusal::overloaded("memory")),
-            Pressure::None | Pressure::Rest | Pressure::Large => {}
-        }
+        self.budget.allows(bytes)?;
         let more = bytes.saturating_sub(self.bytes);
         let before = self.budget.bytes.fetch_add(more, Relaxed);
         self.bytes += more;
@@ -116,7 +131,7 @@ pub(crate) async fn read(
     if declared.is_some_and(|length| length > limit) {
         return Err(Refusal::too_large(limit, None));
     }
-    held.grow_to(declared.unwrap_or(0))?;
+    held.has_room_for(declared.unwrap_or(0))?;
     let whole = collect(body, declared, limit, held).await?;
     if !gzip {
         return Ok(whole);

@@ -26,6 +26,8 @@ pub(crate) struct Pulse {
     requests: Cell<usize>,
     quiet_since: Cell<Instant>,
     unread: Cell<bool>,
+    /// The caller has not taken all that was to be written.
+    writing: Cell<bool>,
     stopped: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
@@ -77,6 +79,7 @@ impl Pulse {
             requests: Cell::new(0),
             quiet_since: Cell::new(Instant::now()),
             unread: Cell::new(false),
+            writing: Cell::new(false),
             stopped: Cell::new(false),
             waker: RefCell::new(None),
         })
@@ -86,6 +89,13 @@ impl Pulse {
     pub(super) fn beat(self: &Rc<Self>) -> Beat {
         self.requests.set(self.requests.get() + 1);
         Beat(Rc::clone(self))
+    }
+
+    /// Something was written, or has to wait for the caller: a connection on which an answer still goes out is not quiet.
+    pub(super) fn writes(&self, waits: bool) {
+        if self.writing.replace(waits) || waits {
+            self.quiet_since.set(Instant::now());
+        }
     }
 
     /// Whether a request was answered although part of its body had not been read.
@@ -159,6 +169,20 @@ mod tests {
         assert_eq!((quiet.stopped.get(), pulses.0.borrow().len()), (false, 2), "one is gone");
         pulses.look(Instant::now() + QUIET_LIMIT);
         assert_eq!((quiet.stopped.get(), busy.stopped.get()), (true, false));
+    }
+
+    #[test]
+    fn a_slow_reader_is_not_quiet_while_it_takes_something() {
+        let pulses = Pulses::default();
+        let slow = pulses.begin();
+        let now = Instant::now() + QUIET_LIMIT;
+        for (waits, is_over) in [(true, false), (true, false), (false, false), (false, true)] {
+            slow.quiet_since.set(now - QUIET_LIMIT);
+            slow.writes(waits);
+            // Of what was written a moment ago this is short of the limit.
+            pulses.look(if is_over { now } else { now - Duration::from_millis(1) });
+            assert_eq!(slow.stopped.get(), is_over, "{waits}");
+        }
     }
 
     #[test]

@@ -103,6 +103,10 @@ impl Passing {
                 }
                 self.tally.story.reply_bytes += piece.len() as u64;
                 self.tally.gives();
+                // hyper does not ask again after the last byte of a length that it knows.
+                if self.length.is_some() && self.source.is_over() {
+                    self.close(Outcome::Served);
+                }
                 Poll::Ready(Some(Ok(piece)))
             }
             Some(Err(_)) => {

@@ -140,5 +140,9 @@ impl Drop for Events {
     fn drop(&mut self) {
         // The caller left: what came until now is what was used.
         self.saw();
+        // Many close as soon as they have the end marker.
+        if self.flow.is_complete() && self.gathered.is_empty() {
+            self.tally.close(Outcome::Served);
+        }
     }
 }

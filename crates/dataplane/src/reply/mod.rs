@@ -10,7 +10,7 @@ pub(crate) use body::{Passing, ReplyBody};
 pub(crate) use events::Events;
 pub(crate) use flow::{Flow, Opening};
 pub(crate) use gathered::Gathered;
-pub(crate) use source::Source;
+pub(crate) use source::{Source, Uncollected};
 
 use crate::{meter::Seen, sandbox::Said};
 use bytes::Bytes;

@@ -21,6 +21,14 @@ pub(crate) struct Source {
     first: Option<Bytes>,
 }
 
+/// Why a body was not had.
+#[derive(Debug)]
+pub(crate) enum Uncollected {
+    Cut,
+    /// Larger than was allowed.
+    TooLarge,
+}
+
 // === impl Source ===
 
 impl Source {
@@ -71,12 +79,12 @@ impl Source {
     ///
     /// # Errors
     /// It was cut or is larger than `limit`.
-    pub(crate) async fn collect(mut self, limit: usize) -> Result<Bytes, ()> {
+    pub(crate) async fn collect(mut self, limit: usize) -> Result<Bytes, Uncollected> {
         let mut whole = super::Gathered::default();
         while let Some(piece) = self.piece().await {
-            let piece = piece.map_err(|_| ())?;
+            let piece = piece.map_err(|_| Uncollected::Cut)?;
             if whole.len() + piece.len() > limit {
-                return Err(());
+                return Err(Uncollected::TooLarge);
             }
             // Saves a poll where the length said that this was all.
             let is_all = self.link.as_ref().is_none_or(Link::is_over);
@@ -89,6 +97,14 @@ impl Source {
             whole.add(piece);
         }
         Ok(whole.take())
+    }
+
+    /// Whether the length said that this was all: then nobody may ask for the end.
+    pub(super) fn is_over(&mut self) -> bool {
+        if self.link.as_ref().is_some_and(Link::is_over) {
+            self.rest();
+        }
+        self.link.is_none() && self.first.is_none()
     }
 
     fn rest(&mut self) {

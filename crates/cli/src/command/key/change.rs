@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use keyway_config::Span;
+use reqwest::StatusCode;
 use serde_json::{Map, Value, json};
-use tokio::time::Instant;
+use tokio::time::{self, Instant};
 use zeroize::Zeroizing;
 
 use super::follow::Follow;
@@ -21,6 +22,9 @@ use crate::failure::Failure;
 use crate::home::write_private;
 use crate::print::{self, moment};
 use crate::server::{Server, segment};
+
+/// A key that may be in wrong hands waits for its first report no longer than this.
+const FIRST_REPORT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 pub(crate) struct Add {
@@ -209,17 +213,46 @@ pub(super) async fn compromise(
     // Without a server that takes the question, nothing else is done: it is asked first.
     let since = since.map_or_else(String::new, |since| format!("?since={}", segment(&since)));
     let exposure = name.path(&format!("/exposure{since}"));
-    server.get(&exposure).await?;
+    ask_first(server, &exposure).await?;
     let wait = Wait { wait: Some(Goal::Retired), ack_timeout, timeout, report: None };
     let change = Change { server, output, name: name.clone(), wait, goal: Goal::Retired };
     let ended = change.make("/compromise", body).await;
-    let evidence = server.get(&exposure).await?;
-    let file = report.unwrap_or_else(|| {
-        let at = moment(made(&evidence)).replace(':', "");
-        PathBuf::from(format!("{}-compromised-{at}.json", name.as_file()))
+    let (evidence, exposed) = match server.get(&exposure).await {
+        Ok(evidence) => (Ok(evidence), Ok(())),
+        // What was done is proven all the same.
+        Err(failure) => (server.get(&name.path("/report")).await, Err(failure)),
+    };
+    let written = evidence.and_then(|evidence| {
+        let file = report.unwrap_or_else(|| {
+            let at = moment(made(&evidence)).replace(':', "");
+            PathBuf::from(format!("{}-compromised-{at}.json", name.as_file()))
+        });
+        write(&file, &evidence)
     });
-    write(&file, &evidence)?;
-    ended
+    first_of([ended, exposed, written])
+}
+
+/// Whether the question about the key's use is one, as far as that is told in time. What keeps the report from being made
+/// keeps no key in use.
+async fn ask_first(server: &Server, exposure: &str) -> Result<(), Failure> {
+    let why = match time::timeout(FIRST_REPORT, server.get(exposure)).await {
+        Ok(Ok(_)) => return Ok(()),
+        Ok(Err(failure @ (Failure::Usage(_) | Failure::Answered { status: StatusCode::NOT_FOUND, .. }))) => {
+            return Err(failure);
+        }
+        Ok(Err(failure)) => failure.to_string(),
+        Err(_) => format!("no answer within {} s", FIRST_REPORT.as_secs()),
+    };
+    print::note(&format!("the report cannot be made now: {why}; the key is taken out of use all the same"));
+    Ok(())
+}
+
+/// The first failure; those behind it are only said.
+fn first_of(all: [Result<(), Failure>; 3]) -> Result<(), Failure> {
+    let mut failures = all.into_iter().filter_map(Result::err);
+    let first = failures.next();
+    failures.for_each(|failure| print::failure(&failure));
+    first.map_or(Ok(()), Err)
 }
 
 /// When a report was made, milliseconds since 1970.

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use reqwest::StatusCode;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -70,7 +69,7 @@ impl Follow<'_> {
                         self.events = Some(events);
                         continue;
                     }
-                    Err(failure) if is_passing(&failure) => {
+                    Err(failure) if failure.is_passing() => {
                         sleep(TRY_AGAIN).await;
                         continue;
                     }
@@ -78,20 +77,9 @@ impl Follow<'_> {
                 },
             }
             match self.server.get(&self.name.path("/rollout")).await {
-                Err(failure) if is_passing(&failure) => self.events = None,
+                Err(failure) if failure.is_passing() => self.events = None,
                 other => return other,
             }
         }
-    }
-}
-
-/// Whether it may be over in a moment: nobody there, or starting.
-fn is_passing(failure: &Failure) -> bool {
-    match failure {
-        Failure::Unreachable { .. } | Failure::TimedOut(_) => true,
-        Failure::Answered { status, .. } => {
-            status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
-        }
-        _ => false,
     }
 }

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use reqwest::StatusCode;
 use serde_json::Value;
 use tokio::time::sleep;
 
@@ -54,20 +53,9 @@ async fn again(server: &Server, path: &str) -> Result<Events, Failure> {
     loop {
         sleep(TRY_AGAIN).await;
         match server.events(path, LIFE).await {
-            Err(failure) if is_passing(&failure) => {}
+            Err(failure) if failure.is_passing() => {}
             other => return other,
         }
-    }
-}
-
-/// Whether it may be over in a moment: nobody there, or starting.
-fn is_passing(failure: &Failure) -> bool {
-    match failure {
-        Failure::Unreachable { .. } | Failure::TimedOut(_) => true,
-        Failure::Answered { status, .. } => {
-            status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
-        }
-        _ => false,
     }
 }
 

@@ -7,6 +7,7 @@ mod once;
 mod operators;
 mod pairs;
 mod plain;
+mod streams;
 mod usage;
 
 use super::{
@@ -133,6 +134,26 @@ async fn every_route_is_reached_and_bounded() {
         let large = Body::from(vec![b' '; route.body_limit + 1]);
         let response = call(&router, &method, &path, &token, large).await;
         assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE, "{route:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_version_is_looked_at_or_refused() {
+    let router = api().await;
+    let bearer = format!("Bearer {TOKEN}");
+    let headers = [("authorization", bearer.as_str()), ("if-match", "7")];
+    for route in ROUTES.iter().filter(|route| !route.action.is_empty()) {
+        let (method, path) = (route.method.word().to_uppercase(), filled(route.path));
+        let response = call(&router, &method, &path, &headers, Body::from("{}")).await;
+        let (status, error) = (response.status().as_u16(), error(response).await);
+        let refused = error["message"].as_str().is_some_and(|said| said.starts_with("`if-match` is not"));
+        assert_eq!(refused, !route.looks_at_version(), "{route:?}: {error}");
+        if refused {
+            assert_eq!((status, &error["code"]), (400, &Value::from("invalid_request")), "{route:?}");
+        } else if status != 422 {
+            // Those are faults of the body, which are found first.
+            assert_eq!((status, &error["code"]), (409, &Value::from("version_conflict")), "{route:?}");
+        }
     }
 }
 

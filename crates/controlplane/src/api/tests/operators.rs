@@ -218,3 +218,18 @@ async fn nobody_gets_the_answer_that_another_was_given() {
     }
     assert_eq!(made[0], made[1]);
 }
+
+#[tokio::test]
+async fn a_request_is_the_same_with_and_without_scheme_and_host() {
+    let router = api().await;
+    let bearer = format!("Bearer {TOKEN}");
+    let headers = [("authorization", bearer.as_str()), ("idempotency-key", "k")];
+    let mut made = Vec::new();
+    for front in ["", "https://keyway.internal:8600", "http://admin"] {
+        let body = Body::from(r#"{"name":"c"}"#);
+        let response = call(&router, "POST", &format!("{front}{PREFIX}/clients"), &headers, body).await;
+        assert_eq!(response.status().as_u16(), 201, "{front}");
+        made.push(response.into_body().collect().await.unwrap().to_bytes());
+    }
+    assert!(made.iter().all(|one| *one == made[0]));
+}

@@ -34,6 +34,8 @@ use std::{
 /// Where it is unpacked, under the home.
 const STAGE: &str = "restoring";
 const STORE: &str = "store";
+/// The store that was there, in the stage: while the home has none, a start is refused.
+const BEFORE: &str = "store.before";
 
 /// What was brought back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,18 +63,22 @@ pub fn restore(from: impl Read, into: &Path, epoch: Option<u64>) -> Result<Resto
     private_dir(into).map_err(unusable)?;
     let old = into.join(STORE);
     let _old_lock = if old.exists() { Some(durable::lock(&old)?) } else { None };
-    let stage = begin_stage(into).map_err(unusable)?;
+    let present = present_epoch(into).map_err(unusable)?;
+    let (stage, interrupted) = begin_stage(into).map_err(unusable)?;
     let _stage_lock = durable::lock(&stage.join(STORE))?;
-    let prepared =
-        prepare(from, &stage, (epoch_of(&old), epoch), root_key(into).as_ref()).and_then(|prepared| {
-            let usage = usage::choose(into, &stage);
-            Ok((prepared, usage.map_err(|error| StoreError::BadBackup(error.to_string()))?))
-        });
+    let prepared = prepare(from, &stage, (present, epoch), root_key(into).as_ref()).and_then(|prepared| {
+        let usage = usage::choose(into, &stage);
+        Ok((prepared, usage.map_err(|error| StoreError::BadBackup(error.to_string()))?))
+    });
     let ((cluster, epoch, revision), usage) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
             // Nothing but what was unpacked just now stands there.
             let _ = fs::remove_dir_all(&stage);
+            if let Some(interrupted) = interrupted {
+                // The mark of an interrupted restore stays until one has come to its end.
+                fs::rename(interrupted, &stage).map_err(unusable)?;
+            }
             return Err(error);
         }
     };
@@ -92,14 +98,16 @@ pub(crate) fn refuse_half_restored(store: &Path) -> Result<(), StoreError> {
     }
 }
 
-fn begin_stage(home: &Path) -> io::Result<PathBuf> {
+/// A new one, and where an interrupted restore's is now.
+fn begin_stage(home: &Path) -> io::Result<(PathBuf, Option<PathBuf>)> {
     let stage = home.join(STAGE);
-    if stage.exists() {
-        // An interrupted restore may already have moved there what was here before.
-        fs::rename(&stage, free_name(home)?)?;
+    // An interrupted restore may already have moved there what was here before.
+    let interrupted = stage.exists().then(|| free_name(home)).transpose()?;
+    if let Some(interrupted) = &interrupted {
+        fs::rename(&stage, interrupted)?;
     }
     private_dir(&stage.join(JOURNAL))?;
-    Ok(stage)
+    Ok((stage, interrupted))
 }
 
 fn free_name(home: &Path) -> io::Result<PathBuf> {
@@ -150,7 +158,7 @@ fn prepare(
     let encoded = payload::encode(&entry, &[], &[]).ok_or(StoreError::TooLarge { bytes: usize::MAX })?;
     let mut journal = Journal::open(&folder, read, Arc::new(System), SEGMENT_BYTES)?;
     let head = journal.append(epoch, entry.at, &encoded)?;
-    sync_folders(stage).map_err(|error| StoreError::unusable(stage, &error))?;
+    place::sync_folders(stage).map_err(|error| StoreError::unusable(stage, &error))?;
     Ok((cluster, epoch, head.seq))
 }
 
@@ -165,20 +173,24 @@ fn unpack(to: &Path, mut contents: Contents<'_, impl Read>) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Makes the names in it and in its folders survive a loss of power.
-fn sync_folders(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            sync_folders(&path)?;
-        }
-    }
-    place::sync_folder(folder)
-}
-
 /// The root key that a control plane would find in this home: with it the look at the vault is exact.
 fn root_key(home: &Path) -> Option<RootKey> {
     RootKey::find(&Sources { home: home.to_owned(), ..Sources::default() }).ok().flatten()
+}
+
+/// The present store's; where an interrupted restore has put that aside, the highest of all that lie there.
+fn present_epoch(home: &Path) -> io::Result<u64> {
+    let live = home.join(STORE);
+    if live.exists() {
+        return Ok(epoch_of(&live));
+    }
+    let mut highest = 0;
+    for entry in fs::read_dir(home)? {
+        let folder = entry?.path();
+        let epochs = [STORE, BEFORE].map(|name| epoch_of(&folder.join(name)));
+        highest = epochs.into_iter().fold(highest, u64::max);
+    }
+    Ok(highest)
 }
 
 /// The highest epoch that the store shows, whatever else is wrong with it; 0 = none.
@@ -199,14 +211,18 @@ fn epoch_of(store: &Path) -> u64 {
 }
 
 /// Swaps vault and store with the staged ones, and the books if there are any; the old ones end in a folder that says when. A
-/// backup without a vault leaves none: secrets of another life do not fit.
+/// backup without a vault leaves none: secrets of another life do not fit. The store goes first and comes last: one that
+/// is not there marks a restore that was cut short, whose vault and store may not belong together.
 fn exchange(home: &Path, stage: &Path) -> io::Result<Option<PathBuf>> {
     let brings_usage = stage.join(USAGE).exists();
     let had = [STORE, VAULT].iter().any(|name| home.join(name).exists())
         || brings_usage && home.join(USAGE).exists();
-    for name in [VAULT, STORE] {
-        swap(&home.join(name), &stage.join(name))?;
+    let (live, before) = (home.join(STORE), stage.join(BEFORE));
+    if live.exists() {
+        fs::rename(&live, &before)?;
     }
+    sync_both(home, stage)?;
+    swap(&home.join(VAULT), &stage.join(VAULT))?;
     if brings_usage {
         // A log belongs to its file: beside another it would be read into it.
         for log in ["-wal", "-shm"].map(|end| format!("{USAGE}{end}")) {
@@ -216,7 +232,12 @@ fn exchange(home: &Path, stage: &Path) -> io::Result<Option<PathBuf>> {
         }
         swap(&home.join(USAGE), &stage.join(USAGE))?;
     }
-    place::sync_folder(home)?;
+    sync_both(home, stage)?;
+    fs::rename(stage.join(STORE), &live)?;
+    if before.exists() {
+        fs::rename(&before, stage.join(STORE))?;
+    }
+    sync_both(home, stage)?;
     if !had {
         fs::remove_dir_all(stage)?;
         return Ok(None);
@@ -225,6 +246,12 @@ fn exchange(home: &Path, stage: &Path) -> io::Result<Option<PathBuf>> {
     fs::rename(stage, &aside)?;
     place::sync_folder(home)?;
     Ok(Some(aside))
+}
+
+/// No later step is on the disk before those until now.
+fn sync_both(home: &Path, stage: &Path) -> io::Result<()> {
+    place::sync_folder(home)?;
+    place::sync_folder(stage)
 }
 
 /// In one step where the file system can, so that one of the two is always there.

@@ -222,6 +222,24 @@ async fn an_interrupted_restore_loses_nothing() {
     assert!(kept.iter().any(|name| home.path().join(name).join("store/journal").exists()), "{kept:?}");
 }
 
+#[tokio::test]
+async fn a_restore_that_ended_between_vault_and_store_is_refused_until_another_ends_it() {
+    let (home, listing, backup) = home().await;
+    restore(backup.as_slice(), home.path(), Some(7)).unwrap();
+    let (stage, live) = (home.path().join("restoring"), home.path().join("store"));
+    fs::create_dir_all(stage.join("store/journal")).unwrap();
+    fs::rename(&live, stage.join("store.before")).unwrap();
+    let refused = || Durable::open(&live, None).unwrap_err().to_string();
+    assert!(refused().contains("keyway restore"));
+    // One that fails does not take the mark away.
+    restore(&backup[..backup.len() / 2], home.path(), None).unwrap_err();
+    assert!(refused().contains("keyway restore"));
+    assert!(stage.join("store.before/journal").exists());
+    assert_eq!(restore(backup.as_slice(), home.path(), None).unwrap().epoch, 8, "above what was put aside");
+    assert!(!stage.exists());
+    assert_eq!(open(home.path()).list("").await.unwrap(), Listing { revision: 4, ..listing });
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_while_changes_go_on_is_one_moment() {
     let (home, ..) = home().await;

@@ -18,6 +18,7 @@ use super::{Entry, StoreError, disk::Disk, documents::Hash};
 use std::{
     fs::File,
     io::{self, ErrorKind},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -69,6 +70,7 @@ impl Journal {
                 disk.truncate(&file, scan.end.offset)?;
             }
             // Whole records that were read may never have been synced by who wrote them, and are answered from now on.
+            soil(&*disk, &file, &scan)?;
             disk.sync(&file)?;
             disk.sync_folder(folder)?;
             Ok(file)
@@ -141,19 +143,7 @@ impl Journal {
     }
 
     fn write(&self, frame: &[u8]) -> io::Result<()> {
-        let (mut rest, mut at) = (frame, self.end.offset);
-        while !rest.is_empty() {
-            match self.disk.write(&self.file, at, rest) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(written) => {
-                    rest = rest.get(written..).unwrap_or_default();
-                    at += written as u64;
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+        write_all(&*self.disk, &self.file, self.end.offset, frame)
     }
 
     /// Removes what a failed write left. Only a full disk that let itself be tidied is trusted further.
@@ -213,6 +203,36 @@ impl Reach {
         })?;
         Ok(found)
     }
+}
+
+/// Writes the last record once more as it was read: after a failed sync the system holds what is not on the disk for
+/// written, and syncs only what was written since.
+fn soil(disk: &dyn Disk, file: &File, scan: &Scan) -> io::Result<()> {
+    let Some(last) = scan.last.filter(|last| last.segment == scan.end.segment) else { return Ok(()) };
+    let length = scan.end.offset.saturating_sub(last.offset);
+    let mut frame = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+    file.read_exact_at(&mut frame, last.offset)?;
+    match write_all(disk, file, last.offset, &frame) {
+        // Where writing in place takes room: a full disk can still be read from.
+        Err(error) if is_full(&error) => Ok(()),
+        written => written,
+    }
+}
+
+fn write_all(disk: &dyn Disk, file: &File, mut at: u64, bytes: &[u8]) -> io::Result<()> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match disk.write(file, at, rest) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                rest = rest.get(written..).unwrap_or_default();
+                at += written as u64;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Room will come back; anything else is a disk that cannot be trusted.

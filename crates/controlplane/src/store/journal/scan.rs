@@ -35,6 +35,8 @@ pub(crate) struct Scan {
     pub(crate) cluster: String,
     /// `None` = there is no record at all.
     pub(crate) head: Option<Head>,
+    /// Where the last record stands.
+    pub(crate) last: Option<Place>,
     /// Where the next record belongs.
     pub(crate) end: Place,
     pub(crate) marks: Vec<Mark>,
@@ -59,7 +61,8 @@ pub(crate) fn mark(marks: &mut Vec<Mark>, seq: u64, place: Place) {
 /// Reads everything, or up to record `until`.
 pub(crate) fn scan(folder: &Path, until: Option<u64>) -> Result<Scan, StoreError> {
     let there = segments(folder).map_err(|error| StoreError::unusable(folder, &error))?;
-    let mut found = Scan { cluster: String::new(), head: None, end: START, marks: Vec::new(), torn: None };
+    let mut found =
+        Scan { cluster: String::new(), head: None, last: None, end: START, marks: Vec::new(), torn: None };
     let Some(last) = there.last().copied() else { return Ok(found) };
     if let Some((expected, _)) = (1..).zip(&there).find(|(expected, number)| expected != *number) {
         let path = segment_path(folder, expected);
@@ -101,6 +104,7 @@ impl Scan {
             self.cluster = cluster(record).ok_or_else(|| bad(Fault::Payload))?;
         }
         self.head = Some(record.head());
+        self.last = Some(place);
         mark(&mut self.marks, record.link.seq, place);
         Ok(())
     }

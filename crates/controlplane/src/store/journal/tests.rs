@@ -96,6 +96,23 @@ fn what_was_read_is_synced_before_it_is_served() {
 }
 
 #[test]
+fn the_last_record_is_written_once_more_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, disk) = filled(dir.path(), 5, SEGMENT_BYTES);
+    let path = segment_path(dir.path(), 1);
+    let whole = fs::read(&path).unwrap();
+    let open = |strike: Strike| {
+        disk.plan(&[(Call::Write, 0, strike)]);
+        let disk: Arc<dyn Disk> = Arc::<Faulty>::clone(&disk);
+        Journal::open(dir.path(), scan::scan(dir.path(), None).unwrap(), disk, SEGMENT_BYTES)
+    };
+    assert!(open(Strike::Error(Errno::IO)).is_err(), "it is written");
+    open(Strike::Short(3)).unwrap();
+    open(Strike::Error(Errno::NOSPC)).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), whole);
+}
+
+#[test]
 fn an_altered_record_before_the_last_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     filled(dir.path(), 5, SEGMENT_BYTES);

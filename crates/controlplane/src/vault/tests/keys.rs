@@ -47,6 +47,9 @@ fn sweeping_erases_what_nothing_names() {
     }
     fs::write(home.dir.path().join("vault/secrets/.0123.tmp"), b"unfinished").unwrap();
     assert_eq!(home.vault.sweep(&BTreeSet::new()).unwrap(), 0);
+    // Beside the keyring too, whatever is known.
+    fs::write(home.dir.path().join("vault/.4567.tmp"), b"unfinished").unwrap();
+    assert_eq!(home.vault.sweep(&BTreeSet::new()).unwrap(), 1);
     assert_eq!(home.vault.sweep(&BTreeSet::from([two.clone()])).unwrap(), 2);
     assert_eq!(home.vault.ids().unwrap(), [two]);
     assert_eq!(files(&home.dir.path().join(DIR)).len(), 2);

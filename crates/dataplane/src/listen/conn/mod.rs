@@ -2,7 +2,7 @@
 
 mod stream;
 
-use self::stream::Stream;
+use self::stream::{Stream, Watched};
 use super::pulse::Beat;
 use crate::{pipeline, worker::Worker};
 use http::Request;
@@ -73,15 +73,15 @@ async fn http1(worker: Rc<Worker>, stream: Stream, peer: IpAddr) {
         async move { Ok::<_, Infallible>(pipeline::serve(worker, caller, request).await) }
     });
     // Kept while draining: its next request is answered with `connection: close`, which ends it.
-    let connection =
-        http1::Builder::new().max_buf_size(BUFFER_LIMIT).serve_connection(TokioIo::new(stream), service);
+    let stream = TokioIo::new(Watched { stream, pulse: Rc::clone(&pulse) });
+    let connection = http1::Builder::new().max_buf_size(BUFFER_LIMIT).serve_connection(stream, service);
     let ended = tokio::select! {
         biased;
         ended = connection.without_shutdown() => ended,
         () = pulse.stopped() => return,
     };
     let Ok(parts) = ended else { return };
-    let _ = tokio::time::timeout(LINGER, close(parts.io.into_inner(), pulse.is_unread())).await;
+    let _ = tokio::time::timeout(LINGER, close(parts.io.into_inner().stream, pulse.is_unread())).await;
 }
 
 /// Ends our side; an error says that the connection is gone already.
@@ -101,15 +101,18 @@ async fn http2(worker: Rc<Worker>, stream: Stream, peer: IpAddr) {
         let worker = Rc::clone(&worker);
         async move { Ok::<_, Infallible>(pipeline::serve(worker, caller, request).await) }
     });
-    let mut connection =
-        pin!(http2_bounds().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service));
+    let stream = TokioIo::new(Watched { stream, pulse: Rc::clone(&pulse) });
+    let mut connection = pin!(http2_bounds().timer(TokioTimer::new()).serve_connection(stream, service));
     tokio::select! {
         _ = connection.as_mut() => return,
         () = pulse.stopped() => return,
         _ = draining.wait_for(|draining| *draining) => {}
     }
     connection.as_mut().graceful_shutdown();
-    let _ = connection.await;
+    tokio::select! {
+        _ = connection => {}
+        () = pulse.stopped() => {}
+    }
 }
 
 /// What one connection may cost, whatever its caller sends. The rest is flow control's.

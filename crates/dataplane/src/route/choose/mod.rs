@@ -105,13 +105,13 @@ pub(crate) fn choose(steps: &[Step], tried: &[Tried], keyring: &Keyring, moment:
             }
         }
     }
-    if let Some(until) = over.filter(|_| tried.is_empty()) {
-        return Choice::Wait(until);
-    }
     // What is known of a limit orders and does not refuse: the provider has the last word.
     let coolest = coolest.0.filter(|_| tried.iter().all(|one| one.verdict != Verdict::Throttled));
     if let Some((_, at, key, take)) = dry.0.or(coolest) {
         return Choice::taken(at, key, take);
+    }
+    if let Some(until) = over.filter(|_| tried.is_empty()) {
+        return Choice::Wait(until);
     }
     standby(steps, tried, keyring, now).or_else(|| again(tried)).map_or(Choice::Nothing, Choice::Attempt)
 }

@@ -72,6 +72,7 @@ fn sealed_files(dir: &Path, before: &str, into: &mut BTreeMap<String, Vec<u8>>) 
 pub(super) fn to_directory(home: &Path, moved: &Moved) -> Result<bool, StoreError> {
     let unusable = |error| StoreError::unusable(home, &error);
     let (store, vault) = (home.join(STORE), home.join(VAULT));
+    backup::refuse_half_restored(&store)?;
     if store.exists() {
         let (there, _lock) = from_directory(home)?;
         let ours = there.records.first().map(|one| one.hash) == moved.records.first().map(|one| one.hash);
@@ -99,6 +100,7 @@ pub(super) fn to_directory(home: &Path, moved: &Moved) -> Result<bool, StoreErro
             file.write_all(bytes)?;
             file.sync_all()?;
         }
+        place::sync_folders(&stage)?;
         if vault.exists() {
             // Of an earlier run that was cut short between its last two steps, or another's: never written over.
             let mut found = BTreeMap::new();
@@ -109,7 +111,6 @@ pub(super) fn to_directory(home: &Path, moved: &Moved) -> Result<bool, StoreErro
         } else if stage.join(VAULT).exists() {
             fs::rename(stage.join(VAULT), &vault)?;
         }
-        place::sync_folder(&stage.join(STORE))?;
         fs::rename(stage.join(STORE), &store)?;
         place::sync_folder(home)?;
         fs::remove_dir_all(&stage)
