@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     compile::SANDBOX,
-    fleet::{Asked, Replica, ReplicaState, is_of},
+    fleet::{Asked, KEYLESS, Replica, ReplicaState, is_of},
     resource::{Body, Held, Kind, NodeDocument, Proposal, ReplicaDocument, Verdict},
 };
 use http::StatusCode;
@@ -15,9 +15,6 @@ use keyway_proto::snapshot::v1 as wire;
 use prost::Message;
 use schemars::JsonSchema;
 use serde::Serialize;
-
-/// What replicas call the credential of a provider that wants none.
-const KEYLESS: &str = "none";
 
 /// What runs.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -103,9 +103,12 @@ pub(crate) enum Order {
     },
 }
 
-/// What replicas call the credential of a provider that wants none.
+/// What replicas call the key of a provider that wants none.
+pub(crate) const KEYLESS: &str = "none";
+
+/// What they report it as.
 pub(crate) fn keyless_id(provider: &str) -> String {
-    format!("{provider}/none/0")
+    format!("{provider}/{KEYLESS}/0")
 }
 
 // === impl Fleet ===

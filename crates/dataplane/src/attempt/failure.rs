@@ -73,23 +73,11 @@ impl Failure {
         }
     }
 
-    /// The time for the whole request is over.
-    #[cold]
-    fn too_slow(stream: bool) -> Self {
-        let reason = if stream { "first_token_timeout" } else { "upstream_timeout" };
-        Self::of(None, None, reason)
-    }
-
-    /// It took too long; `own`: for its target, and the request has time left.
+    /// It took too long; `own`: for its target, and the request has time left for another one.
     #[cold]
     pub(crate) fn late(stream: bool, own: bool) -> Self {
-        if own { Self::target_too_slow(stream) } else { Self::too_slow(stream) }
-    }
-
-    /// The time that this target has is over; the request's is not, so that another one may be tried.
-    #[cold]
-    fn target_too_slow(stream: bool) -> Self {
-        Self { verdict: Some(Verdict::Broken), ..Self::too_slow(stream) }
+        let reason = if stream { "first_token_timeout" } else { "upstream_timeout" };
+        Self::of(own.then_some(Verdict::Broken), None, reason)
     }
 
     /// Its key or its client was revoked under way, and the key will not be chosen again; or it waited for too long.
